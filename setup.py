@@ -1,0 +1,27 @@
+"""Metadata and extras of nst_graph."""
+
+from setuptools import setup
+
+setup(
+    name="nst_graph",
+    version="0.1.0",
+    description="A Neural Algorithm of Artistic Style (Gatys, Ecker, Bethge 2015) as a TensorFlow 1.x graph",
+    packages=["nst_graph"],
+    python_requires=">=3.11,<3.14",
+    install_requires=[
+        # 2.21 is the first release tried here; 3 may end tensorflow.compat.v1.
+        "tensorflow>=2.21,<3",
+        # 1.15 rewrote L-BFGS-B in C; before, another line search took other steps.
+        "scipy>=1.15",
+        "numpy>=2",
+        "imageio>=2.37",
+        "pillow>=11",
+        "tifffile",  # 16-bit colour TIFF, which Pillow cannot read
+        "tqdm",
+    ],
+    extras_require={
+        "vgg16": ["onnx>=1.17"],  # reads the package that scripts/get_weights.py vgg16 takes VGG-16 from
+        "example": ["scikit-learn>=1.5"],  # carries the example's photograph
+        "test": ["pytest", "mypy", "ruff"],
+    },
+)
