@@ -1,0 +1,99 @@
+"""The command line of scripts/get_weights.py: put weights into model/, or say what a file is."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from nst_graph import files, sources, weights
+from nst_graph.cli import Parser
+from nst_graph.errors import InputError
+
+MODEL = Path(__file__).resolve().parent.parent / "model"
+
+#: Files known by hash: SHA-256 where we have it, else MD5.
+KNOWN = {
+    sources.VGG19_SHA256: "MatConvNet's VGG-19, current",
+    "8ee3263992981a1d26e73b3ca028a123": "MatConvNet's VGG-19, beta16",
+    "f72d927587ca4c97fbd165ec9cb9997f": "MatConvNet's VGG-16",
+    sources.VGG16_SHA256: "VGG-16 as this program writes it",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run scripts/get_weights.py; returns its exit status: 0, 2 for an error, 130 for Ctrl-C."""
+    parser = Parser(prog="get_weights.py", description="Put VGG weights into model/.")
+    parser.add_argument("network", nargs="?", choices=("vgg19", "vgg16"), help="which to get")
+    parser.add_argument("--url", default=sources.VGG19_URL, help="where to download vgg19 (default: %(default)s)")
+    parser.add_argument("--check", metavar="FILE", type=Path, help="say what a file of weights is")
+    given = parser.parse_args(arguments)
+    if (given.network is None) == (given.check is None):
+        parser.error("name vgg19 or vgg16, or give --check FILE")
+    try:
+        if given.check is not None:
+            print(check(given.check))
+        else:
+            get(given.network, given.url)
+    except InputError as error:
+        print(f"get_weights.py: error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"get_weights.py: error: {error.filename or MODEL}: {error.strerror or error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("get_weights.py: interrupted; run it again to go on", file=sys.stderr)
+        return 130
+    return 0
+
+
+def get(network: str, url: str) -> None:
+    """Put a network into model/, if it is not there. Raises InputError where it cannot be had."""
+    path = MODEL / f"imagenet-vgg-verydeep-{network.removeprefix('vgg')}.mat"
+    if path.exists():
+        if identify(path) is None:
+            raise InputError(f"{path}: is there, but not as it should be; move it away and run this again")
+        print(f"{path} is there already: {identify(path)}")
+        return
+    MODEL.mkdir(exist_ok=True)
+    if network == "vgg19":
+        sources.vgg19(path, url)
+    else:
+        sources.vgg16(path)
+    print(f"{path}: {identify(path)}")
+
+
+def identify(path: Path) -> str | None:
+    """What the file is by its hash, or None. Raises OSError as open does."""
+    with path.open("rb") as file:
+        md5 = hashlib.file_digest(file, "md5").hexdigest()
+    return KNOWN.get(files.sha256(path)) or KNOWN.get(md5)
+
+
+def check(path: Path) -> str:
+    """Describe a file of weights, several lines. Raises InputError where it is none."""
+    network = weights.read(path)
+    identity = identify(path) or "not a file known to this program"
+    lines = [
+        f"file     {path}",
+        f"sha256   {files.sha256(path)}: {identity}",
+        f"layout   {network.layout}",
+        f"network  {network.name}",
+        f"layers   {' '.join(layer.name for layer in network.layers if not isinstance(layer, weights.Relu))}",
+        f"mean     {' '.join(f'{value:g}' for value in network.mean)} (RGB)",
+        "kernels  how nearly mirrored filters are filters of their layer (mean best cosine):",
+    ]
+    verdicts = []
+    for conv in network.convolutions:
+        mirrors = weights.mirrors(conv)
+        lines.append(f"         {conv.name}  left-right {mirrors.left_right:.3f}  up-down {mirrors.up_down:.3f}")
+        verdicts.append(mirrors.left_right > mirrors.up_down)
+    ahead, layers = sum(verdicts), len(verdicts)
+    order = "neither order is plain: these are not ImageNet's weights"
+    if ahead >= 0.8 * layers:
+        order = "kernels are [height, width], as they should be"
+    elif ahead <= 0.2 * layers:
+        order = "kernels are [width, height]: TRANSPOSED, do not paint with them"
+    lines.append(f"         left-right is ahead in {ahead} of {layers} layers: {order}")
+    return "\n".join(lines)

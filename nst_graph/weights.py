@@ -1,0 +1,280 @@
+"""A Network: the named layers of a VGG, read from and written to MatConvNet .mat files.
+
+Kernels are [height, width, in, out], as MatConvNet's importer stores them; the input is RGB in
+0..255 less the mean.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nst_graph import files
+from nst_graph.errors import InputError
+
+Array = npt.NDArray[np.float32]
+
+#: The mean RGB of ImageNet's pictures that VGG was trained with (Simonyan and Zisserman 2014).
+VGG_MEAN = (123.68, 116.779, 103.939)
+
+REMEDY = "get a good file with scripts/get_weights.py"
+
+
+@dataclass(frozen=True)
+class Conv:
+    """A 3x3 convolution: kernel [3, 3, in, out] and bias [out]."""
+
+    name: str
+    kernel: Array
+    bias: Array
+
+
+@dataclass(frozen=True)
+class Relu:
+    """A rectifier; `name` is that of the convolution before it, whose features it makes."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A 2x2 pooling with stride 2."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Network:
+    """The convolutional part of a VGG, in the file's order, and the mean RGB [3] of its input."""
+
+    layers: tuple[Conv | Relu | Pool, ...]
+    mean: Array
+    layout: str
+
+    @property
+    def convolutions(self) -> tuple[Conv, ...]:
+        return tuple(layer for layer in self.layers if isinstance(layer, Conv))
+
+    @property
+    def name(self) -> str:
+        """VGG-16 or VGG-19 by its convolutions, of which a file may hold only the first."""
+        names = {layer.name for layer in self.convolutions}
+        depth = 19 if "conv3_4" in names else 16
+        whole = len(names) == depth - 3
+        return f"VGG-{depth}" if whole else f"{len(names)} convolutions of a VGG"
+
+    def smallest_side(self, names: Iterable[str]) -> int:
+        """The least height or width, in pixels, that leaves each layer named one position."""
+        wanted, side, need = set(names), 1, 1
+        for layer in self.layers:
+            if isinstance(layer, Pool):
+                side *= 2
+            elif layer.name in wanted:
+                need = side
+        return need
+
+    def upto(self, names: Iterable[str]) -> Network:
+        """The network from its input to the deepest of the layers named.
+
+        Raises InputError where a name is not a convolution of this network.
+        """
+        wanted, known = set(names), [layer.name for layer in self.convolutions]
+        for name in sorted(wanted - set(known)):
+            raise InputError(f"layer {name}: not in this network; it has {' '.join(known)}")
+        last = max(i for i, layer in enumerate(self.layers) if isinstance(layer, Relu) and layer.name in wanted)
+        return Network(self.layers[: last + 1], self.mean, self.layout)
+
+
+def read(path: Path) -> Network:
+    """Read the convolutional part of a MatConvNet VGG file, in any of its three layouts.
+
+    Layers from the first fully connected one on are dropped. Raises InputError where the file
+    is missing, is no such file, or holds another network.
+    """
+    # SciPy's readers are slow to import; the command line's help must not wait for them.
+    import scipy.io
+
+    if path.is_dir():
+        raise InputError(f"{path}: a directory, not a .mat file; {REMEDY}")
+    if not path.exists():
+        raise InputError(f"{path}: no such file; {REMEDY}")
+    try:
+        content = scipy.io.loadmat(path, variable_names=["layers", "meta", "normalization"])
+    except PermissionError as error:
+        raise InputError(f"{path}: {error.strerror}; make it readable") from error
+    except Exception as error:  # loadmat raises whatever the broken bytes lead it to
+        raise InputError(f"{path}: not a whole MATLAB file ({_one_line(error)}); {REMEDY}") from error
+    try:
+        return _network(content)
+    except InputError as error:
+        raise InputError(f"{path}: {error}; {REMEDY}") from error
+
+
+def _network(content: dict[str, Any]) -> Network:
+    if "layers" not in content:
+        raise InputError("no variable 'layers': not a MatConvNet network")
+    layers: list[Conv | Relu | Pool] = []
+    layout, depth, block, index = "", 3, 1, 0
+    for cell in np.asarray(content["layers"], dtype=object).ravel():
+        fields = _fields(cell)
+        kind, name = _kind(fields), str(_scalar(fields.get("name"), ""))
+        if kind == "conv":
+            if not re.fullmatch(r"conv\d+_\d+", name):
+                if name:
+                    break  # fc6, or no VGG: told apart below
+                name = f"conv{block}_{index + 1}"
+            layout = "oldest" if "filters" in fields else "older"
+            conv = _conv(name, fields, depth)
+            layers.append(conv)
+            depth, index = conv.bias.size, index + 1
+        elif kind == "relu" and layers:
+            layers.append(Relu(layers[-1].name))
+        elif kind == "pool":
+            for field in ("pool", "stride"):
+                if field in fields and set(np.ravel(fields[field]).tolist()) != {2}:
+                    raise InputError(f"{name or kind} is not 2x2 with stride 2: not a VGG")
+            layers.append(Pool(name or f"pool{block}"))
+            block, index = block + 1, 0
+        else:
+            break
+    if not any(isinstance(layer, Conv) for layer in layers):
+        raise InputError("its first layer is not a VGG's conv1_1: VGG-16 or VGG-19 is needed")
+    for layer, after in zip(layers, [*layers[1:], None], strict=True):
+        if isinstance(layer, Conv) and not isinstance(after, Relu):
+            raise InputError(f"no rectifier follows {layer.name}: not a VGG")
+    if "meta" in content:
+        layout = "current"
+    return Network(tuple(layers), _mean(content), layout)
+
+
+def _conv(name: str, fields: dict[str, Any], depth: int) -> Conv:
+    if "filters" in fields:
+        kernel, bias = fields["filters"], fields.get("biases")
+    else:
+        pair = np.asarray(fields["weights"], dtype=object).ravel()
+        if pair.size != 2:
+            raise InputError(f"{name} has not the two weights, filters and biases")
+        kernel, bias = pair
+    try:
+        kernel = np.ascontiguousarray(kernel, dtype=np.float32)
+        bias = np.ascontiguousarray(bias, dtype=np.float32).ravel()
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name}'s weights are not numbers") from error
+    if kernel.ndim == 3:  # MATLAB drops a last dimension of one
+        kernel = kernel[..., None]
+    if kernel.shape != (3, 3, depth, bias.size):
+        raise InputError(f"{name}'s filters are {kernel.shape}, not (3, 3, {depth}, {bias.size}): not a VGG")
+    if not (np.isfinite(kernel).all() and np.isfinite(bias).all()):
+        raise InputError(f"{name} holds weights that are not finite")
+    return Conv(name, kernel, bias)
+
+
+def _kind(fields: dict[str, Any]) -> str:
+    if "filters" in fields or "weights" in fields:
+        return "conv"
+    return str(_scalar(fields.get("type"), "pool" if "pool" in fields else "relu"))
+
+
+def _mean(content: dict[str, Any]) -> Array:
+    root = _fields(content["meta"]) if "meta" in content else content
+    normalization = _fields(root.get("normalization"))
+    if "averageImage" not in normalization:  # some of the oldest files hold the layers alone
+        return np.array(VGG_MEAN, dtype=np.float32)
+    try:
+        picture = np.asarray(normalization["averageImage"], dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError("normalization.averageImage is not numbers") from error
+    if (picture.size != 3 and picture.shape[-1:] != (3,)) or not np.isfinite(picture).all():
+        raise InputError(f"normalization.averageImage is {picture.shape}, not the mean of RGB pictures")
+    mean: Array = picture.reshape(-1, 3).mean(axis=0).astype(np.float32)
+    return mean
+
+
+def _fields(struct: Any) -> dict[str, Any]:
+    """A MATLAB struct as SciPy gives it (nested 1x1 arrays), by field name, empty fields left out."""
+    while isinstance(struct, np.ndarray) and struct.dtype == object and struct.size == 1:
+        struct = struct.item()
+    if not isinstance(struct, np.ndarray) or struct.dtype.names is None or struct.size != 1:
+        return {}
+    record: Any = struct.item(0)
+    return {name: value for name, value in zip(struct.dtype.names, record, strict=True) if np.size(value)}
+
+
+def _scalar(value: Any, default: Any) -> Any:
+    return default if value is None else np.asarray(value).flat[0]
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:120] or type(error).__name__
+
+
+def write(network: Network, path: Path, description: str) -> None:
+    """Write the network in MatConvNet's current layout, atomically.
+
+    The same network and description (ASCII, at most 100 characters) give the same bytes.
+    """
+    import scipy.io
+
+    content = {
+        "layers": _cell([_struct(layer) for layer in network.layers]),
+        "meta": {"normalization": {"averageImage": network.mean.reshape(1, 1, 3)}},
+    }
+    with files.atomic(path) as file:
+        scipy.io.savemat(file, content)
+        # SciPy puts the date into the 116 bytes of text that begin the file.
+        file.seek(0)
+        file.write(f"MATLAB 5.0 MAT-file, {description}".encode("ascii").ljust(116)[:116])
+
+
+def _struct(layer: Conv | Relu | Pool) -> dict[str, Any]:
+    if isinstance(layer, Conv):
+        weights = _cell([layer.kernel, layer.bias.reshape(-1, 1)])
+        return {
+            "name": layer.name,
+            "type": "conv",
+            "weights": weights,
+            "size": np.array([layer.kernel.shape], dtype=np.float64),
+            "pad": np.ones((1, 4)),
+            "stride": np.ones((1, 2)),
+        }
+    if isinstance(layer, Relu):
+        return {"name": layer.name.replace("conv", "relu"), "type": "relu"}
+    two = np.full((1, 2), 2.0)
+    return {"name": layer.name, "type": "pool", "method": "max", "pool": two, "stride": two, "pad": np.zeros((1, 4))}
+
+
+def _cell(values: list[Any]) -> npt.NDArray[Any]:
+    cell = np.empty((1, len(values)), dtype=object)
+    cell[0, :] = values
+    return cell
+
+
+@dataclass(frozen=True)
+class Mirrors:
+    """How nearly a layer's mirrored filters are filters of the same layer: mean best cosine."""
+
+    left_right: float
+    up_down: float
+
+
+def mirrors(conv: Conv) -> Mirrors:
+    """Compare a layer's filters, mirrored, with its filters.
+
+    VGG was trained with random left-right mirroring, so the left-right figure is the larger one;
+    where up-down is larger, the file holds its kernels transposed, [width, height].
+    """
+    flat = conv.kernel.reshape(-1, conv.bias.size).T.astype(np.float64)
+    flat /= np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-30)
+    kernels = flat.T.reshape(conv.kernel.shape)
+
+    def best(axis: int) -> float:
+        mirrored = np.flip(kernels, axis).reshape(-1, conv.bias.size).T
+        return float((mirrored @ flat.T).max(axis=1).mean())
+
+    return Mirrors(left_right=best(1), up_down=best(0))

@@ -1,0 +1,111 @@
+"""Small networks, in files of every layout, and small pictures."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+import scipy.io
+
+from nst_graph import weights
+
+ROOT = Path(__file__).resolve().parent.parent
+MEAN = (123.68, 116.779, 103.939)
+BLOCKS = (2, 2, 3, 3, 3)
+FILTERS = (6, 7, 8, 9, 10)
+
+
+def random_layers(seed=0, blocks=BLOCKS, filters=FILTERS):
+    """A VGG of few filters, as tests/reference.py takes it, with features of about 10 to 100."""
+    rng = np.random.default_rng(seed)
+    layers, depth = [], 3
+    for block, (count, width) in enumerate(zip(blocks, filters, strict=True), start=1):
+        for index in range(1, count + 1):
+            name = f"conv{block}_{index}"
+            kernel = rng.normal(0, np.sqrt(2 / (9 * depth)), (3, 3, depth, width)).astype(np.float32)
+            bias = rng.normal(0, 1, width).astype(np.float32)
+            layers += [("conv", name, kernel, bias), ("relu", name)]
+            depth = width
+        layers.append(("pool", f"pool{block}"))
+    return layers
+
+
+def cell(values):
+    array = np.empty((1, len(values)), dtype=object)
+    array[0, :] = values
+    return array
+
+
+def save_mat(path, layers, layout, extra=(), mean=MEAN, names=True, compress=False):
+    """Write layers in one of MatConvNet's layouts, with a fully connected tail of `extra` structs."""
+    structs = []
+    for kind, name, *pair in layers:
+        named = {"name": name.replace("conv", kind) if kind == "relu" else name, "type": kind} if names else {}
+        if kind == "conv" and layout == "oldest":
+            structs.append({"filters": pair[0], "biases": pair[1].reshape(1, -1), "stride": 1.0, "pad": 1.0} | named)
+        elif kind == "conv" and layout == "older":
+            structs.append({"pad": np.ones((1, 4)), "weights": cell([pair[0], pair[1].reshape(1, -1)])} | named)
+        elif kind == "conv":
+            structs.append(named | {"weights": cell([pair[0], pair[1].reshape(-1, 1)]), "dilate": 1.0})
+        elif kind == "pool":
+            two = np.array([[2.0, 2.0]])
+            structs.append({"method": "max", "pool": two, "stride": two, "pad": np.zeros((1, 4))} | named)
+        else:
+            structs.append(named or {"precious": 0.0})
+    content = {"layers": cell(structs + list(extra))}
+    if layout == "older":  # a whole picture, as those files have it
+        content["normalization"] = {"averageImage": np.broadcast_to(np.array(mean), (224, 224, 3))}
+    elif layout == "oldest":
+        content["normalization"] = {"averageImage": np.array(mean).reshape(1, 1, 3)}
+    else:
+        content["meta"] = {"normalization": {"averageImage": np.array(mean, np.float32).reshape(1, 1, 3)}}
+    scipy.io.savemat(path, content, do_compression=compress)
+    return path
+
+
+def random_picture(height, width, seed=0):
+    """A picture with structure at several scales, float32 in 0..255."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0:height, 0:width]
+    waves = [np.sin(x / rng.uniform(2, 9) + rng.uniform(0, 6)) + np.cos(y / rng.uniform(2, 9)) for _ in range(3)]
+    picture = 128 + 40 * np.stack(waves, axis=-1) + rng.normal(0, 15, (height, width, 3))
+    return np.clip(picture, 0, 255).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def layers():
+    return random_layers()
+
+
+@pytest.fixture(scope="session")
+def network_file(layers, tmp_path_factory):
+    return save_mat(tmp_path_factory.mktemp("weights") / "small.mat", layers, "current")
+
+
+@pytest.fixture(scope="session")
+def network(network_file):
+    return weights.read(network_file)
+
+
+@pytest.fixture(scope="session")
+def pictures_dir(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("pictures")
+    iio.imwrite(directory / "photo.png", random_picture(48, 64, 1).astype(np.uint8))
+    iio.imwrite(directory / "painting.png", random_picture(40, 56, 2).astype(np.uint8))
+    iio.imwrite(directory / "other.png", random_picture(50, 50, 3).astype(np.uint8))
+    return directory
+
+
+@pytest.fixture(scope="session")
+def vgg16_file():
+    path = ROOT / "model" / "imagenet-vgg-verydeep-16.mat"
+    assert path.exists(), "the real VGG-16 is missing: make test sets it up"
+    return path
+
+
+def run_script(name, *arguments, **options):
+    """Run a script as a user does; returns the finished process with its output as text."""
+    command = [sys.executable, str(ROOT / "scripts" / name), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, **options)

@@ -1,0 +1,221 @@
+"""Weights: every layout, what must be refused, and the orientation of kernels."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+import scipy.io
+from conftest import MEAN, cell, random_layers, save_mat
+
+from nst_graph import get_weights, weights
+from nst_graph.errors import InputError
+
+
+def assert_same(network, layers):
+    expected = [layer for layer in layers if layer[0] == "conv"]
+    assert [conv.name for conv in network.convolutions] == [layer[1] for layer in expected]
+    for conv, (_, _, kernel, bias) in zip(network.convolutions, expected, strict=True):
+        np.testing.assert_array_equal(conv.kernel, kernel)
+        np.testing.assert_array_equal(conv.bias, bias)
+    kinds = {"conv": weights.Conv, "relu": weights.Relu, "pool": weights.Pool}
+    assert [type(layer) for layer in network.layers] == [kinds[layer[0]] for layer in layers]
+
+
+@pytest.mark.parametrize("compress", [False, True])
+@pytest.mark.parametrize("names", [True, False])
+@pytest.mark.parametrize("layout", ["oldest", "older", "current"])
+def test_layouts(tmp_path, layers, layout, names, compress):
+    network = weights.read(save_mat(tmp_path / "a.mat", layers, layout, names=names, compress=compress))
+    assert_same(network, layers)
+    assert network.layout == layout
+    np.testing.assert_allclose(network.mean, MEAN, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("blocks", "name"), [((2, 2, 3, 3, 3), "VGG-16"), ((2, 2, 4, 4, 4), "VGG-19")])
+def test_layer_list_comes_from_the_file(tmp_path, blocks, name):
+    layers = random_layers(blocks=blocks)
+    network = weights.read(save_mat(tmp_path / "a.mat", layers, "current"))
+    assert network.name == name
+    assert_same(network, layers)
+
+
+def test_mean_that_the_file_lacks_is_vggs(tmp_path, layers):
+    path = save_mat(tmp_path / "a.mat", layers, "oldest")
+    content = scipy.io.loadmat(path)
+    scipy.io.savemat(path, {"layers": content["layers"]})
+    np.testing.assert_allclose(weights.read(path).mean, MEAN, rtol=1e-6)
+
+
+def test_fully_connected_layers_do_not_stay(tmp_path, layers):
+    fc6 = {
+        "name": "fc6",
+        "type": "conv",
+        "weights": cell([np.zeros((7, 7, 10, 8192), np.float32), np.zeros((8192, 1))]),
+    }
+    softmax = {"name": "prob", "type": "softmax"}
+    path = save_mat(tmp_path / "a.mat", layers, "current", extra=[fc6, softmax])
+    tracemalloc.start()
+    network = weights.read(path)
+    kept, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert_same(network, layers)
+    assert peak > 16e6  # the measurement sees the arrays
+    assert kept < 3e6
+
+
+def test_upto_keeps_what_the_layers_need(network):
+    part = network.upto(["conv2_1", "conv1_2"])
+    assert [conv.name for conv in part.convolutions] == ["conv1_1", "conv1_2", "conv2_1"]
+    assert isinstance(part.layers[-1], weights.Relu)
+
+
+def test_upto_lists_the_layers_that_exist(network):
+    with pytest.raises(InputError, match=r"conv6_1: not in this network; it has conv1_1 conv1_2 .* conv5_3"):
+        network.upto(["conv1_1", "conv6_1"])
+
+
+@pytest.mark.parametrize(("layer", "pixels"), [("conv1_2", 1), ("conv2_1", 2), ("conv3_3", 4), ("conv5_1", 16)])
+def test_smallest_side(network, layer, pixels):
+    assert network.smallest_side([layer, "conv1_1"]) == pixels
+
+
+def refused(path, words):
+    with pytest.raises(InputError, match=words) as caught:
+        weights.read(path)
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+    assert "get_weights.py" in str(caught.value)
+
+
+def test_missing_file(tmp_path):
+    refused(tmp_path / "none.mat", "no such file")
+
+
+def test_directory(tmp_path):
+    refused(tmp_path, "a directory")
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"hello\n", b"<!DOCTYPE html><html>404</html>" * 99, bytes(4096), b"\x89HDF\r\n\x1a\n" * 99]
+)
+def test_no_mat_file(tmp_path, content):
+    (tmp_path / "a.mat").write_bytes(content)
+    refused(tmp_path / "a.mat", "not a")
+
+
+@pytest.mark.parametrize("compress", [False, True])
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.7, 0.99])
+def test_truncated_file(tmp_path, layers, compress, share):
+    path = save_mat(tmp_path / "a.mat", layers, "current", compress=compress)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * share)])
+    refused(path, "not a")
+
+
+def test_other_variables(tmp_path):
+    scipy.io.savemat(tmp_path / "a.mat", {"x": np.eye(3)})
+    refused(tmp_path / "a.mat", "no variable 'layers'")
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        {"name": "fc6", "type": "conv", "weights": cell([np.zeros((7, 7, 3, 5)), np.zeros((5, 1))])},
+        {"name": "conv1", "type": "conv", "weights": cell([np.zeros((11, 11, 3, 96)), np.zeros((96, 1))])},
+    ],
+    ids=["fully connected alone", "AlexNet"],
+)
+def test_wrong_network(tmp_path, first):
+    refused(save_mat(tmp_path / "a.mat", [], "current", extra=[first]), "not a VGG's conv1_1")
+
+
+def changed(layers, index, **changes):
+    kind, name, kernel, bias = layers[index]
+    values = {"kernel": kernel, "bias": bias} | changes
+    return [*layers[:index], (kind, name, values["kernel"], values["bias"]), *layers[index + 1 :]]
+
+
+def test_wrong_shapes(tmp_path, layers):
+    wide = changed(layers, 0, kernel=np.zeros((11, 11, 3, 6), np.float32))
+    refused(save_mat(tmp_path / "a.mat", wide, "current"), r"conv1_1's filters are \(11, 11, 3, 6\)")
+    thin = changed(layers, 2, kernel=layers[2][2][:, :, :4])
+    refused(save_mat(tmp_path / "b.mat", thin, "current"), "conv1_2's filters")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_not_finite(tmp_path, layers, value):
+    bias = layers[5][3].copy()
+    bias[2] = value
+    refused(
+        save_mat(tmp_path / "a.mat", changed(layers, 5, bias=bias), "current"),
+        "conv2_1 holds weights that are not finite",
+    )
+
+
+def test_write_and_read_again(tmp_path, network, layers):
+    weights.write(network, tmp_path / "a.mat", "a test")
+    again = weights.read(tmp_path / "a.mat")
+    assert_same(again, layers)
+    assert again.layout == "current"
+    np.testing.assert_array_equal(again.mean, network.mean)
+    written = (tmp_path / "a.mat").read_bytes()
+    weights.write(network, tmp_path / "a.mat", "a test")
+    assert (tmp_path / "a.mat").read_bytes() == written
+
+
+def test_mirrors_by_definition(network):
+    conv = network.convolutions[3]
+    filters = [conv.kernel[..., i].astype(np.float64) for i in range(conv.bias.size)]
+
+    def cosine(a, b):
+        return np.sum(a * b) / np.sqrt(np.sum(a * a) * np.sum(b * b))
+
+    left_right = np.mean([max(cosine(f[:, ::-1], g) for g in filters) for f in filters])
+    up_down = np.mean([max(cosine(f[::-1], g) for g in filters) for f in filters])
+    found = weights.mirrors(conv)
+    assert found.left_right == pytest.approx(left_right) and found.up_down == pytest.approx(up_down)
+
+
+def test_real_vgg16(vgg16_file):
+    """The constants of ImageNet's VGG-16, and the orientation figures measured on it."""
+    network = weights.read(vgg16_file)
+    assert (network.name, network.layout) == ("VGG-16", "current")
+    assert sum(conv.kernel.size + conv.bias.size for conv in network.convolutions) == 14_714_688
+    first = network.convolutions[0]
+    np.testing.assert_allclose(first.kernel[0, 0, ::-1, 0], [0.42947057, 0.55037946, 0.4800154], rtol=1e-7)
+    np.testing.assert_allclose(first.bias[:4], [0.73429835, 0.09340367, 0.06775674, 0.8862966], rtol=1e-6)
+    published = {
+        "conv1_1": (0.956, 0.942),
+        "conv1_2": (0.742, 0.738),
+        "conv2_1": (0.661, 0.630),
+        "conv3_1": (0.699, 0.679),
+        "conv4_1": (0.662, 0.600),
+    }
+    for conv in network.convolutions:
+        if conv.name in published:
+            found = weights.mirrors(conv)
+            assert (found.left_right, found.up_down) == pytest.approx(published[conv.name], abs=6e-4)
+
+
+def test_check_describes_the_real_file(vgg16_file):
+    text = get_weights.check(vgg16_file)
+    for words in (
+        "current",
+        "VGG-16 as this program writes it",
+        "conv5_3",
+        "123.68 116.779 103.939",
+        "as they should be",
+    ):
+        assert words in text
+
+
+def test_check_tells_transposed_kernels(vgg16_file, tmp_path):
+    network = weights.read(vgg16_file).upto(["conv3_3"])
+    turned = tuple(
+        weights.Conv(layer.name, layer.kernel.transpose(1, 0, 2, 3), layer.bias)
+        if isinstance(layer, weights.Conv)
+        else layer
+        for layer in network.layers
+    )
+    weights.write(weights.Network(turned, network.mean, "current"), tmp_path / "a.mat", "transposed")
+    text = get_weights.check(tmp_path / "a.mat")
+    assert "TRANSPOSED" in text and "7 convolutions of a VGG" in text and "not a file known" in text
