@@ -1,0 +1,198 @@
+"""Pictures: every kind that people have, sizes, starts, and whole files."""
+
+import numpy as np
+import pytest
+import tifffile
+from conftest import MEAN, random_picture
+from PIL import Image
+
+from nst_graph import pictures
+from nst_graph.errors import InputError
+
+PICTURE = random_picture(20, 30).round()
+BYTES = PICTURE.astype(np.uint8)
+
+
+def save(path, array, mode=None, **options):
+    image = Image.fromarray(array)
+    (image.convert(mode) if mode else image).save(path, **options)
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif", "a.webp", "a.bmp"])
+def test_lossless(tmp_path, name):
+    read = pictures.read(save(tmp_path / name, BYTES, **({"lossless": True} if name == "a.webp" else {})))
+    assert read.dtype == np.float32 and read.flags.c_contiguous
+    np.testing.assert_array_equal(read, PICTURE)
+
+
+@pytest.mark.parametrize(("name", "mode"), [("a.jpg", "RGB"), ("a.jpg", "CMYK"), ("a.tif", "CMYK")])
+def test_nearly_lossless(tmp_path, name, mode):
+    smooth = np.tile(np.linspace(20, 230, 48, dtype=np.uint8)[:, None, None], (1, 48, 3))
+    read = pictures.read(save(tmp_path / name, smooth, mode, **({"quality": 98} if name == "a.jpg" else {})))
+    assert np.abs(read - smooth).max() < 6
+
+
+def test_cmyk_as_photoshop_saves_it(tmp_path):
+    """Adobe's marker says that the four inks are stored inverted."""
+    path = save(tmp_path / "a.jpg", np.full((16, 16, 3), (200, 40, 30), np.uint8), "CMYK", quality=98)
+    assert b"Adobe" in path.read_bytes()
+    assert np.abs(pictures.read(path) - (200, 40, 30)).max() < 6
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_rotation(tmp_path, orientation):
+    picture = np.zeros((32, 48, 3), np.uint8)
+    picture[:16, :24] = (250, 0, 0)
+    # What a camera stores so that the orientation brings it back.
+    stored = {
+        1: picture,
+        2: picture[:, ::-1],
+        3: picture[::-1, ::-1],
+        4: picture[::-1],
+        5: picture.transpose(1, 0, 2),
+        6: np.rot90(picture, 1),
+        7: np.rot90(picture, 2).transpose(1, 0, 2),
+        8: np.rot90(picture, -1),
+    }[orientation]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = save(tmp_path / "a.jpg", np.ascontiguousarray(stored), exif=exif, quality=98)
+    read = pictures.read(path)
+    assert read.shape == picture.shape
+    assert np.abs(read - picture)[2:14, 2:22].max() < 10 and np.abs(read - picture)[18:, 26:].max() < 10
+
+
+def test_grey(tmp_path):
+    read = pictures.read(save(tmp_path / "a.png", BYTES[..., 0]))
+    np.testing.assert_array_equal(read, np.repeat(PICTURE[..., :1], 3, axis=2))
+
+
+def test_one_bit(tmp_path):
+    read = pictures.read(save(tmp_path / "a.png", BYTES[..., 0] > 128))
+    np.testing.assert_array_equal(read[..., 1], np.where(BYTES[..., 0] > 128, 255, 0))
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+def test_sixteen_bit_grey(tmp_path, name):
+    deep = np.linspace(0, 65535, 600).reshape(20, 30).astype(np.uint16)
+    read = pictures.read(save(tmp_path / name, deep))
+    np.testing.assert_allclose(read[..., 0], deep / 257, atol=1e-3)
+
+
+def test_sixteen_bit_colour(tmp_path):
+    deep = (PICTURE * 257).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", deep, photometric="rgb")
+    np.testing.assert_allclose(pictures.read(tmp_path / "a.tif"), PICTURE, atol=1e-3)
+
+
+def test_sixteen_bit_colour_png(tmp_path):
+    deep = (PICTURE * 257).astype(">u2")
+    write_png16(tmp_path / "a.png", deep)
+    np.testing.assert_allclose(pictures.read(tmp_path / "a.png"), PICTURE, atol=1)
+
+
+def write_png16(path, pixels):
+    """A minimal PNG writer: Pillow cannot write 16-bit colour."""
+    import struct
+    import zlib
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    height, width, _ = pixels.shape
+    rows = b"".join(b"\0" + row.tobytes() for row in pixels)
+    header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunks)
+
+
+def test_palette_and_first_frame(tmp_path):
+    frames = [Image.new("P", (30, 20), index) for index in (1, 2)]
+    for frame in frames:
+        frame.putpalette([0, 0, 0, 10, 200, 30, 250, 0, 0])
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    frames[0].save(tmp_path / "a.png")
+    for name in ("a.gif", "a.png"):
+        read = pictures.read(tmp_path / name)
+        assert read.shape == (20, 30, 3) and np.abs(read - (10, 200, 30)).max() == 0
+
+
+def test_alpha_is_laid_over_white(tmp_path):
+    alpha = np.dstack([BYTES, np.full((20, 30), 51, np.uint8)])  # a fifth
+    read = pictures.read(save(tmp_path / "a.png", alpha))
+    np.testing.assert_allclose(read, 0.2 * PICTURE + 0.8 * 255, atol=1e-3)
+    read = pictures.read(save(tmp_path / "b.png", alpha[..., 2:]))  # grey with alpha
+    np.testing.assert_allclose(read[..., 0], 0.2 * PICTURE[..., 2] + 0.8 * 255, atol=1e-3)
+
+
+def test_transparent_palette(tmp_path):
+    image = Image.new("P", (4, 4), 1)
+    image.putpalette([0, 0, 0, 10, 200, 30])
+    image.save(tmp_path / "a.png", transparency=1)
+    assert (pictures.read(tmp_path / "a.png") == 255).all()
+
+
+@pytest.mark.parametrize("content", [b"", b"text\n", b"<html></html>" * 50, b"\xff\xd8\xff\xe0" + bytes(99)])
+def test_no_picture(tmp_path, content):
+    (tmp_path / "a.jpg").write_bytes(content)
+    with pytest.raises(InputError, match="a.jpg: not a whole picture"):
+        pictures.read(tmp_path / "a.jpg")
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.tif", "a.webp", "a.gif"])
+def test_truncated(tmp_path, name):
+    path = save(tmp_path / name, random_picture(100, 100).astype(np.uint8))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(InputError, match="not a whole picture"):
+        pictures.read(path)
+
+
+def test_missing_and_directory(tmp_path):
+    with pytest.raises(InputError, match="none.jpg: no such file"):
+        pictures.read(tmp_path / "none.jpg")
+    with pytest.raises(InputError, match="a directory"):
+        pictures.read(tmp_path)
+
+
+@pytest.mark.parametrize(("size", "shape"), [(16, (12, 16)), (64, (48, 64)), (100, (48, 64)), (1, (1, 1))])
+def test_fit(size, shape):
+    assert pictures.fit(random_picture(48, 64), size).shape == (*shape, 3)
+
+
+def test_resize_keeps_range_and_colour():
+    edge = np.zeros((40, 40, 3), np.float32)
+    edge[:, 20:] = 255
+    resized = pictures.resize(edge, 90, 90)
+    assert resized.min() >= 0 and resized.max() <= 255
+    flat = np.broadcast_to(np.float32([10, 100, 250]), (40, 40, 3))
+    np.testing.assert_allclose(pictures.resize(flat, 17, 23), np.broadcast_to([10, 100, 250], (17, 23, 3)), atol=1e-3)
+
+
+def test_start_follows_the_formula():
+    mean = np.array(MEAN, np.float32)
+    noise = pictures.start(PICTURE, mean, 1.0, 7) - mean
+    assert np.abs(noise).max() <= 20.001 and noise.std() == pytest.approx(20 / np.sqrt(3), rel=0.03)
+    np.testing.assert_array_equal(pictures.start(PICTURE, mean, 0.0, 7), PICTURE)
+    np.testing.assert_allclose(
+        pictures.start(PICTURE, mean, 0.6, 7), 0.6 * noise + 0.4 * (PICTURE - mean) + mean, atol=1e-4
+    )
+
+
+def test_a_seed_is_the_same_everywhere():
+    """The Mersenne Twister, seeded with 7, published by its authors' algorithm: Python has it too."""
+    import random
+
+    twister = random.Random()
+    key = np.random.RandomState(7).get_state()[1]
+    twister.setstate((3, (*map(int, key), 624), None))
+    expected = [MEAN[i % 3] + twister.random() * 40 - 20 for i in range(6)]
+    found = pictures.start(np.zeros((1, 2, 3), np.float32), np.array(MEAN, np.float32), 1.0, 7)
+    np.testing.assert_allclose(found.ravel(), expected, rtol=1e-6)
+
+
+def test_write_rounds_and_clips(tmp_path):
+    picture = np.array([[[-5, 0.4, 0.6], [254.6, 300, 128]]], np.float32)
+    pictures.write(picture, tmp_path / "a.png")
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "a.png")), [[[0, 0, 1], [255, 255, 128]]])
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
