@@ -1,0 +1,40 @@
+"""TensorFlow 1's interface, imported in silence.
+
+TF_CPP_MIN_LOG_LEVEL silences TensorFlow once it is loaded, but since 2.17 not while it loads
+(tensorflow/tensorflow #100442): meanwhile standard error goes to a file, shown if loading fails.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    sys.stderr.flush()
+    real = os.dup(2)
+    with tempfile.TemporaryFile() as heard:
+        os.dup2(heard.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            heard.seek(0)
+            with os.fdopen(os.dup(real), "wb") as stderr:
+                shutil.copyfileobj(heard, stderr)
+            raise
+        finally:
+            os.dup2(real, 2)
+            os.close(real)
+
+
+with _silence():
+    import tensorflow.compat.v1 as tf
+
+__all__ = ["tf"]

@@ -1,0 +1,154 @@
+"""Features, Gram matrices, losses and gradients against tests/reference.py."""
+
+import numpy as np
+import pytest
+import reference
+from conftest import MEAN, random_picture
+
+from nst_graph import graph, losses, pictures, weights
+from nst_graph.objective import Objective
+from nst_graph.recipes import Settings
+from nst_graph.tensorflow import tf
+
+CONTENT_LAYERS = {"conv4_2": 0.7, "conv2_2": 0.3}
+STYLE_LAYERS = {"conv1_1": 0.2, "conv1_2": 0.1, "conv3_3": 0.4, "conv5_3": 0.3}
+SIZES = [(48, 64), (37, 53)]  # even and odd at every pooling
+
+
+def error(found, expected):
+    """The largest difference, relative to the largest value."""
+    found, expected = np.asarray(found, np.float64), np.asarray(expected, np.float64)
+    return np.abs(found - expected).max() / np.abs(expected).max()
+
+
+def evaluate(network, picture, pooling, fetch):
+    with tf.Graph().as_default() as within, tf.Session(graph=within) as session:
+        tensors = graph.build(network, tf.constant(picture), pooling)
+        return session.run({name: fetch(tensor) for name, tensor in tensors.items()})
+
+
+def test_the_reference_convolves_as_scipy_does(layers):
+    picture = random_picture(9, 7).astype(np.float64)
+    kernel, bias = (weight.astype(np.float64) for weight in layers[0][2:])
+    assert error(reference.convolve_fast(picture, kernel, bias), reference.convolve(picture, kernel, bias)) < 1e-12
+
+
+@pytest.mark.parametrize("pooling", ["average", "max"])
+@pytest.mark.parametrize("size", SIZES)
+def test_features_and_grams(layers, network, size, pooling):
+    picture = random_picture(*size)
+    expected = reference.features(layers, MEAN, picture, pooling)
+    found = evaluate(network, picture, pooling, lambda tensor: tensor)
+    grams = evaluate(network, picture, pooling, losses.gram)
+    assert set(found) == set(expected)
+    for name, features in expected.items():
+        assert found[name].shape == (1, *features.shape)
+        assert error(found[name][0], features) < 1e-5, name
+        assert error(grams[name], reference.gram(features)) < 1e-5, name
+
+
+def test_the_graph_ends_at_the_deepest_layer(network):
+    with tf.Graph().as_default() as within:
+        features = graph.build(network.upto(["conv3_1"]), tf.placeholder(tf.float32, (32, 32, 3)))
+        kinds = [operation.type for operation in within.get_operations()]
+    assert list(features) == ["conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1"]
+    assert kinds.count("Conv2D") == 5 and kinds.count("AvgPool") == 2
+
+
+def setting(**changes):
+    return Settings(
+        **{"content_layers": CONTENT_LAYERS, "style_layers": STYLE_LAYERS, "alpha": 2.0, "beta": 30.0} | changes
+    )
+
+
+@pytest.mark.parametrize("pooling", ["average", "max"])
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("styles", [1, 3])
+def test_loss_terms(layers, network, size, pooling, styles):
+    blend = (2.0, 1.0, 5.0)[:styles]
+    picture, content = random_picture(*size, 1), random_picture(*size, 2)
+    paintings = [random_picture(*size, 3 + i) for i in range(styles)]
+    objective = Objective(network, content, paintings, setting(pooling=pooling, style_blend=blend))
+    found = objective(picture)
+    content_term, style_term = reference.terms(
+        layers,
+        MEAN,
+        picture,
+        content,
+        paintings,
+        CONTENT_LAYERS,
+        STYLE_LAYERS,
+        np.array(blend) / sum(blend),
+        pooling=pooling,
+    )
+    assert found.terms["content"] == pytest.approx(content_term, rel=1e-5)
+    assert found.terms["style"] == pytest.approx(style_term, rel=1e-5)
+    assert found.total == pytest.approx(2 * content_term + 30 * style_term, rel=1e-5)
+    assert found.gradient.shape == picture.shape
+
+
+@pytest.mark.parametrize("pooling", ["average", "max"])
+@pytest.mark.parametrize("size", SIZES)
+def test_gradient_against_finite_differences(layers, network, size, pooling):
+    """The graph in float64; the differences are those of the reference, not of the graph."""
+    picture = random_picture(*size, 1).astype(np.float64)
+    content, style = random_picture(*size, 2), random_picture(*size, 3)
+    gradient = Objective(network, content, [style], setting(pooling=pooling), dtype=np.float64)(picture).gradient
+
+    def total(shifted):
+        how = {"pooling": pooling, "convolution": reference.convolve_fast}
+        content_term, style_term = reference.terms(
+            layers, MEAN, shifted, content, [style], CONTENT_LAYERS, STYLE_LAYERS, [1.0], **how
+        )
+        return 2 * content_term + 30 * style_term
+
+    rng, step = np.random.default_rng(4), 1e-5
+    corners = [(0, 0, 0), (size[0] - 1, size[1] - 1, 2)]
+    for at in corners + [tuple(rng.integers(0, picture.shape)) for _ in range(6)]:
+        shift = np.zeros_like(picture)
+        shift[at] = step
+        slope = (total(picture + shift) - total(picture - shift)) / (2 * step)
+        assert gradient[at] == pytest.approx(slope, rel=1e-6, abs=1e-6 * np.abs(gradient).max())
+
+
+def test_content_gradient_is_zero_where_features_are_not_positive(network):
+    """Equation 2: a filter that never fires pulls nothing."""
+    first = network.layers[0]
+    dead = weights.Network(
+        (weights.Conv("conv1_1", first.kernel, np.full_like(first.bias, -1e6)), network.layers[1]),
+        network.mean,
+        "current",
+    )
+    settings = Settings(content_layers={"conv1_1": 1.0}, style_layers={"conv1_1": 1.0}, beta=0)
+    content = random_picture(16, 16)
+    evaluation = Objective(dead, content, [content], settings)(content + 50)
+    assert evaluation.total == 0 and not evaluation.gradient.any()
+
+
+def test_losses_vanish_at_their_targets(network):
+    content, style = random_picture(32, 32, 1), random_picture(32, 32, 2)
+    objective = Objective(network, content, [style], setting())
+    assert objective(content).terms["content"] == 0
+    assert objective(style).terms["style"] == 0
+
+
+@pytest.mark.parametrize("pooling", ["average", "max"])
+def test_real_vgg16(vgg16_file, pooling):
+    """The paper's own layers with the real network, at an odd size."""
+    settings = Settings(pooling=pooling)
+    network = weights.read(vgg16_file).upto([*settings.content_layers, *settings.style_layers])
+    kinds = {weights.Conv: "conv", weights.Relu: "relu", weights.Pool: "pool"}
+    layers = [
+        (kinds[type(layer)], layer.name, *((layer.kernel, layer.bias) if isinstance(layer, weights.Conv) else ()))
+        for layer in network.layers
+    ]
+    content, style = random_picture(70, 93, 1), random_picture(70, 93, 2)
+    picture = pictures.start(content, network.mean, 1.0, 0)
+    found = Objective(network, content, [style], settings)(picture)
+    content_term, style_term = reference.terms(
+        layers, MEAN, picture, content, [style], settings.content_layers, settings.style_layers, [1.0],
+        pooling=pooling, convolution=reference.convolve_fast,
+    )  # fmt: skip
+    assert found.terms["content"] == pytest.approx(content_term, rel=1e-5)
+    assert found.terms["style"] == pytest.approx(style_term, rel=1e-5)
+    assert found.total == pytest.approx(content_term + 1000 * style_term, rel=1e-5)
