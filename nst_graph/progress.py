@@ -1,0 +1,42 @@
+"""Progress: a bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+
+from tqdm import tqdm
+
+from nst_graph.optimisers import Step
+
+
+class Progress:
+    """An observer that shows the loss and the time left of a run of so many iterations."""
+
+    def __init__(self, iterations: int, every: int) -> None:
+        self._iterations, self._every = iterations, max(1, every)
+        self._bar: tqdm | None = None
+
+    def observe(self, step: Step) -> None:
+        """Show a step: each on a terminal, every so many elsewhere."""
+        if sys.stderr.isatty():
+            if self._bar is None:
+                self._bar = tqdm(total=self._iterations, unit="iteration")
+            self._bar.set_postfix_str(f"loss {step.total:.4g}", refresh=False)
+            self._bar.update(step.iteration - self._bar.n)
+        elif step.iteration % self._every == 0 or step.iteration == self._iterations:
+            terms = ", ".join(f"{name} {value:.4g}" for name, value in step.terms.items())
+            left = step.seconds / max(1, step.iteration) * (self._iterations - step.iteration)
+            line = f"iteration {step.iteration} of {self._iterations}: loss {step.total:.6g} ({terms}); "
+            times = f"{tqdm.format_interval(step.seconds)} gone"
+            if step.iteration:
+                times += f", {tqdm.format_interval(left)} left"
+            print(line + times, flush=True)
+
+    def say(self, line: str) -> None:
+        """Print a line of news without breaking the bar."""
+        tqdm.write(line)
+        sys.stdout.flush()
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()

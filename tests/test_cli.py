@@ -1,0 +1,320 @@
+"""scripts/paint.py as a user runs it: files, options, errors, interruption."""
+
+import csv
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import termios
+import time
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+import reference
+from conftest import MEAN, ROOT, random_picture, run_script, save_mat
+
+import nst_graph
+from nst_graph import cli, pictures
+from nst_graph.recipes import Settings
+
+PHOTO, PAINTING = "photo.png", "painting.png"
+
+
+@pytest.fixture
+def paint(tmp_path, pictures_dir, network_file, capsys):
+    """Call the command line in this process: returns exit status, stdout, stderr."""
+
+    def call(*words, defaults=True):
+        words = [str(word) for word in words]
+        if defaults:
+            words += [
+                "--weights",
+                str(network_file),
+                "--output",
+                str(tmp_path / "run"),
+                "--iterations",
+                "10",
+                "--save-every",
+                "5",
+            ]
+        try:
+            status = cli.main(words)
+        except SystemExit as exit:
+            status = exit.code
+        return status, *capsys.readouterr()
+
+    return call
+
+
+def rows(directory):
+    with (directory / "losses.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_files(paint, tmp_path, pictures_dir):
+    status, out, err = paint(pictures_dir / "photo.png", pictures_dir / "painting.png")
+    run = tmp_path / "run"
+    assert (status, err) == (0, "")
+    assert "VGG-16 paints 64 x 48 pixels" in out and "only 64 x 48 pixels, --size is 512: it keeps its size" in out
+    names = ["final.png", "iteration-00005.png", "iteration-00010.png", "losses.csv", "run.json"]
+    assert sorted(path.name for path in run.iterdir()) == names
+    for name in names[:3]:
+        assert iio.imread(run / name).shape == (48, 64, 3)
+    assert (run / "final.png").read_bytes() == (run / "iteration-00010.png").read_bytes()
+    table = rows(run)
+    assert list(table[0]) == ["iteration", "evaluations", "seconds", "content", "style", "total"]
+    assert [int(row["iteration"]) for row in table] == list(range(11))
+    for row in table:
+        assert float(row["total"]) == pytest.approx(float(row["content"]) + 1000 * float(row["style"]), rel=1e-6)
+    assert float(table[-1]["total"]) < 0.5 * float(table[0]["total"])
+    assert (run / "final.png").stat().st_mode & 0o777 == 0o666 & ~os_umask()
+
+
+def os_umask():
+    umask = os.umask(0)
+    os.umask(umask)
+    return umask
+
+
+def test_run_json_is_enough_to_run_it_again(paint, tmp_path, pictures_dir):
+    paint(
+        pictures_dir / "photo.png",
+        pictures_dir / "painting.png",
+        "--seed",
+        5,
+        "--style-layers",
+        "conv1_1",
+        "conv3_2=0.25",
+    )
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert record["settings"]["style_layers"] == {"conv1_1": 0.5, "conv3_2": 0.25}
+    assert record["outcome"]["state"] == "finished" and record["outcome"]["iterations"] == 10
+    assert len(record["weights"]["sha256"]) == 64 and record["versions"]["tensorflow"]
+    again = nst_graph.paint(
+        record["content"]["path"],
+        [style["path"] for style in record["styles"]],
+        Settings(**record["settings"]),
+        weights_file=record["weights"]["path"],
+    )
+    first = iio.imread(tmp_path / "run" / "final.png")
+    np.testing.assert_array_equal(pictures.to_bytes(again.picture), first)
+
+
+def test_first_row_is_the_equations(paint, tmp_path, pictures_dir, layers):
+    """Other pictures, layers, weights and starts than the defaults, against the reference."""
+    options = [
+        "--size",
+        "40",
+        "--alpha",
+        "3",
+        "--beta",
+        "7",
+        "--pooling",
+        "max",
+        "--init",
+        "style",
+        "--noise-ratio",
+        "0.25",
+        "--seed",
+        "11",
+    ]
+    options += [
+        "--content-layers",
+        "conv3_2",
+        "conv2_1=2",
+        "--style-layers",
+        "conv1_2=0.1",
+        "conv4_3",
+        "--style-blend",
+        "1",
+        "3",
+    ]
+    photo, painting, other = (pictures_dir / name for name in ("photo.png", "painting.png", "other.png"))
+    status, _, _ = paint(photo, painting, other, *options)
+    assert status == 0
+    content = pictures.resize(pictures.read(photo), 30, 40)
+    styles = [pictures.resize(pictures.read(path), 30, 40) for path in (painting, other)]
+    noise = np.random.RandomState(11).uniform(-20, 20, content.shape)
+    start = 0.25 * noise + 0.75 * (styles[0] - MEAN) + MEAN
+    content_term, style_term = reference.terms(
+        layers, MEAN, start, content, styles, {"conv3_2": 0.5, "conv2_1": 2}, {"conv1_2": 0.1, "conv4_3": 0.5},
+        [0.25, 0.75], pooling="max",
+    )  # fmt: skip
+    first = rows(tmp_path / "run")[0]
+    assert float(first["content"]) == pytest.approx(content_term, rel=1e-5)
+    assert float(first["style"]) == pytest.approx(style_term, rel=1e-5)
+    assert float(first["total"]) == pytest.approx(3 * content_term + 7 * style_term, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "base", "noise_ratio"),
+    [
+        ([], "photo.png", 1.0),
+        (["--noise-ratio", "0.6"], "photo.png", 0.6),
+        (["--init", "content"], "photo.png", 0.0),
+        (["--init", "style"], "painting.png", 0.0),
+        (["--init", "other.png", "--noise-ratio", "0.5"], "other.png", 0.5),
+    ],
+)
+def test_starts(paint, pictures_dir, network_file, tmp_path, monkeypatch, options, base, noise_ratio):
+    monkeypatch.chdir(pictures_dir)
+    words = [PHOTO, PAINTING, "--weights", network_file, "--output", tmp_path / "run", "--iterations", 0]
+    assert paint(*words, *options, defaults=False)[0] == 0
+    picture = pictures.resize(pictures.read(pictures_dir / base), 48, 64)
+    start = pictures.start(picture, np.array(MEAN, np.float32), noise_ratio, 0)
+    np.testing.assert_array_equal(iio.imread(tmp_path / "run" / "final.png"), pictures.to_bytes(start))
+
+
+def test_an_old_run_is_kept_without_overwrite(paint, tmp_path, pictures_dir):
+    words = pictures_dir / "photo.png", pictures_dir / "painting.png"
+    assert paint(*words)[0] == 0
+    before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+    status, _, err = paint(*words, "--seed", 1)
+    assert status == 2 and "--overwrite" in err and err.count("\n") == 1
+    assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
+    status, _, _ = paint(*words, "--seed", 1, "--save-every", "7", "--overwrite")
+    assert status == 0
+    assert (tmp_path / "run" / "final.png").read_bytes() != before["final.png"]
+
+
+def test_twice_the_same(paint, tmp_path, pictures_dir):
+    words = pictures_dir / "photo.png", pictures_dir / "painting.png"
+    paint(*words)
+    first = (tmp_path / "run" / "final.png").read_bytes()
+    paint(*words, "--overwrite")
+    assert (tmp_path / "run" / "final.png").read_bytes() == first
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["none.jpg", PAINTING], "none.jpg: no such file"),
+        ([PHOTO, "none.jpg"], "none.jpg: no such file"),
+        ([".", PAINTING], "a directory, not a picture"),
+        ([PHOTO], "STYLE is missing"),
+        (["text.jpg", PAINTING], "text.jpg: not a whole picture"),
+        ([PHOTO, PAINTING, "--init", "none.png"], "none.png: no such file"),
+        ([PHOTO, PAINTING, "--content-layers", "conv9_1"], "conv9_1: not in this network; it has conv1_1"),
+        ([PHOTO, PAINTING, "--style-layers", "conv1_1=x"], "--style-layers conv1_1=x: 'x' is not a number"),
+        ([PHOTO, PAINTING, "--style-layers", "conv1_1", "conv1_1=2"], "named twice"),
+        ([PHOTO, PAINTING, "--style-layers", "conv1_1=-1"], "--style-layers conv1_1=-1.0"),
+        ([PHOTO, PAINTING, "--style-layers", "conv1_1=nan"], "--style-layers conv1_1=nan"),
+        ([PHOTO, PAINTING, "--style-blend", "1", "2"], "--style-blend 1.0 2.0: give 1"),
+        ([PHOTO, PAINTING, "--style-blend", "-1"], "--style-blend -1.0"),
+        ([PHOTO, PAINTING, "--size", "0"], "--size 0"),
+        ([PHOTO, PAINTING, "--size", "-5"], "--size -5"),
+        ([PHOTO, PAINTING, "--size", "big"], "--size: invalid int value: 'big'"),
+        ([PHOTO, PAINTING, "--size", "15"], "15 x 11 pixels are too few"),
+        ([PHOTO, PAINTING, "--alpha", "-1"], "--alpha -1.0"),
+        ([PHOTO, PAINTING, "--beta", "inf"], "--beta inf"),
+        ([PHOTO, PAINTING, "--alpha", "0", "--beta", "0"], "nothing would be painted"),
+        ([PHOTO, PAINTING, "--noise-ratio", "1.5"], "--noise-ratio 1.5"),
+        ([PHOTO, PAINTING, "--seed", "-1"], "--seed -1"),
+        ([PHOTO, PAINTING, "--pooling", "sum"], "--pooling: invalid choice"),
+        ([PHOTO, PAINTING, "--colour"], "unrecognized arguments: --colour"),
+    ],
+)
+def test_bad_input(paint, tmp_path, pictures_dir, monkeypatch, words, expected):
+    monkeypatch.chdir(pictures_dir)
+    (pictures_dir / "text.jpg").write_text("<html>not found</html>")
+    status, _, err = paint(*words)
+    assert status == 2 and expected in err
+    assert err.count("\n") == 1 and err.startswith("paint.py: error: ")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "last", [["--iterations", "-1"], ["--save-every", "0"], ["--weights", "none.mat"], ["--output", "photo.png"]]
+)
+def test_bad_input_in_what_the_fixture_sets(paint, pictures_dir, network_file, tmp_path, monkeypatch, last):
+    monkeypatch.chdir(pictures_dir)
+    words = [PHOTO, PAINTING, "--weights", network_file, "--output", tmp_path / "run", *last]
+    status, _, err = paint(*words, defaults=False)
+    assert status == 2 and err.count("\n") == 1 and last[1] in err
+    assert not (tmp_path / "run").exists()
+
+
+def test_output_that_cannot_be_written(paint, pictures_dir, network_file):
+    words = [pictures_dir / PHOTO, pictures_dir / PAINTING, "--weights", network_file, "--output", "/proc/none/run"]
+    status, _, err = paint(*words, defaults=False)
+    assert status == 2 and "/proc/none/run" in err and err.count("\n") == 1
+
+
+def test_nan_in_weights(paint, pictures_dir, tmp_path, layers):
+    kind, name, kernel, bias = layers[0]
+    path = save_mat(tmp_path / "nan.mat", [(kind, name, kernel, bias * np.nan), *layers[1:]], "current")
+    words = [pictures_dir / PHOTO, pictures_dir / PAINTING, "--weights", path, "--output", tmp_path / "run"]
+    status, _, err = paint(*words, defaults=False)
+    assert status == 2 and "nan.mat" in err and "not finite" in err and err.count("\n") == 1
+
+
+def test_help_imports_nothing_slow():
+    done = run_script("paint.py", "--help")
+    assert done.returncode == 0 and "--noise-ratio" in done.stdout
+    code = "import sys, nst_graph, nst_graph.cli as cli; cli.parser().format_help(); print(*sys.modules)"
+    modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.split()
+    assert "nst_graph.cli" in modules
+    assert not {"tensorflow", "scipy", "numpy", "imageio"} & set(modules)
+
+
+def test_nothing_of_tensorflows_noise(pictures_dir, network_file, tmp_path):
+    done = run_script(
+        "paint.py", pictures_dir / PHOTO, pictures_dir / PAINTING, "--weights", network_file, "--iterations", 2,
+        "--output", tmp_path / "run",
+    )  # fmt: skip
+    assert done.returncode == 0 and done.stderr == ""
+    beginnings = (str(pictures_dir), "VGG-16 paints", "iteration ", "2 iterations, ", "painted ")
+    assert all(line.startswith(beginnings) for line in done.stdout.splitlines())
+
+
+def test_interrupt(tmp_path, network_file):
+    iio.imwrite(tmp_path / "large.png", random_picture(200, 300).astype(np.uint8))
+    run = tmp_path / "run"
+    command = [sys.executable, ROOT / "scripts" / "paint.py", tmp_path / "large.png", tmp_path / "large.png"]
+    command += ["--weights", network_file, "--output", run, "--iterations", "100000"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not (run / "losses.csv").exists() or len(rows(run)) < 5:
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in err and err.count("\n") == 1
+    record = json.loads((run / "run.json").read_text())["outcome"]
+    assert record["state"] == "interrupted"
+    assert iio.imread(run / "final.png").shape == (200, 300, 3)
+    assert int(rows(run)[-1]["iteration"]) == record["iterations"] >= 4
+    assert not [path for path in run.iterdir() if path.name.startswith(".")]
+
+
+def test_a_bar_on_a_terminal(pictures_dir, network_file, tmp_path):
+    command = [sys.executable, ROOT / "scripts" / "paint.py", pictures_dir / PHOTO, pictures_dir / PAINTING]
+    command += ["--weights", network_file, "--output", tmp_path / "run", "--iterations", "30"]
+    master, terminal = pty.openpty()
+    termios.tcsetwinsize(terminal, (24, 100))
+    process = subprocess.Popen(command, stdout=terminal, stderr=terminal)
+    os.close(terminal)
+    shown = b""
+    try:
+        while chunk := os.read(master, 4096):
+            shown += chunk
+    except OSError:  # the terminal's other end is closed
+        pass
+    os.close(master)
+    assert process.wait() == 0
+    assert b"loss" in shown and b"30/30" in shown and b"iteration 10 of" not in shown
+
+
+def test_real_vgg16(vgg16_file, tmp_path):
+    """128 pixels of structure, the paper's settings: the loss falls at least tenfold in 50 iterations."""
+    iio.imwrite(tmp_path / "photo.png", random_picture(96, 128, 1).astype(np.uint8))
+    painting = nst_graph.paint(
+        tmp_path / "photo.png", ROOT / "docs" / "example-painting.jpg", Settings(size=128, iterations=50),
+        weights_file=vgg16_file, output=tmp_path / "run",
+    )  # fmt: skip
+    table = rows(tmp_path / "run")
+    assert painting.outcome.step.iteration == 50
+    assert float(table[-1]["total"]) < 0.1 * float(table[0]["total"])
