@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 #: What is painted without arguments: settings that show the paper's method in a few minutes.
 EXAMPLE_STYLE = ROOT / "docs" / "example-painting.jpg"
-EXAMPLE = {"size": 320, "iterations": 150, "save_every": 50}
+EXAMPLE = {"size": 384, "iterations": 150, "save_every": 50}
 
 
 class Parser(argparse.ArgumentParser):
@@ -37,9 +37,9 @@ def parser() -> argparse.ArgumentParser:
         "Without arguments, paint an example.",
         argument_default=argparse.SUPPRESS,
     )
-    parser.add_argument("content", metavar="CONTENT", nargs="?", type=Path, help="the photograph")
-    parser.add_argument("styles", metavar="STYLE", nargs="*", type=Path, help="the painting, or several to blend")
     add = parser.add_argument
+    add("content", metavar="CONTENT", nargs="?", type=Path, default=None, help="the photograph")
+    add("styles", metavar="STYLE", nargs="*", type=Path, default=[], help="the painting, or several to blend")
     add("--weights", metavar="FILE", type=Path, help="VGG .mat file (default: VGG-19, else VGG-16, in model/)")
     add("--size", metavar="PIXELS", type=int, help=f"longer side of the result (default: {defaults.size})")
     add("--iterations", metavar="N", type=int, help=f"limit of L-BFGS iterations (default: {defaults.iterations})")
@@ -86,7 +86,7 @@ def layers(option: str, words: Sequence[str]) -> dict[str, float]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run scripts/paint.py; returns its exit status: 0, 2 for what the user can mend, 130 for Ctrl-C."""
-    given = vars(parser().parse_args(arguments))
+    given = vars(parser().parse_intermixed_args(arguments))
     try:
         _paint(given)
     except InputError as error:
@@ -105,7 +105,7 @@ def _fail(message: str) -> int:
 
 
 def _paint(given: dict[str, Any]) -> None:
-    content, styles = given.get("content"), given.get("styles", [])
+    content, styles = given["content"], given["styles"]
     if content is None:
         given = EXAMPLE | given
         content, styles = _example_photograph(), [EXAMPLE_STYLE]
