@@ -18,6 +18,7 @@ setup(
         "pillow>=11",
         "tifffile",  # 16-bit colour TIFF, which Pillow cannot read
         "tqdm",
+        "scikit-image>=0.24",  # colour spaces and histograms
     ],
     extras_require={
         "vgg16": ["onnx>=1.17"],  # reads the package that scripts/get_weights.py vgg16 takes VGG-16 from

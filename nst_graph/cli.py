@@ -7,12 +7,12 @@ import importlib.util
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 from nst_graph.errors import InputError
-from nst_graph.recipes import Settings, layer_weights
+from nst_graph.recipes import CHOICES, DEFAULT, RECIPES, Settings, layer_weights
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -29,42 +29,73 @@ class Parser(argparse.ArgumentParser):
 
 
 def parser() -> argparse.ArgumentParser:
-    """The options; an option that is not given leaves no trace, so that Settings decides."""
+    """The options; one that is not given leaves no trace, so that the recipe decides."""
     defaults = Settings()
     parser = Parser(
         prog="paint.py",
         description="Paint a photograph in the style of a painting, as Gatys, Ecker and Bethge (2015) describe. "
-        "Without arguments, paint an example.",
+        "Without arguments, paint an example. "
+        f"Defaults are those of the recipe {DEFAULT}.",
         argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
     )
     add = parser.add_argument
     add("content", metavar="CONTENT", nargs="?", type=Path, default=None, help="the photograph")
     add("styles", metavar="STYLE", nargs="*", type=Path, default=[], help="the painting, or several to blend")
+    add("--recipe", choices=RECIPES, default=DEFAULT, metavar="NAME", help="settings by name; see --recipes")
+    add("--recipes", action="store_true", help="list the recipes, and end")
+
+    def setting(name: str, about: str, **how: Any) -> None:
+        default = getattr(defaults, name)
+        if name.endswith("_layers"):
+            default = " ".join(default)
+        if name in CHOICES:
+            about, how = f"{about}: {', '.join(CHOICES[name])}", {"metavar": "NAME"} | how
+        if isinstance(default, float):
+            default = f"{default:g}"
+        shown = about if default is None else f"{about} (default: {default})"
+        group.add_argument(f"--{name.replace('_', '-')}", help=shown, **how)
+
+    group = parser.add_argument_group("what is painted")
+    add = group.add_argument
     add("--weights", metavar="FILE", type=Path, help="VGG .mat file (default: VGG-19, else VGG-16, in model/)")
-    add("--size", metavar="PIXELS", type=int, help=f"longer side of the result (default: {defaults.size})")
-    add("--iterations", metavar="N", type=int, help=f"limit of L-BFGS iterations (default: {defaults.iterations})")
-    add("--alpha", type=float, help=f"weight of the content, equation 7 (default: {defaults.alpha:g})")
-    add("--beta", type=float, help=f"weight of the style, equation 7 (default: {defaults.beta:g})")
+    setting("size", "longer side of the result, in pixels", metavar="PIXELS", type=int)
+    setting("alpha", "weight of the content, equation 7; 0: texture of the STYLE alone", type=float)
+    setting("beta", "weight of the style, equation 7; 0: reconstruction of the CONTENT alone", type=float)
     for kind in ("content", "style"):
-        names = " ".join(getattr(defaults, f"{kind}_layers"))
-        add(
-            f"--{kind}-layers",
-            metavar="LAYER[=WEIGHT]",
-            nargs="+",
-            help=f"layers of the {kind}; of n layers, one without a weight gets 1/n (default: {names})",
-        )
-    add("--style-blend", metavar="WEIGHT", nargs="+", type=float, help="weight of each STYLE (default: equal)")
-    add("--pooling", choices=("average", "max"), help=f"(default: {defaults.pooling})")
-    add("--init", metavar="noise|content|style|FILE", help=f"the start (default: {defaults.init})")
-    add(
-        "--noise-ratio",
-        metavar="RATIO",
-        type=float,
-        help="start from RATIO * noise + (1 - RATIO) * picture, which is the content for --init noise "
-        "(default: 1 for --init noise, 0 for the others)",
-    )
-    add("--seed", type=int, help=f"seed of the noise (default: {defaults.seed})")
-    add("--save-every", metavar="N", type=int, help=f"iterations between pictures (default: {defaults.save_every})")
+        about = f"layers of the {kind}; of n layers, one without a weight gets 1/n"
+        setting(f"{kind}_layers", about, metavar="LAYER[=WEIGHT]", nargs="+")
+    setting("pooling", "how poolings pool")
+    setting("content_loss", "how features are compared")
+    setting("style_loss", "how Gram matrices are compared")
+    setting("smoothness", "weight of the smoothness term", metavar="WEIGHT", type=float)
+    setting("smoothness_loss", "how roughness is counted")
+    add("--unit-gradients", action="store_true", help="scale each layer's gradient to an L1 norm of its weight")
+
+    group = parser.add_argument_group("the styles")
+    add = group.add_argument
+    setting("style_blend", "weight of each STYLE (default: equal)", metavar="WEIGHT", nargs="+", type=float)
+    setting("style_scale", "size of each STYLE, relative to the content's", metavar="FACTOR", type=float)
+    add("--masks", metavar="MASK", nargs="+", type=Path, help="a grey picture for each STYLE, white where it is wanted")
+    about = "whose colours; luminance paints the lightness alone, histogram and covariance match the STYLE's first"
+    setting("colours", about)
+
+    group = parser.add_argument_group("how it is painted")
+    add = group.add_argument
+    setting("init", "the start: noise, content, style or a picture FILE", metavar="START")
+    about = "start from RATIO * noise + (1 - RATIO) * picture, the CONTENT for noise (default: 1 for noise, else 0)"
+    setting("noise_ratio", about, metavar="RATIO", type=float)
+    setting("seed", "seed of the noise", type=int)
+    setting("optimiser", "what minimises")
+    setting("iterations", "limit of iterations", metavar="N", type=int)
+    setting("rate", "learning rate of adam and gradient-descent, for pixels in 0..255", type=float)
+    setting("beta1", "adam's decay of the mean gradient", type=float)
+    setting("epsilon", "adam's guard against division by zero", type=float)
+    add("--bounded", action="store_true", help="keep every pixel in 0..255 while painting")
+
+    group = parser.add_argument_group("what is kept")
+    add = group.add_argument
+    setting("save_every", "iterations between pictures", metavar="N", type=int)
     add("--output", metavar="DIR", type=Path, help="directory of the run (default: output/CONTENT-STYLE)")
     add("--overwrite", action="store_true", help="replace a run that --output holds")
     return parser
@@ -87,6 +118,10 @@ def layers(option: str, words: Sequence[str]) -> dict[str, float]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run scripts/paint.py; returns its exit status: 0, 2 for what the user can mend, 130 for Ctrl-C."""
     given = vars(parser().parse_intermixed_args(arguments))
+    if "recipes" in given:
+        width = max(map(len, RECIPES))
+        print(*(f"{name:{width}}  {recipe.about}" for name, recipe in RECIPES.items()), sep="\n")
+        return 0
     try:
         _paint(given)
     except InputError as error:
@@ -109,8 +144,6 @@ def _paint(given: dict[str, Any]) -> None:
     if content is None:
         given = EXAMPLE | given
         content, styles = _example_photograph(), [EXAMPLE_STYLE]
-    elif not styles:
-        raise InputError("STYLE is missing: name a photograph and at least one painting")
     names = {field.name for field in fields(Settings)}
     values = {name: value for name, value in given.items() if name in names}
     for name in ("content_layers", "style_layers"):
@@ -118,8 +151,12 @@ def _paint(given: dict[str, Any]) -> None:
             values[name] = layers(f"--{name.replace('_', '-')}", values[name])
     if "style_blend" in values:
         values["style_blend"] = tuple(values["style_blend"])
-    settings = Settings(**values)
-    output = given.get("output") or ROOT / "output" / "-".join(path.stem for path in (content, *styles))
+    settings = replace(RECIPES[given["recipe"]].settings, **values)
+    if not styles and settings.alpha == 0:
+        styles = [content]  # a texture of its own size
+    if not styles and settings.beta > 0:
+        raise InputError("STYLE is missing: name a photograph and at least one painting")
+    output = given.get("output") or ROOT / "output" / "-".join(dict.fromkeys(path.stem for path in (content, *styles)))
 
     # TensorFlow takes seconds to import; wrong options are told before.
     from nst_graph.painting import paint
@@ -132,6 +169,7 @@ def _paint(given: dict[str, Any]) -> None:
             styles,
             settings,
             weights_file=given.get("weights"),
+            masks=given.get("masks", ()),
             output=output,
             overwrite="overwrite" in given,
             say=progress.say,

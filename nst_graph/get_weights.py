@@ -7,11 +7,16 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from nst_graph import files, sources, weights
+from tqdm import tqdm
+
+from nst_graph import files, pictures, sources, weights
 from nst_graph.cli import Parser
 from nst_graph.errors import InputError
 
 MODEL = Path(__file__).resolve().parent.parent / "model"
+
+#: Longer side of the pictures over which activations are taken.
+RESCALING_SIZE = 512
 
 #: Files known by hash: SHA-256 where we have it, else MD5.
 KNOWN = {
@@ -25,17 +30,23 @@ KNOWN = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run scripts/get_weights.py; returns its exit status: 0, 2 for an error, 130 for Ctrl-C."""
     parser = Parser(prog="get_weights.py", description="Put VGG weights into model/.")
-    parser.add_argument("network", nargs="?", choices=("vgg19", "vgg16"), help="which to get")
+    parser.add_argument("what", nargs="?", choices=("vgg19", "vgg16", "rescale"), help="which to get; or rescale FILE")
+    parser.add_argument("file", metavar="FILE", nargs="?", type=Path, help="the weights to rescale")
+    parser.add_argument("--images", metavar="DIR", type=Path, help="pictures over which rescale takes mean activations")
     parser.add_argument("--url", default=sources.VGG19_URL, help="where to download vgg19 (default: %(default)s)")
     parser.add_argument("--check", metavar="FILE", type=Path, help="say what a file of weights is")
     given = parser.parse_args(arguments)
-    if (given.network is None) == (given.check is None):
-        parser.error("name vgg19 or vgg16, or give --check FILE")
+    if (given.what is None) == (given.check is None):
+        parser.error("name vgg19, vgg16 or rescale, or give --check FILE")
+    if [given.file is not None, given.images is not None] != [given.what == "rescale"] * 2:
+        parser.error("rescale takes FILE --images DIR, and they belong to rescale alone")
     try:
         if given.check is not None:
             print(check(given.check))
+        elif given.what == "rescale":
+            rescale(given.file, given.images)
         else:
-            get(given.network, given.url)
+            get(given.what, given.url)
     except InputError as error:
         print(f"get_weights.py: error: {error}", file=sys.stderr)
         return 2
@@ -62,6 +73,33 @@ def get(network: str, url: str) -> None:
     else:
         sources.vgg16(path)
     print(f"{path}: {identify(path)}")
+
+
+def rescale(path: Path, images: Path) -> None:
+    """Write a network whose filters' mean activations over the pictures of a directory are one.
+
+    It lies beside `path`, with -rescaled in its name. Raises InputError where there is a file of
+    that name, or no picture, or one too small.
+    """
+    target = path.with_name(f"{path.stem}-rescaled.mat")
+    if target.exists():
+        raise InputError(f"{target}: is there already; move it away and run this again")
+    network = weights.read(path)
+    need = network.smallest_side(conv.name for conv in network.convolutions)
+    if not images.is_dir():
+        raise InputError(f"--images {images}: no directory; name one with pictures")
+    paths = [file for file in sorted(images.iterdir()) if file.suffix.lower() in pictures.SUFFIXES]
+    if not paths:
+        raise InputError(f"--images {images}: holds no picture; put photographs there")
+    shown = [pictures.fit(pictures.read(file), RESCALING_SIZE) for file in tqdm(paths, unit="picture")]
+    for file, picture in zip(paths, shown, strict=True):
+        if min(picture.shape[:2]) < need:
+            raise InputError(f"{file}: too small, each side needs {need} pixels; take it away")
+    from nst_graph import rescaling  # imports TensorFlow
+
+    scales = rescaling.mean_activations(network, tqdm(shown, unit="picture"))
+    weights.write(rescaling.rescale(network, scales), target, f"rescaled over {len(shown)} pictures")
+    print(f"{target}: mean activations of {network.name} over {len(shown)} pictures are one")
 
 
 def identify(path: Path) -> str | None:

@@ -1,7 +1,7 @@
-"""The equations of Gatys, Ecker and Bethge (2015), arXiv 1508.06576, on tensors.
+"""The losses, on tensors: the equations of Gatys, Ecker and Bethge (2015, arXiv 1508.06576) first.
 
 Features are [1, height, width, filters]: the paper's F^l has N_l = filters rows and
-M_l = height * width columns.
+M_l = height * width columns. CONTENT, STYLE and SMOOTHNESS name what settings can ask for.
 """
 
 from __future__ import annotations
@@ -14,13 +14,80 @@ def content(features: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(tf.square(features - target)) / 2
 
 
-def gram(features: tf.Tensor) -> tf.Tensor:
-    """Equation 3: inner products of the filters' responses over all positions, [N_l, N_l]."""
+def content_squares(features: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+    """The sum of squared differences, twice equation 1."""
+    return tf.reduce_sum(tf.square(features - target))
+
+
+def content_mean(features: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+    """The mean of squared differences over filters and positions."""
+    return tf.reduce_mean(tf.square(features - target))
+
+
+def gram(features: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
+    """Equation 3: inner products of the filters' responses over all positions, [N_l, N_l].
+
+    A mask [M_l] in 0..1 says how much each position counts.
+    """
     rows = tf.reshape(features, [-1, features.shape[-1]])
-    return tf.matmul(rows, rows, transpose_a=True)
+    weighted = rows if mask is None else rows * mask[:, None]
+    return tf.matmul(rows, weighted, transpose_a=True)
 
 
-def style(features: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
-    """Equation 4: E_l, squared differences to the painting's Gram matrix A, over 4 N_l^2 M_l^2."""
-    _, height, width, filters = features.shape.as_list()
-    return tf.reduce_sum(tf.square(gram(features) - target)) / (4 * filters**2 * (height * width) ** 2)
+def style(difference: tf.Tensor, positions: float, pixels: int) -> tf.Tensor:
+    """Equation 4: E_l from G - A [N_l, N_l], over 4 N_l^2 M_l^2. `pixels` is not used."""
+    return tf.reduce_sum(tf.square(difference)) / (4.0 * _filters(difference) ** 2 * positions**2)
+
+
+def style_mean(difference: tf.Tensor, positions: float, pixels: int) -> tf.Tensor:
+    """The mean of ((G - A) / M_l)^2. `pixels` is not used."""
+    return tf.reduce_mean(tf.square(difference / positions))
+
+
+def style_mean_over_size(difference: tf.Tensor, positions: float, pixels: int) -> tf.Tensor:
+    """The mean of (G - A)^2, over N_l M_l. `pixels` is not used."""
+    return tf.reduce_mean(tf.square(difference)) / (_filters(difference) * positions)
+
+
+def style_over_pixels(difference: tf.Tensor, positions: float, pixels: int) -> tf.Tensor:
+    """The sum of (G - A)^2 over 4 * 3^2 * pixels^2, pixels those of the picture, at every layer."""
+    return tf.reduce_sum(tf.square(difference)) / (4.0 * 3**2 * float(pixels) ** 2)
+
+
+def _filters(difference: tf.Tensor) -> float:
+    return float(difference.shape[0])
+
+
+def smoothness_absolute(picture: tf.Tensor) -> tf.Tensor:
+    """Total variation: the sum of absolute differences of neighbours, of [height, width, 3]."""
+    return tf.reduce_sum(tf.abs(picture[1:] - picture[:-1])) + tf.reduce_sum(tf.abs(picture[:, 1:] - picture[:, :-1]))
+
+
+def smoothness_power(picture: tf.Tensor) -> tf.Tensor:
+    """The sum of (dx^2 + dy^2)^1.25 over a picture [height, width, 3] less its last row and column."""
+    down = tf.square(picture[1:, :-1] - picture[:-1, :-1])
+    right = tf.square(picture[:-1, 1:] - picture[:-1, :-1])
+    return tf.reduce_sum(tf.pow(down + right, 1.25))
+
+
+CONTENT = {"equation1": content, "squares": content_squares, "mean": content_mean}
+STYLE = {
+    "equation4": style,
+    "mean": style_mean,
+    "mean-over-size": style_mean_over_size,
+    "over-pixels": style_over_pixels,
+}
+SMOOTHNESS = {"absolute": smoothness_absolute, "power": smoothness_power}
+
+
+def unit_gradient(features: tf.Tensor, strength: float) -> tf.Tensor:
+    """The features themselves, whose gradient is scaled to an L1 norm of `strength`.
+
+    What follows decides the gradient's direction only.
+    """
+
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    def identity(tensor: tf.Tensor) -> tuple[tf.Tensor, object]:
+        return tf.identity(tensor), lambda gradient: gradient * (strength / (tf.reduce_sum(tf.abs(gradient)) + 1e-8))
+
+    return identity(features)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from nst_graph import graph, losses
-from nst_graph.errors import InputError
-from nst_graph.pictures import Picture
+from nst_graph.pictures import Mask, Picture
 from nst_graph.recipes import Settings
 from nst_graph.tensorflow import tf
 from nst_graph.weights import Network
+
+Floats = npt.NDArray[np.floating]
 
 
 @dataclass(frozen=True)
@@ -26,62 +27,141 @@ class Evaluation:
 
     terms: Mapping[str, float]
     total: float
-    gradient: npt.NDArray[np.floating]
+    gradient: Floats
+
+
+@dataclass(frozen=True)
+class Style:
+    """A painting [height, width, 3], its share of the style term, and where it is wanted.
+
+    A mask [height, width] in 0..1, of the content's size, says which part of the picture is to
+    have this style: the Gram matrix of that part is then held against the painting's.
+    """
+
+    picture: Picture
+    share: float = 1.0
+    mask: Mask | None = None
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a style's Gram matrix [N_l, N_l] at a layer is held against, and what that weighs.
+
+    `positions` is M_l, or the sum of the mask [M_l] at that layer.
+    """
+
+    layer: str
+    gram: Floats
+    weight: float
+    positions: float
+    mask: Floats | None
+
+    def term(self, gram: tf.Tensor, style_loss: str, pixels: int) -> tf.Tensor:
+        """This target's part of equation 5."""
+        return self.weight * losses.STYLE[style_loss](gram - tf.constant(self.gram), self.positions, pixels)
 
 
 class Objective:
-    """Equations 1 to 7 for one content and its styles, which all have the same size.
+    """Equations 1 to 7 for one content and its styles.
 
-    `network` reaches as deep as the layers in use. The content's features and the styles' Gram
-    matrices are computed once and are constants of the graph; one evaluation is one session call.
-    With several styles the style term is the blend of their terms.
+    `network` reaches as deep as the layers in use, which the content must be large enough for
+    (see Network.smallest_side). The content's features and the styles' Gram matrices are computed
+    once and are constants of the graph; one evaluation is one session call. With several styles
+    the style term is the sum of theirs, each times its share.
     """
 
     def __init__(
         self,
         network: Network,
         content: Picture,
-        styles: Sequence[Picture],
+        styles: Sequence[Style],
         settings: Settings,
         dtype: npt.DTypeLike = np.float32,
     ) -> None:
-        height, width = content.shape[:2]
-        need = network.smallest_side([*settings.content_layers, *settings.style_layers])
-        if min(height, width) < need:
-            raise InputError(
-                f"--size: {width} x {height} pixels are too few for the deepest layer; "
-                f"use a larger picture, or layers that are less deep (each side needs {need})"
-            )
         self._dtype = np.dtype(dtype)
-        self._weights = {"content": settings.alpha, "style": settings.beta}
+        self._weights = term_weights(settings)
+        wanted = content_targets(network, content, settings, self._dtype)
+        targets = style_targets(network, content, styles, settings, self._dtype)
+        terms: dict[str, list[tf.Tensor]] = {name: [] for name in self._weights}
         with tf.Graph().as_default() as within:
-            self._session = tf.Session(graph=within)
             self._picture = tf.placeholder(self._dtype, content.shape, name="picture")
             features = graph.build(network, self._picture, settings.pooling)
-            contents = {name: features[name] for name in settings.content_layers}
-            grams = {name: losses.gram(features[name]) for name in settings.style_layers}
-            wanted = self._run(contents, content)
-            painted = [self._run(grams, style) for style in styles]
 
-            content_terms = [
-                weight * losses.content(features[name], tf.constant(wanted[name]))
-                for name, weight in settings.content_layers.items()
-            ]
-            style_terms = [
-                share * weight * losses.style(features[name], tf.constant(targets[name]))
-                for share, targets in zip(settings.blend(len(styles)), painted, strict=True)
-                for name, weight in settings.style_layers.items()
-            ]
-            self._terms = {"content": tf.add_n(content_terms), "style": tf.add_n(style_terms)}
+            def at(layer: str, weight: float) -> tf.Tensor:
+                return losses.unit_gradient(features[layer], weight) if settings.unit_gradients else features[layer]
+
+            for layer, features_wanted in wanted.items():
+                weight = settings.content_layers[layer]
+                loss = losses.CONTENT[settings.content_loss]
+                terms["content"].append(weight * loss(at(layer, settings.alpha * weight), tf.constant(features_wanted)))
+            for target in targets:
+                gram = losses.gram(at(target.layer, settings.beta * target.weight), target.mask)
+                pixels = content.shape[0] * content.shape[1]
+                terms["style"].append(target.term(gram, settings.style_loss, pixels))
+            if settings.smoothness:
+                terms["smoothness"].append(losses.SMOOTHNESS[settings.smoothness_loss](self._picture))
+            self._terms = {name: tf.add_n(parts) for name, parts in terms.items() if parts}
             total = tf.add_n([self._weights[name] * term for name, term in self._terms.items()])
             (self._gradient,) = tf.gradients(total, self._picture)
+            self._session = tf.Session(graph=within)
 
-    def __call__(self, picture: npt.NDArray[np.floating]) -> Evaluation:
+    def __call__(self, picture: Floats) -> Evaluation:
         """Evaluate at a picture [height, width, 3], in one session call."""
-        values, gradient = self._run((self._terms, self._gradient), picture)
-        terms = {name: float(value) for name, value in values.items()}
-        total = sum(self._weights[name] * value for name, value in terms.items())
-        return Evaluation(terms, total, gradient)
+        feed = {self._picture: picture.astype(self._dtype, copy=False)}
+        values, gradient = self._session.run((self._terms, self._gradient), feed)
+        return weigh(values, self._weights, gradient)
 
-    def _run(self, fetches: Any, picture: npt.NDArray[np.floating]) -> Any:
-        return self._session.run(fetches, {self._picture: picture.astype(self._dtype, copy=False)})
+
+def weigh(values: Mapping[str, Any], weights: Mapping[str, float], gradient: Floats) -> Evaluation:
+    """Equation 7 in double precision; terms that are not in use count as 0."""
+    terms = {name: float(values.get(name, 0.0)) for name in weights}
+    return Evaluation(terms, sum(weights[name] * value for name, value in terms.items()), gradient)
+
+
+def term_weights(settings: Settings) -> dict[str, float]:
+    """The weight of each term of equation 7, and of smoothness where that is in use."""
+    weights = {"content": settings.alpha, "style": settings.beta}
+    return weights | {"smoothness": settings.smoothness} if settings.smoothness else weights
+
+
+def content_targets(network: Network, content: Picture, settings: Settings, dtype: np.dtype[Any]) -> dict[str, Floats]:
+    """The content's features [1, height, width, filters] by layer; none where alpha is 0."""
+    layers = settings.content_layers if settings.alpha else ()
+    return _measure(network, content, layers, settings.pooling, dtype, lambda features: features)
+
+
+def style_targets(
+    network: Network, content: Picture, styles: Sequence[Style], settings: Settings, dtype: np.dtype[Any]
+) -> list[Target]:
+    """A target for each style and layer; none where beta is 0.
+
+    A painting of another size than the content's counts as if it had that size, and one with a
+    mask as if it had the mask's part of it: its Gram matrix is scaled by the numbers of positions.
+    """
+    layers = settings.style_layers if settings.beta else {}
+    targets = []
+    for style in styles:
+        grams = _measure(network, style.picture, layers, settings.pooling, dtype, losses.gram)
+        for layer, weight in layers.items():
+            mask = None if style.mask is None else network.shrink(style.mask, layer).astype(dtype).ravel()
+            positions = network.positions(content, layer) if mask is None else float(mask.sum())
+            scale = positions / network.positions(style.picture, layer)
+            gram = (grams[layer] * scale).astype(dtype)
+            targets.append(Target(layer, gram, style.share * weight, positions, mask))
+    return targets
+
+
+def _measure(
+    network: Network,
+    picture: Picture,
+    layers: Mapping[str, float] | Sequence[str],
+    pooling: str,
+    dtype: np.dtype[Any],
+    what: Callable[[tf.Tensor], tf.Tensor],
+) -> dict[str, Floats]:
+    if not layers:
+        return {}
+    with tf.Graph().as_default() as within, tf.Session(graph=within) as session:
+        features = graph.build(network.upto(layers), tf.constant(picture.astype(dtype)), pooling)
+        measured: dict[str, Floats] = session.run({layer: what(features[layer]) for layer in layers})
+    return measured

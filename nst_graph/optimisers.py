@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +12,11 @@ import scipy.optimize
 
 from nst_graph.objective import Evaluation
 from nst_graph.pictures import Picture
+from nst_graph.recipes import Settings
+from nst_graph.tensorflow import tf
 
+#: What a bounded pixel may be.
+BOUNDS = (0.0, 255.0)
 #: Pairs of steps and gradient differences that L-BFGS remembers.
 CORRECTIONS = 20
 
@@ -39,81 +42,129 @@ class Outcome:
     reason: str
 
 
+def minimise(
+    objective: Callable[[npt.NDArray[np.floating]], Evaluation],
+    start: Picture,
+    settings: Settings,
+    observe: Callable[[Step], None],
+) -> Outcome:
+    """Minimise from `start` [height, width, 3] by the optimiser that the settings name.
+
+    `observe` is called with the start and after each iteration.
+    """
+    if settings.optimiser == "lbfgs":
+        return lbfgs(objective, start, settings.iterations, observe, settings.bounded)
+    if settings.optimiser == "adam":
+        rule = tf.train.AdamOptimizer(settings.rate, beta1=settings.beta1, epsilon=settings.epsilon)
+    else:
+        rule = tf.train.GradientDescentOptimizer(settings.rate)
+    return descend(objective, start, settings.iterations, observe, rule, settings.bounded)
+
+
+def descend(
+    objective: Callable[[npt.NDArray[np.floating]], Evaluation],
+    start: Picture,
+    iterations: int,
+    observe: Callable[[Step], None],
+    rule: tf.train.Optimizer,
+    bounded: bool = False,
+) -> Outcome:
+    """Take so many steps of a tf.compat.v1.train optimiser; bounded clips to 0..255 after each."""
+    walk = _Walk(objective, observe)
+    with tf.Graph().as_default() as within, tf.Session(graph=within) as session:
+        picture = tf.get_variable("picture", initializer=start)
+        gradient = tf.placeholder(tf.float32, start.shape)
+        step = rule.apply_gradients([(gradient, picture)])
+        with tf.control_dependencies([step]):
+            bounds = picture.assign(tf.clip_by_value(picture, *BOUNDS)) if bounded else tf.no_op()
+        with tf.control_dependencies([bounds]):
+            moved = picture.read_value()
+        session.run(tf.global_variables_initializer())
+        walk.evaluate(start)
+        walk.accept(0)
+        for iteration in range(1, iterations + 1):
+            walk.evaluate(session.run(moved, {gradient: walk.evaluation.gradient}))
+            walk.accept(iteration)
+    return Outcome(walk.last, 0, f"the limit of {iterations} iterations is reached")
+
+
 def lbfgs(
     objective: Callable[[npt.NDArray[np.floating]], Evaluation],
     start: Picture,
     iterations: int,
     observe: Callable[[Step], None],
+    bounded: bool = False,
 ) -> Outcome:
-    """Minimise by SciPy's L-BFGS-B, in float64, from `start` [height, width, 3].
+    """Minimise by SciPy's L-BFGS-B, in float64; bounded keeps every pixel in 0..255.
 
-    `observe` is called with the start and after each iteration. Single-precision losses make the
-    line search give up early at times; it is then restarted from the best picture, without its
-    memory, until a restart gains nothing.
+    Single-precision losses make the line search give up early at times; it is then restarted
+    from the best picture, without its memory, until a restart gains nothing.
     """
-    return _Lbfgs(objective, start, observe).run(iterations)
+    walk = _Walk(objective, observe)
+    walk.evaluate(np.clip(start, *BOUNDS) if bounded else start)
+    walk.accept(0)
 
+    def function(x: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
+        # An attempt begins, and SciPy goes on after an iteration, where the last evaluation was.
+        if not np.array_equal(x, walk.at.ravel()):
+            walk.evaluate(x.reshape(start.shape).copy())
+        return walk.evaluation.total, walk.evaluation.gradient.astype(np.float64).ravel()
 
-class _Lbfgs:
-    def __init__(
-        self,
-        objective: Callable[[npt.NDArray[np.floating]], Evaluation],
-        start: Picture,
-        observe: Callable[[Step], None],
-    ) -> None:
-        self.objective, self.observe = objective, observe
-        self.began = time.monotonic()
-        self.evaluations = 0
-        self.at = start.astype(np.float64)
-        self.evaluation = self.evaluate(self.at)
-        self.best = self.step(0)
-        observe(self.best)
+    def accept(intermediate_result: scipy.optimize.OptimizeResult) -> None:
+        function(intermediate_result.x)
+        walk.accept(walk.last.iteration + 1)
 
-    def evaluate(self, picture: npt.NDArray[np.float64]) -> Evaluation:
-        self.evaluations += 1
-        evaluation = self.objective(picture)
-        if not np.isfinite(evaluation.total):
-            raise FloatingPointError(f"the loss is {evaluation.total} after {self.evaluations} evaluations")
-        self.at, self.evaluation = picture, evaluation
-        return evaluation
-
-    def step(self, iteration: int) -> Step:
-        seconds = time.monotonic() - self.began
-        return Step(iteration, self.evaluations, seconds, self.at, self.evaluation.terms, self.evaluation.total)
-
-    def function(self, x: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
-        # A run begins, and SciPy resumes after an iteration, where the last evaluation was.
-        if not np.array_equal(x, self.at.ravel()):
-            self.evaluate(x.reshape(self.at.shape).copy())
-        return self.evaluation.total, self.evaluation.gradient.astype(np.float64).ravel()
-
-    def accept(self, intermediate_result: scipy.optimize.OptimizeResult) -> None:
-        self.function(intermediate_result.x)
-        self.best = self.step(self.best.iteration + 1)
-        self.observe(self.best)
-
-    def run(self, iterations: int) -> Outcome:
-        restarts = 0
-        while self.best.iteration < iterations:
-            before = self.best
-            options: dict[str, Any] = {
+    restarts = 0
+    while walk.last.iteration < iterations:
+        before = walk.last
+        result = scipy.optimize.minimize(
+            function,
+            before.picture.ravel().astype(np.float64),
+            jac=True,
+            method="L-BFGS-B",
+            bounds=scipy.optimize.Bounds(*BOUNDS) if bounded else None,
+            callback=accept,
+            options={
                 "maxiter": iterations - before.iteration,
                 "maxcor": CORRECTIONS,
                 "maxfun": np.iinfo(np.int32).max,
                 "ftol": 0,
                 "gtol": 0,
-            }
-            result = scipy.optimize.minimize(
-                self.function,
-                before.picture.ravel(),
-                jac=True,
-                method="L-BFGS-B",
-                callback=self.accept,
-                options=options,
-            )
-            if self.best.iteration >= iterations:
-                break
-            if not self.best.total < before.total:
-                return Outcome(self.best, restarts, f"no further descent after {restarts} restarts: {result.message}")
-            restarts += 1
-        return Outcome(self.best, restarts, f"the limit of {iterations} iterations is reached")
+            },
+        )
+        if walk.last.iteration >= iterations:
+            break
+        if not walk.last.total < before.total:
+            return Outcome(walk.last, restarts, f"no further descent after {restarts} restarts: {result.message}")
+        restarts += 1
+    return Outcome(walk.last, restarts, f"the limit of {iterations} iterations is reached")
+
+
+class _Walk:
+    """Where an optimiser is: it evaluates the objective, counts, and reports accepted steps."""
+
+    def __init__(
+        self,
+        objective: Callable[[npt.NDArray[np.floating]], Evaluation],
+        observe: Callable[[Step], None],
+    ) -> None:
+        self._objective, self._observe = objective, observe
+        self._began = time.monotonic()
+        self._evaluations = 0
+        self.at: npt.NDArray[np.floating]
+        self.evaluation: Evaluation
+        self.last: Step
+
+    def evaluate(self, picture: npt.NDArray[np.floating]) -> None:
+        """Go to a picture, which is kept, not copied. Raises FloatingPointError for a loss that is no number."""
+        self._evaluations += 1
+        self.at, self.evaluation = picture, self._objective(picture)
+        if not np.isfinite(self.evaluation.total):
+            raise FloatingPointError(f"the loss is {self.evaluation.total} after {self._evaluations} evaluations")
+
+    def accept(self, iteration: int) -> None:
+        """Report where the last evaluation was as the end of an iteration."""
+        seconds = time.monotonic() - self._began
+        evaluation = self.evaluation
+        self.last = Step(iteration, self._evaluations, seconds, self.at, evaluation.terms, evaluation.total)
+        self._observe(self.last)

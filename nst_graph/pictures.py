@@ -14,7 +14,11 @@ from nst_graph import files
 from nst_graph.errors import InputError
 
 Picture = npt.NDArray[np.float32]
+#: Grey [height, width] in 0..1.
+Mask = npt.NDArray[np.float32]
 
+#: How the names of picture files end.
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".gif", ".bmp")
 #: Half the width of the uniform noise a painting starts from, in grey levels.
 NOISE = 20.0
 
@@ -79,6 +83,14 @@ def resize(picture: Picture, height: int, width: int) -> Picture:
     resized = [np.asarray(band.resize((width, height), Image.Resampling.LANCZOS)) for band in bands]
     clipped: Picture = np.clip(np.stack(resized, axis=-1), 0, 255).astype(np.float32)
     return clipped
+
+
+def read_mask(path: Path, height: int, width: int) -> Mask:
+    """Read a grey picture as a mask of that size. Raises InputError as read does, or if all is black."""
+    mask: Mask = resize(read(path), height, width).mean(axis=-1) / 255
+    if mask.max() == 0:
+        raise InputError(f"{path}: the mask is black all over; paint white where its style is wanted")
+    return mask
 
 
 def fit(picture: Picture, size: int) -> Picture:

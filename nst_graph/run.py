@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 from nst_graph import files, pictures
 from nst_graph.errors import InputError
 from nst_graph.optimisers import Step
+from nst_graph.pictures import Picture
 
 #: Seconds from one writing of losses.csv to the next, at least.
 LOSSES_EVERY = 2.0
@@ -41,12 +43,13 @@ class Run:
         named = [self.path / name for name in ("run.json", "losses.csv", "final.png")]
         return [file for file in named if file.exists()] + sorted(self.path.glob("iteration-*.png"))
 
-    def open(self, record: dict[str, Any], save_every: int) -> None:
+    def open(self, record: dict[str, Any], save_every: int, finish: Callable[[Picture], Picture]) -> None:
         """Make the directory, empty it of an older run, and write run.json with `record`.
 
-        Raises InputError where it cannot be written.
+        `finish` is applied to each picture that is saved. Raises InputError where the directory
+        cannot be written.
         """
-        self._record, self._save_every = record, save_every
+        self._record, self._save_every, self._finish = record, save_every, finish
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._describe({"state": "painting"})
@@ -83,7 +86,7 @@ class Run:
         self._describe(outcome)
 
     def _save(self, step: Step, name: str) -> None:
-        pictures.write(step.picture.astype(np.float32), self.path / name)
+        pictures.write(self._finish(step.picture.astype(np.float32)), self.path / name)
 
     def _log(self) -> None:
         table = io.StringIO()

@@ -6,6 +6,7 @@ Kernels are [height, width, in, out], as MatConvNet's importer stores them; the 
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -69,15 +70,26 @@ class Network:
         whole = len(names) == depth - 3
         return f"VGG-{depth}" if whole else f"{len(names)} convolutions of a VGG"
 
+    def poolings(self, name: str) -> int:
+        """How many poolings come before a layer."""
+        before = itertools.takewhile(lambda layer: layer.name != name, self.layers)
+        return sum(isinstance(layer, Pool) for layer in before)
+
     def smallest_side(self, names: Iterable[str]) -> int:
         """The least height or width, in pixels, that leaves each layer named one position."""
-        wanted, side, need = set(names), 1, 1
-        for layer in self.layers:
-            if isinstance(layer, Pool):
-                side *= 2
-            elif layer.name in wanted:
-                need = side
-        return need
+        return max(1 << self.poolings(name) for name in names)
+
+    def positions(self, picture: npt.NDArray[np.floating], name: str) -> int:
+        """M_l of a layer, for a picture [height, width, ...]."""
+        height, width = (int(side) >> self.poolings(name) for side in picture.shape[:2])
+        return height * width
+
+    def shrink(self, mask: npt.NDArray[np.floating], name: str) -> npt.NDArray[np.floating]:
+        """Average a mask [height, width] to a layer's size as pooling does, odd ends left out."""
+        for _ in range(self.poolings(name)):
+            height, width = (side // 2 * 2 for side in mask.shape)
+            mask = mask[:height, :width].reshape(height // 2, 2, width // 2, 2).mean(axis=(1, 3))
+        return mask
 
     def upto(self, names: Iterable[str]) -> Network:
         """The network from its input to the deepest of the layers named.

@@ -213,7 +213,7 @@ def test_twice_the_same(paint, tmp_path, pictures_dir):
         ([PHOTO, PAINTING, "--alpha", "0", "--beta", "0"], "nothing would be painted"),
         ([PHOTO, PAINTING, "--noise-ratio", "1.5"], "--noise-ratio 1.5"),
         ([PHOTO, PAINTING, "--seed", "-1"], "--seed -1"),
-        ([PHOTO, PAINTING, "--pooling", "sum"], "--pooling: invalid choice"),
+        ([PHOTO, PAINTING, "--pooling", "sum"], "--pooling sum: give one of average, max"),
         ([PHOTO, PAINTING, "--colour"], "unrecognized arguments: --colour"),
     ],
 )

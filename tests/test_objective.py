@@ -6,7 +6,7 @@ import reference
 from conftest import MEAN, random_picture
 
 from nst_graph import graph, losses, pictures, weights
-from nst_graph.objective import Objective
+from nst_graph.objective import Objective, Style
 from nst_graph.recipes import Settings
 from nst_graph.tensorflow import tf
 
@@ -68,7 +68,9 @@ def test_loss_terms(layers, network, size, pooling, styles):
     blend = (2.0, 1.0, 5.0)[:styles]
     picture, content = random_picture(*size, 1), random_picture(*size, 2)
     paintings = [random_picture(*size, 3 + i) for i in range(styles)]
-    objective = Objective(network, content, paintings, setting(pooling=pooling, style_blend=blend))
+    shares = np.array(blend) / sum(blend)
+    targets = [Style(painting, share) for painting, share in zip(paintings, shares, strict=True)]
+    objective = Objective(network, content, targets, setting(pooling=pooling))
     found = objective(picture)
     content_term, style_term = reference.terms(
         layers,
@@ -78,7 +80,7 @@ def test_loss_terms(layers, network, size, pooling, styles):
         paintings,
         CONTENT_LAYERS,
         STYLE_LAYERS,
-        np.array(blend) / sum(blend),
+        shares,
         pooling=pooling,
     )
     assert found.terms["content"] == pytest.approx(content_term, rel=1e-5)
@@ -93,7 +95,7 @@ def test_gradient_against_finite_differences(layers, network, size, pooling):
     """The graph in float64; the differences are those of the reference, not of the graph."""
     picture = random_picture(*size, 1).astype(np.float64)
     content, style = random_picture(*size, 2), random_picture(*size, 3)
-    gradient = Objective(network, content, [style], setting(pooling=pooling), dtype=np.float64)(picture).gradient
+    gradient = Objective(network, content, [Style(style)], setting(pooling=pooling), dtype=np.float64)(picture).gradient
 
     def total(shifted):
         how = {"pooling": pooling, "convolution": reference.convolve_fast}
@@ -121,13 +123,13 @@ def test_content_gradient_is_zero_where_features_are_not_positive(network):
     )
     settings = Settings(content_layers={"conv1_1": 1.0}, style_layers={"conv1_1": 1.0}, beta=0)
     content = random_picture(16, 16)
-    evaluation = Objective(dead, content, [content], settings)(content + 50)
+    evaluation = Objective(dead, content, [Style(content)], settings)(content + 50)
     assert evaluation.total == 0 and not evaluation.gradient.any()
 
 
 def test_losses_vanish_at_their_targets(network):
     content, style = random_picture(32, 32, 1), random_picture(32, 32, 2)
-    objective = Objective(network, content, [style], setting())
+    objective = Objective(network, content, [Style(style)], setting())
     assert objective(content).terms["content"] == 0
     assert objective(style).terms["style"] == 0
 
@@ -144,7 +146,7 @@ def test_real_vgg16(vgg16_file, pooling):
     ]
     content, style = random_picture(70, 93, 1), random_picture(70, 93, 2)
     picture = pictures.start(content, network.mean, 1.0, 0)
-    found = Objective(network, content, [style], settings)(picture)
+    found = Objective(network, content, [Style(style)], settings)(picture)
     content_term, style_term = reference.terms(
         layers, MEAN, picture, content, [style], settings.content_layers, settings.style_layers, [1.0],
         pooling=pooling, convolution=reference.convolve_fast,

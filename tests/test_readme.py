@@ -24,7 +24,7 @@ PICTURES = ("photo.jpg", "painting.jpg", "monet.jpg", "munch.jpg")
 def directory(tmp_path, monkeypatch, vgg16_file):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(cli, "ROOT", tmp_path)
-    monkeypatch.setattr(painting, "WEIGHTS", (vgg16_file,))
+    monkeypatch.setattr(painting, "MODEL", vgg16_file.parent)
     for seed, name in enumerate(PICTURES):
         iio.imwrite(tmp_path / name, random_picture(64, 80, seed).astype(np.uint8))
     return tmp_path

@@ -152,7 +152,7 @@ def test_pip_that_cannot_download(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
-    [((), "name vgg19 or vgg16"), (("--check", "/none.mat"), "no such file"), (("vgg11",), "invalid choice")],
+    [((), "name vgg19, vgg16 or rescale"), (("--check", "/none.mat"), "no such file"), (("vgg11",), "invalid choice")],
 )
 def test_command_line_errors(arguments, words):
     done = run_script("get_weights.py", *arguments)

@@ -1,0 +1,59 @@
+#!/usr/bin/env python3
+"""Paint one photograph in one style by every recipe, and lay the results on one labelled sheet.
+
+    python docs/contact_sheet.py photo.jpg painting.jpg docs/recipes.jpg
+
+Each recipe runs at 384 pixels for at most 80 iterations (--size, --iterations). Recipes for the
+rescaled network take it from model/ (scripts/get_weights.py rescale) and are left out without it.
+"""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+import imageio.v3 as iio
+import matplotlib.pyplot as plt
+
+import nst_graph
+from nst_graph.recipes import RECIPES
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("content", type=Path)
+    parser.add_argument("style", type=Path)
+    parser.add_argument("sheet", type=Path)
+    parser.add_argument("--size", type=int, default=384)
+    parser.add_argument("--iterations", type=int, default=80)
+    given = parser.parse_args()
+    runs = Path(__file__).resolve().parent.parent / "output" / "recipes"
+
+    panels = []
+    for name, recipe in RECIPES.items():
+        steps = min(given.iterations, recipe.settings.iterations)
+        settings = replace(recipe.settings, size=given.size, iterations=steps)
+        final = runs / name / "final.png"
+        if not final.exists():  # a sheet that broke off goes on where it was
+            print(f"{name}: {steps} iterations", flush=True)
+            try:
+                nst_graph.paint(given.content, given.style, settings, output=final.parent, overwrite=True)
+            except nst_graph.InputError as error:
+                print(f"{name} is left out: {error}")
+                continue
+        panels.append((f"{name}, {steps} steps", iio.imread(final)))
+
+    columns = 4
+    rows = -(-len(panels) // columns)
+    height, width = panels[0][1].shape[:2]
+    figure, axes = plt.subplots(rows, columns, figsize=(16, 16 * rows * (height + 40) / (columns * width)))
+    for axis in axes.flat:
+        axis.axis("off")
+    for axis, (title, picture) in zip(axes.flat, panels, strict=False):
+        axis.imshow(picture)
+        axis.set_title(title, fontsize=12)
+    figure.tight_layout(pad=0.4)
+    figure.savefig(given.sheet, dpi=100, pil_kwargs={"quality": 88})
+
+
+if __name__ == "__main__":
+    main()
