@@ -8,25 +8,32 @@ from nst_graph.weights import Conv, Network, Relu
 POOLINGS = {"average": tf.nn.avg_pool2d, "max": tf.nn.max_pool2d}
 
 
-def build(network: Network, picture: tf.Tensor, pooling: str = "average") -> dict[str, tf.Tensor]:
+def build(
+    network: Network, picture: tf.Tensor, pooling: str = "average", compute: tf.DType | None = None
+) -> dict[str, tf.Tensor]:
     """Build the network on a picture [height, width, 3], RGB in 0..255.
 
     Returns each convolution's features after its rectifier, by the convolution's name, each
     [1, height, width, filters], in the picture's floating type. Convolutions pad with zeros and
     keep the size. Pooling rounds odd sizes down: a last single row or column is left out, as
     MatConvNet does with VGG's padding of 0, and as the authors' PyTorch code does.
+
+    `compute` is the type of all convolutions but the first, which sees the pixels and is cheap:
+    it keeps the picture's type, so that neither they nor their gradient are rounded.
     """
-    dtype = picture.dtype.as_numpy_dtype
+    given = picture.dtype
     features = {}
-    tensor = tf.expand_dims(picture - network.mean.astype(dtype), 0)
+    tensor = tf.expand_dims(picture - network.mean.astype(given.as_numpy_dtype), 0)
     for layer in network.layers:
         if isinstance(layer, Conv):
-            kernel = tf.constant(layer.kernel.astype(dtype), name=f"{layer.name}_kernel")
-            bias = tf.constant(layer.bias.astype(dtype), name=f"{layer.name}_bias")
-            tensor = tf.nn.conv2d(tensor, kernel, strides=1, padding="SAME", name=layer.name) + bias
+            kernel = tf.constant(layer.kernel, tensor.dtype, name=f"{layer.name}_kernel")
+            bias = tf.constant(layer.bias, tensor.dtype, name=f"{layer.name}_bias")
+            tensor = tf.nn.conv2d(tensor, kernel, strides=1, padding="SAME", name=layer.name)
+            tensor = tf.nn.bias_add(tensor, bias)
         elif isinstance(layer, Relu):
             tensor = tf.nn.relu(tensor)
-            features[layer.name] = tensor
+            features[layer.name] = tf.cast(tensor, given)
+            tensor = tf.cast(tensor, compute or given)
         else:
             tensor = POOLINGS[pooling](tensor, ksize=2, strides=2, padding="VALID", name=layer.name)
     return features

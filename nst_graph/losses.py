@@ -30,8 +30,16 @@ def gram(features: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
     A mask [M_l] in 0..1 says how much each position counts.
     """
     rows = tf.reshape(features, [-1, features.shape[-1]])
-    weighted = rows if mask is None else rows * mask[:, None]
-    return tf.matmul(rows, weighted, transpose_a=True)
+    if mask is not None:
+        rows *= tf.sqrt(mask)[:, None]
+    return _inner_products(rows)
+
+
+@tf.custom_gradient  # type: ignore[untyped-decorator]
+def _inner_products(rows: tf.Tensor) -> tuple[tf.Tensor, object]:
+    # The result is symmetric, so one product serves for the two that TensorFlow would make.
+    products = tf.matmul(rows, rows, transpose_a=True)
+    return products, lambda gradient: tf.matmul(rows, gradient + tf.transpose(gradient))
 
 
 def style(difference: tf.Tensor, positions: float, pixels: int) -> tf.Tensor:

@@ -162,6 +162,8 @@ def _measure(
     if not layers:
         return {}
     with tf.Graph().as_default() as within, tf.Session(graph=within) as session:
-        features = graph.build(network.upto(layers), tf.constant(picture.astype(dtype)), pooling)
-        measured: dict[str, Floats] = session.run({layer: what(features[layer]) for layer in layers})
+        shown = tf.placeholder(dtype, picture.shape)
+        features = graph.build(network.upto(layers), shown, pooling)
+        wanted = {layer: what(features[layer]) for layer in layers}
+        measured: dict[str, Floats] = session.run(wanted, {shown: picture})
     return measured

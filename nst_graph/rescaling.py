@@ -25,8 +25,9 @@ def mean_activations(network: Network, pictures: Iterable[Picture], pooling: str
     positions = dict.fromkeys(names, 0)
     for picture in pictures:
         with tf.Graph().as_default() as within, tf.Session(graph=within) as session:
-            features = graph.build(network, tf.constant(picture), pooling)
-            means = session.run({name: tf.reduce_mean(features[name], [0, 1, 2]) for name in names})
+            shown = tf.placeholder(tf.float32, picture.shape)
+            features = graph.build(network, shown, pooling)
+            means = session.run({name: tf.reduce_mean(features[name], [0, 1, 2]) for name in names}, {shown: picture})
         for name, mean in means.items():
             count = network.positions(picture, name)
             sums[name] += mean.astype(np.float64) * count
