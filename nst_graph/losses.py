@@ -9,19 +9,24 @@ from __future__ import annotations
 from nst_graph.tensorflow import tf
 
 
-def content(features: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
-    """Equation 1: half the sum of squared differences to the content's features P."""
-    return tf.reduce_sum(tf.square(features - target)) / 2
-
-
-def content_squares(features: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
-    """The sum of squared differences, twice equation 1."""
+def squared_difference(features: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+    """The sum of squared differences to the content's features P, which CONTENT counts."""
     return tf.reduce_sum(tf.square(features - target))
 
 
-def content_mean(features: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
-    """The mean of squared differences over filters and positions."""
-    return tf.reduce_mean(tf.square(features - target))
+def content(squares: tf.Tensor, count: float) -> tf.Tensor:
+    """Equation 1: half the sum of squared differences. `count` is not used."""
+    return squares / 2
+
+
+def content_squares(squares: tf.Tensor, count: float) -> tf.Tensor:
+    """The sum of squared differences, twice equation 1. `count` is not used."""
+    return squares
+
+
+def content_mean(squares: tf.Tensor, count: float) -> tf.Tensor:
+    """The mean of squared differences over so many filters and positions."""
+    return squares / count
 
 
 def gram(features: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:

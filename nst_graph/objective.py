@@ -45,11 +45,12 @@ class Style:
 
 @dataclass(frozen=True)
 class Target:
-    """What a style's Gram matrix [N_l, N_l] at a layer is held against, and what that weighs.
+    """What the Gram matrix [N_l, N_l] at a layer is held against for a style, and what that weighs.
 
-    `positions` is M_l, or the sum of the mask [M_l] at that layer.
+    `style` is the style's index, `positions` M_l, or the sum of the mask [M_l] at that layer.
     """
 
+    style: int
     layer: str
     gram: Floats
     weight: float
@@ -68,6 +69,9 @@ class Objective:
     (see Network.smallest_side). The content's features and the styles' Gram matrices are computed
     once and are constants of the graph; one evaluation is one session call. With several styles
     the style term is the sum of theirs, each times its share.
+
+    Pictures, losses and gradients are of type `dtype`, convolutions of type `compute`, which is
+    the same unless it is given (see graph.build). Targets never are of the narrower type.
     """
 
     def __init__(
@@ -77,26 +81,28 @@ class Objective:
         styles: Sequence[Style],
         settings: Settings,
         dtype: npt.DTypeLike = np.float32,
+        compute: tf.DType | None = None,
     ) -> None:
         self._dtype = np.dtype(dtype)
         self._weights = term_weights(settings)
         wanted = content_targets(network, content, settings, self._dtype)
         targets = style_targets(network, content, styles, settings, self._dtype)
+        pixels = content.shape[0] * content.shape[1]
         terms: dict[str, list[tf.Tensor]] = {name: [] for name in self._weights}
         with tf.Graph().as_default() as within:
             self._picture = tf.placeholder(self._dtype, content.shape, name="picture")
-            features = graph.build(network, self._picture, settings.pooling)
+            features = graph.build(network, self._picture, settings.pooling, compute)
 
             def at(layer: str, weight: float) -> tf.Tensor:
                 return losses.unit_gradient(features[layer], weight) if settings.unit_gradients else features[layer]
 
             for layer, features_wanted in wanted.items():
                 weight = settings.content_layers[layer]
-                loss = losses.CONTENT[settings.content_loss]
-                terms["content"].append(weight * loss(at(layer, settings.alpha * weight), tf.constant(features_wanted)))
+                squares = losses.squared_difference(at(layer, settings.alpha * weight), tf.constant(features_wanted))
+                loss = losses.CONTENT[settings.content_loss](squares, float(features_wanted.size))
+                terms["content"].append(weight * loss)
             for target in targets:
                 gram = losses.gram(at(target.layer, settings.beta * target.weight), target.mask)
-                pixels = content.shape[0] * content.shape[1]
                 terms["style"].append(target.term(gram, settings.style_loss, pixels))
             if settings.smoothness:
                 terms["smoothness"].append(losses.SMOOTHNESS[settings.smoothness_loss](self._picture))
@@ -131,23 +137,32 @@ def content_targets(network: Network, content: Picture, settings: Settings, dtyp
 
 
 def style_targets(
-    network: Network, content: Picture, styles: Sequence[Style], settings: Settings, dtype: np.dtype[Any]
+    network: Network,
+    content: Picture,
+    styles: Sequence[Style],
+    settings: Settings,
+    dtype: np.dtype[Any],
+    grams: Callable[[Picture, Mapping[str, float]], dict[str, Floats]] | None = None,
 ) -> list[Target]:
     """A target for each style and layer; none where beta is 0.
 
     A painting of another size than the content's counts as if it had that size, and one with a
     mask as if it had the mask's part of it: its Gram matrix is scaled by the numbers of positions.
+    `grams` computes a painting's Gram matrices by layer, where not the whole graph is to.
     """
     layers = settings.style_layers if settings.beta else {}
     targets = []
-    for style in styles:
-        grams = _measure(network, style.picture, layers, settings.pooling, dtype, losses.gram)
+    for index, style in enumerate(styles):
+        if grams is None:
+            measured = _measure(network, style.picture, layers, settings.pooling, dtype, losses.gram)
+        else:
+            measured = grams(style.picture, layers)
         for layer, weight in layers.items():
             mask = None if style.mask is None else network.shrink(style.mask, layer).astype(dtype).ravel()
             positions = network.positions(content, layer) if mask is None else float(mask.sum())
             scale = positions / network.positions(style.picture, layer)
-            gram = (grams[layer] * scale).astype(dtype)
-            targets.append(Target(layer, gram, style.share * weight, positions, mask))
+            gram = (measured[layer] * scale).astype(dtype)
+            targets.append(Target(index, layer, gram, style.share * weight, positions, mask))
     return targets
 
 

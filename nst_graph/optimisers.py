@@ -47,13 +47,14 @@ def minimise(
     start: Picture,
     settings: Settings,
     observe: Callable[[Step], None],
+    corrections: int = CORRECTIONS,
 ) -> Outcome:
     """Minimise from `start` [height, width, 3] by the optimiser that the settings name.
 
     `observe` is called with the start and after each iteration.
     """
     if settings.optimiser == "lbfgs":
-        return lbfgs(objective, start, settings.iterations, observe, settings.bounded)
+        return lbfgs(objective, start, settings.iterations, observe, settings.bounded, corrections)
     if settings.optimiser == "adam":
         rule = tf.train.AdamOptimizer(settings.rate, beta1=settings.beta1, epsilon=settings.epsilon)
     else:
@@ -94,6 +95,7 @@ def lbfgs(
     iterations: int,
     observe: Callable[[Step], None],
     bounded: bool = False,
+    corrections: int = CORRECTIONS,
 ) -> Outcome:
     """Minimise by SciPy's L-BFGS-B, in float64; bounded keeps every pixel in 0..255.
 
@@ -103,12 +105,15 @@ def lbfgs(
     walk = _Walk(objective, observe)
     walk.evaluate(np.clip(start, *BOUNDS) if bounded else start)
     walk.accept(0)
+    # L-BFGS-B's first step has length one: in these units, about a grey level for every pixel.
+    unit = 2.0 ** round(np.log2(start.size) / 2)
 
     def function(x: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
+        picture = (x * unit).reshape(start.shape)
         # An attempt begins, and SciPy goes on after an iteration, where the last evaluation was.
-        if not np.array_equal(x, walk.at.ravel()):
-            walk.evaluate(x.reshape(start.shape).copy())
-        return walk.evaluation.total, walk.evaluation.gradient.astype(np.float64).ravel()
+        if not np.array_equal(picture, walk.at):
+            walk.evaluate(picture)
+        return walk.evaluation.total, np.multiply(walk.evaluation.gradient, unit, dtype=np.float64).ravel()
 
     def accept(intermediate_result: scipy.optimize.OptimizeResult) -> None:
         function(intermediate_result.x)
@@ -119,14 +124,14 @@ def lbfgs(
         before = walk.last
         result = scipy.optimize.minimize(
             function,
-            before.picture.ravel().astype(np.float64),
+            before.picture.ravel().astype(np.float64) / unit,
             jac=True,
             method="L-BFGS-B",
-            bounds=scipy.optimize.Bounds(*BOUNDS) if bounded else None,
+            bounds=scipy.optimize.Bounds(BOUNDS[0] / unit, BOUNDS[1] / unit) if bounded else None,
             callback=accept,
             options={
                 "maxiter": iterations - before.iteration,
-                "maxcor": CORRECTIONS,
+                "maxcor": corrections,
                 "maxfun": np.iinfo(np.int32).max,
                 "ftol": 0,
                 "gtol": 0,
