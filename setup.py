@@ -23,6 +23,8 @@ setup(
     extras_require={
         "vgg16": ["onnx>=1.17"],  # reads the package that scripts/get_weights.py vgg16 takes VGG-16 from
         "example": ["scikit-learn>=1.5"],  # carries the example's photograph
+        "figures": ["matplotlib>=3.8"],  # docs/contact_sheet.py, benchmarks/run.py
+        "benchmarks": ["torch>=2.9"],  # what benchmarks/run.py measures against
         "test": ["pytest", "mypy", "ruff"],
     },
 )

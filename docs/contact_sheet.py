@@ -52,7 +52,7 @@ def main():
         axis.imshow(picture)
         axis.set_title(title, fontsize=12)
     figure.tight_layout(pad=0.4)
-    figure.savefig(given.sheet, dpi=100, pil_kwargs={"quality": 88})
+    figure.savefig(given.sheet, dpi=80, pil_kwargs={"quality": 85})
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from nst_graph.errors import InputError
-from nst_graph.recipes import CHOICES, DEFAULT, RECIPES, Settings, layer_weights
+from nst_graph.recipes import CHOICES, DEFAULT, RECIPES, Settings, fast, layer_weights
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -93,6 +93,14 @@ def parser() -> argparse.ArgumentParser:
     setting("epsilon", "adam's guard against division by zero", type=float)
     add("--bounded", action="store_true", help="keep every pixel in 0..255 while painting")
 
+    group = parser.add_argument_group("how fast, and how large")
+    add = group.add_argument
+    add("--fast", action="store_true", help="--precision auto, coarse to fine, and fewer iterations; see README.md")
+    setting("precision", "type of the convolutions; auto is bfloat16 where that is fast, float32 at the end")
+    setting("scales", "longer sides to paint at first", metavar="PIXELS", nargs="+", type=int)
+    setting("scale_iterations", "iterations at each of --scales", metavar="N", nargs="+", type=int)
+    setting("tile", "side of tiles, for large pictures (default: as memory demands)", metavar="PIXELS", type=int)
+
     group = parser.add_argument_group("what is kept")
     add = group.add_argument
     setting("save_every", "iterations between pictures", metavar="N", type=int)
@@ -149,9 +157,13 @@ def _paint(given: dict[str, Any]) -> None:
     for name in ("content_layers", "style_layers"):
         if name in values:
             values[name] = layers(f"--{name.replace('_', '-')}", values[name])
-    if "style_blend" in values:
-        values["style_blend"] = tuple(values["style_blend"])
-    settings = replace(RECIPES[given["recipe"]].settings, **values)
+    for name in ("style_blend", "scales", "scale_iterations"):
+        if name in values:
+            values[name] = tuple(values[name])
+    recipe = RECIPES[given["recipe"]].settings
+    if "fast" in given:
+        values = fast(values.get("size", recipe.size)) | values
+    settings = replace(recipe, **values)
     if not styles and settings.alpha == 0:
         styles = [content]  # a texture of its own size
     if not styles and settings.beta > 0:
@@ -162,7 +174,8 @@ def _paint(given: dict[str, Any]) -> None:
     from nst_graph.painting import paint
     from nst_graph.progress import Progress
 
-    progress = Progress(settings.iterations, settings.save_every // 10)
+    iterations = sum(settings.scale_iterations) + settings.iterations
+    progress = Progress(iterations, settings.save_every // 10)
     try:
         painting = paint(
             content,

@@ -32,8 +32,7 @@ def build(
             tensor = tf.nn.bias_add(tensor, bias)
         elif isinstance(layer, Relu):
             tensor = tf.nn.relu(tensor)
-            features[layer.name] = tf.cast(tensor, given)
-            tensor = tf.cast(tensor, compute or given)
+            tensor = features[layer.name] = tf.cast(tensor, compute or given)
         else:
             tensor = POOLINGS[pooling](tensor, ksize=2, strides=2, padding="VALID", name=layer.name)
     return features

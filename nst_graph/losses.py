@@ -11,7 +11,7 @@ from nst_graph.tensorflow import tf
 
 def squared_difference(features: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
     """The sum of squared differences to the content's features P, which CONTENT counts."""
-    return tf.reduce_sum(tf.square(features - target))
+    return tf.reduce_sum(tf.square(tf.cast(features, target.dtype) - target))
 
 
 def content(squares: tf.Tensor, count: float) -> tf.Tensor:
@@ -36,15 +36,20 @@ def gram(features: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
     """
     rows = tf.reshape(features, [-1, features.shape[-1]])
     if mask is not None:
-        rows *= tf.sqrt(mask)[:, None]
+        rows *= tf.cast(tf.sqrt(mask), rows.dtype)[:, None]
     return _inner_products(rows)
 
 
 @tf.custom_gradient  # type: ignore[untyped-decorator]
 def _inner_products(rows: tf.Tensor) -> tuple[tf.Tensor, object]:
-    # The result is symmetric, so one product serves for the two that TensorFlow would make.
-    products = tf.matmul(rows, rows, transpose_a=True)
-    return products, lambda gradient: tf.matmul(rows, gradient + tf.transpose(gradient))
+    wide = tf.cast(rows, tf.float32) if rows.dtype == tf.bfloat16 else rows
+    products = tf.matmul(wide, wide, transpose_a=True)
+
+    def gradient(pull: tf.Tensor) -> tf.Tensor:
+        # The result is symmetric, so one product serves for the two that TensorFlow would make.
+        return tf.matmul(rows, tf.cast(pull + tf.transpose(pull), rows.dtype))
+
+    return products, gradient
 
 
 def style(difference: tf.Tensor, positions: float, pixels: int) -> tf.Tensor:

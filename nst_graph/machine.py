@@ -11,6 +11,8 @@ CPUINFO = Path("/proc/cpuinfo")
 
 #: Bytes of one evaluation in one piece: TensorFlow itself, and each pixel (benchmarks/memory.py).
 BASE, PER_PIXEL = 1.0e9, 1700
+#: Bytes a pixel that are kept whole whatever the tiles: pictures, gradient, the content's features.
+KEPT_PER_PIXEL = 110
 #: Vectors of float64 a pixel channel that SciPy's L-BFGS-B keeps beside two for each correction:
 #: its work space (5), the bounds (2), integers (2), and copies of picture and gradient (9).
 LBFGS_VECTORS = 18

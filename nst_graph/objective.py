@@ -111,6 +111,10 @@ class Objective:
             (self._gradient,) = tf.gradients(total, self._picture)
             self._session = tf.Session(graph=within)
 
+    def close(self) -> None:
+        """Give the memory back."""
+        self._session.close()
+
     def __call__(self, picture: Floats) -> Evaluation:
         """Evaluate at a picture [height, width, 3], in one session call."""
         feed = {self._picture: picture.astype(self._dtype, copy=False)}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -173,3 +173,32 @@ class _Walk:
         evaluation = self.evaluation
         self.last = Step(iteration, self._evaluations, seconds, self.at, evaluation.terms, evaluation.total)
         self._observe(self.last)
+
+
+class Relay:
+    """Passes a stage's steps on to observers, counted on from where the stage before ended."""
+
+    def __init__(self, observers: Iterable[Callable[[Step], None]], before: Outcome | None) -> None:
+        self._observers, self._before = list(observers), before
+
+    def observe(self, step: Step) -> None:
+        """Pass a step on; a later stage's start is the step before it at another size, or none."""
+        if step.iteration > 0 or self._before is None:
+            for observer in self._observers:
+                observer(self._on(step))
+
+    def total(self, outcome: Outcome) -> Outcome:
+        """The stage's outcome with all that came before counted in."""
+        restarts = outcome.restarts + (self._before.restarts if self._before else 0)
+        return Outcome(self._on(outcome.step), restarts, outcome.reason)
+
+    def _on(self, step: Step) -> Step:
+        if self._before is None:
+            return step
+        before = self._before.step
+        return replace(
+            step,
+            iteration=step.iteration + before.iteration,
+            evaluations=step.evaluations + before.evaluations,
+            seconds=step.seconds + before.seconds,
+        )

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from nst_graph import colours, files, pictures, weights
+from nst_graph import colours, files, machine, pictures, weights
 from nst_graph.errors import InputError
 from nst_graph.objective import Objective, Style
-from nst_graph.optimisers import Outcome, Step, minimise
+from nst_graph.optimisers import CORRECTIONS, Outcome, Relay, Step, minimise
 from nst_graph.pictures import Picture
-from nst_graph.recipes import Settings
+from nst_graph.plans import Plan, plan
+from nst_graph.recipes import Settings, Stage
 from nst_graph.run import Run
-from nst_graph.weights import Network
+from nst_graph.tensorflow import tf
+from nst_graph.tiles import TiledObjective
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -83,25 +86,34 @@ def paint(
     weights_path = Path(weights_file) if weights_file is not None else find_weights(settings.network, say)
     run = Run(Path(output), overwrite) if output is not None else None
 
-    photograph = pictures.fit(pictures.read(content_path), settings.size)
-    height, width = photograph.shape[:2]
+    originals = _Originals(
+        pictures.fit(pictures.read(content_path), settings.size),
+        [pictures.read(path) for path in style_paths],
+        mask_paths,
+        None if settings.init in ("noise", "content", "style") else pictures.read(Path(settings.init)),
+    )
+    height, width = originals.photograph.shape[:2]
     if max(height, width) < settings.size:
         say(f"{content_path} has only {width} x {height} pixels, --size is {settings.size}: it keeps its size")
-    targets = _styles(photograph, style_paths, mask_paths, settings)
     whole = weights.read(weights_path)
     network = whole.upto(settings.layers)
     need = network.smallest_side(settings.layers)
-    for path, style in [(content_path, Style(photograph)), *zip(style_paths, targets, strict=True)]:
+    stages = _stages(settings, originals.photograph, need, say)
+    scenes = [originals.scene(stage.size, settings) for stage in stages]
+    named = [(content_path, Style(scenes[0].photograph)), *zip(style_paths, scenes[0].styles, strict=True)]
+    for path, style in named:
         if min(style.picture.shape[:2]) < need:
             sides = f"{style.picture.shape[1]} x {style.picture.shape[0]}"
             raise InputError(
                 f"{path}: {sides} pixels are too few for the deepest layer, which needs {need} each way; "
                 "take a larger picture or --size, or layers that are less deep"
             )
-    start = _start(photograph, targets, settings, network)
+    plans = [plan(network, scene.photograph, settings) for scene in scenes]
+    picture = pictures.start(scenes[0].base, network.mean, settings.start_noise, settings.seed)
     say(f"{whole.name} paints {width} x {height} pixels ({weights_path})")
 
     def finish(picture: Picture) -> Picture:
+        photograph = pictures.resize(originals.photograph, picture.shape[0], picture.shape[1])
         return colours.keep(picture, photograph) if settings.colours == "luminance" else picture
 
     observers = list(observers)
@@ -118,47 +130,98 @@ def paint(
         }
         run.open(record, settings.save_every, finish)
         observers.insert(0, run.observe)
-
-    def observe(step: Step) -> None:
-        for observer in observers:
-            observer(step)
-
     try:
-        outcome = minimise(Objective(network, photograph, targets, settings), start, settings, observe)
+        outcome = None
+        for stage, scene, memory in zip(stages, scenes, plans, strict=True):
+            if outcome is not None:
+                height, width = scene.photograph.shape[:2]
+                picture = pictures.enlarge(outcome.step.picture.astype(np.float32), height, width)
+            say(_news(stage, scene, memory, settings))
+            relay = Relay(observers, outcome)
+            compute = tf.bfloat16 if stage.bfloat16 else None
+            if memory.tile is None:
+                objective: Any = Objective(network, scene.photograph, scene.styles, settings, compute=compute)
+            else:
+                objective = TiledObjective(
+                    network, scene.photograph, scene.styles, settings, memory.tile, compute=compute
+                )
+            here = replace(settings, iterations=stage.iterations)
+            outcome = relay.total(minimise(objective, picture, here, relay.observe, memory.corrections))
+            objective.close()
     except BaseException as error:
         if run is not None:
             interrupted = isinstance(error, KeyboardInterrupt)
             run.close({"state": "interrupted" if interrupted else f"failed: {type(error).__name__}"})
         raise
+    assert outcome is not None
     if run is not None:
         run.close({"state": "finished", "reason": outcome.reason, "restarts": outcome.restarts})
     return Painting(finish(outcome.step.picture.astype(np.float32)), outcome)
 
 
-def _styles(photograph: Picture, paths: list[Path], masks: list[Path], settings: Settings) -> list[Style]:
-    height, width = photograph.shape[:2]
-    styles = []
-    for index, (path, share) in enumerate(zip(paths, settings.blend(len(paths)), strict=True)):
-        sides = (max(1, round(side * settings.style_scale)) for side in (height, width))
-        picture = pictures.resize(pictures.read(path), *sides)
-        if settings.colours in ("histogram", "covariance"):
-            picture = colours.match(picture, photograph, settings.colours)
-        mask = pictures.read_mask(masks[index], height, width) if masks else None
-        styles.append(Style(picture, share, mask))
-    return styles
+@dataclass(frozen=True)
+class Scene:
+    """What is painted at one size: photograph, styles, and what the start is mixed from."""
+
+    photograph: Picture
+    styles: list[Style]
+    base: Picture
 
 
-def _start(photograph: Picture, styles: list[Style], settings: Settings, network: Network) -> Picture:
-    height, width = photograph.shape[:2]
-    if settings.init in ("noise", "content"):
-        base = photograph
-    elif settings.init != "style":
-        base = pictures.resize(pictures.read(Path(settings.init)), height, width)
-    elif styles:
-        base = pictures.resize(styles[0].picture, height, width)
-    else:
-        raise InputError("--init style: there is no style; name a STYLE or another start")
-    return pictures.start(base, network.mean, settings.start_noise, settings.seed)
+@dataclass(frozen=True)
+class _Originals:
+    photograph: Picture
+    styles: list[Picture]
+    masks: list[Path]
+    init: Picture | None
+
+    def scene(self, size: int, settings: Settings) -> Scene:
+        """Bring everything to a longer side of `size` pixels."""
+        photograph = pictures.fit(self.photograph, size)
+        height, width = photograph.shape[:2]
+        scale = settings.style_scale
+        styles = []
+        for index, (original, share) in enumerate(zip(self.styles, settings.blend(len(self.styles)), strict=True)):
+            picture = pictures.resize(original, max(1, round(height * scale)), max(1, round(width * scale)))
+            if settings.colours in ("histogram", "covariance"):
+                picture = colours.match(picture, photograph, settings.colours)
+            mask = pictures.read_mask(self.masks[index], height, width) if self.masks else None
+            styles.append(Style(picture, share, mask))
+        if self.init is not None:
+            base = pictures.resize(self.init, height, width)
+        elif settings.init != "style":
+            base = photograph
+        elif styles:
+            base = pictures.resize(styles[0].picture, height, width)
+        else:
+            raise InputError("--init style: there is no style; name a STYLE or another start")
+        return Scene(photograph, styles, base)
+
+
+def _stages(settings: Settings, photograph: Picture, need: int, say: Callable[[str], None]) -> list[Stage]:
+    """The stages for a photograph, without scales not below it, or with sides below `need`."""
+    narrow = machine.has_bfloat16()
+    if settings.precision != "float32" and not narrow:
+        slower = "bfloat16 is emulated, and slow" if settings.precision == "bfloat16" else "float32 paints"
+        say(f"--precision {settings.precision}: this processor has no bfloat16 dot product; {slower}")
+    longer, shorter = max(photograph.shape[:2]), min(photograph.shape[:2])
+    stages = settings.stages(narrow)
+    last = [replace(stage, size=longer) for stage in stages if stage.size == settings.size]
+    coarse = [stage for stage in stages if stage.size < min(longer, settings.size)]
+    for stage in coarse:
+        if round(shorter * stage.size / longer) < need:
+            say(f"scale {stage.size} is left out: a side would have fewer than the {need} pixels that the layers need")
+    return [stage for stage in coarse if round(shorter * stage.size / longer) >= need] + last
+
+
+def _news(stage: Stage, scene: Scene, memory: Plan, settings: Settings) -> str:
+    height, width = scene.photograph.shape[:2]
+    line = f"{stage.iterations} iterations at {width} x {height} in {'bfloat16' if stage.bfloat16 else 'float32'}"
+    if memory.tile is not None:
+        line += f", in tiles of {memory.tile}"
+    if settings.optimiser == "lbfgs" and memory.corrections < CORRECTIONS:
+        line += f", with {memory.corrections} corrections of L-BFGS, for want of memory"
+    return line
 
 
 def _source(path: Path) -> dict[str, str]:

@@ -77,12 +77,17 @@ def _rgb(pixels: npt.NDArray[np.generic]) -> Picture:
 
 def resize(picture: Picture, height: int, width: int) -> Picture:
     """Resample to height x width by Lanczos' filter, kept within 0..255."""
+    clipped: Picture = np.clip(enlarge(picture, height, width), 0, 255)
+    return clipped
+
+
+def enlarge(picture: Picture, height: int, width: int) -> Picture:
+    """Resample to height x width by Lanczos' filter, values outside 0..255 and all."""
     if picture.shape[:2] == (height, width):
         return picture
-    bands = [Image.fromarray(picture[..., band]) for band in range(3)]
+    bands = [Image.fromarray(np.ascontiguousarray(picture[..., band])) for band in range(3)]
     resized = [np.asarray(band.resize((width, height), Image.Resampling.LANCZOS)) for band in bands]
-    clipped: Picture = np.clip(np.stack(resized, axis=-1), 0, 255).astype(np.float32)
-    return clipped
+    return np.stack(resized, axis=-1).astype(np.float32)
 
 
 def read_mask(path: Path, height: int, width: int) -> Mask:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from nst_graph.errors import InputError
 
@@ -19,6 +20,7 @@ CONTENT_LOSSES = ("equation1", "squares", "mean")
 STYLE_LOSSES = ("equation4", "mean", "mean-over-size", "over-pixels")
 SMOOTHNESS_LOSSES = ("absolute", "power")
 OPTIMISERS = ("lbfgs", "adam", "gradient-descent")
+PRECISIONS = ("float32", "bfloat16", "auto")
 COLOURS = ("painting", "luminance", "histogram", "covariance")
 
 
@@ -30,6 +32,19 @@ def layer_weights(layers: Mapping[str, float | None]) -> dict[str, float]:
 def equal(names: Iterable[str]) -> dict[str, float]:
     """Layers that weigh the same and sum to one."""
     return layer_weights(dict.fromkeys(names))
+
+
+#: Share of the last scale's iterations that --precision auto leaves to float32.
+FLOAT32_SHARE = 0.2
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A longer side in pixels, the iterations there, and whether convolutions are in bfloat16."""
+
+    size: int
+    iterations: int
+    bfloat16: bool
 
 
 @dataclass(frozen=True)
@@ -87,6 +102,15 @@ class Settings:
     epsilon: float = 1e-8
     #: Keep every pixel in 0..255: box bounds of L-BFGS-B; the others clip after each step.
     bounded: bool = False
+    #: Type of the convolutions: one of PRECISIONS; auto is bfloat16 where the processor has its
+    #: dot product, and float32 for the last iterations.
+    precision: str = "float32"
+    #: Longer sides, in pixels, to paint at before `size`, each from the one before.
+    scales: tuple[int, ...] = ()
+    #: Iterations at each of `scales`.
+    scale_iterations: tuple[int, ...] = ()
+    #: Side of the tiles that are evaluated one by one; where it is None, as memory demands.
+    tile: int | None = None
     #: Iterations from one saved picture to the next.
     save_every: int = 100
 
@@ -115,6 +139,12 @@ class Settings:
         for option, choices in CHOICES.items():
             value = getattr(self, option)
             _require(value in choices, option, value, f"give one of {', '.join(choices)}")
+        for scale in self.scales:
+            _require(0 < scale < self.size, "scales", scale, f"give sizes below --size {self.size}")
+        fits = len(self.scale_iterations) == len(self.scales) and all(number >= 1 for number in self.scale_iterations)
+        given = " ".join(map(str, self.scale_iterations))
+        _require(fits, "scale_iterations", given, "give a whole number above 0 for each of --scales")
+        _require(self.tile is None or self.tile >= 16, "tile", self.tile, "give 16 pixels or more")
         ratio = self.noise_ratio
         _require(ratio is None or 0 <= ratio <= 1, "noise_ratio", ratio, "give a number from 0 to 1")
 
@@ -129,6 +159,18 @@ class Settings:
     def layers(self) -> list[str]:
         """The layers in use: those of the terms that weigh anything."""
         return [*(self.content_layers if self.alpha else ()), *(self.style_layers if self.beta else ())]
+
+    def stages(self, narrow: bool) -> list[Stage]:
+        """What is painted one after the other; `narrow` says whether the processor likes bfloat16."""
+        bfloat16 = self.precision == "bfloat16" or (self.precision == "auto" and narrow)
+        before = zip(self.scales, self.scale_iterations, strict=True)
+        stages = [Stage(size, iterations, bfloat16) for size, iterations in before]
+        rest = self.iterations
+        if self.precision == "auto" and bfloat16:
+            stages.append(Stage(self.size, round(rest * (1 - FLOAT32_SHARE)), True))
+            rest -= stages[-1].iterations
+            bfloat16 = False
+        return [*stages, Stage(self.size, rest, bfloat16)]
 
     def blend(self, styles: int) -> tuple[float, ...]:
         """The weight of each of so many style pictures; they sum to one."""
@@ -148,6 +190,7 @@ CHOICES = {
     "colours": COLOURS,
     "pooling": POOLINGS,
     "optimiser": OPTIMISERS,
+    "precision": PRECISIONS,
 }
 
 
@@ -158,6 +201,24 @@ def _weight(value: float) -> bool:
 def _require(good: bool, option: str, value: object, remedy: str) -> None:
     if not good:
         raise InputError(f"--{option.replace('_', '-')} {value}: {remedy}")
+
+
+#: What --fast paints before the last scale, as shares of its size, with iterations; and there.
+FAST_SCALES = ((0.125, 100), (0.25, 60))
+FAST_ITERATIONS = 150
+#: Below this a scale is left out: its deepest layer would see next to nothing.
+SMALLEST_SCALE = 64
+
+
+def fast(size: int) -> dict[str, Any]:
+    """The settings that --fast stands for at a size."""
+    scales = [(round(share * size), steps) for share, steps in FAST_SCALES if share * size >= SMALLEST_SCALE]
+    return {
+        "precision": "auto",
+        "scales": tuple(scale for scale, _ in scales),
+        "scale_iterations": tuple(steps for _, steps in scales),
+        "iterations": FAST_ITERATIONS,
+    }
 
 
 @dataclass(frozen=True)

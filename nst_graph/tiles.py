@@ -114,6 +114,11 @@ class TiledObjective:
         self._targets = style_targets(network, content, styles, settings, np.dtype(np.float32), self._painting)
         self._build_whole(content)
 
+    def close(self) -> None:
+        """Give the memory back."""
+        self._session.close()
+        self._whole.close()
+
     def __call__(self, picture: Floats) -> Evaluation:
         """Evaluate at a picture [height, width, 3]."""
         picture = picture.astype(np.float32, copy=False)

@@ -1,0 +1,237 @@
+#!/usr/bin/env python3
+"""Measure this program side by side with others, in one process run, and print ratios.
+
+    python benchmarks/run.py evaluations CONTENT STYLE     evaluations a second, in each type
+    python benchmarks/run.py time CONTENT STYLE            time to the loss of 1000 steps of Adam
+    python benchmarks/run.py memory CONTENT STYLE          peak memory and time a pixel, tiled and not
+
+Each writes a table and a plot into --docs (docs/). PyTorch is an extra: pip install '.[benchmarks,figures]'.
+"""
+
+import argparse
+import contextlib
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from nst_graph import pictures, weights
+from nst_graph.objective import Objective, Style
+from nst_graph.painting import find_weights, paint
+from nst_graph.recipes import Settings, fast
+from nst_graph.tensorflow import tf
+from nst_graph.tiles import TiledObjective
+
+
+def load(given, size):
+    """The network, and photograph and painting at a size."""
+    photograph = pictures.fit(pictures.read(given.content), size)
+    if max(photograph.shape[:2]) < size:
+        scale = size / max(photograph.shape[:2])
+        photograph = pictures.resize(photograph, *(round(side * scale) for side in photograph.shape[:2]))
+    painting = pictures.resize(pictures.read(given.style), *photograph.shape[:2])
+    network = weights.read(find_weights("VGG-19", print)).upto(Settings().layers)
+    return network, photograph, painting
+
+
+def matrix_product(dtype, side=2048):
+    """A callable that multiplies two square matrices, and the operations that takes."""
+    with tf.Graph().as_default() as within:
+        matrix = tf.Variable(tf.cast(tf.random.normal((side, side)), dtype))
+        product = tf.matmul(matrix, matrix).op
+        session = tf.Session(graph=within)
+        session.run(tf.global_variables_initializer())
+    return lambda: session.run(product), 2 * side**3
+
+
+def evaluations(given):
+    """Sides in turn, so that a machine that slows down slows all of them."""
+    from torch_painter import TorchObjective
+
+    network, photograph, painting = load(given, given.size)
+    settings, styles = Settings(), [Style(painting)]
+    start = pictures.start(photograph, network.mean, 1.0, 0)
+    ours = Objective(network, photograph, styles, settings)
+    narrow = Objective(network, photograph, styles, settings, compute=tf.bfloat16)
+    theirs = TorchObjective(network, photograph, painting, settings)
+    tensor = theirs.tensor(start).requires_grad_()
+
+    def torch_side():
+        tensor.grad = None
+        theirs(tensor).backward()
+
+    sides = {"float32": lambda: ours(start), "bfloat16": lambda: narrow(start), "PyTorch float32": torch_side}
+    products = {name: matrix_product(dtype) for name, dtype in (("float32", tf.float32), ("bfloat16", tf.bfloat16))}
+    sides |= {f"matrix product {name}": product for name, (product, _) in products.items()}
+    seconds = {name: [] for name in sides}
+    for turn in range(given.repeats + 1):
+        for name, side in sides.items():
+            began = time.monotonic()
+            side()
+            if turn:  # the first is a warm-up
+                seconds[name].append(time.monotonic() - began)
+    median = {name: statistics.median(values) for name, values in seconds.items()}
+    operations = 1.44e6 * photograph.shape[0] * photograph.shape[1]
+    lines = [f"Medians of {given.repeats} at {photograph.shape[1]} x {photograph.shape[0]}:", ""]
+    lines += ["| side | seconds | against our float32 | GFLOP/s |", "|---|---|---|---|"]
+    for name, value in median.items():
+        work = 2 * 2048**3 if "product" in name else operations
+        ratio = "" if "product" in name else f"{median['float32'] / value:.2f}"
+        lines.append(f"| {name} | {value:.3f} | {ratio} | {work / value / 1e9:.0f} |")
+    return lines, None
+
+
+class ReachedError(Exception):
+    """The goal is reached."""
+
+
+def time_to_loss(given):
+    """Adam first, which sets the goal; then each side until it is there."""
+    import torch_painter
+
+    network, photograph, _ = load(given, given.size)
+    start = pictures.start(photograph, network.mean, 1.0, 0)
+    plain = Settings(size=given.size)
+    adam = replace(plain, optimiser="adam", rate=10.0, iterations=given.steps)
+    traces, goal = {}, None
+
+    def ours(name, settings):
+        began, trace = time.monotonic(), []
+
+        def observe(step):
+            if step.picture.shape == photograph.shape:  # coarser scales have other losses
+                trace.append((time.monotonic() - began, step.total))
+                if goal is not None and step.total <= goal:
+                    raise ReachedError
+
+        traces[name] = trace
+        try:
+            done = paint(given.content, given.style, settings, observers=[observe])
+            final = done.picture
+        except ReachedError:
+            final = None
+        print(f"{name}: {trace[-1][0]:.1f} s, loss {trace[-1][1]:.6g}", flush=True)
+        return final
+
+    ours("Adam, rate 10", adam)
+    goal = traces["Adam, rate 10"][-1][1]
+    ours("ours, --fast", replace(plain, **fast(given.size) | {"iterations": given.steps}))
+    ours("ours, bfloat16", replace(plain, precision="bfloat16"))
+    ours("ours, the paper's settings", plain)
+    if not given.no_torch:
+        began, trace = time.monotonic(), []
+
+        def observe(now, loss):
+            trace.append((now - began, loss))
+            if loss <= goal:
+                raise ReachedError
+
+        traces["PyTorch L-BFGS"] = trace
+        network, photograph, painting = load(given, given.size)
+        objective = torch_painter.TorchObjective(network, photograph, painting, plain)
+        with contextlib.suppress(ReachedError):
+            torch_painter.lbfgs(objective, start, given.torch_steps, observe)
+        print(f"PyTorch L-BFGS: {trace[-1][0]:.1f} s, loss {trace[-1][1]:.6g}", flush=True)
+    whole = traces["Adam, rate 10"][-1][0]
+    size = f"{photograph.shape[1]} x {photograph.shape[0]}"
+    lines = [f"Time from white noise to a loss of {goal:.4g}, that of {given.steps} steps of Adam, at {size}:", ""]
+    lines += ["| side | seconds | times as fast as Adam | evaluations at this size |", "|---|---|---|---|"]
+    for name, trace in traces.items():
+        reached = [seconds for seconds, loss in trace if loss <= goal]
+        if reached:
+            lines.append(f"| {name} | {reached[0]:.0f} | {whole / reached[0]:.1f} | {len(trace)} |")
+        else:
+            lines.append(
+                f"| {name} | not in {trace[-1][0]:.0f} | | {len(trace)}, loss {min(t[1] for t in trace):.4g} |"
+            )
+    return lines, traces
+
+
+def memory(given):
+    """Each size in a process of its own, whose peak is its own."""
+    lines = ["| pixels | tiles | peak, GB | seconds an evaluation | microseconds a pixel |", "|---|---|---|---|---|"]
+    points = []
+    for size in given.sizes:
+        for tile in (0, given.tile):
+            if not tile and size > given.untiled:
+                continue
+            command = [sys.executable, __file__, "one", str(given.content), str(given.style), "--size", str(size)]
+            done = subprocess.run([*command, "--tile", str(tile)], capture_output=True, text=True, check=True)
+            found = json.loads(done.stdout.splitlines()[-1])
+            points.append(found)
+            micro = found["seconds"] / found["pixels"] * 1e6
+            lines.append(
+                f"| {found['width']} x {found['height']} | {tile or 'none'} | {found['peak'] / 1e9:.2f} "
+                f"| {found['seconds']:.2f} | {micro:.2f} |"
+            )
+            print(lines[-1], flush=True)
+    return lines, None
+
+
+def one(given):
+    """One size of memory(): prints JSON."""
+    network, photograph, painting = load(given, given.size)
+    start = pictures.start(photograph, network.mean, 1.0, 0)
+    settings, styles = Settings(size=given.size), [Style(painting)]
+    if given.tile:
+        objective = TiledObjective(network, photograph, styles, settings, given.tile)
+    else:
+        objective = Objective(network, photograph, styles, settings)
+    seconds = []
+    for _ in range(given.repeats):
+        began = time.monotonic()
+        objective(start)
+        seconds.append(time.monotonic() - began)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    height, width = photograph.shape[:2]
+    found = {"peak": peak, "seconds": statistics.median(seconds), "pixels": height * width}
+    print(json.dumps(found | {"height": height, "width": width}))
+
+
+def plot(traces, path):
+    import matplotlib.pyplot as plt
+
+    figure, axis = plt.subplots(figsize=(8, 4.5))
+    for name, trace in traces.items():
+        axis.plot(*zip(*trace, strict=True), label=name)
+    axis.set(xscale="log", yscale="log", xlabel="seconds", ylabel="loss, equation 7")
+    axis.legend()
+    axis.grid(alpha=0.3)
+    figure.tight_layout()
+    figure.savefig(path, dpi=100)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("evaluations", "time", "memory", "one"))
+    parser.add_argument("content", type=Path)
+    parser.add_argument("style", type=Path)
+    parser.add_argument("--size", type=int, default=512)
+    parser.add_argument("--steps", type=int, default=1000, help="of Adam")
+    parser.add_argument("--torch-steps", type=int, default=400, help="most steps of PyTorch's L-BFGS")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512, 1024, 2048, 4096])
+    parser.add_argument("--untiled", type=int, default=2048, help="largest size that is tried in one piece")
+    parser.add_argument("--tile", type=int, default=512)
+    parser.add_argument("--no-torch", action="store_true", help="leave PyTorch out")
+    parser.add_argument("--docs", type=Path, default=Path(__file__).resolve().parent.parent / "docs")
+    given = parser.parse_args()
+    if given.what == "one":
+        one(given)
+        return
+    lines, traces = {"evaluations": evaluations, "time": time_to_loss, "memory": memory}[given.what](given)
+    print("\n".join(lines))
+    name = f"benchmark-{given.what}" + (f"-{given.size}" if given.what == "time" else "")
+    options = [word for word in sys.argv[4:]]
+    command = " ".join(["python benchmarks/run.py", given.what, given.content.name, given.style.name, *options])
+    (given.docs / f"{name}.md").write_text("\n".join([f"`{command}`", "", *lines, ""]))
+    if traces:
+        plot(traces, given.docs / f"{name}.png")
+
+
+if __name__ == "__main__":
+    main()

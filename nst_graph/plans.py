@@ -1,0 +1,59 @@
+"""A Plan: how a size fits into memory, decided before painting starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nst_graph import machine
+from nst_graph.errors import InputError
+from nst_graph.optimisers import CORRECTIONS
+from nst_graph.pictures import Picture
+from nst_graph.recipes import Settings
+from nst_graph.tiles import halo
+from nst_graph.weights import Network
+
+#: Share of the machine's memory that is planned with.
+SHARE = 0.8
+#: Sides of tiles that are tried, the fastest first, and the fewest corrections worth keeping.
+SIDES = (1024, 768, 512, 384, 256)
+FEWEST = 3
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The side of the tiles, None for one piece, and the corrections that L-BFGS keeps."""
+
+    tile: int | None
+    corrections: int
+
+
+def plan(network: Network, photograph: Picture, settings: Settings, have: float | None = None) -> Plan:
+    """Plan for a picture of the photograph's size in `have` bytes, the machine's by default.
+
+    Raises InputError where no plan fits, with what would.
+    """
+    budget = SHARE * (machine.memory() if have is None else have)
+    height, width = photograph.shape[:2]
+    pixels, reach = int(height * width), halo(network)
+    kept = float(machine.KEPT_PER_PIXEL * pixels)
+    corrections = CORRECTIONS
+    if settings.optimiser == "lbfgs":
+        smallest = machine.BASE + machine.PER_PIXEL * (SIDES[-1] + 2 * reach) ** 2
+        while kept + machine.lbfgs_bytes(pixels, corrections) + smallest > budget and corrections > FEWEST:
+            corrections -= 1
+        kept += machine.lbfgs_bytes(pixels, corrections)
+    if settings.tile is not None:
+        return Plan(settings.tile, corrections)
+
+    def bytes_for(side: int | None) -> float:
+        seen = pixels if side is None else min(pixels, (side + 2 * reach) ** 2)
+        return machine.BASE + kept + machine.PER_PIXEL * seen
+
+    for side in (None, *SIDES):
+        if bytes_for(side) <= budget:
+            return Plan(side, corrections)
+    lighter = "add --optimiser adam, or " if settings.optimiser == "lbfgs" else ""
+    raise InputError(
+        f"--size {max(height, width)}: painting {width} x {height} pixels takes {bytes_for(SIDES[-1]) / 1e9:.1f} GB "
+        f"and {budget / 1e9:.1f} GB can be had; {lighter}take a smaller --size"
+    )

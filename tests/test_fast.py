@@ -1,0 +1,182 @@
+"""bfloat16, coarse to fine, and plans for memory."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from conftest import ROOT, random_picture, run_script
+
+import nst_graph
+from nst_graph import machine, pictures, plans, weights
+from nst_graph.errors import InputError
+from nst_graph.objective import Objective, Style
+from nst_graph.recipes import Settings, Stage, fast
+from nst_graph.tensorflow import tf
+from nst_graph.tiles import TiledObjective
+
+
+def test_stages():
+    plain = Settings(size=100, iterations=50)
+    assert plain.stages(True) == [Stage(100, 50, False)]
+    coarse = replace(plain, scales=(25, 50), scale_iterations=(7, 8))
+    assert coarse.stages(False) == [Stage(25, 7, False), Stage(50, 8, False), Stage(100, 50, False)]
+    auto = replace(coarse, precision="auto")
+    assert auto.stages(False) == coarse.stages(False)  # without the processor's help nothing is narrow
+    assert auto.stages(True) == [Stage(25, 7, True), Stage(50, 8, True), Stage(100, 40, True), Stage(100, 10, False)]
+    assert replace(plain, precision="bfloat16").stages(False) == [Stage(100, 50, True)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"scales": (512,), "scale_iterations": (1,)}, "--scales 512: give sizes below --size 512"),
+        ({"scales": (64,)}, "--scale-iterations"),
+        ({"scales": (64,), "scale_iterations": (0,)}, "--scale-iterations 0"),
+        ({"tile": 8}, "--tile 8"),
+        ({"precision": "half"}, "--precision half: give one of float32, bfloat16, auto"),
+    ],
+)
+def test_settings_that_cannot_be_used(changes, words):
+    with pytest.raises(InputError, match=words):
+        Settings(**changes)
+
+
+def test_fast_settings_are_good_at_any_size():
+    for size in (20, 64, 100, 511, 4096):
+        settings = Settings(size=size, **fast(size))
+        assert all(scale < size for scale in settings.scales)
+
+
+def test_bfloat16_is_near_float32(vgg16_file):
+    """Losses within 1e-3, gradients within 5 % in norm and nearly parallel, on the real network."""
+    settings = Settings()
+    network = weights.read(vgg16_file).upto(settings.layers)
+    content, style = random_picture(96, 128, 1), Style(random_picture(96, 128, 2))
+    picture = pictures.start(content, network.mean, 0.5, 0)
+    wide = Objective(network, content, [style], settings)(picture)
+    for narrow in (
+        Objective(network, content, [style], settings, compute=tf.bfloat16)(picture),
+        TiledObjective(network, content, [style], settings, 64, compute=tf.bfloat16)(picture),
+    ):
+        assert narrow.gradient.dtype == np.float32
+        for name, value in wide.terms.items():
+            assert narrow.terms[name] == pytest.approx(value, rel=2e-3)
+            assert narrow.terms[name] != value  # it really is narrower
+        difference = np.linalg.norm(narrow.gradient - wide.gradient) / np.linalg.norm(wide.gradient)
+        assert difference < 0.05
+
+
+def test_auto_ends_near_float32(vgg16_file, tmp_path, monkeypatch):
+    monkeypatch.setattr(machine, "has_bfloat16", lambda: True)
+    import imageio.v3 as iio
+
+    iio.imwrite(tmp_path / "photo.png", random_picture(72, 96, 1).astype(np.uint8))
+    totals = {}
+    for precision in ("float32", "auto"):
+        said = []
+        painting = nst_graph.paint(
+            tmp_path / "photo.png", ROOT / "docs" / "example-painting.jpg",
+            Settings(iterations=60, precision=precision), weights_file=vgg16_file, say=said.append,
+        )  # fmt: skip
+        totals[precision] = painting.outcome.step.total
+    assert "48 iterations at 96 x 72 in bfloat16" in said and "12 iterations at 96 x 72 in float32" in said
+    assert totals["auto"] == pytest.approx(totals["float32"], rel=0.1)  # 60 iterations are far from the end
+
+
+def test_a_processor_without_bfloat16_is_told(monkeypatch, pictures_dir, network_file):
+    monkeypatch.setattr(machine, "has_bfloat16", lambda: False)
+    said = []
+    nst_graph.paint(
+        pictures_dir / "photo.png", pictures_dir / "painting.png", Settings(iterations=1, precision="auto"),
+        weights_file=network_file, say=said.append,
+    )  # fmt: skip
+    assert "--precision auto: this processor has no bfloat16 dot product; float32 paints" in said
+    assert any("in float32" in line for line in said)
+
+
+def test_processors_flags(monkeypatch, tmp_path):
+    for flags, expected in (("fpu avx512_bf16 sse", True), ("fpu avx512_bf16x", False)):
+        (tmp_path / "cpuinfo").write_text(f"flags\t\t: {flags}\n")
+        monkeypatch.setattr(machine, "CPUINFO", tmp_path / "cpuinfo")
+        assert machine.has_bfloat16() is expected
+    monkeypatch.setattr(machine, "CPUINFO", tmp_path / "none")
+    assert machine.has_bfloat16() is False
+
+
+def test_scales(pictures_dir, network_file, tmp_path):
+    """Iterations count on, sizes grow, and the last scale's loss is that of the picture itself."""
+    settings = Settings(size=64, iterations=6, scales=(16, 24, 32), scale_iterations=(9, 3, 4), save_every=1)
+    steps, said = [], []
+    files = pictures_dir / "photo.png", pictures_dir / "painting.png"
+    painting = nst_graph.paint(
+        *files, settings, weights_file=network_file, output=tmp_path / "run", observers=[steps.append], say=said.append
+    )
+    assert "scale 16 is left out: a side would have fewer than the 16 pixels that the layers need" in said
+    assert [step.iteration for step in steps] == list(range(14))
+    assert [step.picture.shape[1] for step in steps] == [24] * 4 + [32] * 4 + [64] * 6
+    evaluations = [step.evaluations for step in steps]
+    assert evaluations == sorted(set(evaluations))
+    seconds = [step.seconds for step in steps]
+    assert seconds == sorted(seconds)
+    network = weights.read(network_file).upto(settings.layers)
+    photo, style = (pictures.read(file) for file in files)
+    whole = Objective(network, photo, [Style(pictures.resize(style, 48, 64))], Settings())
+    assert whole(painting.outcome.step.picture).total == pytest.approx(painting.outcome.step.total, rel=1e-5)
+
+
+def test_scales_above_a_small_picture_are_left_out(pictures_dir, network_file):
+    steps = []
+    settings = Settings(scales=(32, 64, 256), scale_iterations=(2, 3, 4), iterations=5)
+    files = pictures_dir / "photo.png", pictures_dir / "painting.png"
+    nst_graph.paint(*files, settings, weights_file=network_file, observers=[steps.append])
+    assert [step.picture.shape[1] for step in steps] == [32] * 3 + [64] * 5
+
+
+def test_fast_on_the_command_line(pictures_dir, network_file, tmp_path):
+    words = [pictures_dir / "photo.png", pictures_dir / "painting.png", "--weights", network_file, "--fast"]
+    done = run_script("paint.py", *words, "--iterations", 5, "--output", tmp_path / "run")
+    assert done.returncode == 0
+    assert [line for line in done.stdout.splitlines() if line.endswith(("in float32", "in bfloat16"))]
+
+
+GIGABYTE = 1e9
+
+
+def blank(width, height):
+    return np.broadcast_to(np.float32(0), (height, width, 3))
+
+
+def test_plans(network):
+    part = network.upto(["conv5_1"])
+    assert plans.plan(part, blank(512, 384), Settings(), 24 * GIGABYTE) == plans.Plan(None, 20)
+    assert plans.plan(part, blank(512, 384), Settings(tile=256), 24 * GIGABYTE) == plans.Plan(256, 20)
+    large = plans.plan(part, blank(2048, 1536), Settings(), 8 * GIGABYTE)
+    assert large.tile in plans.SIDES
+    adam = plans.plan(part, blank(4096, 3072), Settings(optimiser="adam"), 6 * GIGABYTE)
+    assert adam.tile in plans.SIDES
+    fewer = plans.plan(part, blank(4096, 3072), Settings(), 14 * GIGABYTE)
+    assert plans.FEWEST <= fewer.corrections < 20
+    with pytest.raises(InputError, match="--size 4096.*4096 x 3072 pixels takes .* GB.*--optimiser adam"):
+        plans.plan(part, blank(4096, 3072), Settings(), 6 * GIGABYTE)
+
+
+def test_memory_of_the_control_group(monkeypatch, tmp_path):
+    monkeypatch.setattr(machine, "LIMITS", (tmp_path / "none",))
+    whole = machine.memory()
+    assert whole > 5e8
+    (tmp_path / "memory.max").write_text("123456789\n")
+    monkeypatch.setattr(machine, "LIMITS", (tmp_path / "none", tmp_path / "memory.max"))
+    assert machine.memory() == 123456789
+    (tmp_path / "memory.max").write_text("max\n")
+    assert machine.memory() == whole
+
+
+def test_tiles_paint_the_same(pictures_dir, network_file):
+    totals = []
+    for tile in (None, 16):
+        painting = nst_graph.paint(
+            pictures_dir / "photo.png", pictures_dir / "painting.png", Settings(iterations=5, tile=tile),
+            weights_file=network_file,
+        )  # fmt: skip
+        totals.append(painting.outcome.step.total)
+    assert totals[1] == pytest.approx(totals[0], rel=1e-2)
