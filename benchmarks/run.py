@@ -3,6 +3,8 @@
 
     python benchmarks/run.py evaluations CONTENT STYLE     evaluations a second, in each type
     python benchmarks/run.py time CONTENT STYLE            time to the loss of 1000 steps of Adam
+    python benchmarks/run.py pictures CONTENT STYLE        ours and Adam's picture at equal time
+    python benchmarks/run.py precision CONTENT STYLE       the loss in each precision, and with bounds
     python benchmarks/run.py memory CONTENT STYLE          peak memory and time a pixel, tiled and not
 
 Each writes a table and a plot into --docs (docs/). PyTorch is an extra: pip install '.[benchmarks,figures]'.
@@ -18,6 +20,9 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
 
 from nst_graph import pictures, weights
 from nst_graph.objective import Objective, Style
@@ -151,6 +156,52 @@ def time_to_loss(given):
     return lines, traces
 
 
+def equal_time(given):
+    """--fast to its end, then Adam for as long; side by side in a picture."""
+    began = time.monotonic()
+    ours = paint(given.content, given.style, Settings(size=given.size, **fast(given.size)))
+    limit = time.monotonic() - began
+    began, latest = time.monotonic(), []
+
+    def observe(step):
+        latest[:] = [step]
+        if time.monotonic() - began > limit:
+            raise ReachedError
+
+    adam = Settings(size=given.size, optimiser="adam", rate=10.0)
+    with contextlib.suppress(ReachedError):
+        paint(given.content, given.style, adam, observers=[observe])
+    (step,) = latest
+    sides = [pictures.to_bytes(picture) for picture in (ours.picture, step.picture)]
+    iio.imwrite(given.docs / "equal-time.jpg", np.concatenate(sides, axis=1), quality=90)
+    return [
+        f"Left --fast, right Adam at rate 10, each after {limit:.0f} s:",
+        "",
+        f"loss {ours.outcome.step.total:.4g} and {step.total:.4g} (Adam's after {step.iteration} steps).",
+    ], None
+
+
+def precision(given):
+    """The loss at the end, in each precision, and with bounds, from the same start."""
+    lines = ["| settings | loss | against float32 | pixels outside 0..255 | seconds |", "|---|---|---|---|---|"]
+    whole = None
+    for name, changes in (
+        ("float32", {}),
+        ("--precision auto", {"precision": "auto"}),
+        ("--precision bfloat16", {"precision": "bfloat16"}),
+        ("--bounded", {"bounded": True}),
+    ):
+        began = time.monotonic()
+        settings = Settings(size=given.size, iterations=given.steps, **changes)
+        outcome = paint(given.content, given.style, settings).outcome
+        seconds, picture, loss = time.monotonic() - began, outcome.step.picture, outcome.step.total
+        whole = whole or loss
+        outside = np.mean((picture < -0.5) | (picture > 255.5))
+        lines.append(f"| {name} | {loss:.5g} | {loss / whole - 1:+.2%} | {outside:.2%} | {seconds:.0f} |")
+        print(lines[-1], flush=True)
+    return [f"After {given.steps} iterations at {given.size} pixels:", "", *lines], None
+
+
 def memory(given):
     """Each size in a process of its own, whose peak is its own."""
     lines = ["| pixels | tiles | peak, GB | seconds an evaluation | microseconds a pixel |", "|---|---|---|---|---|"]
@@ -205,9 +256,18 @@ def plot(traces, path):
     figure.savefig(path, dpi=100)
 
 
+BENCHMARKS = {
+    "evaluations": evaluations,
+    "time": time_to_loss,
+    "pictures": equal_time,
+    "precision": precision,
+    "memory": memory,
+}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("evaluations", "time", "memory", "one"))
+    parser.add_argument("what", choices=[*BENCHMARKS, "one"])
     parser.add_argument("content", type=Path)
     parser.add_argument("style", type=Path)
     parser.add_argument("--size", type=int, default=512)
@@ -223,7 +283,7 @@ def main():
     if given.what == "one":
         one(given)
         return
-    lines, traces = {"evaluations": evaluations, "time": time_to_loss, "memory": memory}[given.what](given)
+    lines, traces = BENCHMARKS[given.what](given)
     print("\n".join(lines))
     name = f"benchmark-{given.what}" + (f"-{given.size}" if given.what == "time" else "")
     options = [word for word in sys.argv[4:]]

@@ -17,14 +17,16 @@ COMMANDS = {
     for script in ("paint.py", "get_weights.py")
 }
 #: The pictures that the README's commands name.
-PICTURES = ("photo.jpg", "painting.jpg", "monet.jpg", "munch.jpg")
+PICTURES = ("photo.jpg", "painting.jpg", "monet.jpg", "munch.jpg", "sky.png", "ground.png")
 
 
 @pytest.fixture
-def directory(tmp_path, monkeypatch, vgg16_file):
+def directory(tmp_path, monkeypatch, network_file):
+    """Where the commands run: pictures by their names, and a small network as the VGG-16 in model/."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(cli, "ROOT", tmp_path)
-    monkeypatch.setattr(painting, "MODEL", vgg16_file.parent)
+    monkeypatch.setattr(painting, "MODEL", tmp_path)
+    (tmp_path / painting.WEIGHTS["VGG-16"]).symlink_to(network_file)
     for seed, name in enumerate(PICTURES):
         iio.imwrite(tmp_path / name, random_picture(64, 80, seed).astype(np.uint8))
     return tmp_path
@@ -33,9 +35,9 @@ def directory(tmp_path, monkeypatch, vgg16_file):
 @pytest.mark.parametrize("line", COMMANDS["paint.py"])
 def test_paint(line, directory):
     words = shlex.split(line, comments=True)[2:]
-    assert cli.main([*words, "--size", "32", "--iterations", "2"]) == 0
+    assert cli.main([*words, "--iterations", "2"]) == 0
     (final,) = directory.glob("output/*/final.png")
-    assert iio.imread(final).shape == (26, 32, 3)
+    assert iio.imread(final).shape == (64, 80, 3)
 
 
 @pytest.mark.parametrize("line", [line for line in COMMANDS["get_weights.py"] if "--check" in line])
