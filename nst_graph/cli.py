@@ -134,6 +134,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _paint(given)
     except InputError as error:
         return _fail(str(error))
+    except FloatingPointError as error:
+        return _fail(f"{error}; take a smaller --rate, --alpha or --beta")
     except OSError as error:
         return _fail(f"{error.filename or 'output'}: {error.strerror or error}; mend that and run again")
     except KeyboardInterrupt:

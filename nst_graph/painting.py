@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -21,6 +20,7 @@ from nst_graph.recipes import Settings, Stage
 from nst_graph.run import Run
 from nst_graph.tensorflow import tf
 from nst_graph.tiles import TiledObjective
+from nst_graph.weights import Network
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -100,16 +100,10 @@ def paint(
     need = network.smallest_side(settings.layers)
     stages = _stages(settings, originals.photograph, need, say)
     scenes = [originals.scene(stage.size, settings) for stage in stages]
-    named = [(content_path, Style(scenes[0].photograph)), *zip(style_paths, scenes[0].styles, strict=True)]
-    for path, style in named:
-        if min(style.picture.shape[:2]) < need:
-            sides = f"{style.picture.shape[1]} x {style.picture.shape[0]}"
-            raise InputError(
-                f"{path}: {sides} pixels are too few for the deepest layer, which needs {need} each way; "
-                "take a larger picture or --size, or layers that are less deep"
-            )
+    _check_sizes([(content_path, scenes[0].photograph)], need)
+    _check_sizes(zip(style_paths, (style.picture for style in scenes[0].styles), strict=True), need)
     plans = [plan(network, scene.photograph, settings) for scene in scenes]
-    picture = pictures.start(scenes[0].base, network.mean, settings.start_noise, settings.seed)
+    start = pictures.start(scenes[0].base, network.mean, settings.start_noise, settings.seed)
     say(f"{whole.name} paints {width} x {height} pixels ({weights_path})")
 
     def finish(picture: Picture) -> Picture:
@@ -131,32 +125,55 @@ def paint(
         run.open(record, settings.save_every, finish)
         observers.insert(0, run.observe)
     try:
-        outcome = None
-        for stage, scene, memory in zip(stages, scenes, plans, strict=True):
-            if outcome is not None:
-                height, width = scene.photograph.shape[:2]
-                picture = pictures.enlarge(outcome.step.picture.astype(np.float32), height, width)
-            say(_news(stage, scene, memory, settings))
-            relay = Relay(observers, outcome)
-            compute = tf.bfloat16 if stage.bfloat16 else None
-            if memory.tile is None:
-                objective: Any = Objective(network, scene.photograph, scene.styles, settings, compute=compute)
-            else:
-                objective = TiledObjective(
-                    network, scene.photograph, scene.styles, settings, memory.tile, compute=compute
-                )
-            here = replace(settings, iterations=stage.iterations)
-            outcome = relay.total(minimise(objective, picture, here, relay.observe, memory.corrections))
-            objective.close()
+        outcome = _paint_stages(network, list(zip(stages, scenes, plans, strict=True)), start, settings, observers, say)
     except BaseException as error:
         if run is not None:
             interrupted = isinstance(error, KeyboardInterrupt)
             run.close({"state": "interrupted" if interrupted else f"failed: {type(error).__name__}"})
         raise
-    assert outcome is not None
     if run is not None:
         run.close({"state": "finished", "reason": outcome.reason, "restarts": outcome.restarts})
     return Painting(finish(outcome.step.picture.astype(np.float32)), outcome)
+
+
+def _paint_stages(
+    network: Network,
+    stages: Sequence[tuple[Stage, Scene, Plan]],
+    picture: Picture,
+    settings: Settings,
+    observers: Sequence[Callable[[Step], None]],
+    say: Callable[[str], None],
+) -> Outcome:
+    """Paint one stage after the other, each from the picture of the one before."""
+    outcome = None
+    for stage, scene, memory in stages:
+        if outcome is not None:
+            height, width = scene.photograph.shape[:2]
+            picture = pictures.enlarge(outcome.step.picture.astype(np.float32), height, width)
+        say(_news(stage, scene, memory, settings))
+        relay = Relay(observers, outcome)
+        compute = tf.bfloat16 if stage.bfloat16 else None
+        given = network, scene.photograph, scene.styles, settings
+        objective = (
+            Objective(*given, compute=compute)
+            if memory.tile is None
+            else TiledObjective(*given, memory.tile, compute=compute)
+        )
+        here = replace(settings, iterations=stage.iterations)
+        outcome = relay.total(minimise(objective, picture, here, relay.observe, memory.corrections))
+        objective.close()
+    assert outcome is not None  # settings have one stage at least
+    return outcome
+
+
+def _check_sizes(named: Iterable[tuple[Path, Picture]], need: int) -> None:
+    for path, picture in named:
+        height, width = picture.shape[:2]
+        if min(height, width) < need:
+            raise InputError(
+                f"{path}: {width} x {height} pixels are too few for the deepest layer, which needs {need} each way; "
+                "take a larger picture or --size, or layers that are less deep"
+            )
 
 
 @dataclass(frozen=True)

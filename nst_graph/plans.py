@@ -9,7 +9,7 @@ from nst_graph.errors import InputError
 from nst_graph.optimisers import CORRECTIONS
 from nst_graph.pictures import Picture
 from nst_graph.recipes import Settings
-from nst_graph.tiles import halo
+from nst_graph.tiles import halo, refuse_unit_gradients
 from nst_graph.weights import Network
 
 #: Share of the machine's memory that is planned with.
@@ -32,7 +32,13 @@ def plan(network: Network, photograph: Picture, settings: Settings, have: float 
 
     Raises InputError where no plan fits, with what would.
     """
-    budget = SHARE * (machine.memory() if have is None else have)
+    found = _fit(network, photograph, settings, SHARE * (machine.memory() if have is None else have))
+    if found.tile is not None:
+        refuse_unit_gradients(settings)
+    return found
+
+
+def _fit(network: Network, photograph: Picture, settings: Settings, budget: float) -> Plan:
     height, width = photograph.shape[:2]
     pixels, reach = int(height * width), halo(network)
     kept = float(machine.KEPT_PER_PIXEL * pixels)

@@ -77,6 +77,12 @@ def tiles(network: Network, picture: Floats, side: int) -> list[Tile]:
     ]
 
 
+def refuse_unit_gradients(settings: Settings) -> None:
+    """Raise InputError for unit gradients, whose norm is that of a whole layer."""
+    if settings.unit_gradients:
+        raise InputError("--unit-gradients: not with tiles; leave it away, or take a smaller --size")
+
+
 Key = tuple[int | None, str]
 
 
@@ -85,8 +91,7 @@ class TiledObjective:
 
     A first pass over the tiles sums the Gram matrices and the content term; a second sends each
     tile its share of their gradient, and overlapping parts of the tiles' gradients add up. Each
-    position of each layer belongs to one tile. Raises InputError for unit gradients, whose norm
-    is that of a whole layer.
+    position of each layer belongs to one tile. Raises InputError for unit gradients.
     """
 
     def __init__(
@@ -98,8 +103,7 @@ class TiledObjective:
         side: int,
         compute: tf.DType | None = None,
     ) -> None:
-        if settings.unit_gradients:
-            raise InputError("--unit-gradients: not with tiles; leave it away, or take a smaller --size")
+        refuse_unit_gradients(settings)
         self._settings, self._network, self._side = settings, network, side
         self._weights = term_weights(settings)
         self._content_layers = dict(settings.content_layers) if settings.alpha else {}

@@ -243,6 +243,17 @@ def test_output_that_cannot_be_written(paint, pictures_dir, network_file):
     assert status == 2 and "/proc/none/run" in err and err.count("\n") == 1
 
 
+def test_a_loss_that_grows_without_bound(paint, pictures_dir):
+    words = [pictures_dir / PHOTO, pictures_dir / PAINTING, "--optimiser", "gradient-descent", "--rate", "1e30"]
+    status, _, err = paint(*words)
+    assert status == 2 and "take a smaller --rate" in err and err.count("\n") == 1
+
+
+def test_unit_gradients_with_tiles_are_refused_before_anything_is_written(paint, pictures_dir, tmp_path):
+    status, _, err = paint(pictures_dir / PHOTO, pictures_dir / PAINTING, "--unit-gradients", "--tile", 16)
+    assert status == 2 and "--unit-gradients" in err and not (tmp_path / "run").exists()
+
+
 def test_nan_in_weights(paint, pictures_dir, tmp_path, layers):
     kind, name, kernel, bias = layers[0]
     path = save_mat(tmp_path / "nan.mat", [(kind, name, kernel, bias * np.nan), *layers[1:]], "current")
