@@ -9,8 +9,8 @@ from pathlib import Path
 LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 CPUINFO = Path("/proc/cpuinfo")
 
-#: Bytes of one evaluation in one piece: TensorFlow itself, and each pixel (benchmarks/memory.py).
-BASE, PER_PIXEL = 1.0e9, 1700
+#: Bytes of one evaluation in one piece: TensorFlow itself, and each pixel (benchmarks/run.py memory).
+BASE, PER_PIXEL = 1.7e9, 2200
 #: Bytes a pixel that are kept whole whatever the tiles: pictures, gradient, the content's features.
 KEPT_PER_PIXEL = 110
 #: Vectors of float64 a pixel channel that SciPy's L-BFGS-B keeps beside two for each correction:
