@@ -277,7 +277,7 @@ def test_nothing_of_tensorflows_noise(pictures_dir, network_file, tmp_path):
         "--output", tmp_path / "run",
     )  # fmt: skip
     assert done.returncode == 0 and done.stderr == ""
-    beginnings = (str(pictures_dir), "VGG-16 paints", "iteration ", "2 iterations, ", "painted ")
+    beginnings = (str(pictures_dir), "VGG-16 paints", "iteration ", "2 iterations", "painted ")
     assert all(line.startswith(beginnings) for line in done.stdout.splitlines())
 
 
