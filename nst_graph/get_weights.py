@@ -63,9 +63,10 @@ def get(network: str, url: str) -> None:
     """Put a network into model/, if it is not there. Raises InputError where it cannot be had."""
     path = MODEL / f"imagenet-vgg-verydeep-{network.removeprefix('vgg')}.mat"
     if path.exists():
-        if identify(path) is None:
+        known = identify(path)
+        if known is None:
             raise InputError(f"{path}: is there, but not as it should be; move it away and run this again")
-        print(f"{path} is there already: {identify(path)}")
+        print(f"{path} is there already: {known}")
         return
     MODEL.mkdir(exist_ok=True)
     if network == "vgg19":

@@ -32,6 +32,15 @@ def random_layers(seed=0, blocks=BLOCKS, filters=FILTERS):
     return layers
 
 
+def as_reference(network):
+    """A Network as tests/reference.py takes it."""
+    kinds = {weights.Conv: "conv", weights.Relu: "relu", weights.Pool: "pool"}
+    return [
+        (kinds[type(layer)], layer.name, *((layer.kernel, layer.bias) if isinstance(layer, weights.Conv) else ()))
+        for layer in network.layers
+    ]
+
+
 def cell(values):
     array = np.empty((1, len(values)), dtype=object)
     array[0, :] = values

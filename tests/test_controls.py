@@ -6,7 +6,7 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 import reference
-from conftest import MEAN, ROOT, random_picture, run_script
+from conftest import MEAN, ROOT, as_reference, random_picture, run_script
 from skimage import color
 
 import nst_graph
@@ -74,11 +74,7 @@ def test_masks_on_the_real_network(vgg16_file, tmp_path):
         masks=[tmp_path / "mask0.png", tmp_path / "mask1.png"],
     )  # fmt: skip
 
-    kinds = {weights.Conv: "conv", weights.Relu: "relu", weights.Pool: "pool"}
-    layers = [
-        (kinds[type(layer)], layer.name, *((layer.kernel, layer.bias) if isinstance(layer, weights.Conv) else ()))
-        for layer in weights.read(vgg16_file).upto(["conv4_1"]).layers
-    ]
+    layers = as_reference(weights.read(vgg16_file).upto(["conv4_1"]))
 
     def grams(picture):
         features = reference.features(layers, MEAN, picture, "average", reference.convolve_fast)
@@ -274,11 +270,7 @@ def test_rescaling(vgg16_file, tmp_path, monkeypatch):
     picture = random_picture(48, 48, 3)
     features = []
     for network in networks:
-        kinds = {weights.Conv: "conv", weights.Relu: "relu", weights.Pool: "pool"}
-        layers = [
-            (kinds[type(layer)], layer.name, *((layer.kernel, layer.bias) if isinstance(layer, weights.Conv) else ()))
-            for layer in network.layers
-        ]
+        layers = as_reference(network)
         features.append(reference.features(layers, MEAN, picture, "average", reference.convolve_fast))
     for name, scale in original.items():
         # In the original's units: what rarely fires is a small difference of large float32 sums.

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import reference
-from conftest import MEAN, random_picture
+from conftest import MEAN, as_reference, random_picture
 
 from nst_graph import graph, losses, pictures, weights
 from nst_graph.objective import Objective, Style
@@ -139,11 +139,7 @@ def test_real_vgg16(vgg16_file, pooling):
     """The paper's own layers with the real network, at an odd size."""
     settings = Settings(pooling=pooling)
     network = weights.read(vgg16_file).upto([*settings.content_layers, *settings.style_layers])
-    kinds = {weights.Conv: "conv", weights.Relu: "relu", weights.Pool: "pool"}
-    layers = [
-        (kinds[type(layer)], layer.name, *((layer.kernel, layer.bias) if isinstance(layer, weights.Conv) else ()))
-        for layer in network.layers
-    ]
+    layers = as_reference(network)
     content, style = random_picture(70, 93, 1), random_picture(70, 93, 2)
     picture = pictures.start(content, network.mean, 1.0, 0)
     found = Objective(network, content, [Style(style)], settings)(picture)

@@ -6,7 +6,7 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 import reference
-from conftest import MEAN, ROOT, random_picture
+from conftest import MEAN, ROOT, as_reference, random_picture
 
 import nst_graph
 from nst_graph import pictures, rescaling, weights
@@ -15,14 +15,6 @@ from nst_graph.recipes import RECIPES, Settings
 
 HEIGHT, WIDTH = 72, 96
 FIRST = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
-
-
-def as_reference(network):
-    kinds = {weights.Conv: "conv", weights.Relu: "relu", weights.Pool: "pool"}
-    return [
-        (kinds[type(layer)], layer.name, *((layer.kernel, layer.bias) if isinstance(layer, weights.Conv) else ()))
-        for layer in network.layers
-    ]
 
 
 @pytest.fixture(scope="module")
