@@ -13,9 +13,11 @@ CPUINFO = Path("/proc/cpuinfo")
 BASE, PER_PIXEL = 1.7e9, 2200
 #: Bytes a pixel that are kept whole whatever the tiles: pictures, gradient, the content's features.
 KEPT_PER_PIXEL = 110
-#: Vectors of float64 a pixel channel that SciPy's L-BFGS-B keeps beside two for each correction:
+#: Vectors of float64 a pixel channel that SciPy's L-BFGS-B keeps beside those of each correction:
 #: its work space (5), the bounds (2), integers (2), and copies of picture and gradient (9).
 LBFGS_VECTORS = 18
+#: And for each correction: two, and as much in float32 for Memory and for Root.
+CORRECTION_VECTORS = 4
 
 
 def has_bfloat16() -> bool:
@@ -40,4 +42,4 @@ def memory() -> int:
 
 def lbfgs_bytes(pixels: int, corrections: int) -> float:
     """What L-BFGS keeps, in bytes, for a picture of so many pixels."""
-    return 3 * pixels * 8 * (LBFGS_VECTORS + 2 * corrections)
+    return 3 * pixels * 8 * (LBFGS_VECTORS + CORRECTION_VECTORS * corrections)

@@ -10,11 +10,14 @@ import numpy as np
 import numpy.typing as npt
 import scipy.optimize
 
+from nst_graph.memory import Memory, Root, Vector
 from nst_graph.objective import Evaluation
 from nst_graph.pictures import Picture
 from nst_graph.recipes import Settings
 from nst_graph.tensorflow import tf
 
+#: What an optimiser remembers, by name.
+Arrays = Mapping[str, npt.NDArray[np.generic]]
 #: What a bounded pixel may be.
 BOUNDS = (0.0, 255.0)
 #: Pairs of steps and gradient differences that L-BFGS remembers.
@@ -31,6 +34,8 @@ class Step:
     picture: npt.NDArray[np.floating]
     terms: Mapping[str, float]
     total: float
+    #: What the optimiser remembers, by name, for `minimise` to go on from; good until the next step.
+    memory: Callable[[], Arrays]
 
 
 @dataclass(frozen=True)
@@ -48,18 +53,20 @@ def minimise(
     settings: Settings,
     observe: Callable[[Step], None],
     corrections: int = CORRECTIONS,
+    memory: Arrays | None = None,
 ) -> Outcome:
     """Minimise from `start` [height, width, 3] by the optimiser that the settings name.
 
-    `observe` is called with the start and after each iteration.
+    `observe` is called with the start and after each iteration. `memory` is that of an earlier
+    step at `start`, which is then gone on from.
     """
     if settings.optimiser == "lbfgs":
-        return lbfgs(objective, start, settings.iterations, observe, settings.bounded, corrections)
+        return lbfgs(objective, start, settings.iterations, observe, settings.bounded, corrections, memory)
     if settings.optimiser == "adam":
         rule = tf.train.AdamOptimizer(settings.rate, beta1=settings.beta1, epsilon=settings.epsilon)
     else:
         rule = tf.train.GradientDescentOptimizer(settings.rate)
-    return descend(objective, start, settings.iterations, observe, rule, settings.bounded)
+    return descend(objective, start, settings.iterations, observe, rule, settings.bounded, memory)
 
 
 def descend(
@@ -69,10 +76,12 @@ def descend(
     observe: Callable[[Step], None],
     rule: tf.train.Optimizer,
     bounded: bool = False,
+    memory: Arrays | None = None,
 ) -> Outcome:
     """Take so many steps of a tf.compat.v1.train optimiser; bounded clips to 0..255 after each."""
-    walk = _Walk(objective, observe)
-    with tf.Graph().as_default() as within, tf.Session(graph=within) as session:
+    # The last Step's memory is read from the session, which ends with it.
+    with tf.Graph().as_default() as within:
+        session = tf.Session(graph=within)
         picture = tf.get_variable("picture", initializer=start)
         gradient = tf.placeholder(tf.float32, start.shape)
         step = rule.apply_gradients([(gradient, picture)])
@@ -81,11 +90,15 @@ def descend(
         with tf.control_dependencies([bounds]):
             moved = picture.read_value()
         session.run(tf.global_variables_initializer())
-        walk.evaluate(start)
-        walk.accept(0)
-        for iteration in range(1, iterations + 1):
-            walk.evaluate(session.run(moved, {gradient: walk.evaluation.gradient}))
-            walk.accept(iteration)
+        moments = {variable.op.name: variable for variable in tf.global_variables() if variable is not picture}
+        for name, value in (memory or {}).items():
+            moments[name].load(value, session)
+    walk = _Walk(objective, observe, lambda: session.run(moments))
+    walk.evaluate(start)
+    walk.accept(0)
+    for iteration in range(1, iterations + 1):
+        walk.evaluate(session.run(moved, {gradient: walk.evaluation.gradient}))
+        walk.accept(iteration)
     return Outcome(walk.last, 0, f"the limit of {iterations} iterations is reached")
 
 
@@ -96,47 +109,67 @@ def lbfgs(
     observe: Callable[[Step], None],
     bounded: bool = False,
     corrections: int = CORRECTIONS,
+    memory: Arrays | None = None,
 ) -> Outcome:
     """Minimise by SciPy's L-BFGS-B, in float64; bounded keeps every pixel in 0..255.
 
     Single-precision losses make the line search give up early at times; it is then restarted
-    from the best picture, without its memory, until a restart gains nothing.
+    from the best picture, without its memory, until a restart gains nothing. `memory` is an
+    earlier step's, to go on from; bounds, which fit no change of variables, begin without.
     """
-    walk = _Walk(objective, observe)
+    kept = Memory(corrections, memory)
+    root = None if bounded else kept.root()
+    walk = _Walk(objective, observe, kept.arrays)
     walk.evaluate(np.clip(start, *BOUNDS) if bounded else start)
     walk.accept(0)
+    gradient = walk.evaluation.gradient
     # L-BFGS-B's first step has length one: in these units, about a grey level for every pixel.
     unit = 2.0 ** round(np.log2(start.size) / 2)
 
-    def function(x: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
-        picture = (x * unit).reshape(start.shape)
-        # An attempt begins, and SciPy goes on after an iteration, where the last evaluation was.
-        if not np.array_equal(picture, walk.at):
-            walk.evaluate(picture)
-        return walk.evaluation.total, np.multiply(walk.evaluation.gradient, unit, dtype=np.float64).ravel()
+    def attempt(root: Root | None) -> scipy.optimize.OptimizeResult:
+        base = walk.last.picture.ravel().astype(np.float64)
+        # With a memory that first step is Newton's.
+        scale = (
+            unit if root is None else float(np.linalg.norm(root.transposed_times(gradient.ravel().astype(np.float64))))
+        )
 
-    def accept(intermediate_result: scipy.optimize.OptimizeResult) -> None:
-        function(intermediate_result.x)
-        walk.accept(walk.last.iteration + 1)
+        def function(z: Vector) -> tuple[float, Vector]:
+            x = z * scale if root is None else base + root.times(z * scale)
+            picture = x.reshape(start.shape)
+            # An attempt begins, and SciPy goes on after an iteration, where the last evaluation was.
+            if not np.array_equal(picture, walk.at):
+                walk.evaluate(picture)
+            slope = walk.evaluation.gradient.ravel().astype(np.float64)
+            return walk.evaluation.total, scale * (slope if root is None else root.transposed_times(slope))
 
-    restarts = 0
-    while walk.last.iteration < iterations:
-        before = walk.last
-        result = scipy.optimize.minimize(
+        def accept(intermediate_result: scipy.optimize.OptimizeResult) -> None:
+            nonlocal gradient
+            function(intermediate_result.x)
+            step = (walk.at - walk.last.picture).ravel()
+            kept.add(step, (walk.evaluation.gradient - gradient).ravel())
+            gradient = walk.evaluation.gradient
+            walk.accept(walk.last.iteration + 1)
+
+        return scipy.optimize.minimize(
             function,
-            before.picture.ravel().astype(np.float64) / unit,
+            base / scale if root is None else np.zeros_like(base),
             jac=True,
             method="L-BFGS-B",
             bounds=scipy.optimize.Bounds(BOUNDS[0] / unit, BOUNDS[1] / unit) if bounded else None,
             callback=accept,
             options={
-                "maxiter": iterations - before.iteration,
+                "maxiter": iterations - walk.last.iteration,
                 "maxcor": corrections,
                 "maxfun": np.iinfo(np.int32).max,
                 "ftol": 0,
                 "gtol": 0,
             },
         )
+
+    restarts = 0
+    while walk.last.iteration < iterations:
+        before = walk.last
+        result, root = attempt(root), None
         if walk.last.iteration >= iterations:
             break
         if not walk.last.total < before.total:
@@ -152,8 +185,9 @@ class _Walk:
         self,
         objective: Callable[[npt.NDArray[np.floating]], Evaluation],
         observe: Callable[[Step], None],
+        memory: Callable[[], Arrays],
     ) -> None:
-        self._objective, self._observe = objective, observe
+        self._objective, self._observe, self._memory = objective, observe, memory
         self._began = time.monotonic()
         self._evaluations = 0
         self.at: npt.NDArray[np.floating]
@@ -171,7 +205,9 @@ class _Walk:
         """Report where the last evaluation was as the end of an iteration."""
         seconds = time.monotonic() - self._began
         evaluation = self.evaluation
-        self.last = Step(iteration, self._evaluations, seconds, self.at, evaluation.terms, evaluation.total)
+        self.last = Step(
+            iteration, self._evaluations, seconds, self.at, evaluation.terms, evaluation.total, self._memory
+        )
         self._observe(self.last)
 
 

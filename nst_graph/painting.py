@@ -13,7 +13,7 @@ import numpy as np
 from nst_graph import colours, files, machine, pictures, weights
 from nst_graph.errors import InputError
 from nst_graph.objective import Objective, Style
-from nst_graph.optimisers import CORRECTIONS, Outcome, Relay, Step, minimise
+from nst_graph.optimisers import CORRECTIONS, Arrays, Outcome, Relay, Step, minimise
 from nst_graph.pictures import Picture
 from nst_graph.plans import Plan, plan
 from nst_graph.recipes import Settings, Stage
@@ -145,25 +145,37 @@ def _paint_stages(
     say: Callable[[str], None],
 ) -> Outcome:
     """Paint one stage after the other, each from the picture of the one before."""
-    outcome = None
-    for stage, scene, memory in stages:
+    outcome: Outcome | None = None
+    memory: Arrays | None = None
+    before = stages[0][1].photograph
+    for stage, scene, room in stages:
         if outcome is not None:
-            height, width = scene.photograph.shape[:2]
-            picture = pictures.enlarge(outcome.step.picture.astype(np.float32), height, width)
-        say(_news(stage, scene, memory, settings))
+            picture, memory = _carry(outcome.step, before, scene.photograph, settings)
+        before = scene.photograph
+        say(_news(stage, scene, room, settings))
         relay = Relay(observers, outcome)
         compute = tf.bfloat16 if stage.bfloat16 else None
         given = network, scene.photograph, scene.styles, settings
         objective = (
             Objective(*given, compute=compute)
-            if memory.tile is None
-            else TiledObjective(*given, memory.tile, compute=compute)
+            if room.tile is None
+            else TiledObjective(*given, room.tile, compute=compute)
         )
         here = replace(settings, iterations=stage.iterations)
-        outcome = relay.total(minimise(objective, picture, here, relay.observe, memory.corrections))
+        outcome = relay.total(minimise(objective, picture, here, relay.observe, room.corrections, memory))
         objective.close()
     assert outcome is not None  # settings have one stage at least
     return outcome
+
+
+def _carry(step: Step, before: Picture, photograph: Picture, settings: Settings) -> tuple[Picture, Arrays | None]:
+    """Where a stage begins after a step of the one before: its picture, and the optimiser's memory."""
+    picture = step.picture.astype(np.float32)
+    if photograph.shape == before.shape:
+        return picture, step.memory()
+    if settings.alpha > 0:
+        return pictures.carry(picture, before, photograph), None
+    return pictures.enlarge(picture, *photograph.shape[:2]), None
 
 
 def _check_sizes(named: Iterable[tuple[Path, Picture]], need: int) -> None:
@@ -231,13 +243,13 @@ def _stages(settings: Settings, photograph: Picture, need: int, say: Callable[[s
     return [stage for stage in coarse if round(shorter * stage.size / longer) >= need] + last
 
 
-def _news(stage: Stage, scene: Scene, memory: Plan, settings: Settings) -> str:
+def _news(stage: Stage, scene: Scene, room: Plan, settings: Settings) -> str:
     height, width = scene.photograph.shape[:2]
     line = f"{stage.iterations} iterations at {width} x {height} in {'bfloat16' if stage.bfloat16 else 'float32'}"
-    if memory.tile is not None:
-        line += f", in tiles of {memory.tile}"
-    if settings.optimiser == "lbfgs" and memory.corrections < CORRECTIONS:
-        line += f", with {memory.corrections} corrections of L-BFGS, for want of memory"
+    if room.tile is not None:
+        line += f", in tiles of {room.tile}"
+    if settings.optimiser == "lbfgs" and room.corrections < CORRECTIONS:
+        line += f", with {room.corrections} corrections of L-BFGS, for want of memory"
     return line
 
 

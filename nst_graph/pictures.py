@@ -90,6 +90,16 @@ def enlarge(picture: Picture, height: int, width: int) -> Picture:
     return np.stack(resized, axis=-1).astype(np.float32)
 
 
+def carry(picture: Picture, photograph: Picture, larger: Picture) -> Picture:
+    """Bring a painting of `photograph` to the size of `larger`, the same photograph in more pixels.
+
+    Enlarged is what painting changed; the larger photograph brings detail of its own.
+    """
+    height, width = larger.shape[:2]
+    changed: Picture = larger + enlarge(picture - photograph, height, width)
+    return changed
+
+
 def read_mask(path: Path, height: int, width: int) -> Mask:
     """Read a grey picture as a mask of that size. Raises InputError as read does, or if all is black."""
     mask: Mask = resize(read(path), height, width).mean(axis=-1) / 255

@@ -35,7 +35,7 @@ def equal(names: Iterable[str]) -> dict[str, float]:
 
 
 #: Share of the last scale's iterations that --precision auto leaves to float32.
-FLOAT32_SHARE = 0.2
+FLOAT32_SHARE = 0.1
 
 
 @dataclass(frozen=True)

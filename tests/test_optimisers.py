@@ -1,13 +1,16 @@
 """L-BFGS: it minimises, counts, restarts, and gives up only when it must."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import scipy.optimize
 
 from nst_graph import optimisers
+from nst_graph.memory import Memory
 from nst_graph.objective import Evaluation
+from nst_graph.recipes import Settings
 
 SHAPE = (4, 5, 3)
 START = np.random.default_rng(0).normal(0, 5, SHAPE).astype(np.float32)
@@ -89,3 +92,53 @@ def test_it_says_when_a_restart_gains_nothing():
 def test_a_loss_that_is_no_number_is_told():
     with pytest.raises(FloatingPointError, match="nan"):
         paint(lambda picture: Evaluation({}, float("nan"), picture))
+
+
+def test_the_memory_makes_the_inverse_hessian_of_bfgs():
+    """L L^T against the product of the updates, in full matrices."""
+    random = np.random.default_rng(1)
+    hessian = np.diag(np.geomspace(1, 100, 7))
+    kept, steps = Memory(3), random.normal(size=(5, 7))
+    for step in steps:
+        kept.add(step, hessian @ step)
+    step, change = steps[-1], hessian @ steps[-1]
+    inverse = np.eye(7) * (step @ change) / (change @ change)
+    for step in steps[-3:]:
+        change = hessian @ step
+        along = np.eye(7) - np.outer(step, change) / (step @ change)
+        inverse = along @ inverse @ along.T + np.outer(step, step) / (step @ change)
+    root = kept.root()
+    whole = np.stack([root.times(column) for column in np.eye(7)], axis=1)
+    transposed = np.stack([root.transposed_times(column) for column in np.eye(7)], axis=1)
+    np.testing.assert_allclose(whole, transposed.T, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(whole @ whole.T, inverse, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(Memory(3, kept.arrays()).root().times(steps[0]), root.times(steps[0]))
+
+
+def test_a_memory_of_no_curvature_is_empty():
+    kept = Memory(3)
+    kept.add(np.ones(4), np.zeros(4))
+    kept.add(np.ones(4), -np.ones(4))
+    assert kept.root() is None and kept.arrays() == {} and Memory(3, {}).root() is None
+
+
+def test_lbfgs_goes_on_with_its_memory():
+    """In two parts as in one; without the memory the second part falls behind."""
+    whole, _ = paint(quadratic, 40)
+    first, _ = paint(quadratic, 20)
+    totals = []
+    for memory in (first.step.memory(), None):
+        outcome = optimisers.lbfgs(quadratic, first.step.picture, 20, lambda step: None, memory=memory)
+        totals.append(outcome.step.total)
+    assert totals[0] < 3 * whole.step.total
+    assert totals[1] > 3 * totals[0]
+
+
+@pytest.mark.parametrize("optimiser", ["adam", "gradient-descent"])
+def test_descent_goes_on_as_if_it_had_not_stopped(optimiser):
+    settings = Settings(optimiser=optimiser, rate=1e-4, iterations=10)
+    whole = optimisers.minimise(quadratic, START, settings, lambda step: None).step
+    half = replace(settings, iterations=5)
+    first = optimisers.minimise(quadratic, START, half, lambda step: None).step
+    second = optimisers.minimise(quadratic, first.picture, half, lambda step: None, memory=first.memory()).step
+    np.testing.assert_array_equal(second.picture, whole.picture)
