@@ -2,11 +2,16 @@
 
 from setuptools import setup
 
+FIGURES = ["matplotlib>=3.8"]
+MP4 = ["imageio-ffmpeg>=0.6"]
+MANY = ["distributed>=2025.1", "bokeh>=3.1"]  # bokeh draws the dashboard
+
 setup(
     name="nst_graph",
     version="0.1.0",
     description="A Neural Algorithm of Artistic Style (Gatys, Ecker, Bethge 2015) as a TensorFlow 1.x graph",
     packages=["nst_graph"],
+    package_data={"nst_graph": ["*.html"]},
     python_requires=">=3.11,<3.14",
     install_requires=[
         # 2.21 is the first release tried here; 3 may end tensorflow.compat.v1.
@@ -23,8 +28,10 @@ setup(
     extras_require={
         "vgg16": ["onnx>=1.17"],  # reads the package that scripts/get_weights.py vgg16 takes VGG-16 from
         "example": ["scikit-learn>=1.5"],  # carries the example's photograph
-        "figures": ["matplotlib>=3.8"],  # docs/contact_sheet.py, benchmarks/run.py
+        "figures": FIGURES,  # losses.png, scripts/figures.py, docs/contact_sheet.py, benchmarks/run.py
+        "mp4": MP4,  # --timelapse mp4
+        "many": MANY,  # scripts/paint_many.py and figures.py on many processes and machines
         "benchmarks": ["torch>=2.9"],  # what benchmarks/run.py measures against
-        "test": ["pytest", "mypy", "ruff"],
+        "test": [*FIGURES, *MP4, *MANY, "pytest", "mypy", "ruff", "selenium>=4.20"],
     },
 )

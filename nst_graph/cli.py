@@ -5,19 +5,20 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import os
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
+from nst_graph import records
 from nst_graph.errors import InputError
+from nst_graph.jobs import Job
 from nst_graph.recipes import CHOICES, DEFAULT, RECIPES, Settings, fast, layer_weights
 
-ROOT = Path(__file__).resolve().parent.parent
-
 #: What is painted without arguments: settings that show the paper's method in a few minutes.
-EXAMPLE_STYLE = ROOT / "docs" / "example-painting.jpg"
+EXAMPLE_STYLE = records.ROOT / "docs" / "example-painting.jpg"
 EXAMPLE = {"size": 384, "iterations": 150, "save_every": 50}
 
 
@@ -25,7 +26,7 @@ class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one line."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {message}; see --help\n")
+        raise InputError(f"{message}; see --help")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -42,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("content", metavar="CONTENT", nargs="?", type=Path, default=None, help="the photograph")
     add("styles", metavar="STYLE", nargs="*", type=Path, default=[], help="the painting, or several to blend")
-    add("--recipe", choices=RECIPES, default=DEFAULT, metavar="NAME", help="settings by name; see --recipes")
+    add("--recipe", choices=RECIPES, metavar="NAME", help="settings by name; see --recipes")
     add("--recipes", action="store_true", help="list the recipes, and end")
 
     def setting(name: str, about: str, **how: Any) -> None:
@@ -106,6 +107,9 @@ def parser() -> argparse.ArgumentParser:
     setting("save_every", "iterations between pictures", metavar="N", type=int)
     add("--output", metavar="DIR", type=Path, help="directory of the run (default: output/CONTENT-STYLE)")
     add("--overwrite", action="store_true", help="replace a run that --output holds")
+    add("--resume", metavar="DIR", type=Path, help="go on with the run in DIR, from its last saved state")
+    add("--tensorboard", action="store_true", help="write losses and pictures for TensorBoard too")
+    setting("timelapse", "a film of the saved pictures at the end", metavar="KIND")
     return parser
 
 
@@ -124,36 +128,87 @@ def layers(option: str, words: Sequence[str]) -> dict[str, float]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run scripts/paint.py; returns its exit status: 0, 2 for what the user can mend, 130 for Ctrl-C."""
+    """Run scripts/paint.py; returns its exit status."""
+    return guard("paint.py", lambda: _main(arguments))
+
+
+def guard(program: str, work: Callable[[], int]) -> int:
+    """Do work; returns its exit status, or 2 after what the user can mend, 130 after Ctrl-C or SIGTERM."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        return work()
+    except InputError as error:
+        message = str(error)
+    except FloatingPointError as error:
+        message = f"{error}; take a smaller --rate, --alpha or --beta"
+    except OSError as error:
+        message = f"{error.filename or 'output'}: {error.strerror or error}; mend that and run again"
+    except KeyboardInterrupt as error:
+        print(f"{program}: interrupted; {error or 'the same command goes on'}", file=sys.stderr)
+        return 130
+    print(f"{program}: error: {' '.join(message.split())}", file=sys.stderr)
+    return 2
+
+
+def _interrupt(number: int, frame: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     given = vars(parser().parse_intermixed_args(arguments))
     if "recipes" in given:
         width = max(map(len, RECIPES))
         print(*(f"{name:{width}}  {recipe.about}" for name, recipe in RECIPES.items()), sep="\n")
-        return 0
-    try:
+    else:
         _paint(given)
-    except InputError as error:
-        return _fail(str(error))
-    except FloatingPointError as error:
-        return _fail(f"{error}; take a smaller --rate, --alpha or --beta")
-    except OSError as error:
-        return _fail(f"{error.filename or 'output'}: {error.strerror or error}; mend that and run again")
-    except KeyboardInterrupt:
-        print("paint.py: interrupted", file=sys.stderr)
-        return 130
     return 0
 
 
-def _fail(message: str) -> int:
-    print(f"paint.py: error: {' '.join(message.split())}", file=sys.stderr)
-    return 2
+def job(words: Sequence[str]) -> Job:
+    """The job that the command line of scripts/paint.py names. Raises InputError as that fails."""
+    return _job(vars(parser().parse_intermixed_args(words)))
 
 
-def _paint(given: dict[str, Any]) -> None:
+def _job(given: dict[str, Any]) -> Job:
     content, styles = given["content"], given["styles"]
     if content is None:
         given = EXAMPLE | given
         content, styles = _example_photograph(), [EXAMPLE_STYLE]
+    recipe = RECIPES[given.get("recipe", DEFAULT)].settings
+    values = _values(given)
+    if "fast" in given:
+        values = fast(values.get("size", recipe.size)) | values
+    settings = replace(recipe, **values)
+    if not styles and settings.alpha == 0:
+        styles = [content]  # a texture of its own size
+    if not styles and settings.beta > 0:
+        raise InputError("STYLE is missing: name a photograph and at least one painting")
+    output = given.get("output") or records.OUTPUT / "-".join(dict.fromkeys(path.stem for path in (content, *styles)))
+    return Job(content, tuple(styles), settings, output, tuple(given.get("masks", ())), given.get("weights"))
+
+
+def _resumed(given: dict[str, Any]) -> Job | None:
+    """What the run to go on with was begun with, and options that may differ; None where it is finished."""
+    directory = given["resume"]
+    for name in ("content", "recipe", "fast", "output", "overwrite"):
+        if given.get(name) is not None:
+            shown = "CONTENT" if name == "content" else f"--{name}"
+            raise InputError(f"--resume {directory}: goes on with the run's own settings; leave {shown} out")
+    record = records.read(directory)
+    settings = replace(records.settings(record, directory), **_values(given))
+    try:
+        if record["outcome"]["state"] == "finished":
+            return None
+        content, *others = (Path(source["path"]) for source in (record["content"], *record["styles"]))
+        masks = given.get("masks") or [Path(source["path"]) for source in record["masks"]]
+        weights = given.get("weights") or Path(record["weights"]["path"])
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{directory / 'run.json'}: not a run's record; paint anew with --overwrite") from error
+    return Job(content, tuple(others), settings, directory, tuple(masks), weights)
+
+
+def _values(given: dict[str, Any]) -> dict[str, Any]:
+    """The settings among the options."""
     names = {field.name for field in fields(Settings)}
     values = {name: value for name, value in given.items() if name in names}
     for name in ("content_layers", "style_layers"):
@@ -162,40 +217,47 @@ def _paint(given: dict[str, Any]) -> None:
     for name in ("style_blend", "scales", "scale_iterations"):
         if name in values:
             values[name] = tuple(values[name])
-    recipe = RECIPES[given["recipe"]].settings
-    if "fast" in given:
-        values = fast(values.get("size", recipe.size)) | values
-    settings = replace(recipe, **values)
-    if not styles and settings.alpha == 0:
-        styles = [content]  # a texture of its own size
-    if not styles and settings.beta > 0:
-        raise InputError("STYLE is missing: name a photograph and at least one painting")
-    output = given.get("output") or ROOT / "output" / "-".join(dict.fromkeys(path.stem for path in (content, *styles)))
+    return values
+
+
+def _paint(given: dict[str, Any]) -> None:
+    job = _resumed(given) if "resume" in given else _job(given)
+    if job is None:
+        print(f"{given['resume']}: is finished")
+        return
 
     # TensorFlow takes seconds to import; wrong options are told before.
     from nst_graph.painting import paint
     from nst_graph.progress import Progress
 
-    iterations = sum(settings.scale_iterations) + settings.iterations
-    progress = Progress(iterations, settings.save_every // 10)
+    settings, output = job.settings, job.output
+    progress = Progress(sum(settings.scale_iterations) + settings.iterations, settings.save_every // 10)
     try:
         painting = paint(
-            content,
-            styles,
+            job.content,
+            job.styles,
             settings,
-            weights_file=given.get("weights"),
-            masks=given.get("masks", ()),
+            weights_file=job.weights,
+            masks=job.masks,
             output=output,
             overwrite="overwrite" in given,
+            resume="resume" in given,
             say=progress.say,
             observers=[progress.observe],
         )
+    except OSError as error:
+        if not (output / "run.json").exists():
+            raise
+        remedy = f"mend that, then go on with --resume {output}"
+        raise InputError(f"{error.filename or output}: {error.strerror or error}; {remedy}") from error
+    except KeyboardInterrupt as error:
+        raise KeyboardInterrupt(f"--resume {output} goes on") from error
     finally:
         progress.close()
-    outcome = painting.outcome
+    step = painting.outcome.step
     print(
-        f"{outcome.step.iteration} iterations, {outcome.step.evaluations} evaluations, {outcome.restarts} restarts; "
-        f"{outcome.reason}"
+        f"{step.iteration} iterations, {step.evaluations} evaluations, {step.restarts} restarts; "
+        f"{painting.outcome.reason}"
     )
     print(f"painted {os.path.relpath(output / 'final.png')}")
 

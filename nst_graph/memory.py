@@ -51,8 +51,8 @@ class Root:
     """
 
     def __init__(self, pairs: list[tuple[Short, Short]]) -> None:
-        step, change = (vector.astype(np.float64) for vector in pairs[-1])
-        self._scale = float(np.sqrt(step @ change / (change @ change)))
+        # Of the pairs' scales the largest: directions without a pair are gone too slowly by the others.
+        self._scale = float(np.sqrt(max(_along(step, change) / _along(change, change) for step, change in pairs)))
         self._factors: list[tuple[Short, Short]] = []
         for pair in pairs:
             step, change = (vector.astype(np.float64) for vector in pair)
@@ -86,3 +86,7 @@ class Root:
         for p, q in self._factors:
             result -= q * (p @ result / (1 + p @ q))
         return result
+
+
+def _along(one: Short, other: Short) -> float:
+    return float(np.vdot(one.astype(np.float64), other.astype(np.float64)))

@@ -12,7 +12,6 @@ import scipy.optimize
 
 from nst_graph.memory import Memory, Root, Vector
 from nst_graph.objective import Evaluation
-from nst_graph.pictures import Picture
 from nst_graph.recipes import Settings
 from nst_graph.tensorflow import tf
 
@@ -34,22 +33,26 @@ class Step:
     picture: npt.NDArray[np.floating]
     terms: Mapping[str, float]
     total: float
+    #: Restarts of L-BFGS so far.
+    restarts: int
     #: What the optimiser remembers, by name, for `minimise` to go on from; good until the next step.
     memory: Callable[[], Arrays]
+    #: The stage it belongs to, and the iterations of the stages before.
+    stage: int = 0
+    before: int = 0
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an optimisation ended: its last step, the restarts it took, and why it stopped."""
+    """How an optimisation ended: its last step, and why it stopped."""
 
     step: Step
-    restarts: int
     reason: str
 
 
 def minimise(
     objective: Callable[[npt.NDArray[np.floating]], Evaluation],
-    start: Picture,
+    start: npt.NDArray[np.floating],
     settings: Settings,
     observe: Callable[[Step], None],
     corrections: int = CORRECTIONS,
@@ -71,7 +74,7 @@ def minimise(
 
 def descend(
     objective: Callable[[npt.NDArray[np.floating]], Evaluation],
-    start: Picture,
+    start: npt.NDArray[np.floating],
     iterations: int,
     observe: Callable[[Step], None],
     rule: tf.train.Optimizer,
@@ -99,12 +102,12 @@ def descend(
     for iteration in range(1, iterations + 1):
         walk.evaluate(session.run(moved, {gradient: walk.evaluation.gradient}))
         walk.accept(iteration)
-    return Outcome(walk.last, 0, f"the limit of {iterations} iterations is reached")
+    return Outcome(walk.last, f"the limit of {iterations} iterations is reached")
 
 
 def lbfgs(
     objective: Callable[[npt.NDArray[np.floating]], Evaluation],
-    start: Picture,
+    start: npt.NDArray[np.floating],
     iterations: int,
     observe: Callable[[Step], None],
     bounded: bool = False,
@@ -166,16 +169,15 @@ def lbfgs(
             },
         )
 
-    restarts = 0
     while walk.last.iteration < iterations:
         before = walk.last
         result, root = attempt(root), None
         if walk.last.iteration >= iterations:
             break
         if not walk.last.total < before.total:
-            return Outcome(walk.last, restarts, f"no further descent after {restarts} restarts: {result.message}")
-        restarts += 1
-    return Outcome(walk.last, restarts, f"the limit of {iterations} iterations is reached")
+            return Outcome(walk.last, f"no further descent after {walk.restarts} restarts: {result.message}")
+        walk.restarts += 1
+    return Outcome(walk.last, f"the limit of {iterations} iterations is reached")
 
 
 class _Walk:
@@ -190,6 +192,7 @@ class _Walk:
         self._objective, self._observe, self._memory = objective, observe, memory
         self._began = time.monotonic()
         self._evaluations = 0
+        self.restarts = 0
         self.at: npt.NDArray[np.floating]
         self.evaluation: Evaluation
         self.last: Step
@@ -203,38 +206,44 @@ class _Walk:
 
     def accept(self, iteration: int) -> None:
         """Report where the last evaluation was as the end of an iteration."""
-        seconds = time.monotonic() - self._began
-        evaluation = self.evaluation
         self.last = Step(
-            iteration, self._evaluations, seconds, self.at, evaluation.terms, evaluation.total, self._memory
+            iteration,
+            self._evaluations,
+            time.monotonic() - self._began,
+            self.at,
+            self.evaluation.terms,
+            self.evaluation.total,
+            self.restarts,
+            self._memory,
         )
         self._observe(self.last)
 
 
 class Relay:
-    """Passes a stage's steps on to observers, counted on from where the stage before ended."""
+    """Passes a stage's steps on to observers, counted on from the step it began at."""
 
-    def __init__(self, observers: Iterable[Callable[[Step], None]], before: Outcome | None) -> None:
-        self._observers, self._before = list(observers), before
+    def __init__(self, observers: Iterable[Callable[[Step], None]], stage: int, start: Step | None) -> None:
+        """`start` is of this stage where it is gone on with, of an earlier one, or None at first."""
+        self._observers, self._stage, self._start = list(observers), stage, start
+        self._before = 0
+        if start is not None:
+            self._before = start.before if start.stage == stage else start.iteration
 
     def observe(self, step: Step) -> None:
-        """Pass a step on; a later stage's start is the step before it at another size, or none."""
-        if step.iteration > 0 or self._before is None:
+        """Pass a step on, unless it is only the one begun at over again."""
+        if step.iteration > 0 or self._start is None:
             for observer in self._observers:
-                observer(self._on(step))
+                observer(self.counted(step))
 
-    def total(self, outcome: Outcome) -> Outcome:
-        """The stage's outcome with all that came before counted in."""
-        restarts = outcome.restarts + (self._before.restarts if self._before else 0)
-        return Outcome(self._on(outcome.step), restarts, outcome.reason)
-
-    def _on(self, step: Step) -> Step:
-        if self._before is None:
+    def counted(self, step: Step) -> Step:
+        """A step of this stage with all that came before counted in."""
+        step = replace(step, stage=self._stage, before=self._before)
+        if self._start is None:
             return step
-        before = self._before.step
         return replace(
             step,
-            iteration=step.iteration + before.iteration,
-            evaluations=step.evaluations + before.evaluations,
-            seconds=step.seconds + before.seconds,
+            iteration=step.iteration + self._start.iteration,
+            evaluations=step.evaluations + self._start.evaluations,
+            seconds=step.seconds + self._start.seconds,
+            restarts=step.restarts + self._start.restarts,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -10,14 +11,15 @@ from pathlib import Path
 
 import numpy as np
 
-from nst_graph import colours, files, machine, pictures, weights
-from nst_graph.errors import InputError
+from nst_graph import colours, files, machine, pictures, timelapse, weights
+from nst_graph.errors import InputError, Pause
 from nst_graph.objective import Objective, Style
 from nst_graph.optimisers import CORRECTIONS, Arrays, Outcome, Relay, Step, minimise
 from nst_graph.pictures import Picture
 from nst_graph.plans import Plan, plan
 from nst_graph.recipes import Settings, Stage
 from nst_graph.run import Run
+from nst_graph.tensorboard import Events
 from nst_graph.tensorflow import tf
 from nst_graph.tiles import TiledObjective
 from nst_graph.weights import Network
@@ -67,15 +69,17 @@ def paint(
     masks: Sequence[Path | str] = (),
     output: Path | str | None = None,
     overwrite: bool = False,
+    resume: bool = False,
     say: Callable[[str], None] = lambda line: None,
     observers: Iterable[Callable[[Step], None]] = (),
 ) -> Painting:
     """Paint the photograph `content` in the style of one or several pictures.
 
     `masks`, one grey picture a style, say where each style is wanted. With `output` a directory
-    is filled as scripts/paint.py does it. `observers` are called with every Step, `say` with lines
-    of news. Raises InputError, before anything is written, where a file or a setting cannot be
-    used; KeyboardInterrupt passes through once the picture is saved.
+    is filled as scripts/paint.py does it, or with `resume` an unfinished one is gone on with.
+    `observers` are called with every Step, `say` with lines of news. Raises InputError, before
+    anything is written, where a file or a setting cannot be used, or is not what a run was begun
+    with; KeyboardInterrupt, and Pause from an observer, pass through once the state is saved.
     """
     settings = settings or Settings()
     content_path = Path(content)
@@ -84,76 +88,99 @@ def paint(
     if masks and len(mask_paths) != len(style_paths):
         raise InputError(f"--masks: {len(mask_paths)} for {len(style_paths)} styles; give one for each style")
     weights_path = Path(weights_file) if weights_file is not None else find_weights(settings.network, say)
-    run = Run(Path(output), overwrite) if output is not None else None
+    if settings.timelapse is not None:
+        timelapse.check(settings.timelapse)
+    run = Run(Path(output), overwrite, resume) if output is not None else None
+    with run or contextlib.nullcontext():
+        originals = _Originals(
+            pictures.fit(pictures.read(content_path), settings.size),
+            [pictures.read(path) for path in style_paths],
+            mask_paths,
+            None if settings.init in ("noise", "content", "style") else pictures.read(Path(settings.init)),
+        )
+        height, width = originals.photograph.shape[:2]
+        if max(height, width) < settings.size:
+            say(f"{content_path} has only {width} x {height} pixels, --size is {settings.size}: it keeps its size")
+        whole = weights.read(weights_path)
+        network = whole.upto(settings.layers)
+        need = network.smallest_side(settings.layers)
+        stages = _stages(settings, originals.photograph, need, say)
+        scenes = [originals.scene(stage.size, settings) for stage in stages]
+        _check_sizes([(content_path, scenes[0].photograph)], need)
+        _check_sizes(zip(style_paths, (style.picture for style in scenes[0].styles), strict=True), need)
+        plans = [plan(network, scene.photograph, settings) for scene in scenes]
+        start = pictures.start(scenes[0].base, network.mean, settings.start_noise, settings.seed)
+        say(f"{whole.name} paints {width} x {height} pixels ({weights_path})")
 
-    originals = _Originals(
-        pictures.fit(pictures.read(content_path), settings.size),
-        [pictures.read(path) for path in style_paths],
-        mask_paths,
-        None if settings.init in ("noise", "content", "style") else pictures.read(Path(settings.init)),
-    )
-    height, width = originals.photograph.shape[:2]
-    if max(height, width) < settings.size:
-        say(f"{content_path} has only {width} x {height} pixels, --size is {settings.size}: it keeps its size")
-    whole = weights.read(weights_path)
-    network = whole.upto(settings.layers)
-    need = network.smallest_side(settings.layers)
-    stages = _stages(settings, originals.photograph, need, say)
-    scenes = [originals.scene(stage.size, settings) for stage in stages]
-    _check_sizes([(content_path, scenes[0].photograph)], need)
-    _check_sizes(zip(style_paths, (style.picture for style in scenes[0].styles), strict=True), need)
-    plans = [plan(network, scene.photograph, settings) for scene in scenes]
-    start = pictures.start(scenes[0].base, network.mean, settings.start_noise, settings.seed)
-    say(f"{whole.name} paints {width} x {height} pixels ({weights_path})")
+        def finish(picture: Picture) -> Picture:
+            photograph = pictures.resize(originals.photograph, picture.shape[0], picture.shape[1])
+            return colours.keep(picture, photograph) if settings.colours == "luminance" else picture
 
-    def finish(picture: Picture) -> Picture:
-        photograph = pictures.resize(originals.photograph, picture.shape[0], picture.shape[1])
-        return colours.keep(picture, photograph) if settings.colours == "luminance" else picture
-
-    observers = list(observers)
-    if run is not None:
-        record = {
-            "content": _source(content_path),
-            "styles": [_source(path) for path in style_paths],
-            "masks": [_source(path) for path in mask_paths],
-            "weights": _source(weights_path) | {"network": whole.name},
-            "settings": asdict(settings),
-            "width": width,
-            "height": height,
-            "versions": _versions(),
-        }
-        run.open(record, settings.save_every, finish)
-        observers.insert(0, run.observe)
-    try:
-        outcome = _paint_stages(network, list(zip(stages, scenes, plans, strict=True)), start, settings, observers, say)
-    except BaseException as error:
+        begun = run.state.step if run is not None and run.state is not None else None
+        if begun is not None:
+            _check_begun(begun, scenes)
+            say(f"goes on from iteration {begun.iteration}")
+        observers = list(observers)
         if run is not None:
-            interrupted = isinstance(error, KeyboardInterrupt)
-            run.close({"state": "interrupted" if interrupted else f"failed: {type(error).__name__}"})
-        raise
-    if run is not None:
-        run.close({"state": "finished", "reason": outcome.reason, "restarts": outcome.restarts})
-    return Painting(finish(outcome.step.picture.astype(np.float32)), outcome)
+            record = {
+                "content": _source(content_path),
+                "styles": [_source(path) for path in style_paths],
+                "masks": [_source(path) for path in mask_paths],
+                "init": None if originals.init is None else _source(Path(settings.init)),
+                "weights": _source(weights_path) | {"network": whole.name},
+                "settings": asdict(settings),
+                "width": width,
+                "height": height,
+                "versions": _versions(),
+            }
+            painted = scenes[-1]
+            sources = {f"style-{number}": style.picture for number, style in enumerate(painted.styles, 1)}
+            run.open(record, settings.save_every, finish, {"content": painted.photograph} | sources)
+            observers.insert(0, run.observe)
+            if settings.tensorboard:
+                observers.append(Events(run.path / "tensorboard", settings.save_every, finish).observe)
+        try:
+            outcome = _paint_stages(
+                network, list(zip(stages, scenes, plans, strict=True)), start, begun, settings, observers, say
+            )
+        except BaseException as error:
+            if run is not None:
+                resumable = isinstance(error, KeyboardInterrupt | Pause)
+                # Where a disk is full this fails too; the last whole state is there.
+                with contextlib.suppress(*([OSError] if isinstance(error, OSError) else [])):
+                    run.close({"state": "interrupted" if resumable else f"failed: {error}"}, finished=False)
+            raise
+        if run is not None:
+            if settings.timelapse is not None:
+                timelapse.write(run.path, settings.timelapse, outcome.step.picture.shape[:2])
+            run.close({"state": "finished", "reason": outcome.reason}, finished=True)
+        return Painting(finish(outcome.step.picture.astype(np.float32)), outcome)
 
 
 def _paint_stages(
     network: Network,
     stages: Sequence[tuple[Stage, Scene, Plan]],
     picture: Picture,
+    last: Step | None,
     settings: Settings,
     observers: Sequence[Callable[[Step], None]],
     say: Callable[[str], None],
 ) -> Outcome:
-    """Paint one stage after the other, each from the picture of the one before."""
-    outcome: Outcome | None = None
+    """Paint one stage after the other, each from the picture of the one before; or on from `last`."""
     memory: Arrays | None = None
     before = stages[0][1].photograph
-    for stage, scene, room in stages:
-        if outcome is not None:
-            picture, memory = _carry(outcome.step, before, scene.photograph, settings)
+    for index, (stage, scene, room) in enumerate(stages):
+        iterations = stage.iterations
+        if last is not None and last.stage == index:
+            picture, memory = last.picture, last.memory()
+            iterations -= last.iteration - last.before
+        elif last is not None and last.stage < index:
+            picture, memory = _carry(last, before, scene.photograph, settings)
         before = scene.photograph
-        say(_news(stage, scene, room, settings))
-        relay = Relay(observers, outcome)
+        if last is not None and last.stage > index:
+            continue
+        say(_news(replace(stage, iterations=iterations), scene, room, settings))
+        relay = Relay(observers, index, last)
         compute = tf.bfloat16 if stage.bfloat16 else None
         given = network, scene.photograph, scene.styles, settings
         objective = (
@@ -161,11 +188,12 @@ def _paint_stages(
             if room.tile is None
             else TiledObjective(*given, room.tile, compute=compute)
         )
-        here = replace(settings, iterations=stage.iterations)
-        outcome = relay.total(minimise(objective, picture, here, relay.observe, room.corrections, memory))
+        here = replace(settings, iterations=iterations)
+        outcome = minimise(objective, picture, here, relay.observe, room.corrections, memory)
         objective.close()
-    assert outcome is not None  # settings have one stage at least
-    return outcome
+        last = relay.counted(outcome.step)
+    assert last is not None  # settings have one stage at least
+    return Outcome(last, outcome.reason)
 
 
 def _carry(step: Step, before: Picture, photograph: Picture, settings: Settings) -> tuple[Picture, Arrays | None]:
@@ -176,6 +204,14 @@ def _carry(step: Step, before: Picture, photograph: Picture, settings: Settings)
     if settings.alpha > 0:
         return pictures.carry(picture, before, photograph), None
     return pictures.enlarge(picture, *photograph.shape[:2]), None
+
+
+def _check_begun(begun: Step, scenes: Sequence[Scene]) -> None:
+    if begun.stage >= len(scenes) or begun.picture.shape != scenes[begun.stage].photograph.shape:
+        raise InputError(
+            "state.npz: its stages are not these; with --precision auto a run goes on only on a like processor; "
+            "resume it there, or paint anew with --overwrite"
+        )
 
 
 def _check_sizes(named: Iterable[tuple[Path, Picture]], need: int) -> None:

@@ -21,6 +21,7 @@ STYLE_LOSSES = ("equation4", "mean", "mean-over-size", "over-pixels")
 SMOOTHNESS_LOSSES = ("absolute", "power")
 OPTIMISERS = ("lbfgs", "adam", "gradient-descent")
 PRECISIONS = ("float32", "bfloat16", "auto")
+TIMELAPSES = ("gif", "mp4")
 COLOURS = ("painting", "luminance", "histogram", "covariance")
 
 
@@ -113,6 +114,10 @@ class Settings:
     tile: int | None = None
     #: Iterations from one saved picture to the next.
     save_every: int = 100
+    #: Write losses and pictures for TensorBoard too.
+    tensorboard: bool = False
+    #: A film of the saved pictures at the end: one of TIMELAPSES, or None.
+    timelapse: str | None = None
 
     def __post_init__(self) -> None:
         for option, least in (("size", 1), ("iterations", 0), ("save_every", 1), ("seed", 0)):
@@ -138,7 +143,8 @@ class Settings:
             _require(good, "style_blend", text, "give weights of 0 or more, one of them above 0")
         for option, choices in CHOICES.items():
             value = getattr(self, option)
-            _require(value in choices, option, value, f"give one of {', '.join(choices)}")
+            good = value in choices or value is None is getattr(type(self), option)
+            _require(good, option, value, f"give one of {', '.join(choices)}")
         for scale in self.scales:
             _require(0 < scale < self.size, "scales", scale, f"give sizes below --size {self.size}")
         fits = len(self.scale_iterations) == len(self.scales) and all(number >= 1 for number in self.scale_iterations)
@@ -191,6 +197,7 @@ CHOICES = {
     "pooling": POOLINGS,
     "optimiser": OPTIMISERS,
     "precision": PRECISIONS,
+    "timelapse": TIMELAPSES,
 }
 
 

@@ -1,0 +1,107 @@
+"""index.html: a run to look at, and a gallery of runs, from what their directories hold."""
+
+from __future__ import annotations
+
+import csv
+import json
+import time
+from importlib.resources import files as resources
+from pathlib import Path
+from typing import Any
+
+from nst_graph import files
+
+#: Most points of a curve on the page, and the last iterations that the time left is reckoned from.
+POINTS, RECENT = 400, 20
+
+
+def write(directory: Path) -> None:
+    """Write a run's index.html from its run.json, losses.csv and pictures. Raises OSError."""
+    _fill("page.html", _run(directory), directory / "index.html")
+
+
+def write_gallery(directory: Path) -> None:
+    """Write an index.html that shows all runs in a directory, the latest first. Raises OSError."""
+    runs = []
+    for record in directory.glob("*/run.json"):
+        run = _run(record.parent)
+        if run:
+            runs.append(run | {"name": record.parent.name, "losses": {}})
+    runs.sort(key=lambda run: -run["updated"])
+    _fill("gallery.html", {"runs": runs}, directory / "index.html")
+
+
+def _run(directory: Path) -> dict[str, Any]:
+    """What a page shows of a run; nothing where run.json is not whole."""
+    try:
+        record = json.loads((directory / "run.json").read_text())
+        settings, outcome = record["settings"], record["outcome"]
+        updated = max(file.stat().st_mtime for file in directory.glob("*.[jc]s*"))
+        names = [Path(source["path"]).name for source in (record["content"], *record["styles"])]
+        iterations = sum(settings["scale_iterations"]) + settings["iterations"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    pictures = [
+        {"file": f"{file.name}?{int(file.stat().st_mtime)}", "label": label}
+        for file, label in (
+            *(
+                (file, f"iteration {int(file.stem.split('-')[1])}")
+                for file in sorted(directory.glob("iteration-*.png"))
+            ),
+            (directory / "final.png", f"end: iteration {outcome.get('iterations', '')}"),
+        )
+        if file.exists()
+    ]
+    sources = [name for name in ("content", *(f"style-{n}" for n in range(1, len(names)))) if _has(directory, name)]
+    losses = _losses(directory)
+    return {
+        "names": names,
+        "sources": [f"{name}.png" for name in sources],
+        "state": outcome["state"],
+        "reason": outcome.get("reason", ""),
+        "size": f"{record['width']} x {record['height']}",
+        "network": record["weights"].get("network", ""),
+        "versions": record.get("versions", {}),
+        "settings": settings,
+        "iterations": iterations,
+        "pictures": pictures,
+        "losses": losses,
+        "left": _left(losses, iterations),
+        "updated": updated,
+        "written": time.time(),
+    }
+
+
+def _has(directory: Path, name: str) -> bool:
+    return (directory / f"{name}.png").exists()
+
+
+def _losses(directory: Path) -> dict[str, list[float]]:
+    """The columns of losses.csv, thinned to so many rows, the latest kept."""
+    try:
+        with (directory / "losses.csv").open(newline="") as file:
+            header, *rows = csv.reader(file)
+            last = rows[-RECENT:]
+            rows = rows[:: len(rows) // POINTS + 1]
+            kept = [*(row for row in rows if row not in last), *last]
+            return {name: [float(row[column]) for row in kept] for column, name in enumerate(header)}
+    except (OSError, ValueError, IndexError):
+        return {}
+
+
+def _left(losses: dict[str, list[float]], iterations: int) -> float | None:
+    """Seconds to the limit of iterations at the latest pace."""
+    done, seconds = losses.get("iteration", []), losses.get("seconds", [])
+    if len(done) < 2:
+        return None
+    first = -min(RECENT, len(done))
+    steps = done[-1] - done[first]
+    return (seconds[-1] - seconds[first]) / max(steps, 1) * (iterations - done[-1])
+
+
+def _fill(template: str, data: dict[str, Any], path: Path) -> None:
+    # Names come from people: they reach the page as data, and "<" never as itself.
+    text = json.dumps(data).replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+    page = resources("nst_graph").joinpath(template).read_text(encoding="utf-8").replace("{data}", text)
+    with files.atomic(path) as file:
+        file.write(page.encode())

@@ -1,0 +1,234 @@
+"""Workers: where jobs are painted, one after the other here, or on many machines by dask.distributed."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from nst_graph import files, page, pictures, records, run, timelapse
+from nst_graph.errors import InputError, Pause
+from nst_graph.jobs import Job
+from nst_graph.optimisers import Step
+from nst_graph.painting import find_weights, paint
+
+#: Workers may die this often in one interval before its job is given up.
+TRIES = 5
+
+Say = Callable[[str], None]
+
+
+def perform(jobs: Sequence[Job], say: Say, scheduler: str | None = None, workers: int = 1) -> list[str]:
+    """Paint what is not finished, going on where a run was begun; returns a line for each that failed.
+
+    With dask.distributed the jobs run on the cluster at `scheduler`, or on one of so many local
+    processes; without it one after the other here. Raises InputError where `scheduler` or more
+    workers are asked for and it is not there.
+    """
+    spread = importlib.util.find_spec("distributed") is not None
+    if not spread and (scheduler or workers > 1):
+        raise InputError("--scheduler, --workers: need dask.distributed; pip install 'nst_graph[many]'")
+    failures: list[str] = []
+    left = []
+    for job in jobs:
+        try:
+            if job.finished():
+                say(f"{job.output}: is finished")
+            else:
+                left.append(job)
+        except InputError as error:
+            failures.append(str(error))
+    if spread and left:
+        return failures + _spread(left, say, scheduler, workers)
+    for job in left:
+        say(f"{job.output}: paints")
+        try:
+            _paint(job, job.output, say)
+        except (InputError, FloatingPointError, OSError) as error:
+            failures.append(f"{job.output}: {error}")
+            say(failures[-1])
+    return failures
+
+
+def _paint(job: Job, output: Path, say: Say, observers: Sequence[Callable[[Step], None]] = ()) -> None:
+    paint(
+        job.content,
+        job.styles,
+        job.settings,
+        weights_file=job.weights,
+        masks=job.masks,
+        output=output,
+        resume=(output / "run.json").exists(),
+        say=say,
+        observers=observers,
+    )
+
+
+def _spread(jobs: Sequence[Job], say: Say, scheduler: str | None, workers: int) -> list[str]:
+    """Interval by interval: inputs and state travel to a worker, what it made comes back.
+
+    So no disk need be shared, and a worker that dies costs its unfinished interval only.
+    """
+    from distributed import Client, LocalCluster, as_completed
+
+    failures: list[str] = []
+    with contextlib.ExitStack() as stack:
+        if scheduler is None:
+            # A worker that is slow to answer is in a session call, not dead.
+            cluster = stack.enter_context(LocalCluster(n_workers=workers, threads_per_worker=1))
+            client = stack.enter_context(Client(cluster))
+        else:
+            try:
+                client = stack.enter_context(Client(scheduler, timeout=10))
+            except (OSError, ValueError) as error:
+                raise InputError(f"--scheduler {scheduler}: {error or 'no answer'}; start one there") from error
+        say(f"dask dashboard: {client.dashboard_link}")
+
+        def submit(job: Job, sent: bool) -> Any:
+            inputs = {digest: path.read_bytes() for digest, path in _inputs(job).items()} if sent else {}
+            made = {file.name: file.read_bytes() for file in (job.output / name for name in _STATE) if file.exists()}
+            return client.submit(interval, _portable(job), inputs, made, pure=False, retries=0)
+
+        futures = {}
+        tries: dict[Path, int] = {}
+        for job in jobs:
+            try:
+                if job.settings.init not in ("noise", "content", "style"):
+                    raise InputError("--init: a picture of one's own does not travel to workers; paint it alone")
+                stack.enter_context(run.held(job.output))
+                job = replace(job, weights=job.weights or find_weights(job.settings.network, say))
+                futures[submit(job, sent=False)] = job
+                say(f"{job.output}: paints")
+            except InputError as error:
+                failures.append(f"{job.output}: {error}")
+            except OSError as error:
+                failures.append(f"{error.filename or job.output}: {error.strerror or error}")
+        done = as_completed(list(futures))
+        for future in done:
+            job = futures.pop(future)
+            failure = future.exception() if future.status == "error" else None
+            again = None
+            if failure is None and future.status == "finished":
+                made = future.result()
+                if made is None:  # that worker has not seen the pictures and weights yet
+                    again = submit(job, sent=True)
+                else:
+                    tries.pop(job.output, None)
+                    _receive(job, made)
+                    if job.finished():
+                        say(f"{job.output}: is finished")
+                    else:
+                        say(f"{job.output}: {_reached(job)}")
+                        again = submit(job, sent=False)
+            elif isinstance(failure, InputError | FloatingPointError):
+                failures.append(f"{job.output}: {failure}")
+                say(failures[-1])
+            else:
+                tries[job.output] = tries.get(job.output, 0) + 1
+                if tries[job.output] < TRIES:
+                    say(f"{job.output}: its worker failed ({failure or future.status}), the interval is painted again")
+                    again = submit(job, sent=False)
+                else:
+                    failures.append(f"{job.output}: given up after {TRIES} failures: {failure or future.status}")
+                    say(failures[-1])
+            if again is not None:
+                futures[again] = job
+                done.add(again)
+    return failures
+
+
+#: What a run needs to go on.
+_STATE = ("run.json", "state.npz", "losses.csv")
+
+
+def _inputs(job: Job) -> dict[str, Path]:
+    """The files a job reads, by their hashes."""
+    paths = [job.content, *job.styles, *job.masks, *([job.weights] if job.weights else [])]
+    return {files.sha256(path): path for path in paths}
+
+
+def _portable(job: Job) -> dict[str, Any]:
+    """A job in terms of hashes and names."""
+    known = {path: f"{digest}/{path.name}" for digest, path in _inputs(job).items()}
+    return {
+        "content": known[job.content],
+        "styles": [known[style] for style in job.styles],
+        "masks": [known[mask] for mask in job.masks],
+        "weights": known[job.weights] if job.weights else None,
+        "settings": asdict(job.settings),
+    }
+
+
+def interval(portable: dict[str, Any], inputs: dict[str, bytes], made: dict[str, bytes]) -> dict[str, bytes] | None:
+    """On a worker: go on to the next saved picture. Returns the files made, None if inputs are missing."""
+    from distributed import get_worker
+
+    store = Path(get_worker().local_directory) / "nst_graph"
+    names = [portable["content"], *portable["styles"], *portable["masks"], portable["weights"]]
+    for name in names:
+        path = store / name
+        digest = path.parent.name
+        if not path.exists():
+            if digest not in inputs:
+                return None
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with files.atomic(path) as file:
+                file.write(inputs[digest])
+    settings = records.settings(portable, store)
+    job = Job(
+        store / portable["content"],
+        tuple(store / name for name in portable["styles"]),
+        settings,
+        Path(),
+        tuple(store / name for name in portable["masks"]),
+        store / portable["weights"],
+    )
+    with tempfile.TemporaryDirectory(dir=store) as directory:
+        output = Path(directory)
+        for name, content in made.items():
+            (output / name).write_bytes(content)
+        begun: list[int] = []
+
+        def pause(step: Step) -> None:
+            begun.append(step.iteration)
+            if step.iteration > begun[0] and step.iteration % settings.save_every == 0:
+                raise Pause
+
+        with contextlib.suppress(Pause):
+            _paint(job, output, lambda line: None, [pause])
+        return {str(file.relative_to(output)): file.read_bytes() for file in _files(output)}
+
+
+def _files(directory: Path) -> Iterator[Path]:
+    return (file for file in directory.rglob("*") if file.is_file() and not file.name.startswith("."))
+
+
+def _receive(job: Job, made: dict[str, bytes]) -> None:
+    """Write what a worker made into the job's directory; what makes it go on last."""
+    record = json.loads(made.pop("run.json"))
+    known = {digest: str(path.resolve()) for digest, path in _inputs(job).items()}
+    for source in (record["content"], record["weights"], *record["styles"], *record["masks"]):
+        source["path"] = known[source["sha256"]]
+    state = made.pop("state.npz", None)
+    made["run.json"] = json.dumps(record, indent=2).encode() + b"\n"
+    for name, content in ({**made, "state.npz": state} if state is not None else made).items():
+        path = job.output / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with files.atomic(path) as file:
+            file.write(content)
+    if state is None:
+        (job.output / "state.npz").unlink(missing_ok=True)
+        if job.settings.timelapse is not None:  # the worker saw the last interval's pictures alone
+            timelapse.write(job.output, job.settings.timelapse, pictures.read(job.output / "final.png").shape[:2])
+    page.write(job.output)
+
+
+def _reached(job: Job) -> str:
+    outcome = records.read(job.output)["outcome"]
+    total = sum(job.settings.scale_iterations) + job.settings.iterations
+    return f"iteration {outcome.get('iterations', 0)} of {total}, loss {outcome.get('total', float('nan')):.4g}"

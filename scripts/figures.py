@@ -1,0 +1,9 @@
+#!/usr/bin/env python3
+"""Paint and lay out the paper's figures: see --help, and docs/figures.md."""
+
+import sys
+
+from nst_graph.figures import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,292 @@
+"""Runs that are killed, interrupted, or out of room, and go on."""
+
+import csv
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from conftest import ROOT, random_layers, run_script, save_mat
+
+import nst_graph
+from nst_graph import optimisers, pictures, state
+from nst_graph.errors import InputError, Pause
+from nst_graph.recipes import Settings
+from nst_graph.run import Run
+from nst_graph.state import State
+
+ITERATIONS, SAVE_EVERY = 200, 5
+
+
+@pytest.fixture
+def words(pictures_dir, network_file):
+    return [pictures_dir / "photo.png", pictures_dir / "painting.png", "--weights", network_file]
+
+
+def losses(directory):
+    with (directory / "losses.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def check_whole(directory):
+    """Every file whole: pictures decode, tables and records parse, nothing temporary is left but by a kill."""
+    json.loads((directory / "run.json").read_text())
+    rows = losses(directory) if (directory / "losses.csv").exists() else []
+    assert [int(row["iteration"]) for row in rows] == list(range(len(rows)))
+    for name in ("evaluations", "seconds"):
+        values = [float(row[name]) for row in rows]
+        assert values == sorted(values)
+    if (directory / "state.npz").exists():
+        found = state.read(directory / "state.npz").step
+        assert found.iteration <= int(rows[-1]["iteration"])
+        assert float(rows[found.iteration]["total"]) == pytest.approx(found.total, rel=1e-8)
+    for picture in directory.glob("*.png"):
+        pictures.read(picture)
+    return rows
+
+
+def start_script(*arguments):
+    command = [sys.executable, str(ROOT / "scripts" / "paint.py"), *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+@pytest.mark.parametrize("optimiser", ["lbfgs", "adam"])
+def test_killed_twenty_times(words, tmp_path, optimiser):
+    """SIGKILL at random moments of a real run, from its start-up on; it ends as one that was left alone."""
+    # Of shallow layers, whose minimum the noise decides least.
+    common = [
+        *words,
+        "--content-layers",
+        "conv2_1",
+        "--style-layers",
+        "conv1_1",
+        "conv2_1",
+        "--iterations",
+        ITERATIONS,
+        "--save-every",
+        SAVE_EVERY,
+        "--optimiser",
+        optimiser,
+    ]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert run_script("paint.py", *common, "--output", whole).returncode == 0
+    expected = float(losses(whole)[-1]["total"])
+
+    draw, kills, reached = random.Random(1), 0, []
+    times = 21 if optimiser == "lbfgs" else 4
+    while kills < times:
+        first = not (killed / "run.json").exists()
+        run = start_script(*(*common, "--output", killed) if first else ("--resume", killed))
+        began = time.monotonic()
+        while not (killed / "run.json").exists() and run.poll() is None and time.monotonic() - began < 60:
+            time.sleep(0.01)
+        before = reached[-1] if reached else 0
+        # Wait until there is something new now and then, so that it gets on; else kill at any moment.
+        if kills % 2:
+            while time.monotonic() - began < 60 and run.poll() is None:
+                rows = losses(killed) if (killed / "losses.csv").exists() else []
+                if rows and int(rows[-1]["iteration"]) > before and (killed / "state.npz").exists():
+                    break
+                time.sleep(0.005)
+        time.sleep(draw.uniform(0, 0.3))
+        if run.poll() is not None:
+            break  # it was quicker
+        run.kill()
+        run.communicate()
+        kills += 1
+        rows = check_whole(killed)
+        reached.append(int(rows[-1]["iteration"]) if rows else 0)
+        if (killed / "state.npz").exists():
+            kept = state.read(killed / "state.npz").step.iteration
+            assert reached[-1] - kept <= SAVE_EVERY  # at most an interval is lost
+    assert kills >= (10 if optimiser == "lbfgs" else 1)
+    done = run_script("paint.py", "--resume", killed)
+    assert done.returncode == 0, done.stderr
+    rows = check_whole(killed)
+    assert int(rows[-1]["iteration"]) == ITERATIONS
+    assert float(rows[-1]["total"]) < 1.01 * expected
+    assert not (killed / "state.npz").exists() and not list(killed.glob(".*.*"))
+    assert len(list(killed.glob("iteration-*.png"))) == ITERATIONS // SAVE_EVERY
+    again = run_script("paint.py", "--resume", killed)
+    assert again.returncode == 0 and "is finished" in again.stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signals_lose_nothing(words, tmp_path, number):
+    run = start_script(*words, "--output", tmp_path / "run", "--iterations", 10000, "--save-every", 5000)
+    while not (tmp_path / "run" / "losses.csv").exists():
+        time.sleep(0.05)
+    time.sleep(1)
+    run.send_signal(number)
+    output, _ = run.communicate(timeout=60)
+    assert run.returncode == 130 and f"interrupted; --resume {tmp_path / 'run'} goes on" in output
+    rows = check_whole(tmp_path / "run")
+    kept = state.read(tmp_path / "run" / "state.npz").step
+    assert kept.iteration == int(rows[-1]["iteration"]) > 0
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["outcome"]["state"] == "interrupted"
+
+
+def paint_until(iteration, words, output, **settings):
+    """Paint in this process, and stop for now after so many iterations."""
+
+    def pause(step):
+        if step.iteration == iteration:
+            raise Pause
+
+    content, style, _, weights_file = words
+    with pytest.raises(Pause):
+        nst_graph.paint(
+            content, style, Settings(**settings), weights_file=weights_file, output=output, observers=[pause]
+        )
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"iterations": 30, "scales": (24, 32), "scale_iterations": (10, 10)},
+        {"iterations": 30, "precision": "auto"},
+        {"iterations": 20, "optimiser": "adam"},
+        {"iterations": 20, "optimiser": "gradient-descent", "rate": 1e-6, "bounded": True},
+        {"iterations": 30, "bounded": True},
+    ],
+)
+@pytest.mark.parametrize("stop", [3, 10, 15])
+def test_stages_and_optimisers_go_on(words, tmp_path, monkeypatch, settings, stop):
+    from nst_graph import machine
+
+    monkeypatch.setattr(machine, "has_bfloat16", lambda: True)
+    content, style, _, weights_file = words
+    given = {"weights_file": weights_file}
+    whole = nst_graph.paint(content, style, Settings(**settings), **given).outcome.step
+    paint_until(stop, words, tmp_path, **settings)
+    steps = []
+    done = nst_graph.paint(
+        content, style, Settings(**settings), **given, output=tmp_path, resume=True, observers=[steps.append]
+    )
+    assert [step.iteration for step in steps] == list(range(stop + 1, whole.iteration + 1))
+    assert done.outcome.step.stage == whole.stage and done.outcome.step.before == whole.before
+    if settings.get("optimiser") in ("adam", "gradient-descent"):
+        assert done.outcome.step.total == pytest.approx(whole.total, rel=1e-4)
+    else:  # so few iterations are far from the end
+        assert done.outcome.step.total < 2 * whole.total
+    check_whole(tmp_path)
+
+
+def test_what_changed_is_named(words, tmp_path, pictures_dir, network_file):
+    paint_until(7, words, tmp_path / "run", iterations=20, save_every=5)
+
+    def refused(*options):
+        done = run_script("paint.py", "--resume", tmp_path / "run", *options)
+        assert done.returncode == 2 and done.stderr.count("\n") == 1
+        return done.stderr
+
+    assert "--alpha 5.0: the run was begun with 1.0" in refused("--alpha", 5)
+    assert "--iterations 30: the run was begun with 20" in refused("--iterations", 30)
+    copy = save_mat(tmp_path / "other.mat", random_layers(1), "current")
+    assert f"weights {copy}: the run was begun with other bytes, of {network_file}" in refused("--weights", copy)
+    assert "leave CONTENT out" in refused(pictures_dir / "photo.png", pictures_dir / "painting.png")
+    assert "leave --overwrite out" in refused("--overwrite")
+    assert state.read(tmp_path / "run" / "state.npz").step.iteration == 7  # nothing is lost by asking
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    record["settings"]["beta"] = 7.0
+    (tmp_path / "run" / "run.json").write_text(json.dumps(record))
+    assert "--beta 7.0: the run was begun with 1000.0" in refused()
+
+
+def test_what_is_no_run(tmp_path, words):
+    def refused(directory):
+        done = run_script("paint.py", "--resume", directory)
+        assert done.returncode == 2 and done.stderr.count("\n") == 1
+        return done.stderr
+
+    assert "holds no run" in refused(tmp_path / "nowhere")
+    (tmp_path / "run.json").write_text("[]")
+    assert "not a run's record" in refused(tmp_path)
+    paint_until(3, words, tmp_path / "run", iterations=20)
+    (tmp_path / "run" / "state.npz").write_bytes(b"PK\3\4 cut short")
+    assert "state.npz: not a whole state" in refused(tmp_path / "run")
+
+
+def test_a_state_holds_no_objects(tmp_path):
+    np.savez(tmp_path / "state.npz", text=np.array("{}"), picture=np.array([{}], dtype=object))
+    with pytest.raises(InputError, match="not a whole state"):
+        state.read(tmp_path / "state.npz")
+
+
+def test_a_state_is_read_as_it_was_written(tmp_path):
+    picture = np.random.default_rng(0).normal(size=(3, 4, 3))
+    memory = {"steps": np.ones((2, 36), np.float32)}
+    step = optimisers.Step(7, 9, 1.5, picture, {"content": 2.0}, 3.0, 1, lambda: memory, stage=2, before=5)
+    state.write(State(step, {"settings": {}}), tmp_path / "state.npz")
+    found = state.read(tmp_path / "state.npz")
+    assert found.record == {"settings": {}} and found.step.terms == {"content": 2.0}
+    assert (found.step.iteration, found.step.stage, found.step.before, found.step.restarts) == (7, 2, 5, 1)
+    np.testing.assert_array_equal(found.step.picture, picture)
+    assert found.step.picture.dtype == picture.dtype
+    np.testing.assert_array_equal(found.step.memory()["steps"], memory["steps"])
+
+
+def test_two_runs_on_one_directory(words, tmp_path):
+    run = start_script(*words, "--output", tmp_path / "run", "--iterations", 100000)
+    while not (tmp_path / "run" / "losses.csv").exists():
+        time.sleep(0.05)
+    for options in (["--resume", tmp_path / "run"], [*words, "--output", tmp_path / "run", "--overwrite"]):
+        done = run_script("paint.py", *options)
+        assert done.returncode == 2 and "another process paints there" in done.stderr
+    run.kill()  # a dead run holds nothing
+    run.communicate()
+    assert Run(tmp_path / "run", overwrite=True)
+
+
+LIMITED = """
+import resource, signal, sys
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), int(sys.argv[1])))
+sys.argv = sys.argv[2:]
+sys.path.insert(0, {root!r})
+from nst_graph.cli import main
+sys.exit(main())
+"""
+
+
+def test_no_room(words, tmp_path):
+    """The state outgrows the largest file allowed, as on a full disk; with room it goes on."""
+    first = run_script("paint.py", *words, "--output", tmp_path / "try", "--iterations", 4, "--save-every", 2)
+    assert first.returncode == 0
+    paint_until(4, words, tmp_path / "probe", iterations=60, save_every=2)
+    size = (tmp_path / "probe" / "state.npz").stat().st_size  # grows with L-BFGS's memory until it is full
+    command = [sys.executable, "-c", LIMITED.format(root=str(ROOT)), str(size + 1000), "paint.py", *map(str, words)]
+    command += ["--output", str(tmp_path / "run"), "--iterations", "60", "--save-every", "2"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("\n") == 1 and f"go on with --resume {tmp_path / 'run'}" in done.stderr
+    assert "File too large" in done.stderr
+    assert state.read(tmp_path / "run" / "state.npz").step.iteration == 4
+    check_whole(tmp_path / "run")
+    assert run_script("paint.py", "--resume", tmp_path / "run").returncode == 0
+    assert int(check_whole(tmp_path / "run")[-1]["iteration"]) == 60
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting takes root")
+def test_a_full_disk(words, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk], capture_output=True, text=True)
+    if mounted.returncode:
+        pytest.skip(f"no tmpfs can be mounted: {mounted.stderr}")
+    try:
+        done = run_script("paint.py", *words, "--output", disk / "run", "--iterations", 400, "--save-every", 1)
+        assert done.returncode == 2 and "No space left on device" in done.stderr, done.stderr
+        assert done.stderr.count("\n") == 1 and f"--resume {disk / 'run'}" in done.stderr
+        kept = state.read(disk / "run" / "state.npz").step.iteration
+        check_whole(disk / "run")
+        subprocess.run(["mount", "-o", "remount,size=64m", disk], check=True)
+        assert run_script("paint.py", "--resume", disk / "run").returncode == 0
+        assert int(check_whole(disk / "run")[-1]["iteration"]) == 400 > kept > 0
+    finally:
+        subprocess.run(["umount", disk], check=True)
