@@ -145,10 +145,10 @@ def paint(
             )
         except BaseException as error:
             if run is not None:
-                resumable = isinstance(error, KeyboardInterrupt | Pause)
+                states = {KeyboardInterrupt: "interrupted", Pause: "paused"}
                 # Where a disk is full this fails too; the last whole state is there.
                 with contextlib.suppress(*([OSError] if isinstance(error, OSError) else [])):
-                    run.close({"state": "interrupted" if resumable else f"failed: {error}"}, finished=False)
+                    run.close({"state": states.get(type(error), f"failed: {error}")}, finished=False)
             raise
         if run is not None:
             if settings.timelapse is not None:

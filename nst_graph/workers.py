@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import json
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -90,10 +91,13 @@ def _spread(jobs: Sequence[Job], say: Say, scheduler: str | None, workers: int) 
         say(f"dask dashboard: {client.dashboard_link}")
 
         def submit(job: Job, sent: bool) -> Any:
-            inputs = {digest: path.read_bytes() for digest, path in _inputs(job).items()} if sent else {}
+            inputs = {digest: path.read_bytes() for path, digest in _inputs(job).items()} if sent else {}
             made = {file.name: file.read_bytes() for file in (job.output / name for name in _STATE) if file.exists()}
             return client.submit(interval, _portable(job), inputs, made, pure=False, retries=0)
 
+        # Pictures and weights are meant to travel.
+        warnings.filterwarnings("ignore", "Sending large graph", UserWarning)
+        found: dict[str, Path] = {}
         futures = {}
         tries: dict[Path, int] = {}
         for job in jobs:
@@ -101,7 +105,10 @@ def _spread(jobs: Sequence[Job], say: Say, scheduler: str | None, workers: int) 
                 if job.settings.init not in ("noise", "content", "style"):
                     raise InputError("--init: a picture of one's own does not travel to workers; paint it alone")
                 stack.enter_context(run.held(job.output))
-                job = replace(job, weights=job.weights or find_weights(job.settings.network, say))
+                name = job.settings.network
+                if job.weights is None and name not in found:
+                    found[name] = find_weights(name, say)
+                job = replace(job, weights=job.weights or found[name])
                 futures[submit(job, sent=False)] = job
                 say(f"{job.output}: paints")
             except InputError as error:
@@ -146,15 +153,15 @@ def _spread(jobs: Sequence[Job], say: Say, scheduler: str | None, workers: int) 
 _STATE = ("run.json", "state.npz", "losses.csv")
 
 
-def _inputs(job: Job) -> dict[str, Path]:
-    """The files a job reads, by their hashes."""
+def _inputs(job: Job) -> dict[Path, str]:
+    """The files a job reads, with their hashes."""
     paths = [job.content, *job.styles, *job.masks, *([job.weights] if job.weights else [])]
-    return {files.sha256(path): path for path in paths}
+    return {path: files.sha256(path) for path in paths}
 
 
 def _portable(job: Job) -> dict[str, Any]:
     """A job in terms of hashes and names."""
-    known = {path: f"{digest}/{path.name}" for digest, path in _inputs(job).items()}
+    known = {path: f"{digest}/{path.name}" for path, digest in _inputs(job).items()}
     return {
         "content": known[job.content],
         "styles": [known[style] for style in job.styles],
@@ -211,9 +218,11 @@ def _files(directory: Path) -> Iterator[Path]:
 def _receive(job: Job, made: dict[str, bytes]) -> None:
     """Write what a worker made into the job's directory; what makes it go on last."""
     record = json.loads(made.pop("run.json"))
-    known = {digest: str(path.resolve()) for digest, path in _inputs(job).items()}
-    for source in (record["content"], record["weights"], *record["styles"], *record["masks"]):
-        source["path"] = known[source["sha256"]]
+    named = [(record["content"], job.content), *zip(record["styles"], job.styles, strict=True)]
+    named += zip(record["masks"], job.masks, strict=True)
+    named += [(record["weights"], job.weights)] if job.weights else []
+    for source, path in named:
+        source["path"] = str(path.resolve())
     state = made.pop("state.npz", None)
     made["run.json"] = json.dumps(record, indent=2).encode() + b"\n"
     for name, content in ({**made, "state.npz": state} if state is not None else made).items():

@@ -59,9 +59,10 @@ def test_files(paint, tmp_path, pictures_dir):
     run = tmp_path / "run"
     assert (status, err) == (0, "")
     assert "VGG-16 paints 64 x 48 pixels" in out and "only 64 x 48 pixels, --size is 512: it keeps its size" in out
-    names = ["final.png", "iteration-00005.png", "iteration-00010.png", "losses.csv", "run.json"]
+    names = [".lock", "content.png", "final.png", "index.html", "iteration-00005.png", "iteration-00010.png"]
+    names += ["losses.csv", "losses.png", "run.json", "style-1.png"]
     assert sorted(path.name for path in run.iterdir()) == names
-    for name in names[:3]:
+    for name in ("final.png", "iteration-00005.png", "iteration-00010.png", "content.png"):
         assert iio.imread(run / name).shape == (48, 64, 3)
     assert (run / "final.png").read_bytes() == (run / "iteration-00010.png").read_bytes()
     table = rows(run)
@@ -298,7 +299,7 @@ def test_interrupt(tmp_path, network_file):
     assert record["state"] == "interrupted"
     assert iio.imread(run / "final.png").shape == (200, 300, 3)
     assert int(rows(run)[-1]["iteration"]) == record["iterations"] >= 4
-    assert not [path for path in run.iterdir() if path.name.startswith(".")]
+    assert [path.name for path in run.iterdir() if path.name.startswith(".")] == [".lock"]
 
 
 def test_a_bar_on_a_terminal(pictures_dir, network_file, tmp_path):
