@@ -294,7 +294,8 @@ def test_interrupt(tmp_path, network_file):
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 130 and "Traceback" not in err and err.count("\n") == 1
+    assert process.returncode == 130, err
+    assert "Traceback" not in err and err.count("\n") == 1
     record = json.loads((run / "run.json").read_text())["outcome"]
     assert record["state"] == "interrupted"
     assert iio.imread(run / "final.png").shape == (200, 300, 3)
