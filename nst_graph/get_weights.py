@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from tqdm import tqdm
 
 from nst_graph import files, pictures, sources, weights
-from nst_graph.cli import Parser
+from nst_graph.cli import Parser, guard
 from nst_graph.errors import InputError
 
 MODEL = Path(__file__).resolve().parent.parent / "model"
@@ -28,7 +27,11 @@ KNOWN = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run scripts/get_weights.py; returns its exit status: 0, 2 for an error, 130 for Ctrl-C."""
+    """Run scripts/get_weights.py; returns its exit status."""
+    return guard("get_weights.py", lambda: _main(arguments))
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     parser = Parser(prog="get_weights.py", description="Put VGG weights into model/.")
     parser.add_argument("what", nargs="?", choices=("vgg19", "vgg16", "rescale"), help="which to get; or rescale FILE")
     parser.add_argument("file", metavar="FILE", nargs="?", type=Path, help="the weights to rescale")
@@ -40,22 +43,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("name vgg19, vgg16 or rescale, or give --check FILE")
     if [given.file is not None, given.images is not None] != [given.what == "rescale"] * 2:
         parser.error("rescale takes FILE --images DIR, and they belong to rescale alone")
-    try:
-        if given.check is not None:
-            print(check(given.check))
-        elif given.what == "rescale":
-            rescale(given.file, given.images)
-        else:
-            get(given.what, given.url)
-    except InputError as error:
-        print(f"get_weights.py: error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"get_weights.py: error: {error.filename or MODEL}: {error.strerror or error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("get_weights.py: interrupted; run it again to go on", file=sys.stderr)
-        return 130
+    if given.check is not None:
+        print(check(given.check))
+    elif given.what == "rescale":
+        rescale(given.file, given.images)
+    else:
+        get(given.what, given.url)
     return 0
 
 

@@ -291,11 +291,7 @@ def test_rescaling(vgg16_file, tmp_path, monkeypatch):
 )  # fmt: skip
 def test_rescaling_errors(arguments, words, network_file, tmp_path, capsys):
     named = [word.format(file=network_file, empty=tmp_path) for word in arguments]
-    try:
-        status = get_weights.main(named)
-    except SystemExit as exit:
-        status = exit.code
-    assert status == 2 and words in capsys.readouterr().err
+    assert get_weights.main(named) == 2 and words in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 
