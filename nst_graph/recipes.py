@@ -273,10 +273,12 @@ def _shibuya(
 
 #: The recipe in force where none is named.
 DEFAULT = "gatys2015"
+#: The authors' notebook, whose losses are published.
+NOTEBOOK = "gatys2016"
 
 RECIPES = {
     DEFAULT: Recipe("Gatys, Ecker, Bethge 2015: the paper, white noise, average pooling, L-BFGS", Settings()),
-    "gatys2016": Recipe(
+    NOTEBOOK: Recipe(
         "the authors' released notebook: means for sums, 1e3/N^2 per layer, max pooling, from the content",
         Settings(
             pooling="max",

@@ -10,7 +10,7 @@ from nst_graph.objective import Objective, Style
 from nst_graph.optimisers import Step, lbfgs
 from nst_graph.painting import find_weights
 from nst_graph.pictures import Picture
-from nst_graph.recipes import RECIPES
+from nst_graph.recipes import NOTEBOOK, RECIPES
 
 #: Shorter side of both pictures, in pixels.
 SIZE = 512
@@ -36,7 +36,7 @@ def run(images: Path, weights_file: Path | None, size: int, iterations: int) -> 
     Both pictures keep their shape, their shorter side `size`. Raises InputError where one is
     missing.
     """
-    settings = RECIPES["gatys2016"].settings
+    settings = RECIPES[NOTEBOOK].settings
     path = weights_file if weights_file is not None else find_weights(settings.network, print)
     photograph, painting = (_fit(pictures.read(images / name), size) for name in FILES)
     whole = weights.read(path)

@@ -8,7 +8,7 @@ import pytest
 import reference
 from conftest import MEAN, ROOT, as_reference, random_picture
 
-import nst_graph
+import nst_graph.painting
 from nst_graph import pictures, rescaling, weights
 from nst_graph.errors import InputError
 from nst_graph.recipes import RECIPES, Settings
