@@ -200,10 +200,12 @@ def interval(portable: dict[str, Any], inputs: dict[str, bytes], made: dict[str,
         for name, content in made.items():
             (output / name).write_bytes(content)
         begun: list[int] = []
+        last = sum(settings.scale_iterations) + settings.iterations
 
         def pause(step: Step) -> None:
             begun.append(step.iteration)
-            if step.iteration > begun[0] and step.iteration % settings.save_every == 0:
+            due = step.iteration > begun[0] and step.iteration % settings.save_every == 0
+            if due and step.iteration < last:
                 raise Pause
 
         with contextlib.suppress(Pause):
