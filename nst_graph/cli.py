@@ -12,9 +12,10 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from nst_graph import records
+from nst_graph import news, records
 from nst_graph.errors import InputError
 from nst_graph.jobs import Job
+from nst_graph.news import tell
 from nst_graph.recipes import CHOICES, DEFAULT, RECIPES, Settings, fast, layer_weights
 
 #: What is painted without arguments: settings that show the paper's method in a few minutes.
@@ -134,6 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def guard(program: str, work: Callable[[], int]) -> int:
     """Do work; returns its exit status, or 2 after what the user can mend, 130 after Ctrl-C or SIGTERM."""
+    news.open_streams()
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         return work()
@@ -143,11 +145,20 @@ def guard(program: str, work: Callable[[], int]) -> int:
         message = f"{error}; take a smaller --rate, --alpha or --beta"
     except OSError as error:
         message = f"{error.filename or 'output'}: {error.strerror or error}; mend that and run again"
+    except MemoryError:
+        message = "memory ran out; take a smaller --size, or a machine with more"
     except KeyboardInterrupt as error:
-        print(f"{program}: interrupted; {error or 'the same command goes on'}", file=sys.stderr)
+        print(f"{program}: interrupted; {one_line(str(error)) or 'the same command goes on'}", file=sys.stderr)
         return 130
-    print(f"{program}: error: {' '.join(message.split())}", file=sys.stderr)
+    finally:
+        news.flush()
+    print(f"{program}: error: {one_line(message)}", file=sys.stderr)
     return 2
+
+
+def one_line(message: str) -> str:
+    """A message in one line without control characters, which a file's name may hold."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in " ".join(message.split()))
 
 
 def _interrupt(number: int, frame: object) -> NoReturn:
@@ -158,7 +169,7 @@ def _main(arguments: Sequence[str] | None) -> int:
     given = vars(parser().parse_intermixed_args(arguments))
     if "recipes" in given:
         width = max(map(len, RECIPES))
-        print(*(f"{name:{width}}  {recipe.about}" for name, recipe in RECIPES.items()), sep="\n")
+        tell("\n".join(f"{name:{width}}  {recipe.about}" for name, recipe in RECIPES.items()))
     else:
         _paint(given)
     return 0
@@ -223,7 +234,7 @@ def _values(given: dict[str, Any]) -> dict[str, Any]:
 def _paint(given: dict[str, Any]) -> None:
     job = _resumed(given) if "resume" in given else _job(given)
     if job is None:
-        print(f"{given['resume']}: is finished")
+        tell(f"{given['resume']}: is finished")
         return
 
     # TensorFlow takes seconds to import; wrong options are told before.
@@ -255,11 +266,11 @@ def _paint(given: dict[str, Any]) -> None:
     finally:
         progress.close()
     step = painting.outcome.step
-    print(
+    tell(
         f"{step.iteration} iterations, {step.evaluations} evaluations, {step.restarts} restarts; "
         f"{painting.outcome.reason}"
     )
-    print(f"painted {os.path.relpath(output / 'final.png')}")
+    tell(f"painted {os.path.relpath(output / 'final.png')}")
 
 
 def _example_photograph() -> Path:

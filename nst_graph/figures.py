@@ -13,6 +13,7 @@ from typing import Any
 from nst_graph import cli, files, page, pictures, records
 from nst_graph.errors import InputError
 from nst_graph.jobs import Job
+from nst_graph.news import tell
 from nst_graph.paint_many import add_workers, check_workers, perform
 from nst_graph.recipes import STYLE_LAYERS, Settings, equal
 
@@ -171,7 +172,7 @@ def _main(arguments: Sequence[str] | None) -> int:
     directory.mkdir(parents=True, exist_ok=True)
     for suffix in ("png", "pdf"):
         compose(figure, directory, given, directory / f"{given.figure}.{suffix}")
-        print(f"laid out {directory / f'{given.figure}.{suffix}'}")
+        tell(f"laid out {directory / f'{given.figure}.{suffix}'}")
     page.write_gallery(directory)
     return status
 

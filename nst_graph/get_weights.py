@@ -11,6 +11,7 @@ from tqdm import tqdm
 from nst_graph import files, pictures, sources, weights
 from nst_graph.cli import Parser, guard
 from nst_graph.errors import InputError
+from nst_graph.news import tell
 
 MODEL = Path(__file__).resolve().parent.parent / "model"
 
@@ -44,7 +45,7 @@ def _main(arguments: Sequence[str] | None) -> int:
     if [given.file is not None, given.images is not None] != [given.what == "rescale"] * 2:
         parser.error("rescale takes FILE --images DIR, and they belong to rescale alone")
     if given.check is not None:
-        print(check(given.check))
+        tell(check(given.check))
     elif given.what == "rescale":
         rescale(given.file, given.images)
     else:
@@ -59,14 +60,14 @@ def get(network: str, url: str) -> None:
         known = identify(path)
         if known is None:
             raise InputError(f"{path}: is there, but not as it should be; move it away and run this again")
-        print(f"{path} is there already: {known}")
+        tell(f"{path} is there already: {known}")
         return
     MODEL.mkdir(exist_ok=True)
     if network == "vgg19":
         sources.vgg19(path, url)
     else:
         sources.vgg16(path)
-    print(f"{path}: {identify(path)}")
+    tell(f"{path}: {identify(path)}")
 
 
 def rescale(path: Path, images: Path) -> None:
@@ -93,7 +94,7 @@ def rescale(path: Path, images: Path) -> None:
 
     scales = rescaling.mean_activations(network, tqdm(shown, unit="picture"))
     weights.write(rescaling.rescale(network, scales), target, f"rescaled over {len(shown)} pictures")
-    print(f"{target}: mean activations of {network.name} over {len(shown)} pictures are one")
+    tell(f"{target}: mean activations of {network.name} over {len(shown)} pictures are one")
 
 
 def identify(path: Path) -> str | None:

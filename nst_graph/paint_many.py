@@ -9,6 +9,7 @@ from pathlib import Path
 
 from nst_graph import cli, jobs
 from nst_graph.errors import InputError
+from nst_graph.news import tell
 
 
 def add_workers(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +47,7 @@ def perform(wanted: Sequence[jobs.Job], program: str, given: argparse.Namespace)
     """Paint jobs with a line of news for each; returns the exit status."""
     from nst_graph import workers  # imports TensorFlow
 
-    failures = workers.perform(wanted, lambda line: print(line, flush=True), given.scheduler, given.workers)
+    failures = workers.perform(wanted, tell, given.scheduler, given.workers)
     for failure in failures:
-        print(f"{program}: error: {failure}", file=sys.stderr)
+        print(f"{program}: error: {cli.one_line(failure)}", file=sys.stderr)
     return 2 if failures else 0

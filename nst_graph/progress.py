@@ -6,6 +6,7 @@ import sys
 
 from tqdm import tqdm
 
+from nst_graph.news import tell
 from nst_graph.optimisers import Step
 
 
@@ -30,12 +31,12 @@ class Progress:
             times = f"{tqdm.format_interval(step.seconds)} gone"
             if step.iteration:
                 times += f", {tqdm.format_interval(left)} left"
-            print(line + times, flush=True)
+            tell(line + times)
 
     def say(self, line: str) -> None:
         """Print a line of news without breaking the bar."""
-        tqdm.write(line)
-        sys.stdout.flush()
+        with tqdm.external_write_mode():
+            tell(line)
 
     def close(self) -> None:
         if self._bar is not None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from nst_graph import pictures, weights
 from nst_graph.errors import InputError
+from nst_graph.news import tell
 from nst_graph.objective import Objective, Style
 from nst_graph.optimisers import Step, lbfgs
 from nst_graph.painting import find_weights
@@ -37,7 +38,7 @@ def run(images: Path, weights_file: Path | None, size: int, iterations: int) -> 
     missing.
     """
     settings = RECIPES[NOTEBOOK].settings
-    path = weights_file if weights_file is not None else find_weights(settings.network, print)
+    path = weights_file if weights_file is not None else find_weights(settings.network, tell)
     photograph, painting = (_fit(pictures.read(images / name), size) for name in FILES)
     whole = weights.read(path)
     network = whole.upto(settings.layers)
@@ -46,14 +47,14 @@ def run(images: Path, weights_file: Path | None, size: int, iterations: int) -> 
         raise InputError(f"--size {size}: the deepest layer needs {need} pixels; take more")
     objective = Objective(network, photograph, [Style(painting)], settings)
     height, width = photograph.shape[:2]
-    print(f"ours: {whole.name}, {width} x {height} pixels; published: VGG-19, shorter side {SIZE}")
-    print("evaluations  published       ours")
+    tell(f"ours: {whole.name}, {width} x {height} pixels; published: VGG-19, shorter side {SIZE}")
+    tell("evaluations  published       ours")
     due = dict(PUBLISHED)
 
     def observe(step: Step) -> None:
         while due and step.evaluations >= min(due):
             evaluations = min(due)
-            print(f"{evaluations:11}  {due.pop(evaluations):9.7g}  {step.total:9.7g}", flush=True)
+            tell(f"{evaluations:11}  {due.pop(evaluations):9.7g}  {step.total:9.7g}")
 
     lbfgs(objective, photograph, min(iterations, max(PUBLISHED)), observe)
     objective.close()
