@@ -10,6 +10,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+#: Most memory that reading one file may take, in GB, unless --read-limit says otherwise.
+READ_LIMIT = 1.0
+
 
 @contextmanager
 def atomic(path: Path) -> Iterator[BinaryIO]:

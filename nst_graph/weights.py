@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nst_graph import files
+from nst_graph import files, matlab
 from nst_graph.errors import InputError
+from nst_graph.matlab import MatlabError, Value
 
 Array = npt.NDArray[np.float32]
 
@@ -108,55 +109,57 @@ class Network:
         return Network(self.layers[: last + 1], self.mean, self.layout)
 
 
-def read(path: Path) -> Network:
+def read(path: Path, limit: float = files.READ_LIMIT) -> Network:
     """Read the convolutional part of a MatConvNet VGG file, in any of its three layouts.
 
-    Layers from the first fully connected one on are dropped. Raises InputError where the file
-    is missing, is no such file, or holds another network.
+    Layers from the first fully connected one on are dropped; `limit` is the memory that reading
+    may take, in GB. Raises InputError where the file is missing, is no such file, or holds
+    another network.
     """
-    # SciPy's readers are slow to import; the command line's help must not wait for them.
-    import scipy.io
-
     if path.is_dir():
         raise InputError(f"{path}: a directory, not a .mat file; {REMEDY}")
-    if not path.exists():
-        raise InputError(f"{path}: no such file; {REMEDY}")
     try:
-        content = scipy.io.loadmat(path, variable_names=["layers", "meta", "normalization"])
-    except PermissionError as error:
-        raise InputError(f"{path}: {error.strerror}; make it readable") from error
-    except Exception as error:  # loadmat raises whatever the broken bytes lead it to
-        raise InputError(f"{path}: not a whole MATLAB file ({_one_line(error)}); {REMEDY}") from error
+        content = matlab.read(path, ("layers", "meta", "normalization"), limit * 1e9)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file; {REMEDY}") from error
+    except (OSError, ValueError) as error:  # a name may hold what no path can
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path}: {reason}; name a file that can be read") from error
+    except MatlabError as error:
+        raise InputError(f"{path}: not a whole MATLAB file ({error}); {REMEDY}") from error
     try:
         return _network(content)
     except InputError as error:
         raise InputError(f"{path}: {error}; {REMEDY}") from error
 
 
-def _network(content: dict[str, Any]) -> Network:
-    if "layers" not in content:
-        raise InputError("no variable 'layers': not a MatConvNet network")
+def _network(content: dict[str, Value]) -> Network:
+    cells = content.get("layers")
+    if not isinstance(cells, list):
+        raise InputError("no variable 'layers' that is a list: not a MatConvNet network")
     layers: list[Conv | Relu | Pool] = []
     layout, depth, block, index = "", 3, 1, 0
-    for cell in np.asarray(content["layers"], dtype=object).ravel():
+    for cell in cells:
         fields = _fields(cell)
-        kind, name = _kind(fields), str(_scalar(fields.get("name"), ""))
+        kind, name = _kind(fields), _text(fields.get("name"))
         if kind == "conv":
-            if not re.fullmatch(r"conv\d+_\d+", name):
+            if not re.fullmatch(r"conv[0-9]+_[0-9]+", name):
                 if name:
                     break  # fc6, or no VGG: told apart below
                 name = f"conv{block}_{index + 1}"
             layout = "oldest" if "filters" in fields else "older"
             conv = _conv(name, fields, depth)
+            if conv.name in [layer.name for layer in layers]:
+                raise InputError(f"{name} comes twice: not a VGG")
             layers.append(conv)
             depth, index = conv.bias.size, index + 1
         elif kind == "relu" and layers:
             layers.append(Relu(layers[-1].name))
         elif kind == "pool":
             for field in ("pool", "stride"):
-                if field in fields and set(np.ravel(fields[field]).tolist()) != {2}:
+                if field in fields and set(np.ravel(_array(fields[field])).tolist()) != {2}:
                     raise InputError(f"{name or kind} is not 2x2 with stride 2: not a VGG")
-            layers.append(Pool(name or f"pool{block}"))
+            layers.append(Pool(f"pool{block}"))
             block, index = block + 1, 0
         else:
             break
@@ -170,65 +173,67 @@ def _network(content: dict[str, Any]) -> Network:
     return Network(tuple(layers), _mean(content), layout)
 
 
-def _conv(name: str, fields: dict[str, Any], depth: int) -> Conv:
+def _conv(name: str, fields: dict[str, Value], depth: int) -> Conv:
     if "filters" in fields:
-        kernel, bias = fields["filters"], fields.get("biases")
+        pair: Value = [fields["filters"], fields.get("biases")]
     else:
-        pair = np.asarray(fields["weights"], dtype=object).ravel()
-        if pair.size != 2:
-            raise InputError(f"{name} has not the two weights, filters and biases")
-        kernel, bias = pair
-    try:
-        kernel = np.ascontiguousarray(kernel, dtype=np.float32)
-        bias = np.ascontiguousarray(bias, dtype=np.float32).ravel()
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{name}'s weights are not numbers") from error
-    if kernel.ndim == 3:  # MATLAB drops a last dimension of one
-        kernel = kernel[..., None]
-    if kernel.shape != (3, 3, depth, bias.size):
-        raise InputError(f"{name}'s filters are {kernel.shape}, not (3, 3, {depth}, {bias.size}): not a VGG")
+        pair = fields["weights"]
+    if not isinstance(pair, list) or len(pair) != 2:
+        raise InputError(f"{name} has not the two weights, filters and biases")
+    filters, biases = map(_array, pair)
+    if filters.ndim == 3:  # MATLAB drops a last dimension of one
+        filters = filters[..., None]
+    if filters.shape != (3, 3, depth, biases.size):
+        raise InputError(f"{name}'s filters are {filters.shape}, not (3, 3, {depth}, {biases.size}): not a VGG")
+    with np.errstate(over="ignore"):
+        kernel: Array = np.ascontiguousarray(filters, dtype=np.float32)
+        bias: Array = np.ascontiguousarray(biases, dtype=np.float32).ravel()
     if not (np.isfinite(kernel).all() and np.isfinite(bias).all()):
         raise InputError(f"{name} holds weights that are not finite")
     return Conv(name, kernel, bias)
 
 
-def _kind(fields: dict[str, Any]) -> str:
+def _kind(fields: dict[str, Value]) -> str:
     if "filters" in fields or "weights" in fields:
         return "conv"
-    return str(_scalar(fields.get("type"), "pool" if "pool" in fields else "relu"))
+    return _text(fields.get("type")) or ("pool" if "pool" in fields else "relu")
 
 
-def _mean(content: dict[str, Any]) -> Array:
+def _mean(content: dict[str, Value]) -> Array:
     root = _fields(content["meta"]) if "meta" in content else content
     normalization = _fields(root.get("normalization"))
     if "averageImage" not in normalization:  # some of the oldest files hold the layers alone
         return np.array(VGG_MEAN, dtype=np.float32)
-    try:
-        picture = np.asarray(normalization["averageImage"], dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError("normalization.averageImage is not numbers") from error
-    if (picture.size != 3 and picture.shape[-1:] != (3,)) or not np.isfinite(picture).all():
-        raise InputError(f"normalization.averageImage is {picture.shape}, not the mean of RGB pictures")
+    picture = _array(normalization["averageImage"]).astype(np.float64)
+    if (picture.size != 3 and picture.shape[-1:] != (3,)) or not (np.abs(picture) <= 255).all():
+        raise InputError(f"normalization.averageImage is {picture.shape}, not the mean of RGB pictures in 0..255")
     mean: Array = picture.reshape(-1, 3).mean(axis=0).astype(np.float32)
     return mean
 
 
-def _fields(struct: Any) -> dict[str, Any]:
-    """A MATLAB struct as SciPy gives it (nested 1x1 arrays), by field name, empty fields left out."""
-    while isinstance(struct, np.ndarray) and struct.dtype == object and struct.size == 1:
-        struct = struct.item()
-    if not isinstance(struct, np.ndarray) or struct.dtype.names is None or struct.size != 1:
+def _fields(value: Value) -> dict[str, Value]:
+    """A struct's fields that are not empty; none where the value is no struct."""
+    while isinstance(value, list) and len(value) == 1:
+        (value,) = value
+    if not isinstance(value, dict):
         return {}
-    record: Any = struct.item(0)
-    return {name: value for name, value in zip(struct.dtype.names, record, strict=True) if np.size(value)}
+    return {name: field for name, field in value.items() if not _is_empty(field)}
 
 
-def _scalar(value: Any, default: Any) -> Any:
-    return default if value is None else np.asarray(value).flat[0]
+def _is_empty(value: Value) -> bool:
+    return value is None or (value.size if isinstance(value, np.ndarray) else len(value)) == 0
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:120] or type(error).__name__
+def _text(value: Value) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _array(value: Value) -> npt.NDArray[np.generic]:
+    if not isinstance(value, np.ndarray):
+        raise InputError("there is something else where numbers should be: not a VGG")
+    if value.size > matlab.LARGEST:
+        raise InputError(f"an array of {value.shape} is larger than any of VGG's convolutions")
+    return value
 
 
 def write(network: Network, path: Path, description: str) -> None:

@@ -1,0 +1,263 @@
+"""MATLAB files of level 5, as far as networks need them: numbers, text, cells and structs.
+
+The format is MathWorks' "MAT-File Format", 2020. Whatever a file claims is checked against the
+bytes that are there before memory is taken; objects, functions and sparse matrices are not opened.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import zlib
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+#: What a variable may be: numbers, text, a cell or an array of structs, one struct, or not opened.
+Value = npt.NDArray[np.generic] | str | list[Any] | dict[str, Any] | None
+
+#: An array of more numbers, which no convolution of a VGG has, is passed over.
+LARGEST = 1 << 22
+#: How deep cells and structs may nest, and how many elements there may be: the names of
+#: ImageNet's classes, which some files hold, are about 10,000.
+DEPTH, ELEMENTS = 16, 100_000
+
+_HEADER = 128
+_CHUNK = 1 << 20
+_MATRIX, _COMPRESSED = 14, 15
+_INTEGERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 12: "i8", 13: "u8"}
+_NUMBERS = _INTEGERS | {7: "f4", 9: "f8"}
+_TEXTS = {1: "latin-1", 2: "latin-1", 4: "utf-16", 16: "utf-8", 17: "utf-16", 18: "utf-32"}
+_CELL, _STRUCT, _CHAR, _NUMERIC = 1, 2, 4, range(6, 16)
+_COMPLEX = 0x800
+
+
+class MatlabError(Exception):
+    """The file is not what it should be; its text says in what."""
+
+
+def read(path: Path, names: Collection[str], limit: float) -> dict[str, Value]:
+    """Read the variables of those names, taking at most `limit` bytes of memory.
+
+    Numbers keep the type they are stored in. NaNs of its shape, which take no memory, stand for
+    an array of more than LARGEST numbers. Raises MatlabError, or OSError as open does.
+    """
+    found: dict[str, Value] = {}
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        order = _order(file.read(_HEADER))
+        budget = _Budget(limit)
+        at = _HEADER
+        while at < size:
+            file.seek(at)
+            reader: _Reader = _Reader(file, at, order, budget)
+            kind, length, at = reader.tag(size)
+            if kind == _COMPRESSED:
+                at = min(at, reader.at + length)  # these are not padded
+                reader = _Packed(file, length, order, budget)
+                kind, length, _ = reader.tag(math.inf)
+            if kind != _MATRIX:
+                raise MatlabError(f"an element of type {kind} where a variable should be")
+            end = reader.at + length
+            name, value = reader.matrix(end, 0, names)
+            if name in names:
+                reader.finish(end)
+                found[name] = value
+    return found
+
+
+def _order(header: bytes) -> str:
+    if header.startswith(b"MATLAB 7.3"):
+        raise MatlabError("level 7.3; save it in MATLAB with -v7")
+    order = {b"IM": "<", b"MI": ">"}.get(header[126:])
+    version = b"\x00\x01" if order == "<" else b"\x01\x00"
+    if order is None or header[124:126] != version:
+        raise MatlabError("its header is no MATLAB file's")
+    return order
+
+
+class _Budget:
+    """What may still be read of a file, whatever it claims."""
+
+    def __init__(self, limit: float) -> None:
+        self._bytes, self._elements, self._limit = limit, ELEMENTS, limit
+
+    def take(self, size: float) -> None:
+        self._bytes -= size
+        if self._bytes < 0:
+            raise MatlabError(f"it takes more than {self._limit / 1e9:g} GB, --read-limit, to read")
+
+    def element(self) -> None:
+        self._elements -= 1
+        if self._elements < 0:
+            raise MatlabError(f"it has more than {ELEMENTS} elements")
+
+
+class _Reader:
+    """Reads elements one after the other; `at` is the position, `end` that of what holds them."""
+
+    def __init__(self, file: BinaryIO, at: int, order: str, budget: _Budget) -> None:
+        self._file, self.at, self._order, self._budget = file, at, order, budget
+
+    def _bytes(self, size: int) -> bytes:
+        return self._file.read(size)
+
+    def _skip(self, size: int) -> None:
+        self._file.seek(size, os.SEEK_CUR)
+
+    def finish(self, end: int) -> None:
+        """Check what can be checked once a variable that ends there is read."""
+
+    def take(self, size: int, end: float) -> bytes:
+        if size > end - self.at:
+            raise MatlabError("it ends early, or a size in it is wrong")
+        self._budget.take(size)
+        data = self._bytes(size)
+        if len(data) < size:
+            raise MatlabError("it ends early")
+        self.at += size
+        return data
+
+    def goto(self, at: int) -> None:
+        self._skip(at - self.at)
+        self.at = at
+
+    def tag(self, end: float) -> tuple[int, int, int]:
+        """An element's type, the size of its data, which comes next, and where the next one begins."""
+        self._budget.element()
+        (first,) = np.frombuffer(self.take(4, end), self._order + "u4").tolist()
+        if first >> 16:  # the short kind: type, size and data in eight bytes
+            kind, size, after = first & 0xFFFF, first >> 16, self.at + 4
+        else:
+            kind, (size,) = first, np.frombuffer(self.take(4, end), self._order + "u4").tolist()
+            after = self.at + -(-size // 8) * 8
+        if self.at + size > end or (first >> 16 and size > 4):
+            raise MatlabError("it ends early, or a size in it is wrong")
+        return kind, size, int(min(after, end))
+
+    def small(self, end: int, most: int) -> npt.NDArray[np.generic]:
+        """An element of whole numbers, at most so many bytes of them."""
+        kind, size, after = self.tag(end)
+        if size > most or kind not in _INTEGERS or size % int(_INTEGERS[kind][1]):
+            raise MatlabError("a part of a variable's head is not what it should be")
+        data = np.frombuffer(self.take(size, end), self._order + _INTEGERS[kind])
+        self.goto(after)
+        return data
+
+    def matrix(self, end: int, depth: int, names: Collection[str] | None = None) -> tuple[str, Value]:
+        """The name and value of the variable that ends there; no value where `names` has not its name."""
+        if self.at == end:
+            return "", np.empty((0, 0))
+        if depth > DEPTH:
+            raise MatlabError(f"it nests more than {DEPTH} deep")
+        flags = self.small(end, 8)
+        if flags.size != 2:
+            raise MatlabError("a part of a variable's head is not what it should be")
+        kind, is_complex = int(flags[0]) & 0xFF, int(flags[0]) & _COMPLEX
+        if kind not in (_CELL, _STRUCT, _CHAR, *_NUMERIC):
+            self.goto(end)
+            return "", None
+        shape = [int(side) for side in self.small(end, 4 * 32)]
+        name = self.small(end, 255).tobytes().decode("latin-1")
+        if not shape or min(shape) < 0:
+            raise MatlabError("a part of a variable's head is not what it should be")
+        value: Value = None
+        if names is None or name in names:
+            if kind == _CELL:
+                value = self._values(math.prod(shape), end, depth)
+            elif kind == _STRUCT:
+                value = self._structs(math.prod(shape), end, depth)
+            elif kind == _CHAR:
+                value = self._text(end)
+            elif not is_complex:
+                value = self._numbers(shape, end)
+            self.goto(end)
+        return name, value
+
+    def _values(self, count: int, end: int, depth: int) -> list[Value]:
+        if count * 8 > end - self.at:
+            raise MatlabError("a cell or a struct claims more than it holds")
+        values = []
+        for _ in range(count):
+            kind, size, after = self.tag(end)
+            if kind != _MATRIX:
+                raise MatlabError(f"an element of type {kind} in a cell or a struct")
+            values.append(self.matrix(self.at + size, depth + 1)[1])
+            self.goto(after)
+        return values
+
+    def _structs(self, count: int, end: int, depth: int) -> dict[str, Value] | list[Any]:
+        """One struct as a dictionary, any other number of them as a list."""
+        length = self.small(end, 4)
+        text = self.small(end, 1 << 16).tobytes()
+        if length.size != 1 or not 1 <= int(length[0]) <= 64 or len(text) % int(length[0]):
+            raise MatlabError("a struct's field names are not what they should be")
+        step = int(length[0])
+        fields = [text[at : at + step].split(b"\0")[0].decode("latin-1") for at in range(0, len(text), step)]
+        values = self._values(count * len(fields), end, depth)
+        if count == 1:
+            return dict(zip(fields, values, strict=True))
+        return [dict(zip(fields, values[at:], strict=False)) for at in range(0, len(values), max(1, len(fields)))]
+
+    def _text(self, end: int) -> str:
+        kind, size, _ = self.tag(end)
+        if kind not in _TEXTS or size > _CHUNK:
+            return ""
+        encoding = _TEXTS[kind]
+        if encoding in ("utf-16", "utf-32"):
+            encoding += "-le" if self._order == "<" else "-be"
+        return self.take(size, end).decode(encoding, "replace")
+
+    def _numbers(self, shape: list[int], end: int) -> npt.NDArray[np.generic]:
+        kind, size, _ = self.tag(end)
+        count = math.prod(shape)
+        if kind not in _NUMBERS or count * int(_NUMBERS[kind][1]) != size:
+            raise MatlabError("an array has not the numbers that its shape claims")
+        if count == 0:
+            return np.empty((0, 0))
+        if count > LARGEST:
+            return np.broadcast_to(np.float32(np.nan), shape)
+        self._budget.take(4 * count)  # where they become float32
+        return np.frombuffer(self.take(size, end), self._order + _NUMBERS[kind]).reshape(shape, order="F")
+
+
+class _Packed(_Reader):
+    """Reads a compressed variable, which unpacks from its beginning only."""
+
+    def __init__(self, file: BinaryIO, length: int, order: str, budget: _Budget) -> None:
+        super().__init__(file, 0, order, budget)
+        self._left = length
+        self._unpack = zlib.decompressobj()
+
+    def _bytes(self, size: int) -> bytes:
+        parts, missing = [], size
+        while missing:
+            packed = self._unpack.unconsumed_tail
+            if not packed:
+                packed = self._file.read(min(_CHUNK, self._left))
+                self._left -= len(packed)
+            try:
+                part = self._unpack.decompress(packed, missing)
+            except zlib.error as error:
+                raise MatlabError("its compressed data are damaged") from error
+            if not part and (self._unpack.eof or not packed):
+                break
+            parts.append(part)
+            missing -= len(part)
+        return b"".join(parts)
+
+    def _skip(self, size: int) -> None:
+        while size:
+            step = min(size, _CHUNK)
+            self._budget.take(step)
+            if len(self._bytes(step)) < step:
+                raise MatlabError("it ends early")
+            size -= step
+
+    def finish(self, end: int) -> None:
+        # Only at the end of a stream is its checksum held against what came out.
+        if self.at != end or self._bytes(1) or not self._unpack.eof:
+            raise MatlabError("its compressed data are damaged")
