@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import io
+import logging
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+import tifffile
+from PIL import Image, ImageOps
 
 from nst_graph import files
 from nst_graph.errors import InputError
@@ -19,60 +25,117 @@ Mask = npt.NDArray[np.float32]
 
 #: How the names of picture files end.
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".gif", ".bmp")
+#: What is opened, by Pillow's names.
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP")
+#: Most memory that reading and shrinking takes, for each pixel, and rows that are converted at once.
+BYTES_PER_PIXEL, ROWS = 20, 64
+#: Compressions of TIFF that are read where Pillow does not: none, and both kinds of deflate.
+PLAIN, DEFLATED = 1, (8, 32946)
 #: Half the width of the uniform noise a painting starts from, in grey levels.
 NOISE = 20.0
 
 
-def read(path: Path) -> Picture:
+def read(path: Path, limit: float = files.READ_LIMIT) -> Picture:
     """Read a picture file, the first of its frames, as float32 RGB [height, width, 3] in 0..255.
 
-    EXIF rotation is applied, transparency laid over white, 16 bits brought to 0..255. Raises
-    InputError where the file is missing or is no picture.
+    EXIF rotation is applied, transparency laid over white, 16 bits brought to 0..255; `limit` is
+    the memory that may take, in GB. Raises InputError where the file is missing, is no picture,
+    or has too many pixels, which is known before they are unpacked.
     """
     if path.is_dir():
         raise InputError(f"{path}: a directory, not a picture; name a picture file")
-    if not path.exists():
-        raise InputError(f"{path}: no such file; name a picture file")
     try:
-        pixels = _pixels(path)
-    except PermissionError as error:
-        raise InputError(f"{path}: {error.strerror}; make it readable") from error
+        with warnings.catch_warnings(action="ignore"):
+            return _rgb(_pixels(path, limit))
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file; name a picture file") from error
+    except InputError:
+        raise
     except Exception as error:  # decoders raise whatever the broken bytes lead them to
+        if isinstance(error, OSError) and error.errno is not None:
+            raise InputError(f"{path}: {error.strerror}; name a file that can be read") from error
         raise InputError(
             f"{path}: not a whole picture that can be read; save it as JPEG, PNG, WebP, TIFF or GIF"
         ) from error
-    return _rgb(pixels)
 
 
-def _pixels(path: Path) -> npt.NDArray[np.generic]:
+def _pixels(path: Path, limit: float) -> npt.NDArray[np.generic]:
+    Image.init()
     try:
-        stored = str(iio.immeta(path, index=0, plugin="pillow", exclude_applied=False)["mode"])
-        # Pillow converts every 8-bit kind; deeper ones come as they are.
-        mode = None if stored.startswith(("I", "F")) else "RGBA"
-        pixels = iio.imread(path, index=0, plugin="pillow", mode=mode, rotate=True)
+        # Pillow knows formats that run programs, such as PostScript: only these are opened.
+        with _unlimited(), Image.open(path, formats=FORMATS) as image:
+            _check_size(path, *image.size, limit)
+            turned = ImageOps.exif_transpose(image)
+            # Pillow converts every 8-bit kind; deeper ones come as they are.
+            if not turned.mode.startswith(("I", "F")):
+                turned = turned.convert("RGBA" if turned.has_transparency_data else "RGB")
+            return np.asarray(turned)
     except OSError:
         if path.suffix.lower() not in (".tif", ".tiff"):
             raise
-        pixels = iio.imread(path, index=0, plugin="tifffile")  # 16-bit colour, which Pillow lacks
-    return np.asarray(pixels)
+        return _deep_tiff(path, limit)
+
+
+@contextmanager
+def _unlimited() -> Iterator[None]:
+    """Pillow's own limit cannot be raised for one file: ours is checked in its place."""
+    before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
+
+
+def _deep_tiff(path: Path, limit: float) -> npt.NDArray[np.generic]:
+    """The first page of a TIFF with 16 bits a colour, which Pillow cannot read."""
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+    with tifffile.TiffFile(path) as file:
+        page = file.pages.first
+        _check_size(path, page.imagewidth, page.imagelength * page.imagedepth * page.samplesperpixel, limit)
+        if page.compression not in (PLAIN, *DEFLATED):
+            raise InputError(f"{path}: a compression that cannot be read; save it without")
+        if page.compression in DEFLATED:  # a strip may unpack to a thousand times its length
+            room = int(limit * 1e9)
+            for offset, size in zip(page.dataoffsets, page.databytecounts, strict=True):
+                file.filehandle.seek(offset)
+                room -= len(zlib.decompressobj().decompress(file.filehandle.read(size), room + 1))
+                if room < 0:
+                    raise ValueError("it unpacks to more than its pixels")
+        return np.asarray(page.asarray())
+
+
+def _check_size(path: Path, width: int, height: int, limit: float) -> None:
+    takes = width * height * BYTES_PER_PIXEL / 1e9
+    if takes > limit:
+        raise InputError(
+            f"{path}: {width} x {height} pixels take {takes:.1f} GB to read; take a smaller picture, "
+            f"or raise --read-limit, which is {limit:g} GB"
+        )
 
 
 def _rgb(pixels: npt.NDArray[np.generic]) -> Picture:
-    values: Picture = pixels.astype(np.float32)
-    if pixels.dtype == np.bool_:
-        values *= 255
+    if pixels.ndim == 2:
+        pixels = pixels[..., None]
+    if pixels.ndim != 3 or not 1 <= pixels.shape[-1] <= 4 or pixels.size == 0:
+        raise ValueError(f"an array of {pixels.shape}")
+    height, width, channels = pixels.shape
+    if pixels.dtype == np.bool_ or np.issubdtype(pixels.dtype, np.floating):
+        scale = 255.0
     elif pixels.dtype == np.uint16 or pixels.dtype == np.int32:  # Pillow's "I" holds 16-bit grey
-        values /= 257
-    elif np.issubdtype(pixels.dtype, np.floating):
-        values *= 255
-    if values.ndim == 2:
-        values = values[..., None]
-    colour, alpha = values, None
-    if values.shape[-1] in (2, 4):
-        colour, alpha = values[..., :-1], values[..., -1:] / 255
-    if alpha is not None:
-        colour = (colour * alpha + 255 * (1 - alpha)).astype(np.float32)
-    return np.ascontiguousarray(np.broadcast_to(colour, (*colour.shape[:2], 3)), dtype=np.float32)
+        scale = 1 / 257
+    else:
+        scale = 1.0
+    picture = np.empty((height, width, 3), np.float32)
+    for first in range(0, height, ROWS):
+        rows = slice(first, first + ROWS)
+        values = pixels[rows].astype(np.float32) * np.float32(scale)
+        if channels in (2, 4):
+            alpha = values[..., -1:] / 255
+            values = values[..., :-1] * alpha + 255 * (1 - alpha)
+        picture[rows] = values
+    if not np.isfinite(picture).all():
+        raise ValueError("values that are no numbers")
+    return picture
 
 
 def resize(picture: Picture, height: int, width: int) -> Picture:
@@ -85,9 +148,11 @@ def enlarge(picture: Picture, height: int, width: int) -> Picture:
     """Resample to height x width by Lanczos' filter, values outside 0..255 and all."""
     if picture.shape[:2] == (height, width):
         return picture
-    bands = [Image.fromarray(np.ascontiguousarray(picture[..., band])) for band in range(3)]
-    resized = [np.asarray(band.resize((width, height), Image.Resampling.LANCZOS)) for band in bands]
-    return np.stack(resized, axis=-1).astype(np.float32)
+    resized = np.empty((height, width, 3), np.float32)
+    for band in range(3):
+        image = Image.fromarray(np.ascontiguousarray(picture[..., band]))
+        resized[..., band] = np.asarray(image.resize((width, height), Image.Resampling.LANCZOS))
+    return resized
 
 
 def carry(picture: Picture, photograph: Picture, larger: Picture) -> Picture:
