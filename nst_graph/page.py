@@ -9,7 +9,8 @@ from importlib.resources import files as resources
 from pathlib import Path
 from typing import Any
 
-from nst_graph import files
+from nst_graph import files, records
+from nst_graph.errors import InputError
 
 #: Most points of a curve on the page, and the last iterations that the time left is reckoned from.
 POINTS, RECENT = 400, 20
@@ -34,18 +35,22 @@ def write_gallery(directory: Path) -> None:
 def _run(directory: Path) -> dict[str, Any]:
     """What a page shows of a run; nothing where run.json is not whole."""
     try:
-        record = json.loads((directory / "run.json").read_text())
-        settings, outcome = record["settings"], record["outcome"]
-        updated = max(file.stat().st_mtime for file in directory.glob("*.[jc]s*"))
-        names = [Path(source["path"]).name for source in (record["content"], *record["styles"])]
-        iterations = sum(settings["scale_iterations"]) + settings["iterations"]
-    except (OSError, ValueError, KeyError, TypeError):
+        run = _described(directory, records.read(directory))
+        json.dumps(run, allow_nan=False)  # a browser knows no infinity
+    except (InputError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}
+    return run
+
+
+def _described(directory: Path, record: dict[str, Any]) -> dict[str, Any]:
+    settings, outcome, versions = record["settings"], record["outcome"], record.get("versions")
+    iterations = int(sum(settings["scale_iterations"]) + settings["iterations"])
+    names = [Path(source["path"]).name for source in (record["content"], *record["styles"])]
     pictures = [
         {"file": f"{file.name}?{int(file.stat().st_mtime)}", "label": label}
         for file, label in (
             *(
-                (file, f"iteration {int(file.stem.split('-')[1])}")
+                (file, f"iteration {file.stem.split('-')[1].lstrip('0')}")
                 for file in sorted(directory.glob("iteration-*.png"))
             ),
             (directory / "final.png", f"end: iteration {outcome.get('iterations', '')}"),
@@ -57,17 +62,17 @@ def _run(directory: Path) -> dict[str, Any]:
     return {
         "names": names,
         "sources": [f"{name}.png" for name in sources],
-        "state": outcome["state"],
-        "reason": outcome.get("reason", ""),
+        "state": str(outcome["state"]),
+        "reason": str(outcome.get("reason", "")),
         "size": f"{record['width']} x {record['height']}",
-        "network": record["weights"].get("network", ""),
-        "versions": record.get("versions", {}),
+        "network": str(record["weights"].get("network", "")),
+        "versions": versions if isinstance(versions, dict) else {},
         "settings": settings,
         "iterations": iterations,
         "pictures": pictures,
         "losses": losses,
         "left": _left(losses, iterations),
-        "updated": updated,
+        "updated": max(file.stat().st_mtime for file in directory.glob("*.[jc]s*")),
         "written": time.time(),
     }
 
@@ -79,13 +84,13 @@ def _has(directory: Path, name: str) -> bool:
 def _losses(directory: Path) -> dict[str, list[float]]:
     """The columns of losses.csv, thinned to so many rows, the latest kept."""
     try:
-        with (directory / "losses.csv").open(newline="") as file:
+        with (directory / "losses.csv").open(newline="", encoding="utf-8") as file:
             header, *rows = csv.reader(file)
             last = rows[-RECENT:]
             rows = rows[:: len(rows) // POINTS + 1]
             kept = [*(row for row in rows if row not in last), *last]
             return {name: [float(row[column]) for row in kept] for column, name in enumerate(header)}
-    except (OSError, ValueError, IndexError):
+    except (OSError, ValueError, IndexError, csv.Error):
         return {}
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 from nst_graph.errors import InputError
 from nst_graph.recipes import Settings
@@ -12,18 +14,32 @@ from nst_graph.recipes import Settings
 ROOT = Path(__file__).resolve().parent.parent
 #: Where runs go that are given no directory; its index.html shows them all.
 OUTPUT = ROOT / "output"
+#: The parts of a record that are files, each with its path and hash.
+SOURCES = ("content", "styles", "masks", "init", "weights")
 
 
 def read(path: Path) -> dict[str, Any]:
     """run.json of a run's directory. Raises InputError where there is none, or it is not whole."""
     try:
-        record = json.loads((path / "run.json").read_text())
-        if not isinstance(record, dict) or not isinstance(record.get("settings"), dict):
-            raise ValueError("no record")
+        return checked(json.loads((path / "run.json").read_text(encoding="utf-8")))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise InputError(f"{path}: holds no run; begin one with CONTENT and STYLE") from error
-    except ValueError as error:
+    except OSError as error:
+        raise InputError(f"{path / 'run.json'}: {error.strerror}; make it readable") from error
+    except (ValueError, RecursionError) as error:  # the latter where it nests thousands deep
         raise InputError(f"{path / 'run.json'}: not a run's record; paint anew with --overwrite") from error
+
+
+def checked(record: Any) -> dict[str, Any]:
+    """A record whose parts are of the kinds they should be. Raises ValueError otherwise."""
+    wanted = {"settings": dict, "content": dict, "weights": dict, "styles": list, "masks": list}
+    if not isinstance(record, dict) or not all(isinstance(record.get(part), kind) for part, kind in wanted.items()):
+        raise ValueError("no record")
+    if not isinstance(record.get("outcome", {}), dict):
+        raise ValueError("no outcome")
+    for source in (source for name in SOURCES for source in _sources(record, name)):
+        if not all(isinstance(source.get(key), str) for key in ("path", "sha256")):
+            raise ValueError("no source")
     return record
 
 
@@ -31,10 +47,24 @@ def settings(record: dict[str, Any], path: Path) -> Settings:
     """The settings of a record. Raises InputError where they are not this version's."""
     values: dict[str, Any] = record["settings"]
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-    try:
-        return Settings(**values)
-    except TypeError as error:
-        raise InputError(f"{path / 'run.json'}: settings of another version; paint anew with --overwrite") from error
+    kinds = get_type_hints(Settings)
+    if not all(name in kinds and _is_a(value, kinds[name]) for name, value in values.items()):
+        raise InputError(f"{path / 'run.json'}: settings of another version; paint anew with --overwrite")
+    return Settings(**values)
+
+
+def _is_a(value: Any, kind: Any) -> bool:
+    """Whether a value is of the kind that a setting is annotated with."""
+    origin, kinds = get_origin(kind), get_args(kind)
+    if origin is UnionType:
+        return any(_is_a(value, one) for one in kinds)
+    if origin is tuple:
+        return isinstance(value, tuple) and all(_is_a(item, kinds[0]) for item in value)
+    if origin is Mapping:
+        return isinstance(value, dict) and all(_is_a(item, kinds[1]) for item in value.values())
+    if kind is float:
+        return type(value) in (int, float)
+    return type(value) is kind
 
 
 def differences(begun: dict[str, Any], now: dict[str, Any]) -> list[str]:
@@ -43,7 +73,7 @@ def differences(begun: dict[str, Any], now: dict[str, Any]) -> list[str]:
     A source is its bytes; it may lie elsewhere meanwhile.
     """
     lines = []
-    for name in ("content", "styles", "masks", "init", "weights"):
+    for name in SOURCES:
         before, after = _sources(begun, name), _sources(now, name)
         if [source["sha256"] for source in before] != [source["sha256"] for source in after]:
             lines.append(f"{name} {_paths(after)}: the run was begun with other bytes, of {_paths(before)}")
@@ -56,7 +86,10 @@ def differences(begun: dict[str, Any], now: dict[str, Any]) -> list[str]:
 
 def _sources(record: dict[str, Any], name: str) -> list[dict[str, str]]:
     sources = record.get(name) or []
-    return sources if isinstance(sources, list) else [sources]
+    sources = sources if isinstance(sources, list) else [sources]
+    if not all(isinstance(source, dict) for source in sources):
+        raise ValueError("no source")
+    return sources
 
 
 def _paths(sources: list[dict[str, str]]) -> str:

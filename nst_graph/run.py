@@ -190,10 +190,10 @@ class Run:
     def _read_losses(self, iteration: int) -> list[list[str]]:
         """The rows up to an iteration; none where the file is missing."""
         try:
-            with (self.path / "losses.csv").open(newline="") as file:
+            with (self.path / "losses.csv").open(newline="", encoding="utf-8") as file:
                 header, *rows = csv.reader(file)
                 return [header, *(row for row in rows if int(row[0]) <= iteration)]
-        except (OSError, ValueError, IndexError):
+        except (OSError, ValueError, IndexError, csv.Error):
             return []
 
     def _log(self) -> None:

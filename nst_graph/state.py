@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import json
+import math
+import struct
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 
-from nst_graph import files
+from nst_graph import files, records
 from nst_graph.errors import InputError
+from nst_graph.objective import Floats
 from nst_graph.optimisers import Step
 
 #: Numbers of a Step that are kept as text.
@@ -31,19 +37,51 @@ def write(state: State, path: Path) -> None:
     text = {name: getattr(state.step, name) for name in _NUMBERS} | {"record": state.record}
     memory: dict[str, Any] = {f"memory/{name}": array for name, array in state.step.memory().items()}
     with files.atomic(path) as file:
-        np.savez(file, text=np.array(json.dumps(text)), picture=state.step.picture, **memory)
+        json_bytes = np.frombuffer(json.dumps(text).encode(), np.uint8)
+        np.savez(file, text=json_bytes, picture=state.step.picture, **memory)
 
 
 def read(path: Path) -> State:
     """Read a state. Raises InputError where it is not whole; nothing in it is ever executed."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            text = json.loads(str(file["text"]))
-            picture = file["picture"]
-            memory = {name.removeprefix("memory/"): file[name] for name in file.files if name.startswith("memory/")}
-        if picture.ndim != 3 or not np.isfinite(picture).all():
+        with zipfile.ZipFile(path) as archive:
+            arrays = {entry.filename.removesuffix(".npy"): _array(archive, entry) for entry in archive.infolist()}
+        text, picture = json.loads(arrays.pop("text").tobytes()), arrays.pop("picture")
+        numbers = {name: text[name] for name in _NUMBERS}
+        counts = [numbers[name] for name in ("iteration", "evaluations", "restarts", "stage", "before")]
+        terms = numbers["terms"]
+        figures = [numbers["seconds"], numbers["total"], *terms.values()]
+        if not all(type(count) is int and 0 <= count < 2**53 for count in counts) or counts[-1] > counts[0]:
+            raise ValueError("counts that are none")
+        if not all(type(figure) in (int, float) and math.isfinite(figure) for figure in figures):
+            raise ValueError("figures that are not finite")
+        if picture.dtype == np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or picture.size == 0:
             raise ValueError("no picture")
-        step = Step(picture=picture, memory=lambda: memory, **{name: text[name] for name in _NUMBERS})
-        return State(step, text["record"])
-    except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
+        memory = {name.removeprefix("memory/"): array for name, array in arrays.items()}
+        step = Step(picture=cast(Floats, picture), memory=lambda: memory, **numbers)
+        return State(step, records.checked(text["record"]))
+    except OSError as error:
+        reason = error.strerror or error
+        raise InputError(f"{path}: {reason}; make it readable, or paint anew with --overwrite") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, *_BROKEN) as error:
         raise InputError(f"{path}: not a whole state; paint anew with --overwrite") from error
+
+
+#: What the parts of a broken archive raise.
+_BROKEN = (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError, zlib.error, struct.error, OverflowError)
+
+
+def _array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> npt.NDArray[np.generic]:
+    """An array of an archive. Stored as it is, it cannot take more memory than the file has bytes."""
+    if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size:
+        raise ValueError("compressed")
+    data = io.BytesIO(archive.read(entry))
+    if np.lib.format.read_magic(data) != (1, 0):
+        raise ValueError("another version")
+    shape, columns_first, dtype = np.lib.format.read_array_header_1_0(data)
+    if dtype not in (np.uint8, np.float32, np.float64) or columns_first:
+        raise ValueError("no array of a state")
+    array = np.frombuffer(data.getbuffer()[data.tell() :], dtype).reshape(shape)
+    if not np.isfinite(array).all():
+        raise ValueError("values that are no numbers")
+    return array
