@@ -45,19 +45,24 @@ def read_list(path: Path, job: Callable[[list[str]], Job]) -> list[Job]:
     try:
         if path.suffix == ".csv":
             with path.open(newline="", encoding="utf-8") as file:
-                entries = [{name: value for name, value in row.items() if value} for row in csv.DictReader(file)]
+                rows = list(csv.DictReader(file, restkey=""))
+                entries = [{name: value for name, value in row.items() if value} for row in rows]
         elif path.suffix == ".toml":
             entries = tomllib.loads(path.read_text(encoding="utf-8")).get("painting", [])
+            if not isinstance(entries, list):
+                raise ValueError("write [[painting]], in double brackets, above each")
         else:
             raise InputError(f"{path}: not a list of paintings; give a .toml or a .csv file")
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}; name a .toml or a .csv file") from error
-    except ValueError as error:
+    except RecursionError as error:
+        raise InputError(f"{path}: nests too deep; mend the file") from error
+    except (ValueError, csv.Error) as error:
         raise InputError(f"{path}: {error}; mend the file") from error
     jobs: list[Job] = []
     for number, entry in enumerate(entries, 1):
         try:
-            jobs.append(job(_words(entry, path.parent)))
+            jobs.append(job(_words(entry, path.parent.absolute())))
         except InputError as error:
             raise InputError(f"{path}, painting {number}: {error}") from error
         if jobs[-1].output in [other.output for other in jobs[:-1]]:
@@ -72,6 +77,8 @@ def _words(entry: Any, base: Path) -> list[str]:
         raise InputError("content is missing; name a photograph")
     words = []
     for name, value in entry.items():
+        if name in ("", "help", "recipes", "resume", "overwrite"):
+            raise InputError(f"{name or 'a value without a name'} has no place in a list; take it out")
         values = value if isinstance(value, list) else str(value).split(";" if name == "styles" else None)
         if name in ("content", "styles"):
             values = [value] if name == "content" else values
