@@ -257,6 +257,7 @@ def plot(traces, path):
     for name, trace in traces.items():
         axis.plot(*zip(*trace, strict=True), label=name)
     axis.set(xscale="log", yscale="log", xlabel="seconds", ylabel="loss, equation 7")
+    axis.set_ylim(top=2 * max(trace[0][1] for trace in traces.values()))  # some leap far above their start
     axis.legend()
     axis.grid(alpha=0.3)
     figure.tight_layout()
