@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import math
 import os
 import signal
 import sys
@@ -12,7 +13,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from nst_graph import news, records
+from nst_graph import files, news, records
 from nst_graph.errors import InputError
 from nst_graph.jobs import Job
 from nst_graph.news import tell
@@ -103,6 +104,8 @@ def parser() -> argparse.ArgumentParser:
     setting("scale_iterations", "iterations at each of --scales", metavar="N", nargs="+", type=int)
     setting("tile", "side of tiles, for large pictures (default: as memory demands)", metavar="PIXELS", type=int)
 
+    add_read_limit(group)
+
     group = parser.add_argument_group("what is kept")
     add = group.add_argument
     setting("save_every", "iterations between pictures", metavar="N", type=int)
@@ -112,6 +115,24 @@ def parser() -> argparse.ArgumentParser:
     add("--tensorboard", action="store_true", help="write losses and pictures for TensorBoard too")
     setting("timelapse", "a film of the saved pictures at the end", metavar="KIND")
     return parser
+
+
+def add_read_limit(parser: argparse._ActionsContainer) -> None:
+    """Add the option that every command has which reads files of other people's."""
+    about = (
+        f"memory that reading a picture or weights may take; larger ones are refused (default: {files.READ_LIMIT:g})"
+    )
+    parser.add_argument("--read-limit", metavar="GB", type=_gigabytes, help=about)
+
+
+def _gigabytes(text: str) -> float:
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise ValueError
+    return value
+
+
+_gigabytes.__name__ = "number of GB above 0"  # argparse names it so in its error
 
 
 def layers(option: str, words: Sequence[str]) -> dict[str, float]:
@@ -195,7 +216,8 @@ def _job(given: dict[str, Any]) -> Job:
     if not styles and settings.beta > 0:
         raise InputError("STYLE is missing: name a photograph and at least one painting")
     output = given.get("output") or records.OUTPUT / "-".join(dict.fromkeys(path.stem for path in (content, *styles)))
-    return Job(content, tuple(styles), settings, output, tuple(given.get("masks", ())), given.get("weights"))
+    limit = given.get("read_limit", files.READ_LIMIT)
+    return Job(content, tuple(styles), settings, output, tuple(given.get("masks", ())), given.get("weights"), limit)
 
 
 def _resumed(given: dict[str, Any]) -> Job | None:
@@ -215,7 +237,8 @@ def _resumed(given: dict[str, Any]) -> Job | None:
         weights = given.get("weights") or Path(record["weights"]["path"])
     except (KeyError, TypeError) as error:
         raise InputError(f"{directory / 'run.json'}: not a run's record; paint anew with --overwrite") from error
-    return Job(content, tuple(others), settings, directory, tuple(masks), weights)
+    limit = given.get("read_limit") or record.get("read_limit", files.READ_LIMIT)
+    return Job(content, tuple(others), settings, directory, tuple(masks), weights, limit)
 
 
 def _values(given: dict[str, Any]) -> dict[str, Any]:
@@ -253,6 +276,7 @@ def _paint(given: dict[str, Any]) -> None:
             output=output,
             overwrite="overwrite" in given,
             resume="resume" in given,
+            read_limit=job.read_limit,
             say=progress.say,
             observers=[progress.observe],
         )

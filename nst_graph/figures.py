@@ -5,10 +5,14 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from nst_graph import cli, files, page, pictures, records
 from nst_graph.errors import InputError
@@ -133,6 +137,8 @@ def _main(arguments: Sequence[str] | None) -> int:
         "--painting", metavar="FILE", type=Path, help="another painting in the place of the figure's only one"
     )
     parser.add_argument("--weights", metavar="FILE", type=Path, help="default: VGG-19, else VGG-16, in model/")
+    cli.add_read_limit(parser)
+    parser.set_defaults(read_limit=files.READ_LIMIT)
     add_workers(parser)
     given = parser.parse_args(arguments)
     check_workers(given)
@@ -141,7 +147,7 @@ def _main(arguments: Sequence[str] | None) -> int:
     if given.figure == "trace":
         from nst_graph import trace
 
-        return trace.run(given.images, given.weights, min(given.size, trace.SIZE), given.iterations)
+        return trace.run(given.images, given.weights, min(given.size, trace.SIZE), given.iterations, given.read_limit)
     if importlib.util.find_spec("matplotlib") is None:
         raise InputError("figures need matplotlib; pip install 'nst_graph[figures]'")
     figure = FIGURES[given.figure]()
@@ -167,7 +173,16 @@ def _main(arguments: Sequence[str] | None) -> int:
             settings = replace(common, **(panel.settings or {}))
             # A style alone is the content too: its texture is painted at its own size.
             styles = tuple(paths[-1:]) if panel.style else ()
-            wanted.append(Job(paths[0], styles, settings, directory / panel.name, weights=given.weights))
+            wanted.append(
+                Job(
+                    paths[0],
+                    styles,
+                    settings,
+                    directory / panel.name,
+                    weights=given.weights,
+                    read_limit=given.read_limit,
+                )
+            )
     status = perform(wanted, "figures.py", given)
     directory.mkdir(parents=True, exist_ok=True)
     for suffix in ("png", "pdf"):
@@ -221,10 +236,11 @@ def compose(figure: Figure, directory: Path, given: argparse.Namespace, path: Pa
             axis.set_frame_on(True)
             axis.set_aspect(0.75)
             continue
-        axis.imshow(pictures.to_bytes(_shown(shown)))
+        # Of its own pictures' size the program is sure.
+        axis.imshow(_shown(shown, 1024, math.inf if panel.settings is not None else given.read_limit))
         if figure.inset and panel.style:
             corner = axis.inset_axes((0.0, 0.0, 0.3, 0.3), anchor="SW")
-            corner.imshow(pictures.to_bytes(pictures.fit(pictures.read(paths[panel.style]), 200)))
+            corner.imshow(_shown(paths[panel.style], 200, given.read_limit))
             corner.set(xticks=[], yticks=[])
     sheet.suptitle(figure.caption, fontsize=10)
     drawn = io.BytesIO()
@@ -233,8 +249,8 @@ def compose(figure: Figure, directory: Path, given: argparse.Namespace, path: Pa
         file.write(drawn.getvalue())
 
 
-def _shown(path: Path) -> pictures.Picture:
-    return pictures.fit(pictures.read(path), 1024)
+def _shown(path: Path, size: int, limit: float) -> npt.NDArray[np.uint8]:
+    return pictures.to_bytes(pictures.fit(pictures.read(path, limit), size))
 
 
 def _gap(key: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from nst_graph import files, pictures, sources, weights
-from nst_graph.cli import Parser, guard
+from nst_graph.cli import Parser, add_read_limit, guard
 from nst_graph.errors import InputError
 from nst_graph.news import tell
 
@@ -39,15 +39,17 @@ def _main(arguments: Sequence[str] | None) -> int:
     parser.add_argument("--images", metavar="DIR", type=Path, help="pictures over which rescale takes mean activations")
     parser.add_argument("--url", default=sources.VGG19_URL, help="where to download vgg19 (default: %(default)s)")
     parser.add_argument("--check", metavar="FILE", type=Path, help="say what a file of weights is")
+    add_read_limit(parser)
+    parser.set_defaults(read_limit=files.READ_LIMIT)
     given = parser.parse_args(arguments)
     if (given.what is None) == (given.check is None):
         parser.error("name vgg19, vgg16 or rescale, or give --check FILE")
     if [given.file is not None, given.images is not None] != [given.what == "rescale"] * 2:
         parser.error("rescale takes FILE --images DIR, and they belong to rescale alone")
     if given.check is not None:
-        tell(check(given.check))
+        tell(check(given.check, given.read_limit))
     elif given.what == "rescale":
-        rescale(given.file, given.images)
+        rescale(given.file, given.images, given.read_limit)
     else:
         get(given.what, given.url)
     return 0
@@ -70,7 +72,7 @@ def get(network: str, url: str) -> None:
     tell(f"{path}: {identify(path)}")
 
 
-def rescale(path: Path, images: Path) -> None:
+def rescale(path: Path, images: Path, limit: float) -> None:
     """Write a network whose filters' mean activations over the pictures of a directory are one.
 
     It lies beside `path`, with -rescaled in its name. Raises InputError where there is a file of
@@ -79,14 +81,14 @@ def rescale(path: Path, images: Path) -> None:
     target = path.with_name(f"{path.stem}-rescaled.mat")
     if target.exists():
         raise InputError(f"{target}: is there already; move it away and run this again")
-    network = weights.read(path)
+    network = weights.read(path, limit)
     need = network.smallest_side(conv.name for conv in network.convolutions)
     if not images.is_dir():
         raise InputError(f"--images {images}: no directory; name one with pictures")
     paths = [file for file in sorted(images.iterdir()) if file.suffix.lower() in pictures.SUFFIXES]
     if not paths:
         raise InputError(f"--images {images}: holds no picture; put photographs there")
-    shown = [pictures.fit(pictures.read(file), RESCALING_SIZE) for file in tqdm(paths, unit="picture")]
+    shown = [pictures.fit(pictures.read(file, limit), RESCALING_SIZE) for file in tqdm(paths, unit="picture")]
     for file, picture in zip(paths, shown, strict=True):
         if min(picture.shape[:2]) < need:
             raise InputError(f"{file}: too small, each side needs {need} pixels; take it away")
@@ -104,9 +106,9 @@ def identify(path: Path) -> str | None:
     return KNOWN.get(files.sha256(path)) or KNOWN.get(md5)
 
 
-def check(path: Path) -> str:
+def check(path: Path, limit: float = files.READ_LIMIT) -> str:
     """Describe a file of weights, several lines. Raises InputError where it is none."""
-    network = weights.read(path)
+    network = weights.read(path, limit)
     identity = identify(path) or "not a file known to this program"
     lines = [
         f"file     {path}",

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from nst_graph import records
+from nst_graph import files, records
 from nst_graph.errors import InputError
 from nst_graph.recipes import Settings
 
@@ -25,6 +25,8 @@ class Job:
     output: Path
     masks: tuple[Path, ...] = ()
     weights: Path | None = None
+    #: Memory that reading a file may take, in GB.
+    read_limit: float = files.READ_LIMIT
 
     def finished(self) -> bool:
         """Whether it is painted. Raises InputError where the directory holds another painting."""

@@ -19,16 +19,21 @@ class Memory:
     SciPy's L-BFGS-B keeps such pairs but takes none; kept here too, they outlive an attempt.
     """
 
-    def __init__(self, corrections: int, arrays: Mapping[str, npt.NDArray[np.generic]] | None = None) -> None:
-        """Empty, or with what arrays() gave."""
+    def __init__(self, corrections: int) -> None:
         self._pairs: deque[tuple[Short, Short]] = deque(maxlen=corrections)
-        if arrays:
-            self._pairs.extend(zip(arrays["steps"], arrays["changes"], strict=True))
 
-    def add(self, step: Vector, change: Vector) -> None:
+    def load(self, arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
+        """Remember what arrays() gave."""
+        for step, change in zip(arrays["steps"], arrays["changes"], strict=True):
+            self.add(step, change)
+
+    def add(self, step: npt.NDArray[np.generic], change: npt.NDArray[np.generic]) -> None:
         """Remember a pair in place of the oldest. Pairs without positive curvature say nothing."""
-        if step @ change > 1e-10 * np.linalg.norm(step) * np.linalg.norm(change):
-            self._pairs.append((step.astype(np.float32), change.astype(np.float32)))
+        with np.errstate(over="ignore"):
+            pair = step.astype(np.float32), change.astype(np.float32)
+        lengths = np.sqrt(_along(pair[0], pair[0]) * _along(pair[1], pair[1]))
+        if np.isfinite(lengths) and _along(*pair) > 1e-10 * lengths:
+            self._pairs.append(pair)
 
     def arrays(self) -> dict[str, Short]:
         """steps and changes, each float32 [pairs, numbers], oldest first; nothing where there is none."""

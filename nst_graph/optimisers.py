@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.optimize
 
+from nst_graph.errors import InputError
 from nst_graph.memory import Memory, Root, Vector
 from nst_graph.objective import Evaluation
 from nst_graph.recipes import Settings
@@ -82,27 +83,35 @@ def descend(
     memory: Arrays | None = None,
 ) -> Outcome:
     """Take so many steps of a tf.compat.v1.train optimiser; bounded clips to 0..255 after each."""
-    # The last Step's memory is read from the session, which ends with it.
-    with tf.Graph().as_default() as within:
-        session = tf.Session(graph=within)
+    with tf.Graph().as_default() as within, tf.Session(graph=within) as session:
         picture = tf.get_variable("picture", initializer=start)
         gradient = tf.placeholder(tf.float32, start.shape)
         step = rule.apply_gradients([(gradient, picture)])
         with tf.control_dependencies([step]):
             bounds = picture.assign(tf.clip_by_value(picture, *BOUNDS)) if bounded else tf.no_op()
-        with tf.control_dependencies([bounds]):
-            moved = picture.read_value()
-        session.run(tf.global_variables_initializer())
         moments = {variable.op.name: variable for variable in tf.global_variables() if variable is not picture}
-        for name, value in (memory or {}).items():
-            moments[name].load(value, session)
-    walk = _Walk(objective, observe, lambda: session.run(moments))
-    walk.evaluate(start)
-    walk.accept(0)
-    for iteration in range(1, iterations + 1):
-        walk.evaluate(session.run(moved, {gradient: walk.evaluation.gradient}))
-        walk.accept(iteration)
+        with tf.control_dependencies([bounds]):
+            moved = picture.read_value(), {name: variable.read_value() for name, variable in moments.items()}
+        session.run(tf.global_variables_initializer())
+        if memory:
+            _check_memory({name: tuple(variable.shape) for name, variable in moments.items()}, memory)
+            for name, variable in moments.items():
+                variable.load(memory[name], session)
+        walk = _Walk(objective, observe)
+        walk.evaluate(start)
+        walk.accept(0, session.run(moments))
+        for iteration in range(1, iterations + 1):
+            at, remembered = session.run(moved, {gradient: walk.evaluation.gradient})
+            walk.evaluate(at)
+            if not all(np.isfinite(array).all() for array in remembered.values()):
+                raise FloatingPointError(f"the optimiser's mean gradients are not finite at iteration {iteration}")
+            walk.accept(iteration, remembered)
     return Outcome(walk.last, f"the limit of {iterations} iterations is reached")
+
+
+def _check_memory(shapes: Mapping[str, tuple[int, ...]], memory: Arrays) -> None:
+    if shapes != {name: array.shape for name, array in memory.items()}:
+        raise InputError("state.npz: its memory is not that of this optimiser; paint anew with --overwrite")
 
 
 def lbfgs(
@@ -117,14 +126,20 @@ def lbfgs(
     """Minimise by SciPy's L-BFGS-B, in float64; bounded keeps every pixel in 0..255.
 
     Single-precision losses make the line search give up early at times; it is then restarted
-    from the best picture, without its memory, until a restart gains nothing. `memory` is an
-    earlier step's, to go on from; bounds, which fit no change of variables, begin without.
+    from the best picture, without its memory, until a restart gains nothing. So it is where a
+    step leads to a loss or gradient that is not finite, but where that gains nothing,
+    FloatingPointError is raised. `memory` is an earlier step's, to go on from; bounds, which fit
+    no change of variables, begin without.
     """
-    kept = Memory(corrections, memory)
+    kept = Memory(corrections)
+    if memory:
+        pairs = len(memory.get("steps", ()))
+        _check_memory(dict.fromkeys(("steps", "changes"), (pairs, start.size)), memory)
+        kept.load(memory)
     root = None if bounded else kept.root()
-    walk = _Walk(objective, observe, kept.arrays)
+    walk = _Walk(objective, observe)
     walk.evaluate(np.clip(start, *BOUNDS) if bounded else start)
-    walk.accept(0)
+    walk.accept(0, kept.arrays)
     gradient = walk.evaluation.gradient
     # L-BFGS-B's first step has length one: in these units, about a grey level for every pixel.
     unit = 2.0 ** round(np.log2(start.size) / 2)
@@ -151,7 +166,7 @@ def lbfgs(
             step = (walk.at - walk.last.picture).ravel()
             kept.add(step, (walk.evaluation.gradient - gradient).ravel())
             gradient = walk.evaluation.gradient
-            walk.accept(walk.last.iteration + 1)
+            walk.accept(walk.last.iteration + 1, kept.arrays)
 
         return scipy.optimize.minimize(
             function,
@@ -171,11 +186,17 @@ def lbfgs(
 
     while walk.last.iteration < iterations:
         before = walk.last
-        result, root = attempt(root), None
+        try:
+            reason = attempt(root).message
+        except FloatingPointError as error:
+            if walk.last is before and root is None:
+                raise
+            reason = str(error)
         if walk.last.iteration >= iterations:
             break
-        if not walk.last.total < before.total:
-            return Outcome(walk.last, f"no further descent after {walk.restarts} restarts: {result.message}")
+        if root is None and not walk.last.total < before.total:
+            return Outcome(walk.last, f"no further descent after {walk.restarts} restarts: {reason}")
+        root = None
         walk.restarts += 1
     return Outcome(walk.last, f"the limit of {iterations} iterations is reached")
 
@@ -187,9 +208,8 @@ class _Walk:
         self,
         objective: Callable[[npt.NDArray[np.floating]], Evaluation],
         observe: Callable[[Step], None],
-        memory: Callable[[], Arrays],
     ) -> None:
-        self._objective, self._observe, self._memory = objective, observe, memory
+        self._objective, self._observe = objective, observe
         self._began = time.monotonic()
         self._evaluations = 0
         self.restarts = 0
@@ -198,13 +218,19 @@ class _Walk:
         self.last: Step
 
     def evaluate(self, picture: npt.NDArray[np.floating]) -> None:
-        """Go to a picture, which is kept, not copied. Raises FloatingPointError for a loss that is no number."""
+        """Go to a picture, which is kept, not copied.
+
+        Raises FloatingPointError where it, its loss or its gradient is not finite.
+        """
         self._evaluations += 1
         self.at, self.evaluation = picture, self._objective(picture)
         if not np.isfinite(self.evaluation.total):
             raise FloatingPointError(f"the loss is {self.evaluation.total} after {self._evaluations} evaluations")
+        for name, values in (("picture", picture), ("gradient", self.evaluation.gradient)):
+            if not np.isfinite(values).all():
+                raise FloatingPointError(f"the {name} is not finite after {self._evaluations} evaluations")
 
-    def accept(self, iteration: int) -> None:
+    def accept(self, iteration: int, memory: Arrays | Callable[[], Arrays]) -> None:
         """Report where the last evaluation was as the end of an iteration."""
         self.last = Step(
             iteration,
@@ -214,7 +240,7 @@ class _Walk:
             self.evaluation.terms,
             self.evaluation.total,
             self.restarts,
-            self._memory,
+            memory if callable(memory) else lambda: memory,
         )
         self._observe(self.last)
 

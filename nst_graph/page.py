@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import time
 from importlib.resources import files as resources
 from pathlib import Path
 from typing import Any
 
-from nst_graph import files, records
+from nst_graph import curves, files, records
+from nst_graph.curves import Curves
 from nst_graph.errors import InputError
 
 #: Most points of a curve on the page, and the last iterations that the time left is reckoned from.
@@ -58,7 +58,7 @@ def _described(directory: Path, record: dict[str, Any]) -> dict[str, Any]:
         if file.exists()
     ]
     sources = [name for name in ("content", *(f"style-{n}" for n in range(1, len(names)))) if _has(directory, name)]
-    losses = _losses(directory)
+    losses = _thinned(curves.read(directory))
     return {
         "names": names,
         "sources": [f"{name}.png" for name in sources],
@@ -81,20 +81,14 @@ def _has(directory: Path, name: str) -> bool:
     return (directory / f"{name}.png").exists()
 
 
-def _losses(directory: Path) -> dict[str, list[float]]:
-    """The columns of losses.csv, thinned to so many rows, the latest kept."""
-    try:
-        with (directory / "losses.csv").open(newline="", encoding="utf-8") as file:
-            header, *rows = csv.reader(file)
-            last = rows[-RECENT:]
-            rows = rows[:: len(rows) // POINTS + 1]
-            kept = [*(row for row in rows if row not in last), *last]
-            return {name: [float(row[column]) for row in kept] for column, name in enumerate(header)}
-    except (OSError, ValueError, IndexError, csv.Error):
-        return {}
+def _thinned(found: Curves) -> Curves:
+    """Curves of so many points, the latest kept."""
+    length = len(found.get("iteration", ()))
+    kept = sorted({*range(0, length, length // POINTS + 1), *range(max(0, length - RECENT), length)})
+    return {name: [values[index] for index in kept] for name, values in found.items()}
 
 
-def _left(losses: dict[str, list[float]], iterations: int) -> float | None:
+def _left(losses: Curves, iterations: int) -> float | None:
     """Seconds to the limit of iterations at the latest pace."""
     done, seconds = losses.get("iteration", []), losses.get("seconds", [])
     if len(done) < 2:

@@ -70,6 +70,7 @@ def paint(
     output: Path | str | None = None,
     overwrite: bool = False,
     resume: bool = False,
+    read_limit: float = files.READ_LIMIT,
     say: Callable[[str], None] = lambda line: None,
     observers: Iterable[Callable[[Step], None]] = (),
 ) -> Painting:
@@ -77,7 +78,8 @@ def paint(
 
     `masks`, one grey picture a style, say where each style is wanted. With `output` a directory
     is filled as scripts/paint.py does it, or with `resume` an unfinished one is gone on with.
-    `observers` are called with every Step, `say` with lines of news. Raises InputError, before
+    `read_limit` is the memory that reading a file may take, in GB. `observers` are called with
+    every Step, `say` with lines of news. Raises InputError, before
     anything is written, where a file or a setting cannot be used, or is not what a run was begun
     with; KeyboardInterrupt, and Pause from an observer, pass through once the state is saved.
     """
@@ -93,15 +95,16 @@ def paint(
     run = Run(Path(output), overwrite, resume) if output is not None else None
     with run or contextlib.nullcontext():
         originals = _Originals(
-            pictures.fit(pictures.read(content_path), settings.size),
-            [pictures.read(path) for path in style_paths],
+            pictures.fit(pictures.read(content_path, read_limit), settings.size),
+            [pictures.read(path, read_limit) for path in style_paths],
             mask_paths,
-            None if settings.init in ("noise", "content", "style") else pictures.read(Path(settings.init)),
+            None if settings.init in ("noise", "content", "style") else pictures.read(Path(settings.init), read_limit),
+            read_limit,
         )
         height, width = originals.photograph.shape[:2]
         if max(height, width) < settings.size:
             say(f"{content_path} has only {width} x {height} pixels, --size is {settings.size}: it keeps its size")
-        whole = weights.read(weights_path)
+        whole = weights.read(weights_path, read_limit)
         network = whole.upto(settings.layers)
         need = network.smallest_side(settings.layers)
         stages = _stages(settings, originals.photograph, need, say)
@@ -129,6 +132,7 @@ def paint(
                 "init": None if originals.init is None else _source(Path(settings.init)),
                 "weights": _source(weights_path) | {"network": whole.name},
                 "settings": asdict(settings),
+                "read_limit": read_limit,
                 "width": width,
                 "height": height,
                 "versions": _versions(),
@@ -239,6 +243,7 @@ class _Originals:
     styles: list[Picture]
     masks: list[Path]
     init: Picture | None
+    read_limit: float
 
     def scene(self, size: int, settings: Settings) -> Scene:
         """Bring everything to a longer side of `size` pixels."""
@@ -250,7 +255,7 @@ class _Originals:
             picture = pictures.resize(original, max(1, round(height * scale)), max(1, round(width * scale)))
             if settings.colours in ("histogram", "covariance"):
                 picture = colours.match(picture, photograph, settings.colours)
-            mask = pictures.read_mask(self.masks[index], height, width) if self.masks else None
+            mask = pictures.read_mask(self.masks[index], height, width, self.read_limit) if self.masks else None
             styles.append(Style(picture, share, mask))
         if self.init is not None:
             base = pictures.resize(self.init, height, width)

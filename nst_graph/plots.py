@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import importlib.util
 from pathlib import Path
 
-from nst_graph import files
+from nst_graph import curves, files
 
 
 def write(directory: Path) -> None:
@@ -14,18 +13,16 @@ def write(directory: Path) -> None:
 
     Does nothing without matplotlib. Raises OSError as open and write do.
     """
-    if importlib.util.find_spec("matplotlib") is None or not (directory / "losses.csv").exists():
+    found = curves.read(directory)
+    if importlib.util.find_spec("matplotlib") is None or not found:
         return
     # Not pyplot: no window, no global state.
     from matplotlib.figure import Figure
 
-    with (directory / "losses.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
     figure = Figure(figsize=(8, 4.5))
     axis = figure.subplots()
-    iterations = [int(row["iteration"]) for row in rows]
-    for name in ("total", *(name for name in rows[0] if name not in ("iteration", "evaluations", "seconds", "total"))):
-        axis.plot(iterations, [float(row[name]) for row in rows], label=name)
+    for name in ("total", *(name for name in found if name not in (*curves.COUNTS, "total"))):
+        axis.plot(found["iteration"], found[name], label=name)
     axis.set(yscale="log", xlabel="iteration", ylabel="loss (terms unweighted, total weighted)")
     axis.grid(alpha=0.3)
     axis.legend()

@@ -37,6 +37,8 @@ def checked(record: Any) -> dict[str, Any]:
         raise ValueError("no record")
     if not isinstance(record.get("outcome", {}), dict):
         raise ValueError("no outcome")
+    if not isinstance(record.get("read_limit", 1.0), int | float):
+        raise ValueError("no limit")
     for source in (source for name in SOURCES for source in _sources(record, name)):
         if not all(isinstance(source.get(key), str) for key in ("path", "sha256")):
             raise ValueError("no source")

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from nst_graph import files, page, pictures, plots, records, state
+from nst_graph import curves, files, page, pictures, plots, records, state
+from nst_graph.curves import Curves
 from nst_graph.errors import InputError
 from nst_graph.optimisers import Step
 from nst_graph.pictures import Picture
@@ -54,6 +55,16 @@ def held(path: Path) -> Iterator[None]:
         os.close(handle)
 
 
+def _row(iteration: float, evaluations: float, seconds: float, *figures: float) -> list[str]:
+    return [f"{iteration:.0f}", f"{evaluations:.0f}", f"{seconds:.3f}", *(f"{figure:.9g}" for figure in figures)]
+
+
+def _rows(found: Curves, iteration: int) -> list[list[str]]:
+    """losses.csv as it was at an iteration; nothing where it is not whole."""
+    rows = [row for row in zip(*found.values(), strict=True) if row[0] <= iteration]
+    return [list(found), *(_row(*row) for row in rows)] if rows else []
+
+
 class Run:
     """An observer that leaves in a directory what a person wants to look at, and what it takes to go on.
 
@@ -85,7 +96,7 @@ class Run:
             if (path / "state.npz").exists():
                 self.state = state.read(path / "state.npz")
                 self._begun = self.state.record
-                self._rows = self._read_losses(self.state.step.iteration)
+                self._rows = _rows(curves.read(path), self.state.step.iteration)
         self._resume = resume
 
     def _files(self) -> list[Path]:
@@ -135,9 +146,9 @@ class Run:
         """Log a step; save its picture, and the state, when they are due."""
         self._last = step
         if not self._rows:
-            self._rows.append(["iteration", "evaluations", "seconds", *step.terms, "total"])
-        figures = [f"{value:.9g}" for value in (*step.terms.values(), step.total)]
-        self._rows.append([str(step.iteration), str(step.evaluations), f"{step.seconds:.3f}", *figures])
+            self._rows.append([*curves.COUNTS, *step.terms, "total"])
+        figures = *step.terms.values(), step.total
+        self._rows.append(_row(step.iteration, step.evaluations, step.seconds, *figures))
         due = step.iteration > 0 and step.iteration % self._save_every == 0
         if due:
             self._save(step, f"iteration-{step.iteration:05}.png")
@@ -186,15 +197,6 @@ class Run:
 
     def _save(self, step: Step, name: str) -> None:
         pictures.write(self._finish(step.picture.astype(np.float32)), self.path / name)
-
-    def _read_losses(self, iteration: int) -> list[list[str]]:
-        """The rows up to an iteration; none where the file is missing."""
-        try:
-            with (self.path / "losses.csv").open(newline="", encoding="utf-8") as file:
-                header, *rows = csv.reader(file)
-                return [header, *(row for row in rows if int(row[0]) <= iteration)]
-        except (OSError, ValueError, IndexError, csv.Error):
-            return []
 
     def _log(self) -> None:
         table = io.StringIO()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import math
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -32,7 +33,7 @@ def write(directory: Path, kind: str, shape: tuple[int, ...]) -> None:
     names = sorted(directory.glob("iteration-*.png"))
     if not names:
         return
-    frames = [pictures.to_bytes(pictures.resize(pictures.read(name), height, width)) for name in names]
+    frames = [pictures.to_bytes(pictures.resize(pictures.read(name, math.inf), height, width)) for name in names]
     frames += frames[-1:] * STILL
     film = io.BytesIO()
     if kind == "gif":

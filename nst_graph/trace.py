@@ -31,7 +31,7 @@ PUBLISHED = {
 FILES = ("Tuebingen_Neckarfront.jpg", "vangogh_starry_night.jpg")
 
 
-def run(images: Path, weights_file: Path | None, size: int, iterations: int) -> int:
+def run(images: Path, weights_file: Path | None, size: int, iterations: int, limit: float) -> int:
     """Minimise as the notebook does, and print each 50th loss; returns the exit status.
 
     Both pictures keep their shape, their shorter side `size`. Raises InputError where one is
@@ -39,8 +39,8 @@ def run(images: Path, weights_file: Path | None, size: int, iterations: int) -> 
     """
     settings = RECIPES[NOTEBOOK].settings
     path = weights_file if weights_file is not None else find_weights(settings.network, tell)
-    photograph, painting = (_fit(pictures.read(images / name), size) for name in FILES)
-    whole = weights.read(path)
+    photograph, painting = (_fit(pictures.read(images / name, limit), size) for name in FILES)
+    whole = weights.read(path, limit)
     network = whole.upto(settings.layers)
     need = network.smallest_side(settings.layers)
     if size < need:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
+import math
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -63,6 +64,7 @@ def _paint(job: Job, output: Path, say: Say, observers: Sequence[Callable[[Step]
         job.settings,
         weights_file=job.weights,
         masks=job.masks,
+        read_limit=job.read_limit,
         output=output,
         resume=(output / "run.json").exists(),
         say=say,
@@ -168,6 +170,7 @@ def _portable(job: Job) -> dict[str, Any]:
         "masks": [known[mask] for mask in job.masks],
         "weights": known[job.weights] if job.weights else None,
         "settings": asdict(job.settings),
+        "read_limit": job.read_limit,
     }
 
 
@@ -194,6 +197,7 @@ def interval(portable: dict[str, Any], inputs: dict[str, bytes], made: dict[str,
         Path(),
         tuple(store / name for name in portable["masks"]),
         store / portable["weights"],
+        portable["read_limit"],
     )
     with tempfile.TemporaryDirectory(dir=store) as directory:
         output = Path(directory)
@@ -235,7 +239,8 @@ def _receive(job: Job, made: dict[str, bytes]) -> None:
     if state is None:
         (job.output / "state.npz").unlink(missing_ok=True)
         if job.settings.timelapse is not None:  # the worker saw the last interval's pictures alone
-            timelapse.write(job.output, job.settings.timelapse, pictures.read(job.output / "final.png").shape[:2])
+            shape = pictures.read(job.output / "final.png", math.inf).shape[:2]
+            timelapse.write(job.output, job.settings.timelapse, shape)
     page.write(job.output)
 
 

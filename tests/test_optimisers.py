@@ -8,6 +8,7 @@ import pytest
 import scipy.optimize
 
 from nst_graph import optimisers
+from nst_graph.errors import InputError
 from nst_graph.memory import Memory
 from nst_graph.objective import Evaluation
 from nst_graph.recipes import Settings
@@ -94,6 +95,75 @@ def test_a_loss_that_is_no_number_is_told():
         paint(lambda picture: Evaluation({}, float("nan"), picture))
 
 
+def unfinite_at(evaluations, where):
+    """The quadratic, but that at those evaluations the loss or the gradient is not finite."""
+    calls = []
+
+    def objective(picture):
+        calls.append(picture)
+        evaluation = quadratic(picture)
+        if len(calls) not in evaluations:
+            return evaluation
+        if where == "loss":
+            return replace(evaluation, total=float("inf"))
+        return replace(evaluation, gradient=np.full_like(evaluation.gradient, np.nan))
+
+    return objective
+
+
+@pytest.mark.parametrize("where", ["loss", "gradient"])
+def test_lbfgs_steps_back_from_what_is_not_finite(where):
+    outcome, steps = paint(unfinite_at({9, 30, 31 + 12}, where))
+    assert outcome.step.restarts >= 3
+    assert outcome.step.total < 1e-6 * steps[0].total
+    assert all(np.isfinite(step.total) and np.isfinite(step.picture).all() for step in steps)
+
+
+@pytest.mark.parametrize("optimiser", ["lbfgs", "adam", "gradient-descent"])
+@pytest.mark.parametrize("where", ["loss", "gradient"])
+def test_the_last_step_is_finite_where_none_follows(optimiser, where):
+    steps, settings = [], Settings(optimiser=optimiser, rate=1e-4, iterations=50)
+    with pytest.raises(FloatingPointError, match="inf|not finite"):
+        optimisers.minimise(unfinite_at(range(9, 1000), where), START, settings, steps.append)
+    assert 3 < len(steps) <= 8
+    for step in steps:
+        assert np.isfinite(step.total) and np.isfinite(step.picture).all()
+        assert all(np.isfinite(array).all() for array in step.memory().values())
+
+
+def test_adams_memory_is_that_of_its_step():
+    """Not that of the step after it, which an interruption may fall into."""
+    settings, seen = Settings(optimiser="adam", rate=1e-4, iterations=3), []
+    optimisers.minimise(quadratic, START, settings, seen.append)
+    gradients = [quadratic(step.picture).gradient for step in seen]
+    np.testing.assert_allclose(seen[1].memory()["picture/Adam"], 0.1 * gradients[0], rtol=1e-5)
+    np.testing.assert_allclose(
+        seen[2].memory()["picture/Adam"], 0.09 * gradients[0] + 0.1 * gradients[1], rtol=1e-5, atol=1e-6
+    )
+
+
+def test_mean_squares_that_overflow_end_adam():
+    """Their roots are infinite: the picture stands still, but they must not be saved."""
+    steps = []
+    with pytest.raises(FloatingPointError, match="mean gradients"):
+        optimisers.minimise(
+            lambda picture: Evaluation({}, 1.0, np.full(SHAPE, 1e25, np.float32)),
+            START,
+            Settings(optimiser="adam", iterations=5),
+            steps.append,
+        )
+    assert len(steps) == 1
+
+
+@pytest.mark.parametrize("optimiser", ["lbfgs", "adam"])
+@pytest.mark.parametrize(
+    "memory", [{"steps": np.ones((2, 3))}, {"other": np.ones(4)}, {"picture/Adam": np.ones(SHAPE)}]
+)
+def test_a_memory_of_another_kind_is_refused(optimiser, memory):
+    with pytest.raises(InputError, match="memory is not that of this optimiser"):
+        optimisers.minimise(quadratic, START, Settings(optimiser=optimiser), lambda step: None, memory=memory)
+
+
 def test_the_memory_makes_the_inverse_hessian_of_bfgs():
     """L L^T against the product of the updates, in full matrices."""
     random = np.random.default_rng(1)
@@ -111,14 +181,16 @@ def test_the_memory_makes_the_inverse_hessian_of_bfgs():
     transposed = np.stack([root.transposed_times(column) for column in np.eye(7)], axis=1)
     np.testing.assert_allclose(whole, transposed.T, rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(whole @ whole.T, inverse, rtol=1e-5, atol=1e-7)
-    np.testing.assert_allclose(Memory(3, kept.arrays()).root().times(steps[0]), root.times(steps[0]))
+    again = Memory(3)
+    again.load(kept.arrays())
+    np.testing.assert_allclose(again.root().times(steps[0]), root.times(steps[0]))
 
 
 def test_a_memory_of_no_curvature_is_empty():
     kept = Memory(3)
     kept.add(np.ones(4), np.zeros(4))
     kept.add(np.ones(4), -np.ones(4))
-    assert kept.root() is None and kept.arrays() == {} and Memory(3, {}).root() is None
+    assert kept.root() is None and kept.arrays() == {}
 
 
 def test_lbfgs_goes_on_with_its_memory():

@@ -9,7 +9,7 @@ import pytest
 from conftest import random_picture
 
 import nst_graph
-from nst_graph import page
+from nst_graph import curves, page
 from nst_graph.errors import Pause
 from nst_graph.recipes import Settings
 
@@ -200,7 +200,7 @@ def test_without_a_browser(runs):
 def test_long_runs_make_short_pages(tmp_path):
     rows = "".join(f"{n},{n},{n / 2:.3f},{1e6 / (n + 1)},1,2\n" for n in range(20001))
     (tmp_path / "losses.csv").write_text("iteration,evaluations,seconds,content,style,total\n" + rows)
-    losses = page._losses(tmp_path)
+    losses = page._thinned(curves.read(tmp_path))
     assert len(losses["iteration"]) < 450 and losses["iteration"][-1] == 20000
     assert losses["iteration"] == sorted(losses["iteration"])
     assert page._left(losses, 20100) == pytest.approx(50)

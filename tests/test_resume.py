@@ -222,9 +222,11 @@ def test_a_state_is_read_as_it_was_written(tmp_path):
     picture = np.random.default_rng(0).normal(size=(3, 4, 3))
     memory = {"steps": np.ones((2, 36), np.float32)}
     step = optimisers.Step(7, 9, 1.5, picture, {"content": 2.0}, 3.0, 1, lambda: memory, stage=2, before=5)
-    state.write(State(step, {"settings": {}}), tmp_path / "state.npz")
+    source = {"path": "photo.jpg", "sha256": "0"}
+    record = {"settings": {}, "content": source, "styles": [], "masks": [], "weights": source}
+    state.write(State(step, record), tmp_path / "state.npz")
     found = state.read(tmp_path / "state.npz")
-    assert found.record == {"settings": {}} and found.step.terms == {"content": 2.0}
+    assert found.record == record and found.step.terms == {"content": 2.0}
     assert (found.step.iteration, found.step.stage, found.step.before, found.step.restarts) == (7, 2, 5, 1)
     np.testing.assert_array_equal(found.step.picture, picture)
     assert found.step.picture.dtype == picture.dtype
