@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import warnings
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -65,6 +66,8 @@ def _pixels(path: Path, limit: float) -> npt.NDArray[np.generic]:
         # Pillow knows formats that run programs, such as PostScript: only these are opened.
         with _unlimited(), Image.open(path, formats=FORMATS) as image:
             _check_size(path, *image.size, limit)
+            with _libtiff_quiet() if image.format == "TIFF" else nullcontext():
+                image.load()
             turned = ImageOps.exif_transpose(image)
             # Pillow converts every 8-bit kind; deeper ones come as they are.
             if not turned.mode.startswith(("I", "F")):
@@ -84,6 +87,19 @@ def _unlimited() -> Iterator[None]:
         yield
     finally:
         Image.MAX_IMAGE_PIXELS = before
+
+
+@contextmanager
+def _libtiff_quiet() -> Iterator[None]:
+    """libtiff prints what it meets to the standard error itself; one line of ours says enough."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _deep_tiff(path: Path, limit: float) -> npt.NDArray[np.generic]:

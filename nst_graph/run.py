@@ -91,13 +91,20 @@ class Run:
         self._written = 0.0
         self._drawn = time.monotonic()
         self.state: State | None = None
-        if resume:
-            self._begun = records.read(path)
-            if (path / "state.npz").exists():
-                self.state = state.read(path / "state.npz")
-                self._begun = self.state.record
-                self._rows = _rows(curves.read(path), self.state.step.iteration)
         self._resume = resume
+        if resume:
+            try:
+                self._read()
+            except BaseException:
+                self.__exit__()
+                raise
+
+    def _read(self) -> None:
+        self._begun = records.read(self.path)
+        if (self.path / "state.npz").exists():
+            self.state = state.read(self.path / "state.npz")
+            self._begun = self.state.record
+            self._rows = _rows(curves.read(self.path), self.state.step.iteration)
 
     def _files(self) -> list[Path]:
         return [file for pattern in PATTERNS for file in sorted(self.path.glob(pattern))]

@@ -177,7 +177,7 @@ def _conv(name: str, fields: dict[str, Value], depth: int) -> Conv:
     if "filters" in fields:
         pair: Value = [fields["filters"], fields.get("biases")]
     else:
-        pair = fields["weights"]
+        pair = fields.get("weights")
     if not isinstance(pair, list) or len(pair) != 2:
         raise InputError(f"{name} has not the two weights, filters and biases")
     filters, biases = map(_array, pair)
