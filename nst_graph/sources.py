@@ -8,9 +8,11 @@ import sys
 import tempfile
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -36,14 +38,39 @@ CHUNK = 1 << 20
 TIMEOUT, PAUSE = 30, 2
 #: Tries in a row that bring nothing before the download is given up.
 TRIES = 3
+#: Most bytes that are taken, whatever comes; VGG-19 has 0.58e9.
+MOST = 1_000_000_000
+#: Hosts that are trusted without TLS: this one.
+LOCAL = ("localhost", "127.0.0.1", "::1")
+
+
+class _Redirections(urllib.request.HTTPRedirectHandler):
+    """Follows none to another host, or to one without TLS."""
+
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+        _check_url(newurl)
+        if urllib.parse.urlsplit(newurl).hostname != urllib.parse.urlsplit(req.full_url).hostname:
+            raise InputError(f"{req.full_url}: the server sends us to {newurl}; give that as --url if you trust it")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _check_url(url: str) -> None:
+    try:
+        parts = urllib.parse.urlsplit(url)
+        good = parts.hostname and (parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOCAL))
+    except ValueError:
+        good = False
+    if not good:
+        raise InputError(f"--url {url}: no https address; give one that begins with https://")
 
 
 def download(url: str, path: Path, sha256: str) -> None:
-    """Download a file whose SHA-256 is known, with a progress bar.
+    """Download a file whose SHA-256 is known over TLS, from the host that is named, with a progress bar.
 
     What has come is kept in `path`.part, and the next try, in this call or another, goes on from
     there. `path` appears only once it is whole and right. Raises InputError otherwise.
     """
+    _check_url(url)
     part = path.with_name(path.name + ".part")
     failures = 0
     while True:
@@ -72,7 +99,7 @@ def _go_on(url: str, part: Path) -> None:
     have = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
     try:
-        answer = urllib.request.urlopen(request, timeout=TIMEOUT)
+        answer = urllib.request.build_opener(_Redirections).open(request, timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
         if have and error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
             return  # all of it is here already
@@ -81,7 +108,7 @@ def _go_on(url: str, part: Path) -> None:
         if answer.status != http.client.PARTIAL_CONTENT:
             have = 0  # this server cannot go on in the middle
         left = answer.headers.get("Content-Length")
-        total = have + int(left) if left else None
+        total = have + int(left) if left and left.isdecimal() else None
         with (
             part.open("ab" if have else "wb") as file,
             tqdm(total=total, initial=have, unit="B", unit_scale=True) as bar,
@@ -89,6 +116,9 @@ def _go_on(url: str, part: Path) -> None:
             while chunk := answer.read(CHUNK):
                 file.write(chunk)
                 bar.update(len(chunk))
+                if file.tell() > MOST:
+                    part.unlink()
+                    raise InputError(f"{url}: more than {MOST / 1e9:g} GB, which no VGG has; give another --url")
     if total is not None and part.stat().st_size < total:
         raise ConnectionError("it ended early")
 

@@ -47,7 +47,7 @@ def cell(values):
     return array
 
 
-def save_mat(path, layers, layout, extra=(), mean=MEAN, names=True, compress=False):
+def save_mat(path, layers, layout, extra=(), mean=MEAN, names=True, compress=False, side=224):
     """Write layers in one of MatConvNet's layouts, with a fully connected tail of `extra` structs."""
     structs = []
     for kind, name, *pair in layers:
@@ -65,7 +65,7 @@ def save_mat(path, layers, layout, extra=(), mean=MEAN, names=True, compress=Fal
             structs.append(named or {"precious": 0.0})
     content = {"layers": cell(structs + list(extra))}
     if layout == "older":  # a whole picture, as those files have it
-        content["normalization"] = {"averageImage": np.broadcast_to(np.array(mean), (224, 224, 3))}
+        content["normalization"] = {"averageImage": np.broadcast_to(np.array(mean), (side, side, 3))}
     elif layout == "oldest":
         content["normalization"] = {"averageImage": np.array(mean).reshape(1, 1, 3)}
     else:

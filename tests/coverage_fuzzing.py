@@ -9,6 +9,7 @@ libFuzzer's. A directory that is named keeps what reached new lines. Good files 
 what is promised is what tests/fuzzing.py promises.
 """
 
+import contextlib
 import sys
 import tempfile
 import warnings
@@ -42,11 +43,8 @@ def main():
     def one(data):
         kind = every[data[0] % len(every)] if data else every[0]
         (place / kind.file).write_bytes(data[1:])
-        with fuzzing.watched(place) as outside:
-            try:
-                kind.read(place / kind.file)
-            except InputError:
-                pass
+        with fuzzing.watched(place) as outside, contextlib.suppress(InputError):
+            kind.read(place / kind.file)
         if outside:
             raise RuntimeError(outside)
 

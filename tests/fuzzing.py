@@ -200,7 +200,7 @@ def good_weights(directory):
         for layout in ("oldest", "older", "current"):
             for compress in (False, True):
                 name = f"{network}-{layout}{'-packed' * compress}.mat"
-                save_mat(directory / name, layers, layout, extra=tail, compress=compress)
+                save_mat(directory / name, layers, layout, extra=tail, compress=compress, side=4)
                 kinds.append(Kind(name, (directory / name).read_bytes(), weights.read, packed if compress else None))
     return kinds
 

@@ -1,5 +1,10 @@
 """Pictures: every kind that people have, sizes, starts, and whole files."""
 
+import struct
+import subprocess
+import sys
+import zlib
+
 import numpy as np
 import pytest
 import tifffile
@@ -146,6 +151,72 @@ def test_truncated(tmp_path, name):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(InputError, match="not a whole picture"):
         pictures.read(path)
+
+
+def png_of(width, height):
+    """A black PNG of one bit a pixel, which compresses a thousandfold."""
+    packer = zlib.compressobj()
+    rows = b"".join(packer.compress(bytes(1 + (width + 7) // 8)) for _ in range(height)) + packer.flush()
+    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", rows), (b"IEND", b""))
+    parts = [
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body)) for name, body in chunks
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def test_a_bomb_is_refused_by_its_header(tmp_path):
+    (tmp_path / "a.png").write_bytes(png_of(50_000, 50_000))
+    assert (tmp_path / "a.png").stat().st_size < 1e6
+    code = (
+        "import resource, sys; from pathlib import Path; from nst_graph import pictures\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "try: pictures.read(Path(sys.argv[1]))\n"
+        "except Exception as error: print(error)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "a.png"], capture_output=True, text=True, check=True)
+    message, grown = done.stdout.splitlines()
+    assert "50000 x 50000 pixels take 50.0 GB to read" in message and "raise --read-limit" in message
+    assert int(grown) * 1024 < 50e6
+
+
+def test_the_limit_can_be_raised(tmp_path):
+    path = save(tmp_path / "a.png", np.zeros((1000, 1000), np.uint8))
+    with pytest.raises(InputError, match="raise --read-limit, which is 0.01 GB"):
+        pictures.read(path, 0.01)
+    assert pictures.read(path, 0.02).shape == (1000, 1000, 3)
+
+
+def test_a_strip_that_unpacks_to_more_than_its_picture(tmp_path):
+    """A TIFF of 16 bits a colour whose strip holds 200 MB. Newer Pillows read such files, and stop in time."""
+    tifffile.imwrite(tmp_path / "a.tif", BYTES.astype(np.uint16), photometric="rgb", compression="zlib")
+    with tifffile.TiffFile(tmp_path / "a.tif", mode="r+b") as file:
+        strip = zlib.compress(bytes(200_000_000))
+        file.filehandle.seek(0, 2)
+        at = file.filehandle.tell()
+        file.filehandle.write(strip)
+        file.pages.first.tags["StripOffsets"].overwrite(at)
+        file.pages.first.tags["StripByteCounts"].overwrite(len(strip))
+    with pytest.raises(ValueError, match="unpacks to more"):
+        pictures._deep_tiff(tmp_path / "a.tif", 0.1)
+
+
+def test_what_is_broken_makes_one_line(tmp_path, capfd):
+    """libtiff would print lines of its own."""
+    path = save(tmp_path / "a.tif", BYTES, compression="tiff_deflate")
+    path.write_bytes(path.read_bytes().replace(b"\x78\x9c", b"\x78\x00", 1))
+    with pytest.raises(InputError, match="not a whole picture"):
+        pictures.read(path)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("content", [b"%!PS-Adobe-3.0 EPSF-3.0\n", b"P6\n2 2\n255\n" + bytes(12), b"/* XPM */\n"])
+def test_formats_that_nobody_asked_for_are_not_opened(tmp_path, content):
+    """Pillow would hand PostScript to another program."""
+    (tmp_path / "a.jpg").write_bytes(content)
+    with pytest.raises(InputError, match="not a whole picture"):
+        pictures.read(tmp_path / "a.jpg")
 
 
 def test_missing_and_directory(tmp_path):

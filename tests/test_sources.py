@@ -2,6 +2,9 @@
 
 import hashlib
 import http.server
+import shutil
+import ssl
+import subprocess
 import threading
 
 import numpy as np
@@ -18,10 +21,10 @@ SHA256 = hashlib.sha256(BYTES).hexdigest()
 class Server(http.server.ThreadingHTTPServer):
     """Serves BYTES; `breaks` are the byte counts after which its next answers break off."""
 
-    def __init__(self, breaks=(), ranges=True, status=None, content=BYTES):
+    def __init__(self, breaks=(), ranges=True, status=None, content=BYTES, target=None):
         super().__init__(("127.0.0.1", 0), Handler)
         self.breaks, self.ranges, self.status, self.content = list(breaks), ranges, status, content
-        self.asked = []
+        self.asked, self.target = [], target
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     @property
@@ -41,6 +44,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         server = self.server
         wanted = self.headers.get("Range")
         server.asked.append(wanted)
+        if server.target:
+            self.send_response(302)
+            self.send_header("Location", server.target)
+            return self.end_headers()
         if server.status:
             return self.send_error(server.status)
         begin = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and server.ranges else 0
@@ -104,6 +111,61 @@ def test_wrong_bytes_leave_no_file(tmp_path):
 def test_not_found(tmp_path):
     with Server(status=404) as server, pytest.raises(InputError, match="404"):
         sources.download(server.url, tmp_path / "a.mat", SHA256)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://www.vlfeat.org/vgg.mat",
+        "ftp://www.vlfeat.org/vgg.mat",
+        "file:///etc/passwd",
+        "data:text/plain,vgg",
+        "vgg.mat",
+        "https:///vgg.mat",
+        "https://[/",
+    ],
+)
+def test_only_tls(tmp_path, url):
+    with pytest.raises(InputError, match="no https address"):
+        sources.download(url, tmp_path / "vgg.mat", SHA256)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("https://elsewhere.example/vgg.mat", "sends us to https://elsewhere.example"),
+        ("http://elsewhere.example/vgg.mat", "no https address"),
+        ("file:///etc/passwd", "is not allowed"),
+    ],
+)
+def test_only_the_named_host(tmp_path, target, words):
+    with Server(target=target) as server, pytest.raises(InputError, match=words):
+        sources.download(server.url, tmp_path / "vgg.mat", SHA256)
+    assert not list(tmp_path.iterdir())
+
+
+def test_certificates_are_checked(tmp_path):
+    """A host that cannot show who it is gets no request."""
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl to make a certificate with")
+    subprocess.run([*make, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    with Server() as server:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        with pytest.raises(InputError, match="CERTIFICATE_VERIFY_FAILED"):
+            sources.download(server.url.replace("http:", "https:"), tmp_path / "vgg.mat", SHA256)
+        assert server.asked == []
+
+
+def test_more_than_any_network(tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "MOST", 2_000_000)
+    with Server() as server, pytest.raises(InputError, match="which no VGG has"):
+        sources.download(server.url, tmp_path / "vgg.mat", SHA256)
     assert not list(tmp_path.iterdir())
 
 

@@ -1,13 +1,15 @@
 """Weights: every layout, what must be refused, and the orientation of kernels."""
 
+import struct
 import tracemalloc
+import zlib
 
 import numpy as np
 import pytest
 import scipy.io
 from conftest import MEAN, cell, random_layers, save_mat
 
-from nst_graph import get_weights, weights
+from nst_graph import get_weights, matlab, weights
 from nst_graph.errors import InputError
 
 
@@ -109,6 +111,100 @@ def test_truncated_file(tmp_path, layers, compress, share):
     whole = path.read_bytes()
     path.write_bytes(whole[: int(len(whole) * share)])
     refused(path, "not a")
+
+
+def element(kind, data):
+    """An element of a MATLAB file: its type, its size, its data, padded."""
+    return struct.pack("<II", kind, len(data)) + data + bytes(-len(data) % 8)
+
+
+def matrix(shape, data, kind=6):
+    """A variable `layers` of numbers, whatever its shape claims."""
+    sides = struct.pack(f"<{len(shape)}i", *shape)
+    return element(6, struct.pack("<II", kind, 0)) + element(5, sides) + element(1, b"layers") + data
+
+
+def mat(*elements):
+    return b"MATLAB 5.0 MAT-file".ljust(124) + b"\x00\x01IM" + b"".join(elements)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (mat(element(14, matrix((2**20, 2**20), element(9, bytes(80))))), "has not the numbers that its shape claims"),
+        (mat(element(14, matrix((2**20, 2**20), b"", kind=1))), "claims more than it holds"),
+        (mat(struct.pack("<II", 14, 2**32 - 8) + matrix((4, 4), b"")), "ends early, or a size in it is wrong"),
+        (mat(element(14, matrix((4, 4), struct.pack("<II", 9, 2**31)))), "ends early, or a size in it is wrong"),
+        (mat(struct.pack("<II", 15, 2**32 - 8) + zlib.compress(bytes(99))), "ends early, or a size in it is wrong"),
+    ],
+    ids=["numbers", "cells", "variable", "element", "compressed"],
+)
+def test_claims_of_terabytes(tmp_path, content, words):
+    (tmp_path / "a.mat").write_bytes(content)
+    tracemalloc.start()
+    refused(tmp_path / "a.mat", words)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4e6
+
+
+def test_a_variable_that_unpacks_a_thousandfold(tmp_path):
+    size, packer = 1_000_000_000, zlib.compressobj(1)
+    head = matrix((25_000, 10_000), struct.pack("<II", 7, size))
+    parts = [packer.compress(struct.pack("<II", 14, len(head) + size) + head)]
+    parts += [packer.compress(bytes(1_000_000)) for _ in range(1000)]
+    packed = b"".join([*parts, packer.flush()])
+    (tmp_path / "a.mat").write_bytes(mat(struct.pack("<II", 15, len(packed)) + packed))
+    tracemalloc.start()
+    refused(tmp_path / "a.mat", "takes more than 1 GB, --read-limit, to read")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 50e6
+
+
+@pytest.mark.parametrize("kind", [3, 5, 16, 17], ids=["object", "sparse", "function", "opaque"])
+def test_objects_are_not_opened(tmp_path, kind):
+    (tmp_path / "a.mat").write_bytes(mat(element(14, matrix((1, 1), element(1, b"evil"), kind=kind))))
+    refused(tmp_path / "a.mat", "no variable 'layers'")
+
+
+def test_cells_within_cells_without_end(tmp_path):
+    inner = element(14, b"")
+    for _ in range(2000):
+        inner = element(14, matrix((1, 1), inner, kind=1))
+    (tmp_path / "a.mat").write_bytes(mat(inner))
+    refused(tmp_path / "a.mat", "nests more than 16 deep")
+
+
+def test_a_convolution_without_weights(tmp_path):
+    refused(save_mat(tmp_path / "a.mat", [], "current", extra=[{"name": "conv1_1", "type": "conv"}]), "the two weights")
+
+
+def test_it_reads_what_scipy_reads(tmp_path):
+    """Numbers, text, cells and structs."""
+    content = {
+        "a": np.arange(24.0).reshape(2, 3, 4),
+        "b": np.arange(5, dtype=np.uint8),
+        "c": "text",
+        "d": np.eye(2) > 0,
+    }
+    content |= {"e": cell([np.float32(2), "x"]), "f": {"g": np.zeros((0, 3)), "h": np.int16(7)}}
+    scipy.io.savemat(tmp_path / "a.mat", content)
+    expected = scipy.io.loadmat(tmp_path / "a.mat")
+    found = matlab.read(tmp_path / "a.mat", content.keys(), 1e9)
+    for name in "abd":
+        np.testing.assert_array_equal(found[name], expected[name])
+    assert found["c"] == "text" and found["e"][1] == "x" and found["e"][0].item() == 2
+    assert found["f"]["g"].size == 0 and found["f"]["h"].item() == 7
+
+
+def test_the_other_order_of_bytes(tmp_path):
+    parts = struct.pack(">IIII", 6, 8, 6, 0), struct.pack(">IIii", 5, 8, 1, 2), struct.pack(">II", 1, 1) + b"a".ljust(8)
+    body = b"".join(parts) + struct.pack(">IIdd", 9, 16, 1.5, -2.0)
+    header = b"MATLAB 5.0 MAT-file".ljust(124) + b"\x01\x00MI"
+    (tmp_path / "a.mat").write_bytes(header + struct.pack(">II", 14, len(body)) + body)
+    np.testing.assert_array_equal(scipy.io.loadmat(tmp_path / "a.mat")["a"], [[1.5, -2.0]])
+    np.testing.assert_array_equal(matlab.read(tmp_path / "a.mat", ["a"], 1e9)["a"], [[1.5, -2.0]])
 
 
 def test_other_variables(tmp_path):
