@@ -108,10 +108,11 @@ def paint(
         network = whole.upto(settings.layers)
         need = network.smallest_side(settings.layers)
         stages = _stages(settings, originals.photograph, need, say)
-        scenes = [originals.scene(stage.size, settings) for stage in stages]
+        photographs = [pictures.fit(originals.photograph, stage.size) for stage in stages]
+        plans = [plan(network, photograph, settings) for photograph in photographs]
+        scenes = [originals.scene(photograph, settings) for photograph in photographs]
         _check_sizes([(content_path, scenes[0].photograph)], need)
         _check_sizes(zip(style_paths, (style.picture for style in scenes[0].styles), strict=True), need)
-        plans = [plan(network, scene.photograph, settings) for scene in scenes]
         start = pictures.start(scenes[0].base, network.mean, settings.start_noise, settings.seed)
         say(f"{whole.name} paints {width} x {height} pixels ({weights_path})")
 
@@ -245,9 +246,8 @@ class _Originals:
     init: Picture | None
     read_limit: float
 
-    def scene(self, size: int, settings: Settings) -> Scene:
-        """Bring everything to a longer side of `size` pixels."""
-        photograph = pictures.fit(self.photograph, size)
+    def scene(self, photograph: Picture, settings: Settings) -> Scene:
+        """Bring everything to the size of the photograph."""
         height, width = photograph.shape[:2]
         scale = settings.style_scale
         styles = []

@@ -41,7 +41,8 @@ def plan(network: Network, photograph: Picture, settings: Settings, have: float 
 def _fit(network: Network, photograph: Picture, settings: Settings, budget: float) -> Plan:
     height, width = photograph.shape[:2]
     pixels, reach = int(height * width), halo(network)
-    kept = float(machine.KEPT_PER_PIXEL * pixels)
+    style = pixels * settings.style_scale * settings.style_scale  # of a painting; infinite where ** would raise
+    kept = float(machine.KEPT_PER_PIXEL * max(pixels, style))
     corrections = CORRECTIONS
     if settings.optimiser == "lbfgs":
         smallest = machine.BASE + machine.PER_PIXEL * (SIDES[-1] + 2 * reach) ** 2
@@ -52,13 +53,15 @@ def _fit(network: Network, photograph: Picture, settings: Settings, budget: floa
         return Plan(settings.tile, corrections)
 
     def bytes_for(side: int | None) -> float:
-        seen = pixels if side is None else min(pixels, (side + 2 * reach) ** 2)
+        whole = max(pixels, style)
+        seen = whole if side is None else min(whole, (side + 2 * reach) ** 2)
         return machine.BASE + kept + machine.PER_PIXEL * seen
 
     for side in (None, *SIDES):
         if bytes_for(side) <= budget:
             return Plan(side, corrections)
     lighter = "add --optimiser adam, or " if settings.optimiser == "lbfgs" else ""
+    lighter += "take a smaller --style-scale, or " if settings.style_scale > 1 else ""
     raise InputError(
         f"--size {max(height, width)}: painting {width} x {height} pixels takes {bytes_for(SIDES[-1]) / 1e9:.1f} GB "
         f"and {budget / 1e9:.1f} GB can be had; {lighter}take a smaller --size"

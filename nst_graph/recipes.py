@@ -5,7 +5,6 @@ To add a recipe, write its numbers into RECIPES.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -35,6 +34,8 @@ def equal(names: Iterable[str]) -> dict[str, float]:
     return layer_weights(dict.fromkeys(names))
 
 
+#: Of weights and rates; what is much larger float32 cannot hold.
+LARGEST = 1e30
 #: Share of the last scale's iterations that --precision auto leaves to float32.
 FLOAT32_SHARE = 0.1
 
@@ -126,21 +127,21 @@ class Settings:
         _require(self.seed < 2**32, "seed", self.seed, "give a whole number below 2^32")
         for option in ("alpha", "beta", "smoothness"):
             value = getattr(self, option)
-            _require(_weight(value), option, value, "give a number of 0 or more")
+            _require(_weight(value), option, value, "give a number from 0 to 1e30")
         for option in ("style_scale", "rate", "epsilon"):
             value = getattr(self, option)
-            _require(_weight(value) and value > 0, option, value, "give a number above 0")
+            _require(_weight(value) and value > 0, option, value, "give a number above 0, at most 1e30")
         _require(0 <= self.beta1 < 1, "beta1", self.beta1, "give a number from 0 to below 1")
         _require(self.alpha + self.beta > 0, "beta", self.beta, "give alpha or beta above 0: nothing would be painted")
         for option in ("content_layers", "style_layers"):
             layers = getattr(self, option)
             _require(bool(layers), option, "", "name at least one layer")
             for name, weight in layers.items():
-                _require(_weight(weight), option, f"{name}={weight}", "give a weight of 0 or more")
+                _require(_weight(weight), option, f"{name}={weight}", "give a weight from 0 to 1e30")
         if self.style_blend is not None:
             text = " ".join(map(str, self.style_blend))
             good = all(map(_weight, self.style_blend)) and sum(self.style_blend) > 0
-            _require(good, "style_blend", text, "give weights of 0 or more, one of them above 0")
+            _require(good, "style_blend", text, "give weights from 0 to 1e30, one of them above 0")
         for option, choices in CHOICES.items():
             value = getattr(self, option)
             good = value in choices or value is None is getattr(type(self), option)
@@ -202,7 +203,7 @@ CHOICES = {
 
 
 def _weight(value: float) -> bool:
-    return math.isfinite(value) and value >= 0
+    return 0 <= value <= LARGEST
 
 
 def _require(good: bool, option: str, value: object, remedy: str) -> None:

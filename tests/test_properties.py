@@ -1,0 +1,132 @@
+"""Properties that hold for any size, layers, blend and options, by Hypothesis."""
+
+import numpy as np
+import pytest
+from conftest import BLOCKS, random_layers, random_picture, save_mat
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from nst_graph import cli, pictures, tiles, weights
+from nst_graph.objective import Objective, Style
+from nst_graph.recipes import CHOICES, Settings
+
+#: The same examples in every run.
+few = settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+many = settings(few, max_examples=100)
+LAYERS = [f"conv{block}_{index + 1}" for block, count in enumerate(BLOCKS, 1) for index in range(count)]
+
+
+@pytest.fixture(scope="module")
+def narrow(tmp_path_factory):
+    """VGG-16 of two or three filters a layer."""
+    path = tmp_path_factory.mktemp("narrow") / "narrow.mat"
+    return weights.read(save_mat(path, random_layers(filters=(2, 3, 2, 3, 2)), "current"))
+
+
+@st.composite
+def tasks(draw):
+    """Settings, a size that their layers allow, several paintings' sizes, the side of tiles."""
+    layers = st.dictionaries(st.sampled_from(LAYERS), st.floats(0.01, 10), min_size=1, max_size=4)
+    alpha, beta = draw(st.sampled_from([(1.0, 1000.0), (1.0, 0.0), (0.0, 1.0), (0.5, 1e5)]))
+    paintings = draw(st.integers(1, 3))
+    wanted = (
+        Settings(
+            alpha=alpha,
+            beta=beta,
+            content_layers=draw(layers),
+            style_layers=draw(layers),
+            pooling=draw(st.sampled_from(CHOICES["pooling"])),
+            content_loss=draw(st.sampled_from(CHOICES["content_loss"])),
+            style_loss=draw(st.sampled_from(CHOICES["style_loss"])),
+            smoothness=draw(st.sampled_from([0.0, 0.01])),
+            style_blend=tuple(draw(st.lists(st.floats(0, 5), min_size=paintings, max_size=paintings))),
+        )
+        if draw(st.booleans())
+        else Settings(pooling=draw(st.sampled_from(CHOICES["pooling"])))
+    )
+    blocks = [int(layer[4]) for layer in wanted.layers]
+    side = st.integers(2 ** (max(blocks) - 1), 300)
+    return wanted, (draw(side), draw(side)), paintings, draw(st.integers(16, 300))
+
+
+@few
+@given(task=tasks(), seed=st.integers(0, 9))
+def test_loss_and_gradient(narrow, task, seed):
+    wanted, size, paintings, side = task
+    part = narrow.upto(wanted.layers)
+    shares = wanted.blend(paintings)
+    styles = [Style(random_picture(*size, seed + 2 + n), share) for n, share in enumerate(shares)]
+    picture, content = random_picture(*size, seed), random_picture(*size, seed + 1)
+    whole, tiled = Objective(part, content, styles, wanted), tiles.TiledObjective(part, content, styles, wanted, side)
+    one, other = whole(picture), tiled(picture)
+    whole.close()
+    tiled.close()
+    assert np.isfinite(one.total) and np.isfinite(one.gradient).all()
+    assert one.gradient.shape == other.gradient.shape == (*size, 3)
+    assert other.total == pytest.approx(one.total, rel=1e-4)
+    np.testing.assert_allclose(other.gradient, one.gradient, rtol=0, atol=1e-4 * np.abs(one.gradient).max())
+
+
+@many
+@given(pixels=arrays.arrays(np.uint8, st.tuples(st.integers(1, 300), st.integers(1, 300), st.just(3))))
+def test_saving_loses_nothing(tmp_path, pixels):
+    pictures.write(pixels.astype(np.float32), tmp_path / "a.png")
+    np.testing.assert_array_equal(pictures.read(tmp_path / "a.png"), pixels)
+
+
+#: What people and their scripts may give in the place of a number or a name.
+ODD = ["", "0", "-1", "1", "nan", "inf", "1e308", "1e-320", "99999999999999999999", "x", "--", "../..", "\0", "ä\n"]
+
+
+#: And what suits an option of that kind.
+SUITED = {
+    int: ["2", "16", "20", "40", "300"],
+    float: ["0.1", "0.5", "1", "2", "1e-9", "1e4", "1e30"],
+    cli._gigabytes: ["1"],
+}
+
+
+@st.composite
+def command_lines(draw):
+    """Words for paint.py beside the two pictures; iterations stay few, most values suit their options."""
+    words = ["--iterations", draw(st.sampled_from(["1", "2", "3"] * 4 + ["0", "-1", "x"]))]
+    left_out = ("help", "iterations", "output", "weights", "resume", "recipes", "overwrite")
+    options = {
+        action.option_strings[0]: action
+        for action in cli.parser()._actions
+        if action.option_strings and action.dest not in left_out
+    }
+    for option in draw(st.lists(st.sampled_from(sorted(options)), max_size=5, unique=True)):
+        action = options[option]
+        words.append(option)
+        if action.nargs == 0:
+            continue
+        suited = action.choices or CHOICES.get(action.dest) or SUITED.get(action.type) or ["conv1_1", "conv2_1=2"]
+        good = draw(st.integers(0, 7))
+        value = st.sampled_from(list(suited)) if good else st.sampled_from(ODD) | st.text(max_size=5)
+        words += draw(st.lists(value, min_size=1, max_size=2 if action.nargs == "+" else 1, unique=True))
+    return words
+
+
+@settings(few, max_examples=60)
+@given(words=command_lines())
+@example(words=["--style-scale", "1e300"])
+@example(words=["--style-scale", "1000"])
+@example(words=["--optimiser", "adam", "--rate", "1e308", "--iterations", "2"])
+@example(words=["--alpha", "1e308", "--iterations", "2"])
+@example(words=["--read-limit", "nan"])
+@example(words=["--init", "\0"])
+@example(words=["--masks", "\0"])
+def test_a_run_or_exit_2(tmp_path_factory, pictures_dir, network_file, words, capsys):
+    output = tmp_path_factory.mktemp("any") / "run"
+    given = [pictures_dir / "photo.png", pictures_dir / "painting.png", "--weights", network_file, "--output", output]
+    if "--iterations" not in words:
+        words = [*words, "--iterations", "1"]
+    capsys.readouterr()
+    status = cli.main([*map(str, given), *words])
+    error = capsys.readouterr().err
+    if status == 0:
+        assert (output / "final.png").exists() and not (output / "state.npz").exists()
+    else:
+        assert status == 2 and error.startswith("paint.py: error: ") and error.count("\n") == 1, error
