@@ -16,12 +16,15 @@ from typing import Any, NoReturn
 from nst_graph import files, news, records
 from nst_graph.errors import InputError
 from nst_graph.jobs import Job
-from nst_graph.news import tell
+from nst_graph.news import one_line, tell
 from nst_graph.recipes import CHOICES, DEFAULT, RECIPES, Settings, fast, layer_weights
 
 #: What is painted without arguments: settings that show the paper's method in a few minutes.
 EXAMPLE_STYLE = records.ROOT / "docs" / "example-painting.jpg"
 EXAMPLE = {"size": 384, "iterations": 150, "save_every": 50}
+
+#: Bytes of a run's directory that is named after its pictures; systems take 255 or less.
+LONGEST_NAME = 200
 
 
 class Parser(argparse.ArgumentParser):
@@ -177,11 +180,6 @@ def guard(program: str, work: Callable[[], int]) -> int:
     return 2
 
 
-def one_line(message: str) -> str:
-    """A message in one line without control characters, which a file's name may hold."""
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in " ".join(message.split()))
-
-
 def _interrupt(number: int, frame: object) -> NoReturn:
     raise KeyboardInterrupt
 
@@ -190,7 +188,7 @@ def _main(arguments: Sequence[str] | None) -> int:
     given = vars(parser().parse_intermixed_args(arguments))
     if "recipes" in given:
         width = max(map(len, RECIPES))
-        tell("\n".join(f"{name:{width}}  {recipe.about}" for name, recipe in RECIPES.items()))
+        tell(*(f"{name:{width}}  {recipe.about}" for name, recipe in RECIPES.items()))
     else:
         _paint(given)
     return 0
@@ -215,7 +213,11 @@ def _job(given: dict[str, Any]) -> Job:
         styles = [content]  # a texture of its own size
     if not styles and settings.beta > 0:
         raise InputError("STYLE is missing: name a photograph and at least one painting")
-    output = given.get("output") or records.OUTPUT / "-".join(dict.fromkeys(path.stem for path in (content, *styles)))
+    names = list(dict.fromkeys(path.stem for path in (content, *styles)))
+    room = LONGEST_NAME // len(names) - 1
+    output = given.get("output") or records.OUTPUT / "-".join(
+        os.fsencode(name)[:room].decode(errors="ignore") for name in names
+    )
     limit = given.get("read_limit", files.READ_LIMIT)
     return Job(content, tuple(styles), settings, output, tuple(given.get("masks", ())), given.get("weights"), limit)
 

@@ -47,7 +47,7 @@ def _main(arguments: Sequence[str] | None) -> int:
     if [given.file is not None, given.images is not None] != [given.what == "rescale"] * 2:
         parser.error("rescale takes FILE --images DIR, and they belong to rescale alone")
     if given.check is not None:
-        tell(check(given.check, given.read_limit))
+        tell(*check(given.check, given.read_limit))
     elif given.what == "rescale":
         rescale(given.file, given.images, given.read_limit)
     else:
@@ -106,8 +106,8 @@ def identify(path: Path) -> str | None:
     return KNOWN.get(files.sha256(path)) or KNOWN.get(md5)
 
 
-def check(path: Path, limit: float = files.READ_LIMIT) -> str:
-    """Describe a file of weights, several lines. Raises InputError where it is none."""
+def check(path: Path, limit: float = files.READ_LIMIT) -> list[str]:
+    """Describe a file of weights, line by line. Raises InputError where it is none."""
     network = weights.read(path, limit)
     identity = identify(path) or "not a file known to this program"
     lines = [
@@ -131,4 +131,4 @@ def check(path: Path, limit: float = files.READ_LIMIT) -> str:
     elif ahead <= 0.2 * layers:
         order = "kernels are [width, height]: TRANSPOSED, do not paint with them"
     lines.append(f"         left-right is ahead in {ahead} of {layers} layers: {order}")
-    return "\n".join(lines)
+    return lines

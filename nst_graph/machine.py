@@ -21,7 +21,9 @@ CORRECTION_VECTORS = 4
 
 
 def has_bfloat16() -> bool:
-    """Whether the processor has bfloat16 dot products; False where that cannot be told."""
+    """Whether the processor has bfloat16 dot products, and TensorFlow uses them; False where that cannot be told."""
+    if os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "0":  # oneDNN alone does
+        return False
     try:
         words = set(CPUINFO.read_text().split())
     except OSError:

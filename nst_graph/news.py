@@ -7,18 +7,23 @@ import sys
 from contextlib import suppress
 
 
-def tell(line: str) -> None:
-    """Print a line."""
-    with suppress(BrokenPipeError):
-        print(line)
+def tell(*lines: str) -> None:
+    """Print lines."""
+    with suppress(OSError):
+        print(*map(one_line, lines), sep="\n")
     flush()
 
 
+def one_line(text: str) -> str:
+    """A text without line breaks and control characters, which a file's name may hold."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
 def flush() -> None:
-    """Print what waits; where nobody reads any more, as after `| head`, go on in silence."""
+    """Print what waits; where nobody reads any more, as after `| head`, or a disk is full, go on in silence."""
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -106,7 +106,7 @@ def descend(
             if not all(np.isfinite(array).all() for array in remembered.values()):
                 raise FloatingPointError(f"the optimiser's mean gradients are not finite at iteration {iteration}")
             walk.accept(iteration, remembered)
-    return Outcome(walk.last, f"the limit of {iterations} iterations is reached")
+    return Outcome(walk.last, "the limit of iterations is reached")
 
 
 def _check_memory(shapes: Mapping[str, tuple[int, ...]], memory: Arrays) -> None:
@@ -198,7 +198,7 @@ def lbfgs(
             return Outcome(walk.last, f"no further descent after {walk.restarts} restarts: {reason}")
         root = None
         walk.restarts += 1
-    return Outcome(walk.last, f"the limit of {iterations} iterations is reached")
+    return Outcome(walk.last, "the limit of iterations is reached")
 
 
 class _Walk:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import time
+import urllib.parse
 from importlib.resources import files as resources
 from pathlib import Path
 from typing import Any
@@ -27,7 +29,9 @@ def write_gallery(directory: Path) -> None:
     for record in directory.glob("*/run.json"):
         run = _run(record.parent)
         if run:
-            runs.append(run | {"name": record.parent.name, "losses": {}})
+            name = record.parent.name
+            place = urllib.parse.quote(os.fsencode(name), safe="")
+            runs.append(run | {"name": _shown(name), "place": place, "losses": {}})
     runs.sort(key=lambda run: -run["updated"])
     _fill("gallery.html", {"runs": runs}, directory / "index.html")
 
@@ -45,7 +49,7 @@ def _run(directory: Path) -> dict[str, Any]:
 def _described(directory: Path, record: dict[str, Any]) -> dict[str, Any]:
     settings, outcome, versions = record["settings"], record["outcome"], record.get("versions")
     iterations = int(sum(settings["scale_iterations"]) + settings["iterations"])
-    names = [Path(source["path"]).name for source in (record["content"], *record["styles"])]
+    names = [_shown(Path(source["path"]).name) for source in (record["content"], *record["styles"])]
     pictures = [
         {"file": f"{file.name}?{int(file.stat().st_mtime)}", "label": label}
         for file, label in (
@@ -79,6 +83,11 @@ def _described(directory: Path, record: dict[str, Any]) -> dict[str, Any]:
 
 def _has(directory: Path, name: str) -> bool:
     return (directory / f"{name}.png").exists()
+
+
+def _shown(name: str) -> str:
+    """A file's name as text: its bytes are UTF-8 on nearly every system, whatever the locale says."""
+    return os.fsencode(name).decode(errors="replace")
 
 
 def _thinned(found: Curves) -> Curves:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nst_graph import cli, jobs
 from nst_graph.errors import InputError
-from nst_graph.news import tell
+from nst_graph.news import one_line, tell
 
 
 def add_workers(parser: argparse.ArgumentParser) -> None:
@@ -49,5 +49,5 @@ def perform(wanted: Sequence[jobs.Job], program: str, given: argparse.Namespace)
 
     failures = workers.perform(wanted, tell, given.scheduler, given.workers)
     for failure in failures:
-        print(f"{program}: error: {cli.one_line(failure)}", file=sys.stderr)
+        print(f"{program}: error: {one_line(failure)}", file=sys.stderr)
     return 2 if failures else 0

@@ -273,7 +273,7 @@ def _stages(settings: Settings, photograph: Picture, need: int, say: Callable[[s
     narrow = machine.has_bfloat16()
     if settings.precision != "float32" and not narrow:
         slower = "bfloat16 is emulated, and slow" if settings.precision == "bfloat16" else "float32 paints"
-        say(f"--precision {settings.precision}: this processor has no bfloat16 dot product; {slower}")
+        say(f"--precision {settings.precision}: no bfloat16 dot product of this processor is in use; {slower}")
     longer, shorter = max(photograph.shape[:2]), min(photograph.shape[:2])
     stages = settings.stages(narrow)
     last = [replace(stage, size=longer) for stage in stages if stage.size == settings.size]

@@ -90,7 +90,7 @@ def test_a_processor_without_bfloat16_is_told(monkeypatch, pictures_dir, network
         pictures_dir / "photo.png", pictures_dir / "painting.png", Settings(iterations=1, precision="auto"),
         weights_file=network_file, say=said.append,
     )  # fmt: skip
-    assert "--precision auto: this processor has no bfloat16 dot product; float32 paints" in said
+    assert "--precision auto: no bfloat16 dot product of this processor is in use; float32 paints" in said
     assert any("in float32" in line for line in said)
 
 

@@ -48,7 +48,7 @@ def test_each_evaluation_is_counted_once():
     outcome, steps = paint(counted, 20)
     assert outcome.step.evaluations == len(seen)
     assert all((a != b).any() for a, b in itertools.pairwise(seen))  # nothing is evaluated twice in a row
-    assert outcome.step.iteration == 20 and "limit of 20" in outcome.reason
+    assert outcome.step.iteration == 20 and "limit of iterations" in outcome.reason
     np.testing.assert_array_equal(steps[0].picture, START)
     for step in steps:
         assert step.total == quadratic(step.picture).total  # what is reported belongs to the picture

@@ -3,6 +3,7 @@
 import struct
 import subprocess
 import sys
+import tracemalloc
 import zlib
 
 import numpy as np
@@ -200,6 +201,20 @@ def test_a_strip_that_unpacks_to_more_than_its_picture(tmp_path):
         file.pages.first.tags["StripByteCounts"].overwrite(len(strip))
     with pytest.raises(ValueError, match="unpacks to more"):
         pictures._deep_tiff(tmp_path / "a.tif", 0.1)
+
+
+def test_a_side_of_several_numbers(tmp_path):
+    """Found by fuzzing: a tuple times a large number is a tuple of gigabytes."""
+    tifffile.imwrite(tmp_path / "a.tif", BYTES.astype(np.uint16), photometric="rgb")
+    with tifffile.TiffFile(tmp_path / "a.tif", mode="r+b") as file:
+        file.pages.first.tags["BitsPerSample"].overwrite((16640, 0, 8))  # what Pillow gives up at
+        file.pages.first.tags["ImageLength"].overwrite(100_000_000)
+        file.pages.first.tags["ImageWidth"].overwrite(tuple(range(1, 47)))
+    tracemalloc.start()
+    with pytest.raises(InputError, match="not a whole picture"):
+        pictures.read(tmp_path / "a.tif")
+    assert tracemalloc.get_traced_memory()[1] < 50e6
+    tracemalloc.stop()
 
 
 def test_what_is_broken_makes_one_line(tmp_path, capfd):

@@ -293,7 +293,7 @@ def test_real_vgg16(vgg16_file):
 
 
 def test_check_describes_the_real_file(vgg16_file):
-    text = get_weights.check(vgg16_file)
+    text = "\n".join(get_weights.check(vgg16_file))
     for words in (
         "current",
         "VGG-16 as this program writes it",
@@ -313,5 +313,5 @@ def test_check_tells_transposed_kernels(vgg16_file, tmp_path):
         for layer in network.layers
     )
     weights.write(weights.Network(turned, network.mean, "current"), tmp_path / "a.mat", "transposed")
-    text = get_weights.check(tmp_path / "a.mat")
+    text = "\n".join(get_weights.check(tmp_path / "a.mat"))
     assert "TRANSPOSED" in text and "7 convolutions of a VGG" in text and "not a file known" in text

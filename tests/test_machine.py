@@ -1,0 +1,195 @@
+"""Odd machines, names and outputs: a painting all the same, or one line that says what to do."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+from conftest import ROOT, run_script
+
+import nst_graph
+from nst_graph import cli, machine, records
+from nst_graph.recipes import Settings
+
+SETTINGS = ["--iterations", "4", "--save-every", "2"]
+#: What a shell may have set that Python would otherwise make good.
+ASCII = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+ODD_NAME = "a 'b' \"c\"\n<script>\x1b[31m Ťüη 山水.png"
+
+
+@pytest.fixture
+def words(pictures_dir, network_file, tmp_path):
+    paths = [pictures_dir / "photo.png", pictures_dir / "painting.png"]
+    return [*paths, "--weights", network_file, "--output", tmp_path / "run", *SETTINGS]
+
+
+def painted(done, directory):
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    for name in ("iteration-00002.png", "iteration-00004.png", "final.png", "content.png"):
+        assert iio.imread(directory / name).shape == (48, 64, 3)
+    assert json.loads((directory / "run.json").read_text())["outcome"]["state"] == "finished"
+    assert (directory / "index.html").exists() and not (directory / "state.npz").exists()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"HOME": None}, {"HOME": "/proc/none"}, ASCII, {"TF_ENABLE_ONEDNN_OPTS": "0"}, {"TERM": "dumb", "COLUMNS": "1"}],
+    ids=["no home", "a home that is not there", "LANG=C", "no oneDNN", "a narrow terminal"],
+)
+def test_environments(words, tmp_path, changes):
+    kept = {name: value for name, value in (os.environ | changes).items() if value is not None}
+    painted(run_script("paint.py", *words, env=kept), tmp_path / "run")
+
+
+def test_an_empty_environment(words, tmp_path):
+    painted(run_script("paint.py", *words, env={}), tmp_path / "run")
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="not on this system")
+def test_one_core(words, tmp_path):
+    core = {min(os.sched_getaffinity(0))}
+    painted(run_script("paint.py", *words, preexec_fn=lambda: os.sched_setaffinity(0, core)), tmp_path / "run")
+
+
+def test_names_of_any_letters(words, tmp_path, pictures_dir):
+    """In a locale of ASCII alone, as content, as style, and as the run's directory."""
+    directory = tmp_path / ODD_NAME
+    directory.mkdir()
+    for name, role in (("photo.png", "content"), ("painting.png", "style")):
+        shutil.copy(pictures_dir / name, directory / f"{role} {ODD_NAME}")
+    output = directory / "run \udcff"  # a name that is no UTF-8
+    files = [directory / f"{role} {ODD_NAME}" for role in ("content", "style")]
+    done = run_script("paint.py", *files, *words[2:4], "--output", output, *SETTINGS, env=os.environ | ASCII)
+    painted(done, output)
+    assert "\x1b" not in done.stdout and "only 64 x 48 pixels" in done.stdout
+    page = (output / "index.html").read_text()
+    assert "\x1b" not in page and "\\u003cscript>\\u001b[31m" in page and "\\u5c71" in page
+    again = run_script("paint.py", "--resume", output, env=os.environ | ASCII)
+    assert again.returncode == 0 and "is finished" in again.stdout and again.stdout.count("\n") == 1
+    missing = run_script("paint.py", directory / f"none {ODD_NAME}", files[1], env=os.environ | ASCII)
+    assert missing.returncode == 2 and missing.stderr.count("\n") == 1 and "no such file" in missing.stderr
+
+
+def test_long_paths(words, tmp_path, pictures_dir):
+    """A path of 250 characters, a picture's name as long as the system allows, and the directory's name from two."""
+    place = tmp_path
+    while len(str(place)) < 240:
+        place = place / ("d" * max(1, min(50, 247 - len(str(place)))))
+    place.mkdir(parents=True)
+    photo, painting = place / f"{'p' * 251}.png", place / f"{'q' * 251}.png"
+    shutil.copy(pictures_dir / "photo.png", photo)
+    shutil.copy(pictures_dir / "painting.png", painting)
+    painted(run_script("paint.py", photo, painting, *words[2:4], "--output", place / "r", *SETTINGS), place / "r")
+    output = cli.job([str(photo), str(painting)]).output
+    assert output.parent == records.OUTPUT and len(output.name) <= 200 and "ppp-qqq" in output.name
+    missing = run_script("paint.py", place / ("x" * 300), painting)
+    assert missing.returncode == 2 and "File name too long" in missing.stderr and missing.stderr.count("\n") == 1
+
+
+def test_another_file_system(words, tmp_path):
+    """Files are written where they will be, not moved there from another disk."""
+    disk = "/dev/shm"
+    if not os.access(disk, os.W_OK) or os.stat(disk).st_dev == os.stat(tmp_path).st_dev:
+        pytest.skip("no other file system at hand")
+    output = tmp_path / "run"
+    target = f"{disk}/nst_graph-{os.getpid()}"
+    os.mkdir(target)
+    try:
+        output.symlink_to(target)
+        painted(run_script("paint.py", *words), output)
+    finally:
+        shutil.rmtree(target)
+
+
+def test_a_read_only_file_system(words, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", disk], capture_output=True).returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        done = run_script("paint.py", *words[:4], "--output", disk / "run", *SETTINGS)
+        assert done.returncode == 2 and done.stderr.count("\n") == 1
+        assert "Read-only file system; name a directory that can be written" in done.stderr
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def run_without_privileges(*arguments):
+    """As a user whom permissions bind; root gives up what lets it pass them by."""
+    command = [sys.executable, str(ROOT / "scripts" / "paint.py"), *map(str, arguments)]
+    if os.geteuid() == 0:
+        if shutil.which("setpriv") is None:
+            pytest.skip("root passes permissions by, and there is no setpriv")
+        command = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", *command]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+
+def test_permissions(words, tmp_path, pictures_dir):
+    photo, weights, closed = tmp_path / "photo.png", tmp_path / "weights.mat", tmp_path / "closed"
+    shutil.copy(pictures_dir / "photo.png", photo)
+    shutil.copy(words[3], weights)
+    closed.mkdir()
+    for path, mode in ((photo, 0o000), (weights, 0o000), (closed, 0o555)):
+        path.chmod(mode)
+    outputs = ["--output", closed / "run", *SETTINGS]
+    cases = [
+        (["--output", tmp_path / "run"], [photo, *words[1:4]], f"{photo}: Permission denied; name a file"),
+        (["--output", tmp_path / "run"], [*words[:3], weights], f"{weights}: Permission denied; name a file"),
+        (outputs, words[:4], f"--output {closed / 'run'}: Permission denied; name a directory that can be written"),
+    ]
+    for output, given, expected in cases:
+        done = run_without_privileges(*given, *output)
+        assert done.returncode == 2 and expected in done.stderr and done.stderr.count("\n") == 1, done.stderr
+        assert not (tmp_path / "run").exists()
+    closed.chmod(0o755)
+
+
+@pytest.mark.parametrize("how", ["| head -n 1", ">&-", ">&- 2>&- <&-", "> /dev/full"])
+def test_standard_streams(words, tmp_path, how):
+    """Nobody reads, or nothing is there to write to: the painting is finished all the same."""
+    command = " ".join(f"'{word}'" for word in (sys.executable, ROOT / "scripts" / "paint.py", *words))
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", f"{command} {how}"], capture_output=True, text=True)
+    painted(done, tmp_path / "run")
+
+
+def test_a_clock_that_jumps(words, tmp_path, monkeypatch):
+    """Back a year, then ahead; the seconds of a run are those of a clock that only goes on."""
+    now = time.time()
+    jumps = iter([now, now - 3e7] * 1000)
+    monkeypatch.setattr(time, "time", lambda: next(jumps))
+    settings = Settings(iterations=6, save_every=2)
+    seen = []
+    nst_graph.paint(
+        *words[:2], settings, weights_file=words[3], output=tmp_path / "run", observers=[lambda step: seen.append(step)]
+    )
+    assert [step.seconds for step in seen] == sorted(step.seconds for step in seen) and seen[-1].seconds < 300
+    assert (tmp_path / "run" / "final.png").exists()
+
+
+def test_processors(monkeypatch, tmp_path):
+    """bfloat16 only where it is fast: auto does without, and the defaults never use it."""
+    for flags, has in (("avx2 fma", False), ("avx512f avx512_bf16", True), ("avx512f amx_bf16", True), ("", False)):
+        (tmp_path / "cpuinfo").write_text(f"flags : {flags}\n")
+        monkeypatch.setattr(machine, "CPUINFO", tmp_path / "cpuinfo")
+        assert machine.has_bfloat16() == has
+    monkeypatch.setattr(machine, "CPUINFO", tmp_path / "none")
+    assert not machine.has_bfloat16()
+    (tmp_path / "cpuinfo").write_text("flags : avx512_bf16\n")
+    monkeypatch.setattr(machine, "CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
+    assert not machine.has_bfloat16()
+
+
+def test_without_avx512(words, tmp_path, pictures_dir, network_file):
+    """oneDNN held to AVX2 paints the same picture but for rounding."""
+    painted(run_script("paint.py", *words, env=os.environ | {"ONEDNN_MAX_CPU_ISA": "AVX2"}), tmp_path / "run")
+    painted(run_script("paint.py", *words[:4], "--output", tmp_path / "other", *SETTINGS), tmp_path / "other")
+    totals = [json.loads((tmp_path / name / "run.json").read_text())["outcome"]["total"] for name in ("run", "other")]
+    assert totals[0] == pytest.approx(totals[1], rel=0.02)
+    first, second = (iio.imread(tmp_path / name / "final.png").astype(float) for name in ("run", "other"))
+    assert np.abs(first - second).mean() < 2
