@@ -208,7 +208,7 @@ def test_a_side_of_several_numbers(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", BYTES.astype(np.uint16), photometric="rgb")
     with tifffile.TiffFile(tmp_path / "a.tif", mode="r+b") as file:
         file.pages.first.tags["BitsPerSample"].overwrite((16640, 0, 8))  # what Pillow gives up at
-        file.pages.first.tags["ImageLength"].overwrite(100_000_000)
+        file.pages.first.tags["ImageLength"].overwrite(1_000_000)
         file.pages.first.tags["ImageWidth"].overwrite(tuple(range(1, 47)))
     tracemalloc.start()
     with pytest.raises(InputError, match="not a whole picture"):
