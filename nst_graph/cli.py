@@ -287,6 +287,9 @@ def _paint(given: dict[str, Any]) -> None:
             raise
         remedy = f"mend that, then go on with --resume {output}"
         raise InputError(f"{error.filename or output}: {error.strerror or error}; {remedy}") from error
+    except FloatingPointError as error:
+        kept = output / "final.png"
+        raise FloatingPointError(f"{error}; {kept} is the last good picture" if kept.exists() else error) from error
     except KeyboardInterrupt as error:
         raise KeyboardInterrupt(f"--resume {output} goes on") from error
     finally:

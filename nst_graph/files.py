@@ -12,6 +12,24 @@ from typing import BinaryIO
 
 #: Most memory that reading one file may take, in GB, unless --read-limit says otherwise.
 READ_LIMIT = 1.0
+#: Most bytes of a record or a list, which are text.
+TEXT_LIMIT = 50_000_000
+
+
+def oddity(path: Path) -> str | None:
+    """What is there in a file's place; None where that is a file or nothing. Reading a pipe may never end."""
+    if os.path.isdir(path):
+        return "a directory"
+    return "a pipe or a device" if os.path.exists(path) and not os.path.isfile(path) else None
+
+
+def read_text(path: Path) -> str:
+    """Read a file of text in UTF-8. Raises ValueError where it is none or too long, OSError as open does."""
+    odd = oddity(path)
+    if odd or path.stat().st_size > TEXT_LIMIT:
+        raise ValueError(odd or f"longer than {TEXT_LIMIT / 1e6:g} MB")
+    with path.open(newline="", encoding="utf-8") as file:
+        return file.read()
 
 
 @contextmanager

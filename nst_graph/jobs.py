@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import tomllib
 from collections.abc import Callable
@@ -46,11 +47,10 @@ def read_list(path: Path, job: Callable[[list[str]], Job]) -> list[Job]:
     """
     try:
         if path.suffix == ".csv":
-            with path.open(newline="", encoding="utf-8") as file:
-                rows = list(csv.DictReader(file, restkey=""))
-                entries = [{name: value for name, value in row.items() if value} for row in rows]
+            rows = list(csv.DictReader(io.StringIO(files.read_text(path), newline=""), restkey=""))
+            entries = [{name: value for name, value in row.items() if value} for row in rows]
         elif path.suffix == ".toml":
-            entries = tomllib.loads(path.read_text(encoding="utf-8")).get("painting", [])
+            entries = tomllib.loads(files.read_text(path)).get("painting", [])
             if not isinstance(entries, list):
                 raise ValueError("write [[painting]], in double brackets, above each")
         else:

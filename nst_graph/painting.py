@@ -188,13 +188,16 @@ def _paint_stages(
         relay = Relay(observers, index, last)
         compute = tf.bfloat16 if stage.bfloat16 else None
         given = network, scene.photograph, scene.styles, settings
-        objective = (
-            Objective(*given, compute=compute)
-            if room.tile is None
-            else TiledObjective(*given, room.tile, compute=compute)
-        )
         here = replace(settings, iterations=iterations)
-        outcome = minimise(objective, picture, here, relay.observe, room.corrections, memory)
+        try:
+            objective = (
+                Objective(*given, compute=compute)
+                if room.tile is None
+                else TiledObjective(*given, room.tile, compute=compute)
+            )
+            outcome = minimise(objective, picture, here, relay.observe, room.corrections, memory)
+        except tf.errors.ResourceExhaustedError as error:  # TensorFlow's MemoryError
+            raise MemoryError("memory ran out") from error
         objective.close()
         last = relay.counted(outcome.step)
     assert last is not None  # settings have one stage at least

@@ -44,8 +44,8 @@ def read(path: Path, limit: float = files.READ_LIMIT) -> Picture:
     the memory that may take, in GB. Raises InputError where the file is missing, is no picture,
     or has too many pixels, which is known before they are unpacked.
     """
-    if path.is_dir():
-        raise InputError(f"{path}: a directory, not a picture; name a picture file")
+    if odd := files.oddity(path):
+        raise InputError(f"{path}: {odd}, not a picture; name a picture file")
     try:
         with warnings.catch_warnings(action="ignore"):
             return _rgb(_pixels(path, limit))

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
+from nst_graph import files
 from nst_graph.errors import InputError
 from nst_graph.recipes import Settings
 
@@ -21,7 +22,7 @@ SOURCES = ("content", "styles", "masks", "init", "weights")
 def read(path: Path) -> dict[str, Any]:
     """run.json of a run's directory. Raises InputError where there is none, or it is not whole."""
     try:
-        return checked(json.loads((path / "run.json").read_text(encoding="utf-8")))
+        return checked(json.loads(files.read_text(path / "run.json")))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise InputError(f"{path}: holds no run; begin one with CONTENT and STYLE") from error
     except OSError as error:

@@ -43,6 +43,8 @@ def write(state: State, path: Path) -> None:
 
 def read(path: Path) -> State:
     """Read a state. Raises InputError where it is not whole; nothing in it is ever executed."""
+    if odd := files.oddity(path):
+        raise InputError(f"{path}: {odd}, not a state; paint anew with --overwrite")
     try:
         with zipfile.ZipFile(path) as archive:
             arrays = {entry.filename.removesuffix(".npy"): _array(archive, entry) for entry in archive.infolist()}

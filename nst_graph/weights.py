@@ -116,8 +116,8 @@ def read(path: Path, limit: float = files.READ_LIMIT) -> Network:
     may take, in GB. Raises InputError where the file is missing, is no such file, or holds
     another network.
     """
-    if path.is_dir():
-        raise InputError(f"{path}: a directory, not a .mat file; {REMEDY}")
+    if odd := files.oddity(path):
+        raise InputError(f"{path}: {odd}, not a .mat file; {REMEDY}")
     try:
         content = matlab.read(path, ("layers", "meta", "normalization"), limit * 1e9)
     except FileNotFoundError as error:

@@ -51,7 +51,7 @@ def perform(jobs: Sequence[Job], say: Say, scheduler: str | None = None, workers
         say(f"{job.output}: paints")
         try:
             _paint(job, job.output, say)
-        except (InputError, FloatingPointError, OSError) as error:
+        except (InputError, FloatingPointError, MemoryError, OSError) as error:
             failures.append(f"{job.output}: {error}")
             say(failures[-1])
     return failures

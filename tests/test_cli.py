@@ -17,7 +17,7 @@ import reference
 from conftest import MEAN, ROOT, random_picture, run_script, save_mat
 
 import nst_graph
-from nst_graph import cli, pictures
+from nst_graph import cli, pictures, state
 from nst_graph.recipes import Settings
 
 PHOTO, PAINTING = "photo.png", "painting.png"
@@ -244,10 +244,41 @@ def test_output_that_cannot_be_written(paint, pictures_dir, network_file):
     assert status == 2 and "/proc/none/run" in err and err.count("\n") == 1
 
 
-def test_a_loss_that_grows_without_bound(paint, pictures_dir):
-    words = [pictures_dir / PHOTO, pictures_dir / PAINTING, "--optimiser", "gradient-descent", "--rate", "1e30"]
-    status, _, err = paint(*words)
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--optimiser", "gradient-descent", "--rate", "1e30"],
+        ["--optimiser", "adam", "--rate", "1e30"],
+        ["--alpha", "1e30", "--content-layers", "conv4_2=1e30"],
+    ],
+    ids=["gradient descent", "Adam", "L-BFGS"],
+)
+def test_a_loss_that_grows_without_bound(paint, pictures_dir, tmp_path, options):
+    """Nothing that is not finite is saved: picture, state and losses are the last good ones."""
+    status, _, err = paint(pictures_dir / PHOTO, pictures_dir / PAINTING, *options)
     assert status == 2 and "take a smaller --rate" in err and err.count("\n") == 1
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert record["outcome"]["state"].startswith(("failed: the loss is", "failed: the gradient is not finite"))
+    if "--alpha" in options:  # the start is not finite
+        assert not (tmp_path / "run" / "final.png").exists() and not (tmp_path / "run" / "state.npz").exists()
+        return
+    assert f"{tmp_path / 'run' / 'final.png'} is the last good picture" in err
+    kept = state.read(tmp_path / "run" / "state.npz").step
+    assert np.isfinite(kept.picture).all() and np.isfinite(kept.total)
+    assert all(np.isfinite(float(value)) for row in rows(tmp_path / "run") for value in row.values())
+    assert int(rows(tmp_path / "run")[-1]["iteration"]) == kept.iteration
+    np.testing.assert_array_equal(iio.imread(tmp_path / "run" / "final.png"), pictures.to_bytes(kept.picture))
+
+
+def test_memory_that_runs_out(paint, pictures_dir, tmp_path, monkeypatch):
+    from nst_graph import painting
+
+    def exhausted(*_):
+        raise painting.tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+    monkeypatch.setattr(painting, "minimise", exhausted)
+    status, _, err = paint(pictures_dir / PHOTO, pictures_dir / PAINTING)
+    assert status == 2 and "memory ran out; take a smaller --size" in err and err.count("\n") == 1
 
 
 def test_unit_gradients_with_tiles_are_refused_before_anything_is_written(paint, pictures_dir, tmp_path):

@@ -119,6 +119,19 @@ def test_a_read_only_file_system(words, tmp_path):
         subprocess.run(["umount", disk], check=True)
 
 
+@pytest.mark.parametrize("place", range(4), ids=["content", "style", "weights", "list"])
+def test_a_pipe_that_nobody_writes_to(words, tmp_path, place):
+    """Reading it would wait for ever."""
+    os.mkfifo(tmp_path / "pipe.csv")
+    given = words[:4]
+    given[{0: 0, 1: 1, 2: 3, 3: 0}[place]] = tmp_path / "pipe.csv"
+    if place == 3:
+        done = run_script("paint_many.py", tmp_path / "pipe.csv")
+    else:
+        done = run_script("paint.py", *given, "--output", tmp_path / "run")
+    assert done.returncode == 2 and "pipe.csv: a pipe or a device" in done.stderr and done.stderr.count("\n") == 1
+
+
 def run_without_privileges(*arguments):
     """As a user whom permissions bind; root gives up what lets it pass them by."""
     command = [sys.executable, str(ROOT / "scripts" / "paint.py"), *map(str, arguments)]

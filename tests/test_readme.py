@@ -99,5 +99,22 @@ def test_make_targets():
 
 
 def test_links():
-    for link in re.findall(r"\]\(([^)#:]+)\)", README):
-        assert (ROOT / link).exists(), link
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+            assert (page.parent / link).exists(), f"{page}: {link}"
+
+
+def test_promises_name_tests_that_are_there():
+    """Each row names a file and, after ::, tests of it."""
+    promises = (ROOT / "docs" / "promises.md").read_text()
+    rows = [
+        line for line in promises.splitlines() if line.startswith("|") and "---" not in line and "held by" not in line
+    ]
+    assert len(rows) > 30
+    for row in rows:
+        place, names = None, []
+        for file, name in re.findall(r"\(\.\./(tests/test_\w+\.py)\)|::(\w+)", row):
+            place = (ROOT / file).read_text() if file else place
+            names += [name] if name else []
+            assert not name or f"def {name}(" in place, f"{name} is not in its file"
+        assert names, row
