@@ -6,6 +6,7 @@
     python benchmarks/run.py pictures CONTENT STYLE        ours and Adam's picture at equal time
     python benchmarks/run.py precision CONTENT STYLE       the loss in each precision, and with bounds
     python benchmarks/run.py memory CONTENT STYLE          peak memory and time a pixel, tiled and not
+    python benchmarks/run.py costs CONTENT STYLE           start-up, weights, optimiser, odd sizes, threads
 
 Each writes a table and a plot into --docs (docs/). PyTorch is an extra: pip install '.[benchmarks,figures]'.
 """
@@ -13,19 +14,23 @@ Each writes a table and a plot into --docs (docs/). PyTorch is an extra: pip ins
 import argparse
 import contextlib
 import json
+import os
 import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
+import scipy.io
 
 from nst_graph import pictures, weights
 from nst_graph.objective import Objective, Style
+from nst_graph.optimisers import minimise
 from nst_graph.painting import find_weights, paint
 from nst_graph.recipes import Settings, fast
 from nst_graph.tensorflow import tf
@@ -230,6 +235,94 @@ def memory(given):
     return lines, None
 
 
+def costs(given):
+    """What a run costs beside its convolutions, and what sizes and threads do to them."""
+    lines = ["| what | measured |", "|---|---|"]
+
+    def add(what, measured):
+        lines.append(f"| {what} | {measured} |")
+        print(lines[-1], flush=True)
+
+    add("start-up, TensorFlow and all", f"{seconds_of('import nst_graph.painting'):.1f} s")
+    add("`paint.py --help`", f"{seconds_of('from nst_graph import cli; cli.parser().format_help()'):.1f} s")
+    path = find_weights("VGG-19", print)
+    with tempfile.TemporaryDirectory() as directory:
+        whole = Path(directory) / "whole.mat"
+        write_whole(path, whole)
+        for file in (path, whole):
+            code = (
+                "import resource, sys, time; from pathlib import Path; from nst_graph import weights\n"
+                "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+                "before, began = peak(), time.monotonic()\n"
+                "weights.read(Path(sys.argv[1]))\n"
+                "print(time.monotonic() - began, peak() - before)"
+            )
+            done = subprocess.run([sys.executable, "-c", code, file], capture_output=True, text=True, check=True)
+            took, grown = map(float, done.stdout.split())
+            megabytes = file.stat().st_size / 1e6
+            add(f"reading weights, {megabytes:.0f} MB", f"{took:.2f} s, {grown * 1024 / 1e6:.0f} MB of memory")
+
+    network, photograph, painting = load(given, given.size)
+    settings, styles = Settings(iterations=given.iterations), [Style(painting)]
+    start = pictures.start(photograph, network.mean, 1.0, 0)
+    size = f"{photograph.shape[1]} x {photograph.shape[0]}"
+    for name, compute in (("float32", None), ("bfloat16", tf.bfloat16)):
+        objective, within = Objective(network, photograph, styles, settings, compute=compute), []
+        objective(start)
+
+        def timed(picture, objective=objective, within=within):
+            began = time.monotonic()
+            evaluation = objective(picture)
+            within.append(time.monotonic() - began)
+            return evaluation
+
+        began = time.monotonic()
+        step = minimise(timed, start, settings, lambda step: None).step
+        took = time.monotonic() - began
+        share = 1 - sum(within) / took
+        what = f"optimiser's share of {step.iteration} iterations of L-BFGS, {size}, {name}"
+        add(what, f"{share:.1%}, {(took - sum(within)) / step.evaluations * 1e3:.0f} ms an evaluation")
+        objective.close()
+
+    for cores in (1, len(os.sched_getaffinity(0))):
+        command = ["taskset", "-c", f"0-{cores - 1}", sys.executable, __file__, "one", given.content, given.style]
+        for size in (given.size, given.size - 1):
+            done = subprocess.run([*command, "--size", str(size)], capture_output=True, text=True, check=True)
+            found = json.loads(done.stdout.splitlines()[-1])
+            what = f"an evaluation, {found['width']} x {found['height']}, {cores} cores"
+            add(what, f"{found['seconds']:.2f} s, {found['seconds'] / found['pixels'] * 1e6:.2f} microseconds a pixel")
+    return lines, None
+
+
+def seconds_of(code):
+    """Median seconds of three Python processes."""
+    times = []
+    for _ in range(3):
+        began = time.monotonic()
+        subprocess.run([sys.executable, "-c", code], check=True)
+        times.append(time.monotonic() - began)
+    return statistics.median(times)
+
+
+def write_whole(path, target):
+    """The network with fully connected layers of VGG's sizes, zeros, as large as the published files."""
+    network, cells = weights.read(path), []
+    for layer in network.layers:
+        if isinstance(layer, weights.Conv):
+            pair = np.empty((1, 2), object)
+            pair[0, :] = layer.kernel, layer.bias[:, None]
+            cells.append({"name": layer.name, "type": "conv", "weights": pair})
+        else:
+            cells.append({"name": "", "type": "relu" if isinstance(layer, weights.Relu) else "pool"})
+    for name, shape in (("fc6", (7, 7, 512, 4096)), ("fc7", (1, 1, 4096, 4096)), ("fc8", (1, 1, 4096, 1000))):
+        pair = np.empty((1, 2), object)
+        pair[0, :] = np.zeros(shape, np.float32), np.zeros((shape[-1], 1), np.float32)
+        cells.append({"name": name, "type": "conv", "weights": pair})
+    variable = np.empty((1, len(cells)), object)
+    variable[0, :] = cells
+    scipy.io.savemat(target, {"layers": variable})
+
+
 def one(given):
     """One size of memory(): prints JSON."""
     network, photograph, painting = load(given, given.size)
@@ -270,6 +363,7 @@ BENCHMARKS = {
     "pictures": equal_time,
     "precision": precision,
     "memory": memory,
+    "costs": costs,
 }
 
 
@@ -283,6 +377,7 @@ def main():
     parser.add_argument("--steps", type=int, default=1000, help="of Adam")
     parser.add_argument("--torch-steps", type=int, default=400, help="most steps of PyTorch's L-BFGS")
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--iterations", type=int, default=40, help="of L-BFGS, in costs")
     parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512, 1024, 2048, 4096])
     parser.add_argument("--untiled", type=int, default=2048, help="largest size that is tried in one piece")
     parser.add_argument("--tile", type=int, default=512)

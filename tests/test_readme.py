@@ -104,6 +104,11 @@ def test_links():
             assert (page.parent / link).exists(), f"{page}: {link}"
 
 
+def test_the_code_is_all_there():
+    for module in (ROOT / "nst_graph").glob("[!_]*.py"):
+        assert f"(nst_graph/{module.name})" in README, module.name
+
+
 def test_promises_name_tests_that_are_there():
     """Each row names a file and, after ::, tests of it."""
     promises = (ROOT / "docs" / "promises.md").read_text()
