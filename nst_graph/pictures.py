@@ -108,10 +108,10 @@ def _deep_tiff(path: Path, limit: float) -> npt.NDArray[np.generic]:
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     with tifffile.TiffFile(path) as file:
         page = file.pages.first
-        sides = (page.imagewidth, page.imagelength, page.imagedepth, page.samplesperpixel)
-        if not all(isinstance(side, int) for side in sides):  # a tag may hold several numbers
+        sides = (page.imagewidth, *page.shape)
+        if not all(isinstance(side, int) and side > 0 for side in sides):  # a tag may hold several numbers
             raise ValueError("sides that are no numbers")
-        _check_size(path, sides[0], math.prod(sides[1:]), limit)
+        _check_size(path, sides[0], math.prod(sides[1:]) // sides[0], limit)
         if page.compression not in (PLAIN, *DEFLATED):
             raise InputError(f"{path}: a compression that cannot be read; save it without")
         if page.compression in DEFLATED:  # a strip may unpack to a thousand times its length

@@ -203,15 +203,38 @@ def test_a_strip_that_unpacks_to_more_than_its_picture(tmp_path):
         pictures._deep_tiff(tmp_path / "a.tif", 0.1)
 
 
-def test_a_side_of_several_numbers(tmp_path):
-    """Found by fuzzing: a tuple times a large number is a tuple of gigabytes."""
-    tifffile.imwrite(tmp_path / "a.tif", BYTES.astype(np.uint16), photometric="rgb")
-    with tifffile.TiffFile(tmp_path / "a.tif", mode="r+b") as file:
-        file.pages.first.tags["BitsPerSample"].overwrite((16640, 0, 8))  # what Pillow gives up at
-        file.pages.first.tags["ImageLength"].overwrite(1_000_000)
-        file.pages.first.tags["ImageWidth"].overwrite(tuple(range(1, 47)))
+def tiff_of(tags):
+    """A TIFF of nothing but tags of whole numbers, each one or several."""
+    entries, more = b"", b""
+    after = 8 + 2 + 12 * len(tags) + 4
+    for tag, value in sorted(tags.items()):
+        values = value if isinstance(value, tuple) else (value,)
+        packed = struct.pack(f"<{len(values)}I", *values)
+        entries += struct.pack("<HHI", tag, 4, len(values))
+        entries += packed if len(packed) == 4 else struct.pack("<I", after + len(more))
+        more += packed if len(packed) > 4 else b""
+    return struct.pack("<2sHIH", b"II", 42, 8, len(tags)) + entries + bytes(4) + more
+
+
+WIDTH, LENGTH, BITS, SAMPLES, OFFSETS, COUNTS = 256, 257, 258, 277, 273, 279
+
+
+@pytest.mark.parametrize(
+    ("tags", "words"),
+    [
+        (
+            {WIDTH: tuple(range(1, 47)), LENGTH: 1_000_000, BITS: (16640, 0, 8), SAMPLES: 3, OFFSETS: 8, COUNTS: 9},
+            "not a whole",
+        ),
+        ({WIDTH: 1_048_616, LENGTH: 2078, SAMPLES: 0, OFFSETS: 8}, "raise --read-limit"),
+    ],
+    ids=["a side of several numbers", "no samples"],
+)
+def test_tags_of_gigabytes(tmp_path, tags, words):
+    """Found by fuzzing, in what Pillow does not open: a tuple times a large number, and a size of nothing."""
+    (tmp_path / "a.tif").write_bytes(tiff_of(tags))
     tracemalloc.start()
-    with pytest.raises(InputError, match="not a whole picture"):
+    with pytest.raises(InputError, match=words):
         pictures.read(tmp_path / "a.tif")
     assert tracemalloc.get_traced_memory()[1] < 50e6
     tracemalloc.stop()
