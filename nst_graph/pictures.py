@@ -65,8 +65,7 @@ def _pixels(path: Path, limit: float) -> npt.NDArray[np.generic]:
     Image.init()
     try:
         # Pillow knows formats that run programs, such as PostScript: only these are opened.
-        with _unlimited(), Image.open(path, formats=FORMATS) as image:
-            _check_size(path, *image.size, limit)
+        with _limited(path, limit), Image.open(path, formats=FORMATS) as image:
             with _libtiff_quiet() if image.format == "TIFF" else nullcontext():
                 image.load()
             turned = ImageOps.exif_transpose(image)
@@ -81,11 +80,14 @@ def _pixels(path: Path, limit: float) -> npt.NDArray[np.generic]:
 
 
 @contextmanager
-def _unlimited() -> Iterator[None]:
-    """Pillow's own limit cannot be raised for one file: ours is checked in its place."""
-    before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+def _limited(path: Path, limit: float) -> Iterator[None]:
+    """Our limit in the place of Pillow's, which its decoders ask before they take memory."""
+    most = int(min(limit * 1e9 / BYTES_PER_PIXEL, 2**62))
+    before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, max(1, most // 2)  # it raises at twice that
     try:
         yield
+    except Image.DecompressionBombError as error:
+        raise _too_large(path, f"more than {most / 1e6:g} million pixels", limit) from error
     finally:
         Image.MAX_IMAGE_PIXELS = before
 
@@ -111,7 +113,8 @@ def _deep_tiff(path: Path, limit: float) -> npt.NDArray[np.generic]:
         sides = (page.imagewidth, *page.shape)
         if not all(isinstance(side, int) and side > 0 for side in sides):  # a tag may hold several numbers
             raise ValueError("sides that are no numbers")
-        _check_size(path, sides[0], math.prod(sides[1:]) // sides[0], limit)
+        if math.prod(sides[1:]) * BYTES_PER_PIXEL / 1e9 > limit:
+            raise _too_large(path, " x ".join(map(str, sides[1:])) + " numbers", limit)
         if page.compression not in (PLAIN, *DEFLATED):
             raise InputError(f"{path}: a compression that cannot be read; save it without")
         if page.compression in DEFLATED:  # a strip may unpack to a thousand times its length
@@ -124,13 +127,9 @@ def _deep_tiff(path: Path, limit: float) -> npt.NDArray[np.generic]:
         return np.asarray(page.asarray())
 
 
-def _check_size(path: Path, width: int, height: int, limit: float) -> None:
-    takes = width * height * BYTES_PER_PIXEL / 1e9
-    if takes > limit:
-        raise InputError(
-            f"{path}: {width} x {height} pixels take {takes:.1f} GB to read; take a smaller picture, "
-            f"or raise --read-limit, which is {limit:g} GB"
-        )
+def _too_large(path: Path, what: str, limit: float) -> InputError:
+    remedy = f"take a smaller picture, or raise --read-limit, which is {limit:g} GB"
+    return InputError(f"{path}: {what}, which take more memory to read than may be; {remedy}")
 
 
 def _rgb(pixels: npt.NDArray[np.generic]) -> Picture:

@@ -1,5 +1,6 @@
 """Pictures: every kind that people have, sizes, starts, and whole files."""
 
+import resource
 import struct
 import subprocess
 import sys
@@ -178,7 +179,7 @@ def test_a_bomb_is_refused_by_its_header(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code, tmp_path / "a.png"], capture_output=True, text=True, check=True)
     message, grown = done.stdout.splitlines()
-    assert "50000 x 50000 pixels take 50.0 GB to read" in message and "raise --read-limit" in message
+    assert "more than 50 million pixels" in message and "raise --read-limit, which is 1 GB" in message
     assert int(grown) * 1024 < 50e6
 
 
@@ -238,6 +239,19 @@ def test_tags_of_gigabytes(tmp_path, tags, words):
         pictures.read(tmp_path / "a.tif")
     assert tracemalloc.get_traced_memory()[1] < 50e6
     tracemalloc.stop()
+
+
+def test_a_frame_that_is_larger_than_its_film(tmp_path):
+    """Found by fuzzing: Pillow makes room for a GIF's first frame when it opens the file."""
+    path = save(tmp_path / "a.gif", BYTES)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"\x2c\0\0\0\0" + struct.pack("<HH", 30, 20))
+    data[at + 5 : at + 9] = struct.pack("<HH", 60000, 50000)
+    path.write_bytes(data)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(InputError, match="more than 50 million pixels"):
+        pictures.read(path)
+    assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 < 50e6
 
 
 def test_what_is_broken_makes_one_line(tmp_path, capfd):
