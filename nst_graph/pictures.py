@@ -186,7 +186,7 @@ def carry(picture: Picture, photograph: Picture, larger: Picture) -> Picture:
 
 def read_mask(path: Path, height: int, width: int, limit: float = files.READ_LIMIT) -> Mask:
     """Read a grey picture as a mask of that size. Raises InputError as read does, or if all is black."""
-    mask: Mask = resize(read(path, limit), height, width).mean(axis=-1) / 255
+    mask: Mask = resize(read(path, limit), height, width).mean(axis=-1, dtype=np.float32) / np.float32(255)
     if mask.max() == 0:
         raise InputError(f"{path}: the mask is black all over; paint white where its style is wanted")
     return mask
