@@ -25,14 +25,17 @@ class Memory:
     def load(self, arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
         """Remember what arrays() gave."""
         for step, change in zip(arrays["steps"], arrays["changes"], strict=True):
-            self.add(step, change)
+            self.add(step.astype(np.float64), change.astype(np.float64))
 
-    def add(self, step: npt.NDArray[np.generic], change: npt.NDArray[np.generic]) -> None:
+    def add(self, step: Vector, change: Vector) -> None:
         """Remember a pair in place of the oldest. Pairs without positive curvature say nothing."""
+        if not step @ change > 1e-10 * np.linalg.norm(step) * np.linalg.norm(change):
+            return
         with np.errstate(over="ignore"):
             pair = step.astype(np.float32), change.astype(np.float32)
-        lengths = np.sqrt(_along(pair[0], pair[0]) * _along(pair[1], pair[1]))
-        if np.isfinite(lengths) and _along(*pair) > 1e-10 * lengths:
+            products = [float(one @ other) for one, other in (pair, pair[:1] * 2, pair[1:] * 2)]
+        # What float32 cannot hold says nothing either.
+        if all(0 < product < np.inf for product in products):
             self._pairs.append(pair)
 
     def arrays(self) -> dict[str, Short]:
