@@ -104,8 +104,8 @@ class Settings:
     epsilon: float = 1e-8
     #: Keep every pixel in 0..255: box bounds of L-BFGS-B; the others clip after each step.
     bounded: bool = False
-    #: Type of the convolutions: one of PRECISIONS; auto is bfloat16 where the processor has its
-    #: dot product, and float32 for the last iterations.
+    #: Type of the convolutions: one of PRECISIONS; auto is bfloat16 where that is faster,
+    #: and float32 for the last iterations.
     precision: str = "float32"
     #: Longer sides, in pixels, to paint at before `size`, each from the one before.
     scales: tuple[int, ...] = ()

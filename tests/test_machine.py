@@ -198,6 +198,20 @@ def test_processors(monkeypatch, tmp_path):
     assert not machine.has_bfloat16()
 
 
+@pytest.mark.parametrize(("gain", "liked"), [(2.1, True), (1.0, False), (0.57, False)])
+def test_bfloat16_must_be_worth_it(monkeypatch, gain, liked):
+    """A Xeon with the dot product and without AMX takes longer in bfloat16."""
+    monkeypatch.setattr(machine, "has_bfloat16", lambda: True)
+    monkeypatch.setattr(machine, "bfloat16_gain", lambda: gain)
+    assert machine.likes_bfloat16() is liked
+    monkeypatch.setattr(machine, "has_bfloat16", lambda: False)
+    assert not machine.likes_bfloat16()
+
+
+def test_the_gain_is_measured():
+    assert 0.001 < machine.bfloat16_gain() < 1000 and machine.bfloat16_gain() == machine.bfloat16_gain()
+
+
 def test_without_avx512(words, tmp_path, pictures_dir, network_file):
     """oneDNN held to AVX2 paints the same picture but for rounding."""
     painted(run_script("paint.py", *words, env=os.environ | {"ONEDNN_MAX_CPU_ISA": "AVX2"}), tmp_path / "run")

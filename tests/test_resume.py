@@ -159,7 +159,7 @@ def paint_until(iteration, words, output, **settings):
 def test_stages_and_optimisers_go_on(words, tmp_path, monkeypatch, settings, stop):
     from nst_graph import machine
 
-    monkeypatch.setattr(machine, "has_bfloat16", lambda: True)
+    monkeypatch.setattr(machine, "likes_bfloat16", lambda: True)
     content, style, _, weights_file = words
     given = {"weights_file": weights_file}
     whole = nst_graph.paint(content, style, Settings(**settings), **given).outcome.step
