@@ -52,7 +52,8 @@ def bfloat16_gain() -> float:
         times = [[_seconds(session, product) for product in products] for _ in range(TRIES)]
     # Of each the quickest: other work on the machine only slows.
     float32, bfloat16 = (min(column) for column in zip(*times, strict=True))
-    return float32 / bfloat16
+    gain: float = float32 / bfloat16
+    return gain
 
 
 def _seconds(session: tf.Session, operation: tf.Operation) -> float:
