@@ -288,7 +288,9 @@ def costs(given):
     for cores in (1, len(os.sched_getaffinity(0))):
         command = ["taskset", "-c", f"0-{cores - 1}", sys.executable, __file__, "one", given.content, given.style]
         for size in (given.size, given.size - 1):
-            done = subprocess.run([*command, "--size", str(size)], capture_output=True, text=True, check=True)
+            done = subprocess.run(
+                [*command, "--tile", "0", "--size", str(size)], capture_output=True, text=True, check=True
+            )
             found = json.loads(done.stdout.splitlines()[-1])
             what = f"an evaluation, {found['width']} x {found['height']}, {cores} cores"
             add(what, f"{found['seconds']:.2f} s, {found['seconds'] / found['pixels'] * 1e6:.2f} microseconds a pixel")
