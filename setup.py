@@ -22,6 +22,7 @@ setup(
         "imageio>=2.37",
         "pillow>=11",
         "tifffile",  # 16-bit colour TIFF, which Pillow cannot read
+        "threadpoolctl",  # keeps SciPy's BLAS from threads of its own
         "tqdm",
         "scikit-image>=0.24",  # colour spaces and histograms
     ],

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 import scipy.optimize
+from threadpoolctl import threadpool_limits
 
 from nst_graph.errors import InputError
 from nst_graph.memory import Memory, Root, Vector
@@ -187,7 +188,9 @@ def lbfgs(
     while walk.last.iteration < iterations:
         before = walk.last
         try:
-            reason = attempt(root).message
+            # Threads of SciPy's BLAS would wait on those of TensorFlow, which spin.
+            with threadpool_limits(1, "blas"):
+                reason = attempt(root).message
         except FloatingPointError as error:
             if walk.last is before and root is None:
                 raise
