@@ -1,5 +1,6 @@
 """Small networks, in files of every layout, and small pictures."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,9 @@ import pytest
 import scipy.io
 
 from nst_graph import weights
+
+# Begun in the background of a shell, the tests and what they start would not hear Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parent.parent
 MEAN = (123.68, 116.779, 103.939)
