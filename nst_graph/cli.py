@@ -215,11 +215,17 @@ def _job(given: dict[str, Any]) -> Job:
         raise InputError("STYLE is missing: name a photograph and at least one painting")
     names = list(dict.fromkeys(path.stem for path in (content, *styles)))
     room = LONGEST_NAME // len(names) - 1
-    output = given.get("output") or records.OUTPUT / "-".join(
-        os.fsencode(name)[:room].decode(errors="ignore") for name in names
-    )
+    output = given.get("output") or records.OUTPUT / "-".join(_shortened(name, room) for name in names)
     limit = given.get("read_limit", files.READ_LIMIT)
     return Job(content, tuple(styles), settings, output, tuple(given.get("masks", ())), given.get("weights"), limit)
+
+
+def _shortened(name: str, room: int) -> str:
+    """At most so many bytes of a name, in whole letters where it is UTF-8."""
+    data = os.fsencode(name)
+    if len(data) <= room:
+        return name
+    return os.fsdecode(data[:room].decode(errors="ignore").encode()) or "run"
 
 
 def _resumed(given: dict[str, Any]) -> Job | None:

@@ -72,7 +72,8 @@ def test_names_of_any_letters(words, tmp_path, pictures_dir):
     again = run_script("paint.py", "--resume", output, env=os.environ | ASCII)
     assert again.returncode == 0 and "is finished" in again.stdout and again.stdout.count("\n") == 1
     missing = run_script("paint.py", directory / f"none {ODD_NAME}", files[1], env=os.environ | ASCII)
-    assert missing.returncode == 2 and missing.stderr.count("\n") == 1 and "no such file" in missing.stderr
+    assert (missing.returncode, missing.stderr.count("\n")) == (2, 1), missing.stderr
+    assert "no such file" in missing.stderr
 
 
 def test_long_paths(words, tmp_path, pictures_dir):
