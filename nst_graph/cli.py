@@ -101,8 +101,17 @@ def parser() -> argparse.ArgumentParser:
 
     group = parser.add_argument_group("how fast, and how large")
     add = group.add_argument
-    add("--fast", action="store_true", help="--precision auto, coarse to fine, and fewer iterations; see README.md")
+    add(
+        "--fast",
+        action="store_true",
+        help="--precision auto, --winograd, coarse to fine, fewer iterations; see README.md",
+    )
     setting("precision", "type of the convolutions; auto is bfloat16 where that is fast, float32 at the end")
+    add(
+        "--winograd",
+        action="store_true",
+        help="convolve in float32 with fewer multiplications, to five digits the same",
+    )
     setting("scales", "longer sides to paint at first", metavar="PIXELS", nargs="+", type=int)
     setting("scale_iterations", "iterations at each of --scales", metavar="N", nargs="+", type=int)
     setting("tile", "side of tiles, for large pictures (default: as memory demands)", metavar="PIXELS", type=int)

@@ -132,6 +132,7 @@ def _main(arguments: Sequence[str] | None) -> int:
     parser.add_argument("--iterations", metavar="N", type=int, default=defaults.iterations, help="default: %(default)s")
     parser.add_argument("--save-every", metavar="N", type=int, default=defaults.save_every, help="default: %(default)s")
     parser.add_argument("--precision", default=defaults.precision, help="as in paint.py (default: %(default)s)")
+    parser.add_argument("--winograd", action="store_true", help="as in paint.py")
     parser.add_argument("--panels", metavar="NAME", nargs="+", help="paint these alone, such as B or conv3_1-0.001")
     parser.add_argument(
         "--painting", metavar="FILE", type=Path, help="another painting in the place of the figure's only one"
@@ -163,7 +164,11 @@ def _main(arguments: Sequence[str] | None) -> int:
         if name not in names:
             raise InputError(f"--panels {name}: not in {given.figure}; it has {', '.join(names)}")
     common = Settings(
-        size=given.size, iterations=given.iterations, save_every=given.save_every, precision=given.precision
+        size=given.size,
+        iterations=given.iterations,
+        save_every=given.save_every,
+        precision=given.precision,
+        winograd=given.winograd,
     )
     wanted = []
     for panel in figure.panels:

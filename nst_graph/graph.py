@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nst_graph import winograd
 from nst_graph.tensorflow import tf
 from nst_graph.weights import Conv, Network, Relu
 
@@ -9,7 +10,11 @@ POOLINGS = {"average": tf.nn.avg_pool2d, "max": tf.nn.max_pool2d}
 
 
 def build(
-    network: Network, picture: tf.Tensor, pooling: str = "average", compute: tf.DType | None = None
+    network: Network,
+    picture: tf.Tensor,
+    pooling: str = "average",
+    compute: tf.DType | None = None,
+    fewer: bool = False,
 ) -> dict[str, tf.Tensor]:
     """Build the network on a picture [height, width, 3], RGB in 0..255.
 
@@ -19,16 +24,20 @@ def build(
     MatConvNet does with VGG's padding of 0, and as the authors' PyTorch code does.
 
     `compute` is the type of all convolutions but the first, which sees the pixels and is cheap:
-    it keeps the picture's type, so that neither they nor their gradient are rounded.
+    it keeps the picture's type, so that neither they nor their gradient are rounded. With `fewer`
+    multiplications they are Winograd's where those are faster, and not of a narrower type.
     """
     given = picture.dtype
     features = {}
     tensor = tf.expand_dims(picture - network.mean.astype(given.as_numpy_dtype), 0)
     for layer in network.layers:
         if isinstance(layer, Conv):
-            kernel = tf.constant(layer.kernel, tensor.dtype, name=f"{layer.name}_kernel")
             bias = tf.constant(layer.bias, tensor.dtype, name=f"{layer.name}_bias")
-            tensor = tf.nn.conv2d(tensor, kernel, strides=1, padding="SAME", name=layer.name)
+            if fewer and tensor.dtype == given and winograd.pays(tensor.shape, layer.kernel):
+                tensor = winograd.convolve(tensor, layer.kernel)
+            else:
+                kernel = tf.constant(layer.kernel, tensor.dtype, name=f"{layer.name}_kernel")
+                tensor = tf.nn.conv2d(tensor, kernel, strides=1, padding="SAME", name=layer.name)
             tensor = tf.nn.bias_add(tensor, bias)
         elif isinstance(layer, Relu):
             tensor = tf.nn.relu(tensor)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import tomllib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +33,7 @@ class Job:
         if not (self.output / "run.json").exists():
             return False
         record = records.read(self.output)
-        if json.loads(json.dumps(asdict(self.settings))) != record["settings"]:
+        if records.settings(record, self.output) != self.settings:
             raise InputError(f"{self.output}: holds a run with other settings; name another directory, or remove it")
         return bool(record.get("outcome", {}).get("state") == "finished")
 

@@ -13,10 +13,14 @@ from nst_graph.tensorflow import tf
 LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 CPUINFO = Path("/proc/cpuinfo")
 
-#: The matrices that are multiplied to see how fast bfloat16 is, how often, and what gain is worth it.
-SIDE, TRIES, GAIN = 1024, 5, 1.2
+#: The matrices that are multiplied to see how fast bfloat16 is, and how often.
+SIDE, TRIES = 1024, 5
+#: What gain is worth it, over float32 and over Winograd's convolutions in float32.
+GAIN, GAIN_OVER_WINOGRAD = 1.2, 1.9
 #: Bytes of one evaluation in one piece: TensorFlow itself, and each pixel (benchmarks/run.py memory).
 BASE, PER_PIXEL = 1.7e9, 2200
+#: And of the kernels as Winograd's convolutions keep them.
+WINOGRAD = 0.4e9
 #: Bytes a pixel that are kept whole whatever the tiles: pictures, gradient, the content's features.
 KEPT_PER_PIXEL = 110
 #: Vectors of float64 a pixel channel that SciPy's L-BFGS-B keeps beside those of each correction:
@@ -62,9 +66,9 @@ def _seconds(session: tf.Session, operation: tf.Operation) -> float:
     return time.perf_counter() - began
 
 
-def likes_bfloat16() -> bool:
-    """Whether painting in bfloat16 is worth it here."""
-    return has_bfloat16() and bfloat16_gain() > GAIN
+def likes_bfloat16(winograd: bool) -> bool:
+    """Whether painting in bfloat16 is worth it here, where float32 is with Winograd's convolutions or without."""
+    return has_bfloat16() and bfloat16_gain() > (GAIN_OVER_WINOGRAD if winograd else GAIN)
 
 
 def memory() -> int:

@@ -91,7 +91,7 @@ class Objective:
         terms: dict[str, list[tf.Tensor]] = {name: [] for name in self._weights}
         with tf.Graph().as_default() as within:
             self._picture = tf.placeholder(self._dtype, content.shape, name="picture")
-            features = graph.build(network, self._picture, settings.pooling, compute)
+            features = graph.build(network, self._picture, settings.pooling, compute, settings.winograd)
 
             def at(layer: str, weight: float) -> tf.Tensor:
                 return losses.unit_gradient(features[layer], weight) if settings.unit_gradients else features[layer]
@@ -110,6 +110,7 @@ class Objective:
             total = tf.add_n([self._weights[name] * term for name, term in self._terms.items()])
             (self._gradient,) = tf.gradients(total, self._picture)
             self._session = tf.Session(graph=within)
+            self._session.run(tf.global_variables_initializer())
 
     def close(self) -> None:
         """Give the memory back."""

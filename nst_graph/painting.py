@@ -273,10 +273,11 @@ class _Originals:
 
 def _stages(settings: Settings, photograph: Picture, need: int, say: Callable[[str], None]) -> list[Stage]:
     """The stages for a photograph, without scales not below it, or with sides below `need`."""
-    narrow = settings.precision != "float32" and machine.likes_bfloat16()
+    narrow = settings.precision != "float32" and machine.likes_bfloat16(settings.winograd)
     if settings.precision != "float32" and not narrow:
         slower = "it paints all the same" if settings.precision == "bfloat16" else "float32 paints"
-        say(f"--precision {settings.precision}: bfloat16 is not faster than float32 on this machine; {slower}")
+        than = "float32 with --winograd" if settings.winograd else "float32"
+        say(f"--precision {settings.precision}: bfloat16 is not faster than {than} on this machine; {slower}")
     longer, shorter = max(photograph.shape[:2]), min(photograph.shape[:2])
     stages = settings.stages(narrow)
     last = [replace(stage, size=longer) for stage in stages if stage.size == settings.size]

@@ -107,6 +107,8 @@ class Settings:
     #: Type of the convolutions: one of PRECISIONS; auto is bfloat16 where that is faster,
     #: and float32 for the last iterations.
     precision: str = "float32"
+    #: Convolve with fewer multiplications where that is faster; see winograd.py.
+    winograd: bool = False
     #: Longer sides, in pixels, to paint at before `size`, each from the one before.
     scales: tuple[int, ...] = ()
     #: Iterations at each of `scales`.
@@ -223,6 +225,7 @@ def fast(size: int) -> dict[str, Any]:
     scales = [(round(share * size), steps) for share, steps in FAST_SCALES if share * size >= SMALLEST_SCALE]
     return {
         "precision": "auto",
+        "winograd": True,
         "scales": tuple(scale for scale, _ in scales),
         "scale_iterations": tuple(steps for _, steps in scales),
         "iterations": FAST_ITERATIONS,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
@@ -80,8 +81,9 @@ def differences(begun: dict[str, Any], now: dict[str, Any]) -> list[str]:
         before, after = _sources(begun, name), _sources(now, name)
         if [source["sha256"] for source in before] != [source["sha256"] for source in after]:
             lines.append(f"{name} {_paths(after)}: the run was begun with other bytes, of {_paths(before)}")
+    before = asdict(Settings()) | begun["settings"]  # an older version's has fewer
     for name, value in now["settings"].items():
-        old = begun["settings"].get(name)
+        old = before[name]
         if old != value:
             lines.append(f"--{name.replace('_', '-')} {value}: the run was begun with {old}")
     return lines

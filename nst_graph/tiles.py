@@ -147,7 +147,8 @@ class TiledObjective:
         """What is done to each tile: its content term and Gram matrices, and their gradient."""
         with tf.Graph().as_default() as within:
             self._seen = tf.placeholder(tf.float32, (None, None, 3))
-            features = graph.build(self._network, self._seen, self._settings.pooling, compute)
+            pooling, fewer = self._settings.pooling, self._settings.winograd
+            features = graph.build(self._network, self._seen, pooling, compute, fewer)
             self._bounds, own = {}, {}
             for layer in dict.fromkeys([*self._content_layers, *self._style_layers]):
                 self._bounds[layer] = tf.placeholder(tf.int32, (4,))
@@ -173,6 +174,7 @@ class TiledObjective:
             pulled = [tf.reduce_sum(self._pulls[key] * gram) for key, gram in self._grams.items()]
             (self._gradient,) = tf.gradients(tf.add_n([self._settings.alpha * self._content, *pulled]), self._seen)
             self._session = tf.Session(graph=within)
+            self._session.run(tf.global_variables_initializer())
 
     def _build_whole(self, content: Picture) -> None:
         """What is done once: the style term of the summed Gram matrices, and smoothness."""

@@ -67,7 +67,7 @@ def test_bfloat16_is_near_float32(vgg16_file):
 
 
 def test_auto_ends_near_float32(vgg16_file, tmp_path, monkeypatch):
-    monkeypatch.setattr(machine, "likes_bfloat16", lambda: True)
+    monkeypatch.setattr(machine, "likes_bfloat16", lambda winograd: True)
     import imageio.v3 as iio
 
     iio.imwrite(tmp_path / "photo.png", random_picture(72, 96, 1).astype(np.uint8))
@@ -84,7 +84,7 @@ def test_auto_ends_near_float32(vgg16_file, tmp_path, monkeypatch):
 
 
 def test_a_processor_without_bfloat16_is_told(monkeypatch, pictures_dir, network_file):
-    monkeypatch.setattr(machine, "likes_bfloat16", lambda: False)
+    monkeypatch.setattr(machine, "likes_bfloat16", lambda winograd: False)
     said = []
     nst_graph.paint(
         pictures_dir / "photo.png", pictures_dir / "painting.png", Settings(iterations=1, precision="auto"),

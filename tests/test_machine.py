@@ -199,14 +199,17 @@ def test_processors(monkeypatch, tmp_path):
     assert not machine.has_bfloat16()
 
 
-@pytest.mark.parametrize(("gain", "liked"), [(2.1, True), (1.0, False), (0.57, False)])
-def test_bfloat16_must_be_worth_it(monkeypatch, gain, liked):
+@pytest.mark.parametrize(
+    ("gain", "winograd", "liked"),
+    [(2.1, False, True), (1.0, False, False), (0.57, False, False), (2.1, True, True), (1.5, True, False)],
+)
+def test_bfloat16_must_be_worth_it(monkeypatch, gain, winograd, liked):
     """A Xeon with the dot product and without AMX takes longer in bfloat16."""
     monkeypatch.setattr(machine, "has_bfloat16", lambda: True)
     monkeypatch.setattr(machine, "bfloat16_gain", lambda: gain)
-    assert machine.likes_bfloat16() is liked
+    assert machine.likes_bfloat16(winograd) is liked
     monkeypatch.setattr(machine, "has_bfloat16", lambda: False)
-    assert not machine.likes_bfloat16()
+    assert not machine.likes_bfloat16(winograd)
 
 
 def test_the_gain_is_measured():

@@ -159,7 +159,7 @@ def paint_until(iteration, words, output, **settings):
 def test_stages_and_optimisers_go_on(words, tmp_path, monkeypatch, settings, stop):
     from nst_graph import machine
 
-    monkeypatch.setattr(machine, "likes_bfloat16", lambda: True)
+    monkeypatch.setattr(machine, "likes_bfloat16", lambda winograd: True)
     content, style, _, weights_file = words
     given = {"weights_file": weights_file}
     whole = nst_graph.paint(content, style, Settings(**settings), **given).outcome.step
@@ -193,9 +193,11 @@ def test_what_changed_is_named(words, tmp_path, pictures_dir, network_file):
     assert "leave --overwrite out" in refused("--overwrite")
     assert state.read(tmp_path / "run" / "state.npz").step.iteration == 7  # nothing is lost by asking
     record = json.loads((tmp_path / "run" / "run.json").read_text())
+    del record["settings"]["winograd"]  # as if begun by a version that had no such setting
     record["settings"]["beta"] = 7.0
     (tmp_path / "run" / "run.json").write_text(json.dumps(record))
-    assert "--beta 7.0: the run was begun with 1000.0" in refused()
+    message = refused()
+    assert "--beta 7.0: the run was begun with 1000.0" in message and "winograd" not in message
 
 
 def test_what_is_no_run(tmp_path, words):

@@ -1,0 +1,60 @@
+"""Winograd's convolutions: the sums they stand for, at any size, and the objective with them."""
+
+import numpy as np
+import pytest
+import reference
+from conftest import random_picture
+
+from nst_graph import graph, weights, winograd
+from nst_graph.objective import Objective, Style
+from nst_graph.recipes import Settings
+from nst_graph.tensorflow import tf
+from nst_graph.tiles import TiledObjective
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("size", [(1, 1), (4, 4), (5, 3), (8, 13), (2, 31), (23, 18)])
+def test_convolution_and_gradient(size, known):
+    """In float64 against the paper's page of NumPy; the gradient is the one with <K d, w> = <d, g> for any d."""
+    random = np.random.default_rng(0)
+    kernel = random.normal(size=(3, 3, 5, 7))
+    given, direction = random.normal(size=(2, 1, *size, 5))
+    slope = random.normal(size=(1, *size, 7))
+    with tf.Graph().as_default() as within, tf.Session(graph=within) as session:
+        values = tf.placeholder(tf.float64, given.shape if known else (1, None, None, 5))
+        result = winograd.convolve(values, kernel)
+        assert result.shape.as_list() == [1, *(size if known else (None, None)), 7]
+        gradient = tf.gradients(result, values, tf.constant(slope))
+        session.run(tf.global_variables_initializer())
+        found, (pulled,) = session.run((result, gradient), {values: given})
+    np.testing.assert_allclose(found[0], reference.convolve(given[0], kernel, np.zeros(7)), rtol=0, atol=1e-12)
+    along = (reference.convolve(direction[0], kernel, np.zeros(7)) * slope[0]).sum()
+    assert (direction * pulled).sum() == pytest.approx(along, rel=1e-10)
+
+
+def test_it_is_where_it_pays(vgg16_file):
+    """At 512 x 384 on VGG-16: nowhere with 64 filters, and nowhere in bfloat16."""
+    network = weights.read(vgg16_file).upto(["conv5_1"])
+    for compute, direct in ((None, ["conv1_1", "conv1_2", "conv2_1"]), (tf.bfloat16, None)):
+        with tf.Graph().as_default() as within:
+            graph.build(network, tf.placeholder(tf.float32, (384, 512, 3)), compute=compute, fewer=True)
+            names = [operation.name for operation in within.get_operations() if operation.type == "Conv2D"]
+        assert names == (direct or [layer.name for layer in network.layers if isinstance(layer, weights.Conv)])
+
+
+def test_the_objective(vgg16_file):
+    """Loss and gradient on the real network, whole and in tiles, against direct convolutions in float64."""
+    plain, fewer = Settings(), Settings(winograd=True)
+    network = weights.read(vgg16_file).upto(plain.layers)
+    size = (150, 213)
+    picture, content, style = random_picture(*size, 1), random_picture(*size, 2), Style(random_picture(*size, 3))
+    exact = Objective(network, content, [style], plain, np.float64)(picture)
+    for objective in (
+        Objective(network, content, [style], fewer),
+        TiledObjective(network, content, [style], fewer, 64),
+    ):
+        found = objective(picture)
+        for name, value in exact.terms.items():
+            assert found.terms[name] == pytest.approx(value, rel=1e-5)
+        difference = np.linalg.norm(found.gradient - exact.gradient) / np.linalg.norm(exact.gradient)
+        assert difference < 1e-4
