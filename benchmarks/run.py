@@ -5,6 +5,7 @@
     python benchmarks/run.py time CONTENT STYLE            time to the loss of 1000 steps of Adam
     python benchmarks/run.py pictures CONTENT STYLE        ours and Adam's picture at equal time
     python benchmarks/run.py precision CONTENT STYLE       the loss in each precision, and with bounds
+    python benchmarks/run.py corrections CONTENT STYLE     the loss with more and fewer corrections of L-BFGS
     python benchmarks/run.py memory CONTENT STYLE          peak memory and time a pixel, tiled and not
     python benchmarks/run.py costs CONTENT STYLE           start-up, weights, optimiser, odd sizes, threads
 
@@ -28,9 +29,9 @@ import imageio.v3 as iio
 import numpy as np
 import scipy.io
 
-from nst_graph import pictures, weights
+from nst_graph import machine, pictures, weights
 from nst_graph.objective import Objective, Style
-from nst_graph.optimisers import minimise
+from nst_graph.optimisers import CORRECTIONS, minimise
 from nst_graph.painting import find_weights, paint
 from nst_graph.recipes import Settings, fast
 from nst_graph.tensorflow import tf
@@ -66,6 +67,7 @@ def evaluations(given):
     settings, styles = Settings(), [Style(painting)]
     start = pictures.start(photograph, network.mean, 1.0, 0)
     ours = Objective(network, photograph, styles, settings)
+    fewer = Objective(network, photograph, styles, replace(settings, winograd=True))
     narrow = Objective(network, photograph, styles, settings, compute=tf.bfloat16)
     theirs = TorchObjective(network, photograph, painting, settings)
     tensor = theirs.tensor(start).requires_grad_()
@@ -74,7 +76,8 @@ def evaluations(given):
         tensor.grad = None
         theirs(tensor).backward()
 
-    sides = {"float32": lambda: ours(start), "bfloat16": lambda: narrow(start), "PyTorch float32": torch_side}
+    sides = {"float32": lambda: ours(start), "float32 --winograd": lambda: fewer(start)}
+    sides |= {"bfloat16": lambda: narrow(start), "PyTorch float32": torch_side}
     products = {name: matrix_product(dtype) for name, dtype in (("float32", tf.float32), ("bfloat16", tf.bfloat16))}
     sides |= {f"matrix product {name}": product for name, (product, _) in products.items()}
     seconds = {name: [] for name in sides}
@@ -130,7 +133,9 @@ def time_to_loss(given):
     ours("Adam, rate 10", adam)
     goal = min(loss for _, loss in traces["Adam, rate 10"])  # it wavers; at its end it may be above
     ours("ours, --fast", replace(plain, **fast(given.size) | {"iterations": given.steps}))
-    ours("ours, bfloat16", replace(plain, precision="bfloat16"))
+    if machine.likes_bfloat16(False):
+        ours("ours, --precision bfloat16", replace(plain, precision="bfloat16"))
+    ours("ours, --winograd", replace(plain, winograd=True))
     ours("ours, the paper's settings", plain)
     if not given.no_torch:
         began, trace = time.monotonic(), []
@@ -199,6 +204,7 @@ def precision(given):
     whole = None
     for name, changes in (
         ("float32", {}),
+        ("--winograd", {"winograd": True}),
         ("--precision auto", {"precision": "auto"}),
         ("--precision bfloat16", {"precision": "bfloat16"}),
         ("--bounded", {"bounded": True}),
@@ -212,6 +218,24 @@ def precision(given):
         lines.append(f"| {name} | {loss:.5g} | {loss / whole - 1:+.2%} | {outside:.2%} | {seconds:.0f} |")
         print(lines[-1], flush=True)
     return [f"After {given.steps} iterations at {given.size} pixels:", "", *lines], None
+
+
+def corrections(given):
+    """The loss after so many iterations of L-BFGS with more or fewer corrections, from the same start."""
+    network, photograph, painting = load(given, given.size)
+    settings = Settings(iterations=given.steps, beta=given.beta)
+    objective = Objective(network, photograph, [Style(painting)], settings)
+    start = pictures.start(photograph, network.mean, 1.0, 0)
+    marks = [given.steps * tenths // 10 for tenths in (1, 2, 3, 5, 10)]
+    lines = ["| corrections | " + " | ".join(map(str, marks)) + " | seconds |", "|---|" + "---|" * (len(marks) + 1)]
+    for count in (CORRECTIONS, 10, 20):
+        losses, began = {}, time.monotonic()
+        minimise(objective, start, settings, lambda step, seen=losses: seen.update({step.iteration: step.total}), count)
+        shown = " | ".join(f"{losses[mark]:.4g}" for mark in marks)
+        lines.append(f"| {count} | {shown} | {time.monotonic() - began:.0f} |")
+        print(lines[-1], flush=True)
+    size = f"{photograph.shape[1]} x {photograph.shape[0]}"
+    return [f"Loss after iterations at {size}, alpha/beta = {1 / given.beta:g}:", "", *lines], None
 
 
 def memory(given):
@@ -264,11 +288,12 @@ def costs(given):
             add(f"reading weights, {megabytes:.0f} MB", f"{took:.2f} s, {grown * 1024 / 1e6:.0f} MB of memory")
 
     network, photograph, painting = load(given, given.size)
-    settings, styles = Settings(iterations=given.iterations), [Style(painting)]
+    plain, styles = Settings(iterations=given.iterations), [Style(painting)]
     start = pictures.start(photograph, network.mean, 1.0, 0)
     size = f"{photograph.shape[1]} x {photograph.shape[0]}"
-    for name, compute in (("float32", None), ("bfloat16", tf.bfloat16)):
-        objective, within = Objective(network, photograph, styles, settings, compute=compute), []
+    sides = [(plain, CORRECTIONS), (plain, 20), (replace(plain, winograd=True), CORRECTIONS)]
+    for settings, corrections in sides:
+        objective, within = Objective(network, photograph, styles, settings), []
         objective(start)
 
         def timed(picture, objective=objective, within=within):
@@ -278,10 +303,11 @@ def costs(given):
             return evaluation
 
         began = time.monotonic()
-        step = minimise(timed, start, settings, lambda step: None).step
+        step = minimise(timed, start, settings, lambda step: None, corrections).step
         took = time.monotonic() - began
         share = 1 - sum(within) / took
-        what = f"optimiser's share of {step.iteration} iterations of L-BFGS, {size}, {name}"
+        what = f"optimiser's share of {step.iteration} iterations of L-BFGS, {corrections} corrections, {size}"
+        what += ", --winograd" if settings.winograd else ""
         add(what, f"{share:.1%}, {(took - sum(within)) / step.evaluations * 1e3:.0f} ms an evaluation")
         objective.close()
 
@@ -365,6 +391,7 @@ BENCHMARKS = {
     "time": time_to_loss,
     "pictures": equal_time,
     "precision": precision,
+    "corrections": corrections,
     "memory": memory,
     "costs": costs,
 }

@@ -26,8 +26,8 @@ KEPT_PER_PIXEL = 110
 #: Vectors of float64 a pixel channel that SciPy's L-BFGS-B keeps beside those of each correction:
 #: its work space (5), the bounds (2), integers (2), and copies of picture and gradient (9).
 LBFGS_VECTORS = 18
-#: And for each correction: two, and as much in float32 for Memory and for Root.
-CORRECTION_VECTORS = 4
+#: And for each correction: two, a point and pairs of Memory's (2.5), and half as much as two for Root.
+CORRECTION_VECTORS = 5.5
 
 
 def has_bfloat16() -> bool:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
 Vector = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.floating]
 #: Half the room of a Vector, and as good for what is kept by the dozen.
 Short = npt.NDArray[np.float32]
 
@@ -16,38 +18,62 @@ Short = npt.NDArray[np.float32]
 class Memory:
     """The last so many pairs (s, y): a step, and the change of the gradient along it.
 
-    SciPy's L-BFGS-B keeps such pairs but takes none; kept here too, they outlive an attempt.
+    SciPy's L-BFGS-B keeps such pairs but takes none; kept here too, they outlive an attempt. They
+    are made when they are asked for, of the points they lie between.
     """
 
     def __init__(self, corrections: int) -> None:
-        self._pairs: deque[tuple[Short, Short]] = deque(maxlen=corrections)
+        self._corrections = corrections
+        self._loaded: list[tuple[Short, Short]] = []
+        self._points: deque[tuple[Floats, Floats]] = deque(maxlen=corrections + 1)
 
     def load(self, arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
         """Remember what arrays() gave."""
-        for step, change in zip(arrays["steps"], arrays["changes"], strict=True):
-            self.add(step.astype(np.float64), change.astype(np.float64))
+        pairs = zip(arrays["steps"], arrays["changes"], strict=True)
+        self._loaded = _good((step.astype(np.float64), change.astype(np.float64)) for step, change in pairs)
 
-    def add(self, step: Vector, change: Vector) -> None:
-        """Remember a pair in place of the oldest. Pairs without positive curvature say nothing."""
-        if not step @ change > 1e-10 * np.linalg.norm(step) * np.linalg.norm(change):
-            return
-        with np.errstate(over="ignore"):
-            pair = step.astype(np.float32), change.astype(np.float32)
-            products = [float(one @ other) for one, other in (pair, pair[:1] * 2, pair[1:] * 2)]
-        # What float32 cannot hold says nothing either.
-        if all(0 < product < np.inf for product in products):
-            self._pairs.append(pair)
+    def move(self, point: Floats, gradient: Floats) -> None:
+        """Remember where an iteration ended, and the gradient there, of any shape. They are kept, not copied."""
+        self._points.append((point, gradient))
+        if len(self._loaded) + len(self._points) - 1 > self._corrections:
+            del self._loaded[:1]
 
     def arrays(self) -> dict[str, Short]:
         """steps and changes, each float32 [pairs, numbers], oldest first; nothing where there is none."""
-        if not self._pairs:
+        pairs = self._pairs()
+        if not pairs:
             return {}
-        steps, changes = zip(*self._pairs, strict=True)
+        steps, changes = zip(*pairs, strict=True)
         return {"steps": np.stack(steps), "changes": np.stack(changes)}
 
     def root(self) -> Root | None:
         """The root of the inverse Hessian that the pairs make; None where there is none."""
-        return Root(list(self._pairs)) if self._pairs else None
+        pairs = self._pairs()
+        return Root(pairs) if pairs else None
+
+    def _pairs(self) -> list[tuple[Short, Short]]:
+        ways = pairwise(self._points)
+        return self._loaded + _good(
+            (_way(*points), _way(*slopes)) for points, slopes in (zip(*way, strict=True) for way in ways)
+        )
+
+
+def _way(here: Floats, there: Floats) -> Vector:
+    return np.subtract(there, here, dtype=np.float64).ravel()
+
+
+def _good(pairs: Iterable[tuple[Vector, Vector]]) -> list[tuple[Short, Short]]:
+    """In float32 those that say something: of positive curvature, and such that float32 can hold them."""
+    good = []
+    for step, change in pairs:
+        if not step @ change > 1e-10 * np.linalg.norm(step) * np.linalg.norm(change):
+            continue
+        with np.errstate(over="ignore"):
+            pair = step.astype(np.float32), change.astype(np.float32)
+            products = [float(one @ other) for one, other in (pair, pair[:1] * 2, pair[1:] * 2)]
+        if all(0 < product < np.inf for product in products):
+            good.append(pair)
+    return good
 
 
 class Root:

@@ -21,8 +21,9 @@ from nst_graph.tensorflow import tf
 Arrays = Mapping[str, npt.NDArray[np.generic]]
 #: What a bounded pixel may be.
 BOUNDS = (0.0, 255.0)
-#: Pairs of steps and gradient differences that L-BFGS remembers.
-CORRECTIONS = 20
+#: Pairs of steps and gradient differences that L-BFGS remembers. With more an iteration gains a
+#: little and takes longer: SciPy goes through all of them several times.
+CORRECTIONS = 5
 
 
 @dataclass(frozen=True)
@@ -141,32 +142,32 @@ def lbfgs(
     walk = _Walk(objective, observe)
     walk.evaluate(np.clip(start, *BOUNDS) if bounded else start)
     walk.accept(0, kept.arrays)
-    gradient = walk.evaluation.gradient
+    kept.move(walk.at, walk.evaluation.gradient)
     # L-BFGS-B's first step has length one: in these units, about a grey level for every pixel.
     unit = 2.0 ** round(np.log2(start.size) / 2)
+
+    def slope(scale: float = 1.0) -> Vector:
+        return np.multiply(walk.evaluation.gradient, scale, dtype=np.float64).ravel()
 
     def attempt(root: Root | None) -> scipy.optimize.OptimizeResult:
         base = walk.last.picture.ravel().astype(np.float64)
         # With a memory that first step is Newton's.
-        scale = (
-            unit if root is None else float(np.linalg.norm(root.transposed_times(gradient.ravel().astype(np.float64))))
-        )
+        scale = unit if root is None else float(np.linalg.norm(root.transposed_times(slope())))
 
-        def function(z: Vector) -> tuple[float, Vector]:
+        def go_to(z: Vector) -> None:
             x = z * scale if root is None else base + root.times(z * scale)
             picture = x.reshape(start.shape)
             # An attempt begins, and SciPy goes on after an iteration, where the last evaluation was.
             if not np.array_equal(picture, walk.at):
                 walk.evaluate(picture)
-            slope = walk.evaluation.gradient.ravel().astype(np.float64)
-            return walk.evaluation.total, scale * (slope if root is None else root.transposed_times(slope))
+
+        def function(z: Vector) -> tuple[float, Vector]:
+            go_to(z)
+            return walk.evaluation.total, slope(scale) if root is None else root.transposed_times(slope(scale))
 
         def accept(intermediate_result: scipy.optimize.OptimizeResult) -> None:
-            nonlocal gradient
-            function(intermediate_result.x)
-            step = (walk.at - walk.last.picture).ravel()
-            kept.add(step, (walk.evaluation.gradient - gradient).ravel())
-            gradient = walk.evaluation.gradient
+            go_to(intermediate_result.x)
+            kept.move(walk.at, walk.evaluation.gradient)
             walk.accept(walk.last.iteration + 1, kept.arrays)
 
         return scipy.optimize.minimize(

@@ -10,6 +10,7 @@ import nst_graph
 from nst_graph import machine, pictures, plans, weights
 from nst_graph.errors import InputError
 from nst_graph.objective import Objective, Style
+from nst_graph.optimisers import CORRECTIONS
 from nst_graph.recipes import Settings, Stage, fast
 from nst_graph.tensorflow import tf
 from nst_graph.tiles import TiledObjective
@@ -156,14 +157,14 @@ def blank(width, height):
 
 def test_plans(network):
     part = network.upto(["conv5_1"])
-    assert plans.plan(part, blank(512, 384), Settings(), 24 * GIGABYTE) == plans.Plan(None, 20)
-    assert plans.plan(part, blank(512, 384), Settings(tile=256), 24 * GIGABYTE) == plans.Plan(256, 20)
+    assert plans.plan(part, blank(512, 384), Settings(), 24 * GIGABYTE) == plans.Plan(None, CORRECTIONS)
+    assert plans.plan(part, blank(512, 384), Settings(tile=256), 24 * GIGABYTE) == plans.Plan(256, CORRECTIONS)
     large = plans.plan(part, blank(2048, 1536), Settings(), 8 * GIGABYTE)
     assert large.tile in plans.SIDES
     adam = plans.plan(part, blank(4096, 3072), Settings(optimiser="adam"), 6 * GIGABYTE)
     assert adam.tile in plans.SIDES
     fewer = plans.plan(part, blank(4096, 3072), Settings(), 18 * GIGABYTE)
-    assert plans.FEWEST <= fewer.corrections < 20
+    assert plans.FEWEST <= fewer.corrections < CORRECTIONS
     with pytest.raises(InputError, match="--size 4096.*4096 x 3072 pixels takes .* GB.*--optimiser adam"):
         plans.plan(part, blank(4096, 3072), Settings(), 6 * GIGABYTE)
 

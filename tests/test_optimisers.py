@@ -169,8 +169,8 @@ def test_the_memory_makes_the_inverse_hessian_of_bfgs():
     random = np.random.default_rng(1)
     hessian = np.diag(np.geomspace(1, 100, 7))
     kept, steps = Memory(3), random.normal(size=(5, 7))
-    for step in steps:
-        kept.add(step, hessian @ step)
+    for point in np.cumsum([np.zeros(7), *steps], axis=0):
+        kept.move(point, hessian @ point)
     inverse = np.eye(7) * max(step @ hessian @ step / (step @ hessian @ hessian @ step) for step in steps[-3:])
     for step in steps[-3:]:
         change = hessian @ step
@@ -188,20 +188,20 @@ def test_the_memory_makes_the_inverse_hessian_of_bfgs():
 
 def test_a_memory_of_no_curvature_is_empty():
     kept = Memory(3)
-    kept.add(np.ones(4), np.zeros(4))
-    kept.add(np.ones(4), -np.ones(4))
+    for point, gradient in ((0, 0), (1, 0), (2, -1)):
+        kept.move(np.full(4, point), np.full(4, gradient))
     assert kept.root() is None and kept.arrays() == {}
 
 
 def test_lbfgs_goes_on_with_its_memory():
     """In two parts as in one; without the memory the second part falls behind."""
-    whole, _ = paint(quadratic, 40)
-    first, _ = paint(quadratic, 20)
-    totals = []
-    for memory in (first.step.memory(), None):
-        outcome = optimisers.lbfgs(quadratic, first.step.picture, 20, lambda step: None, memory=memory)
-        totals.append(outcome.step.total)
-    assert totals[0] < 3 * whole.step.total
+
+    def step(iterations, start=START, memory=None):
+        return optimisers.lbfgs(quadratic, start, iterations, lambda step: None, corrections=20, memory=memory).step
+
+    whole, first = step(40), step(20)
+    totals = [step(20, first.picture, memory).total for memory in (first.memory(), None)]
+    assert totals[0] < 3 * whole.total
     assert totals[1] > 3 * totals[0]
 
 
