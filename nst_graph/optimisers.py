@@ -23,7 +23,7 @@ Arrays = Mapping[str, npt.NDArray[np.generic]]
 BOUNDS = (0.0, 255.0)
 #: Pairs of steps and gradient differences that L-BFGS remembers. With more an iteration gains a
 #: little and takes longer: SciPy goes through all of them several times.
-CORRECTIONS = 5
+CORRECTIONS = 10
 
 
 @dataclass(frozen=True)

@@ -40,8 +40,8 @@ def convolve(values: tf.Tensor, kernel: npt.NDArray[np.floating]) -> tf.Tensor:
     `values` are [1, height, width, in], `kernel` is [3, 3, in, out]. Variables keep the kernel's
     points: initialise them before.
     """
-    ahead = _points(tf.constant(kernel, values.dtype))
-    back = _points(tf.constant(np.flip(kernel, (0, 1)).swapaxes(2, 3), values.dtype))
+    ahead = _points(kernel, values.dtype)
+    back = _points(np.flip(kernel, (0, 1)).swapaxes(2, 3), values.dtype)
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
     def convolved(values: tf.Tensor) -> tuple[tf.Tensor, Any]:
@@ -50,10 +50,17 @@ def convolve(values: tf.Tensor, kernel: npt.NDArray[np.floating]) -> tf.Tensor:
     return convolved(values)
 
 
-def _points(kernel: tf.Tensor) -> tf.Variable:
-    """A kernel at its points [side * side, in, out], computed once, as they are four times as many numbers."""
-    points = _at_points(KERNEL, tf.reshape(kernel, [9, -1]))
-    return tf.Variable(tf.reshape(points, [SIDE**2, *kernel.shape[2:]]), trainable=False, use_resource=True)
+def _points(kernel: npt.NDArray[np.floating], dtype: tf.DType) -> tf.Variable:
+    """A kernel at its points [side * side, in, out], in a variable: a constant is copied several times."""
+    shape = SIDE**2, *kernel.shape[2:]
+
+    def points() -> npt.NDArray[np.floating]:
+        found: npt.NDArray[np.floating] = np.kron(KERNEL, KERNEL) @ kernel.reshape(9, -1)
+        return found.reshape(shape).astype(dtype.as_numpy_dtype)
+
+    start = tf.numpy_function(points, [], dtype)
+    start.set_shape(shape)
+    return tf.Variable(start, trainable=False, use_resource=True)
 
 
 def _convolve(values: tf.Tensor, points: tf.Variable) -> tf.Tensor:
