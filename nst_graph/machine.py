@@ -19,8 +19,6 @@ SIDE, TRIES = 1024, 5
 GAIN, GAIN_OVER_WINOGRAD = 1.2, 1.9
 #: Bytes of one evaluation in one piece: TensorFlow itself, and each pixel (benchmarks/run.py memory).
 BASE, PER_PIXEL = 1.7e9, 2200
-#: And of the kernels as Winograd's convolutions keep them.
-WINOGRAD = 0.4e9
 #: Bytes a pixel that are kept whole whatever the tiles: pictures, gradient, the content's features.
 KEPT_PER_PIXEL = 110
 #: Vectors of float64 a pixel channel that SciPy's L-BFGS-B keeps beside those of each correction:

@@ -44,9 +44,8 @@ def _fit(network: Network, photograph: Picture, settings: Settings, budget: floa
     style = pixels * settings.style_scale * settings.style_scale  # of a painting; infinite where ** would raise
     kept = float(machine.KEPT_PER_PIXEL * max(pixels, style))
     corrections = CORRECTIONS
-    base = machine.BASE + (machine.WINOGRAD if settings.winograd else 0)
     if settings.optimiser == "lbfgs":
-        smallest = base + machine.PER_PIXEL * (SIDES[-1] + 2 * reach) ** 2
+        smallest = machine.BASE + machine.PER_PIXEL * (SIDES[-1] + 2 * reach) ** 2
         while kept + machine.lbfgs_bytes(pixels, corrections) + smallest > budget and corrections > FEWEST:
             corrections -= 1
         kept += machine.lbfgs_bytes(pixels, corrections)
@@ -56,7 +55,7 @@ def _fit(network: Network, photograph: Picture, settings: Settings, budget: floa
     def bytes_for(side: int | None) -> float:
         whole = max(pixels, style)
         seen = whole if side is None else min(whole, (side + 2 * reach) ** 2)
-        return base + kept + machine.PER_PIXEL * seen
+        return machine.BASE + kept + machine.PER_PIXEL * seen
 
     for side in (None, *SIDES):
         if bytes_for(side) <= budget:
