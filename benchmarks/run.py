@@ -291,7 +291,7 @@ def costs(given):
     start = pictures.start(photograph, network.mean, 1.0, 0)
     size = f"{photograph.shape[1]} x {photograph.shape[0]}"
     sides = [(plain, CORRECTIONS), (plain, 20), (replace(plain, winograd=True), CORRECTIONS)]
-    for settings, corrections in sides:
+    for settings, count in sides:
         objective, within = Objective(network, photograph, styles, settings), []
         objective(start)
 
@@ -302,10 +302,10 @@ def costs(given):
             return evaluation
 
         began = time.monotonic()
-        step = minimise(timed, start, settings, lambda step: None, corrections).step
+        step = minimise(timed, start, settings, lambda step: None, count).step
         took = time.monotonic() - began
         share = 1 - sum(within) / took
-        what = f"optimiser's share of {step.iteration} iterations of L-BFGS, {corrections} corrections, {size}"
+        what = f"optimiser's share of {step.iteration} iterations of L-BFGS, {count} corrections, {size}"
         what += ", --winograd" if settings.winograd else ""
         add(what, f"{share:.1%}, {(took - sum(within)) / step.evaluations * 1e3:.0f} ms an evaluation")
         objective.close()

@@ -30,7 +30,8 @@ class Memory:
     def load(self, arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
         """Remember what arrays() gave."""
         pairs = zip(arrays["steps"], arrays["changes"], strict=True)
-        self._loaded = _good((step.astype(np.float64), change.astype(np.float64)) for step, change in pairs)
+        good = _good((step.astype(np.float64), change.astype(np.float64)) for step, change in pairs)
+        self._loaded = good[-self._corrections :]
 
     def move(self, point: Floats, gradient: Floats) -> None:
         """Remember where an iteration ended, and the gradient there, of any shape. They are kept, not copied."""

@@ -52,11 +52,11 @@ def convolve(values: tf.Tensor, kernel: npt.NDArray[np.floating]) -> tf.Tensor:
 
 def _points(kernel: npt.NDArray[np.floating], dtype: tf.DType) -> tf.Variable:
     """A kernel at its points [side * side, in, out], in a variable: a constant is copied several times."""
-    shape = SIDE**2, *kernel.shape[2:]
+    shape, of = (SIDE**2, *kernel.shape[2:]), dtype.as_numpy_dtype
 
     def points() -> npt.NDArray[np.floating]:
-        found: npt.NDArray[np.floating] = np.kron(KERNEL, KERNEL) @ kernel.reshape(9, -1)
-        return found.reshape(shape).astype(dtype.as_numpy_dtype)
+        found: npt.NDArray[np.floating] = np.kron(KERNEL, KERNEL).astype(of) @ kernel.reshape(9, -1).astype(of)
+        return found.reshape(shape)
 
     start = tf.numpy_function(points, [], dtype)
     start.set_shape(shape)

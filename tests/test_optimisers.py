@@ -186,6 +186,19 @@ def test_the_memory_makes_the_inverse_hessian_of_bfgs():
     np.testing.assert_allclose(again.root().times(steps[0]), root.times(steps[0]))
 
 
+def test_a_memory_keeps_the_latest_pairs():
+    """Those it is given, and those that it sees, which take the place of the oldest."""
+    kept = Memory(3)
+    given = np.arange(1.0, 6.0)[:, None] * np.ones(2)
+    kept.load({"steps": given, "changes": given})
+    np.testing.assert_array_equal(kept.arrays()["steps"][:, 0], [3, 4, 5])
+    seen = []
+    for point in (0.0, 10.0, 30.0, 60.0, 100.0):
+        kept.move(np.full(2, point), np.full(2, point))
+        seen.append(list(kept.arrays()["steps"][:, 0]))
+    assert seen == [[3, 4, 5], [4, 5, 10], [5, 10, 20], [10, 20, 30], [20, 30, 40]]
+
+
 def test_a_memory_of_no_curvature_is_empty():
     kept = Memory(3)
     for point, gradient in ((0, 0), (1, 0), (2, -1)):
