@@ -20,7 +20,7 @@ from nst_graph.recipes import Settings
 from nst_graph.run import Run
 from nst_graph.state import State
 
-ITERATIONS, SAVE_EVERY = 300, 5
+ITERATIONS, SAVE_EVERY = 600, 5
 
 
 @pytest.fixture
