@@ -33,8 +33,9 @@ def build(
     for layer in network.layers:
         if isinstance(layer, Conv):
             bias = tf.constant(layer.bias, tensor.dtype, name=f"{layer.name}_bias")
-            if fewer and tensor.dtype == given and winograd.pays(tensor.shape, layer.kernel):
-                tensor = winograd.convolve(tensor, layer.kernel)
+            by = winograd.fastest(tensor.shape, layer.kernel) if fewer and tensor.dtype == given else None
+            if by is not None:
+                tensor = winograd.convolve(tensor, layer.kernel, by)
             else:
                 kernel = tf.constant(layer.kernel, tensor.dtype, name=f"{layer.name}_kernel")
                 tensor = tf.nn.conv2d(tensor, kernel, strides=1, padding="SAME", name=layer.name)

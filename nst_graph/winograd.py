@@ -1,13 +1,15 @@
-"""Convolutions with a quarter of the multiplications, by Winograd's minimal filtering.
+"""Convolutions with fewer multiplications, by Winograd's minimal filtering.
 
-F(4x4, 3x3) of Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (2016): a tile
-of 6 x 6 values and a kernel of 3 x 3 are each seen as polynomials and evaluated at the points
-0, 1, -1, 2, -2 and infinity, both ways; there their product is one multiplication a point, 36 in
-all, from which 4 x 4 results are interpolated. Directly these are 144 multiplications.
+F(m x m, 3 x 3) of Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (2016): a
+tile of values with sides of m + 2 and a kernel of 3 x 3 are each seen as polynomials and evaluated
+at m + 2 points both ways, one of them infinity; there their product is one multiplication a point,
+from which m x m results are interpolated. A result takes 9 multiplications directly, 2.25 with
+m = 4 and 1.78 with m = 6.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,82 +17,113 @@ import numpy.typing as npt
 
 from nst_graph.tensorflow import tf
 
-#: Lavin and Gray's B^T, of the values; G, of the kernel; A^T, of the results.
-VALUES = np.array(
-    [[4, 0, -5, 0, 1, 0], [0, -4, -4, 1, 1, 0], [0, 4, -4, -1, 1, 0],
-     [0, -2, -1, 2, 1, 0], [0, 2, -1, -2, 1, 0], [0, 4, 0, -5, 0, 1]]
-)  # fmt: skip
-KERNEL = np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]) / 24
-RESULTS = np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]])
-#: Sides of what a tile gives, and of what it is computed from.
-STEP, SIDE = 4, 6
-#: The fewest filters, in and out, and positions at which it is faster than tf.nn.conv2d.
-FILTERS, POSITIONS = 128, 96
+Matrix = npt.NDArray[np.float64]
 
 
-def pays(shape: tf.TensorShape, kernel: npt.NDArray[np.floating]) -> bool:
-    """Whether values [1, height, width, in] are convolved faster so; of unknown sides, as of tiles, are many."""
+@dataclass(frozen=True)
+class Filtering:
+    """F(m x m, 3 x 3) by its finite points, of which there are m + 1."""
+
+    points: tuple[float, ...]
+
+    @property
+    def step(self) -> int:
+        """The side m of what a tile gives."""
+        return len(self.points) - 1
+
+    @property
+    def side(self) -> int:
+        """The side m + 2 of what a tile is computed from."""
+        return len(self.points) + 1
+
+    @property
+    def values(self) -> Matrix:
+        """Lavin and Gray's B^T, of the values: coefficients of the product of all x - p but the row's own."""
+        rest = [np.poly(np.delete(self.points, row))[::-1] for row in range(self.side - 1)]
+        return np.array([*(np.append(row, 0) for row in rest), np.poly(self.points)[::-1]])
+
+    @property
+    def kernel(self) -> Matrix:
+        """Their G, of the kernel: its polynomial at a point, over the product of the differences to the others."""
+        others = [np.prod(point - np.delete(self.points, row)) for row, point in enumerate(self.points)]
+        return np.array([*(np.vander(self.points, 3, increasing=True) / np.array(others)[:, None]), (0, 0, 1)])
+
+    @property
+    def results(self) -> Matrix:
+        """Their A^T, of the results: powers of the points."""
+        powers = np.vander(self.points, self.step, increasing=True).T
+        return np.column_stack([powers, np.arange(self.step) == self.step - 1])
+
+
+SMALL = Filtering((0, 1, -1, 2, -2))
+LARGE = Filtering((0, 1, -1, 2, -2, 0.5, -0.5))
+#: The fewest pairs of filters, in and out, and positions at which they are faster than tf.nn.conv2d, and
+#: the fewest positions at which LARGE, with its larger kernels, is faster than SMALL.
+PAIRS, POSITIONS, MANY_POSITIONS = 64 * 128, 96, 2048
+
+
+def fastest(shape: tf.TensorShape, kernel: npt.NDArray[np.floating]) -> Filtering | None:
+    """What convolves values [1, height, width, in] fastest, if anything; of unknown sides, as of tiles, are many."""
     height, width = shape[1:3]
-    return min(kernel.shape[2:]) >= FILTERS and (height is None or width is None or height * width >= POSITIONS)
+    positions = MANY_POSITIONS if height is None or width is None else height * width
+    if kernel.shape[2] * kernel.shape[3] < PAIRS or positions < POSITIONS:
+        return None
+    return LARGE if positions >= MANY_POSITIONS else SMALL
 
 
-def convolve(values: tf.Tensor, kernel: npt.NDArray[np.floating]) -> tf.Tensor:
+def convolve(values: tf.Tensor, kernel: npt.NDArray[np.floating], by: Filtering) -> tf.Tensor:
     """tf.nn.conv2d(values, kernel, 1, "SAME"), and its gradient.
 
     `values` are [1, height, width, in], `kernel` is [3, 3, in, out]. Variables keep the kernel's
     points: initialise them before.
     """
-    ahead = _points(kernel, values.dtype)
-    back = _points(np.flip(kernel, (0, 1)).swapaxes(2, 3), values.dtype)
+    ahead = _points(kernel, by, values.dtype)
+    back = _points(np.flip(kernel, (0, 1)).swapaxes(2, 3), by, values.dtype)
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
     def convolved(values: tf.Tensor) -> tuple[tf.Tensor, Any]:
-        return _convolve(values, ahead), lambda slope: _convolve(slope, back)
+        return _convolve(values, ahead, by), lambda slope: _convolve(slope, back, by)
 
     return convolved(values)
 
 
-def _points(kernel: npt.NDArray[np.floating], dtype: tf.DType) -> tf.Variable:
+def _points(kernel: npt.NDArray[np.floating], by: Filtering, dtype: tf.DType) -> tf.Variable:
     """A kernel at its points [side * side, in, out], in a variable: a constant is copied several times."""
-    shape, of = (SIDE**2, *kernel.shape[2:]), dtype.as_numpy_dtype
-
-    def points() -> npt.NDArray[np.floating]:
-        found: npt.NDArray[np.floating] = np.kron(KERNEL, KERNEL).astype(of) @ kernel.reshape(9, -1).astype(of)
-        return found.reshape(shape)
-
-    start = tf.numpy_function(points, [], dtype)
-    start.set_shape(shape)
-    return tf.Variable(start, trainable=False, use_resource=True)
+    inner, outer = kernel.shape[2:]
+    rows = tf.numpy_function(lambda: kernel.reshape(9, -1).astype(dtype.as_numpy_dtype), [], dtype)
+    rows.set_shape([9, inner * outer])
+    found = tf.reshape(_at_points(by.kernel, rows), [by.side**2, inner, outer])
+    return tf.Variable(found, trainable=False, use_resource=True)
 
 
-def _convolve(values: tf.Tensor, points: tf.Variable) -> tf.Tensor:
+def _convolve(values: tf.Tensor, points: tf.Variable, by: Filtering) -> tf.Tensor:
     height, width = tf.unstack(tf.shape(values)[1:3])
-    rows, columns = -(-height // STEP), -(-width // STEP)
+    rows, columns = -(-height // by.step), -(-width // by.step)
     inner, outer = points.shape[1:]
 
     # Of all tiles the first value, of all the second ...; zeros beyond the border.
     flat = tf.pad(tf.reshape(values, [height * width, inner]), [[0, 1], [0, 0]])
-    down, right = _offsets(rows), _offsets(columns)
+    down, right = _offsets(rows, by), _offsets(columns, by)
     inside = ((down >= 0) & (down < height))[:, None, :, None] & ((right >= 0) & (right < width))[:, None]
     places = tf.where_v2(inside, down[:, None, :, None] * width + right[:, None], height * width)
-    tiles = tf.gather(flat, tf.reshape(places, [SIDE**2, rows * columns]))
+    tiles = tf.gather(flat, tf.reshape(places, [by.side**2, rows * columns]))
 
-    seen = _at_points(VALUES, tf.reshape(tiles, [SIDE**2, rows * columns * inner]))
-    products = tf.matmul(tf.reshape(seen, [SIDE**2, rows * columns, inner]), points)
-    found = _at_points(RESULTS, tf.reshape(products, [SIDE**2, rows * columns * outer]))
+    seen = _at_points(by.values, tf.reshape(tiles, [by.side**2, rows * columns * inner]))
+    products = tf.matmul(tf.reshape(seen, [by.side**2, rows * columns, inner]), points)
+    found = _at_points(by.results, tf.reshape(products, [by.side**2, rows * columns * outer]))
 
     y, x = tf.range(height)[:, None], tf.range(width)
-    places = ((y % STEP * STEP + x % STEP) * rows + y // STEP) * columns + x // STEP
-    result = tf.gather(tf.reshape(found, [STEP**2 * rows * columns, outer]), places)[None]
+    places = ((y % by.step * by.step + x % by.step) * rows + y // by.step) * columns + x // by.step
+    result = tf.gather(tf.reshape(found, [by.step**2 * rows * columns, outer]), places)[None]
     result.set_shape([*values.shape[:3], outer])
     return result
 
 
-def _offsets(tiles: tf.Tensor) -> tf.Tensor:
+def _offsets(tiles: tf.Tensor, by: Filtering) -> tf.Tensor:
     """Where each tile's values are [side, tiles], which begin one before its results."""
-    return tf.range(SIDE)[:, None] - 1 + STEP * tf.range(tiles)
+    return tf.range(by.side)[:, None] - 1 + by.step * tf.range(tiles)
 
 
-def _at_points(matrix: npt.NDArray[np.floating], tiles: tf.Tensor) -> tf.Tensor:
+def _at_points(matrix: Matrix, tiles: tf.Tensor) -> tf.Tensor:
     """Multiply rows and columns of tiles [side * side, numbers] by a matrix."""
-    return tf.matmul(tf.constant(np.kron(matrix, matrix).astype(tiles.dtype.as_numpy_dtype)), tiles)
+    return tf.matmul(tf.constant(np.kron(matrix, matrix), tiles.dtype), tiles)

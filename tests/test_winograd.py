@@ -12,9 +12,10 @@ from nst_graph.tensorflow import tf
 from nst_graph.tiles import TiledObjective
 
 
+@pytest.mark.parametrize("by", [winograd.SMALL, winograd.LARGE], ids=["small", "large"])
 @pytest.mark.parametrize("known", [True, False])
-@pytest.mark.parametrize("size", [(1, 1), (4, 4), (5, 3), (8, 13), (2, 31), (23, 18)])
-def test_convolution_and_gradient(size, known):
+@pytest.mark.parametrize("size", [(1, 1), (4, 4), (5, 3), (12, 13), (2, 31), (23, 18)])
+def test_convolution_and_gradient(size, known, by):
     """In float64 against the paper's page of NumPy; the gradient is the one with <K d, w> = <d, g> for any d."""
     random = np.random.default_rng(0)
     kernel = random.normal(size=(3, 3, 5, 7))
@@ -22,7 +23,7 @@ def test_convolution_and_gradient(size, known):
     slope = random.normal(size=(1, *size, 7))
     with tf.Graph().as_default() as within, tf.Session(graph=within) as session:
         values = tf.placeholder(tf.float64, given.shape if known else (1, None, None, 5))
-        result = winograd.convolve(values, kernel)
+        result = winograd.convolve(values, kernel, by)
         assert result.shape.as_list() == [1, *(size if known else (None, None)), 7]
         gradient = tf.gradients(result, values, tf.constant(slope))
         session.run(tf.global_variables_initializer())
@@ -33,9 +34,9 @@ def test_convolution_and_gradient(size, known):
 
 
 def test_it_is_where_it_pays(vgg16_file):
-    """At 512 x 384 on VGG-16: nowhere with 64 filters, and nowhere in bfloat16."""
+    """At 512 x 384 on VGG-16: nowhere with 64 filters both ways, and nowhere in bfloat16."""
     network = weights.read(vgg16_file).upto(["conv5_1"])
-    for compute, direct in ((None, ["conv1_1", "conv1_2", "conv2_1"]), (tf.bfloat16, None)):
+    for compute, direct in ((None, ["conv1_1", "conv1_2"]), (tf.bfloat16, None)):
         with tf.Graph().as_default() as within:
             graph.build(network, tf.placeholder(tf.float32, (384, 512, 3)), compute=compute, fewer=True)
             names = [operation.name for operation in within.get_operations() if operation.type == "Conv2D"]
@@ -57,4 +58,4 @@ def test_the_objective(vgg16_file):
         for name, value in exact.terms.items():
             assert found.terms[name] == pytest.approx(value, rel=1e-5)
         difference = np.linalg.norm(found.gradient - exact.gradient) / np.linalg.norm(exact.gradient)
-        assert difference < 1e-4
+        assert difference < 5e-4
