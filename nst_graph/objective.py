@@ -71,7 +71,8 @@ class Objective:
     the style term is the sum of theirs, each times its share.
 
     Pictures, losses and gradients are of type `dtype`, convolutions of type `compute`, which is
-    the same unless it is given (see graph.build). Targets never are of the narrower type.
+    the same unless it is given (see graph.build). Targets never are of the narrower type. A
+    `measure` of the same network and settings may serve several objectives.
     """
 
     def __init__(
@@ -82,11 +83,15 @@ class Objective:
         settings: Settings,
         dtype: npt.DTypeLike = np.float32,
         compute: tf.DType | None = None,
+        measure: Measure | None = None,
     ) -> None:
         self._dtype = np.dtype(dtype)
         self._weights = term_weights(settings)
-        wanted = content_targets(network, content, settings, self._dtype)
-        targets = style_targets(network, content, styles, settings, self._dtype)
+        measured = measure or Measure(network, settings, self._dtype)
+        wanted, _ = measured(content)
+        targets = style_targets(network, content, styles, settings, lambda painting: measured(painting)[1])
+        if measure is None:
+            measured.close()
         pixels = content.shape[0] * content.shape[1]
         terms: dict[str, list[tf.Tensor]] = {name: [] for name in self._weights}
         with tf.Graph().as_default() as within:
@@ -135,10 +140,32 @@ def term_weights(settings: Settings) -> dict[str, float]:
     return weights | {"smoothness": settings.smoothness} if settings.smoothness else weights
 
 
-def content_targets(network: Network, content: Picture, settings: Settings, dtype: np.dtype[Any]) -> dict[str, Floats]:
-    """The content's features [1, height, width, filters] by layer; none where alpha is 0."""
-    layers = settings.content_layers if settings.alpha else ()
-    return _measure(network, content, layers, settings.pooling, dtype, lambda features: features)
+class Measure:
+    """Measures what targets are made of, by one graph for pictures of any size.
+
+    Content features are [1, height, width, filters], Gram matrices [filters, filters], by layer;
+    there are none of a term whose weight is 0.
+    """
+
+    def __init__(self, network: Network, settings: Settings, dtype: npt.DTypeLike = np.float32) -> None:
+        contents = list(settings.content_layers) if settings.alpha else []
+        styles = list(settings.style_layers) if settings.beta else []
+        with tf.Graph().as_default() as within:
+            self._picture = tf.placeholder(np.dtype(dtype), (None, None, 3))
+            features = graph.build(network, self._picture, settings.pooling)
+            contents_found = {layer: features[layer] for layer in contents}
+            self._found = contents_found, {layer: losses.gram(features[layer]) for layer in styles}
+            self._session = tf.Session(graph=within)
+
+    def close(self) -> None:
+        """Give the memory back."""
+        self._session.close()
+
+    def __call__(self, picture: Picture) -> tuple[dict[str, Floats], dict[str, Floats]]:
+        """The content features and the Gram matrices of a picture [height, width, 3]."""
+        # Always both: TensorFlow prepares a graph anew for whatever else is asked of it, which takes longer.
+        features, grams = self._session.run(self._found, {self._picture: picture})
+        return features, grams
 
 
 def style_targets(
@@ -146,44 +173,19 @@ def style_targets(
     content: Picture,
     styles: Sequence[Style],
     settings: Settings,
-    dtype: np.dtype[Any],
-    grams: Callable[[Picture, Mapping[str, float]], dict[str, Floats]] | None = None,
+    grams: Callable[[Picture], Mapping[str, Floats]],
 ) -> list[Target]:
-    """A target for each style and layer; none where beta is 0.
+    """A target for each style and layer; `grams` gives a painting's Gram matrices by layer.
 
     A painting of another size than the content's counts as if it had that size, and one with a
     mask as if it had the mask's part of it: its Gram matrix is scaled by the numbers of positions.
-    `grams` computes a painting's Gram matrices by layer, where not the whole graph is to.
     """
-    layers = settings.style_layers if settings.beta else {}
     targets = []
     for index, style in enumerate(styles):
-        if grams is None:
-            measured = _measure(network, style.picture, layers, settings.pooling, dtype, losses.gram)
-        else:
-            measured = grams(style.picture, layers)
-        for layer, weight in layers.items():
-            mask = None if style.mask is None else network.shrink(style.mask, layer).astype(dtype).ravel()
+        for layer, gram in grams(style.picture).items():
+            mask = None if style.mask is None else network.shrink(style.mask, layer).astype(gram.dtype).ravel()
             positions = network.positions(content, layer) if mask is None else float(mask.sum())
-            scale = positions / network.positions(style.picture, layer)
-            gram = (measured[layer] * scale).astype(dtype)
-            targets.append(Target(index, layer, gram, style.share * weight, positions, mask))
+            scale = gram.dtype.type(positions / network.positions(style.picture, layer))
+            weight = style.share * settings.style_layers[layer]
+            targets.append(Target(index, layer, gram * scale, weight, positions, mask))
     return targets
-
-
-def _measure(
-    network: Network,
-    picture: Picture,
-    layers: Mapping[str, float] | Sequence[str],
-    pooling: str,
-    dtype: np.dtype[Any],
-    what: Callable[[tf.Tensor], tf.Tensor],
-) -> dict[str, Floats]:
-    if not layers:
-        return {}
-    with tf.Graph().as_default() as within, tf.Session(graph=within) as session:
-        shown = tf.placeholder(dtype, picture.shape)
-        features = graph.build(network.upto(layers), shown, pooling)
-        wanted = {layer: what(features[layer]) for layer in layers}
-        measured: dict[str, Floats] = session.run(wanted, {shown: picture})
-    return measured

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,7 +115,7 @@ class TiledObjective:
         self._sizes: dict[Any, float] = {}
         self._build_tile(compute)
         self._wanted = [self._session.run(self._own, self._feed(tile, content)) for tile in self._tiles]
-        self._targets = style_targets(network, content, styles, settings, np.dtype(np.float32), self._painting)
+        self._targets = style_targets(network, content, styles, settings, self._painting)
         self._build_whole(content)
 
     def close(self) -> None:
@@ -210,8 +210,9 @@ class TiledObjective:
                 feed[share] = self._shrunk[region, layer][rows, columns].ravel()
         return feed
 
-    def _painting(self, picture: Picture, layers: Mapping[str, float]) -> dict[str, Floats]:
+    def _painting(self, picture: Picture) -> dict[str, Floats]:
         """The Gram matrices of a painting of any size."""
+        layers = self._style_layers
         sums: dict[str, Any] = dict.fromkeys(layers, 0.0)
         for tile in tiles(self._network, picture, self._side):
             feed: dict[Any, Any] = {self._seen: tile.cut(picture)}
