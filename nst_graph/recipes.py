@@ -213,21 +213,22 @@ def _require(good: bool, option: str, value: object, remedy: str) -> None:
         raise InputError(f"--{option.replace('_', '-')} {value}: {remedy}")
 
 
-#: What --fast paints before the last scale, as shares of its size, with iterations; and there.
-FAST_SCALES = ((0.125, 100), (0.25, 60))
-FAST_ITERATIONS = 150
+#: What --fast paints before the last scale, as shares of its size, and the iterations at the first
+#: scale, which begins with noise, at others, and at the last.
+FAST_SCALES = (0.125, 0.25)
+FAST_FIRST, FAST_NEXT, FAST_ITERATIONS = 60, 35, 150
 #: Below this a scale is left out: its deepest layer would see next to nothing.
 SMALLEST_SCALE = 64
 
 
 def fast(size: int) -> dict[str, Any]:
     """The settings that --fast stands for at a size."""
-    scales = [(round(share * size), steps) for share, steps in FAST_SCALES if share * size >= SMALLEST_SCALE]
+    scales = tuple(round(share * size) for share in FAST_SCALES if share * size >= SMALLEST_SCALE)
     return {
         "precision": "auto",
         "winograd": True,
-        "scales": tuple(scale for scale, _ in scales),
-        "scale_iterations": tuple(steps for _, steps in scales),
+        "scales": scales,
+        "scale_iterations": (FAST_FIRST, *[FAST_NEXT] * len(scales))[: len(scales)],
         "iterations": FAST_ITERATIONS,
     }
 
