@@ -174,33 +174,34 @@ def _paint_stages(
     """Paint one stage after the other, each from the picture of the one before; or on from `last`."""
     memory: Arrays | None = None
     before = stages[0][1].photograph
-    with contextlib.closing(Measure(network, settings)) as measure:
-        for index, (stage, scene, room) in enumerate(stages):
-            iterations = stage.iterations
-            if last is not None and last.stage == index:
-                picture, memory = last.picture, last.memory()
-                iterations -= last.iteration - last.before
-            elif last is not None and last.stage < index:
-                picture, memory = _carry(last, before, scene.photograph, settings)
-            before = scene.photograph
-            if last is not None and last.stage > index:
-                continue
-            say(_news(replace(stage, iterations=iterations), scene, room, settings))
-            relay = Relay(observers, index, last)
-            compute = tf.bfloat16 if stage.bfloat16 else None
-            given = network, scene.photograph, scene.styles, settings
-            here = replace(settings, iterations=iterations)
-            try:
-                objective = (
-                    Objective(*given, compute=compute, measure=measure)
-                    if room.tile is None
-                    else TiledObjective(*given, room.tile, compute=compute)
-                )
-                outcome = minimise(objective, picture, here, relay.observe, room.corrections, memory)
-            except tf.errors.ResourceExhaustedError as error:  # TensorFlow's MemoryError
-                raise MemoryError("memory ran out") from error
-            objective.close()
-            last = relay.counted(outcome.step)
+    measure = Measure(network, settings)
+    for index, (stage, scene, room) in enumerate(stages):
+        iterations = stage.iterations
+        if last is not None and last.stage == index:
+            picture, memory = last.picture, last.memory()
+            iterations -= last.iteration - last.before
+        elif last is not None and last.stage < index:
+            picture, memory = _carry(last, before, scene.photograph, settings)
+        before = scene.photograph
+        if last is not None and last.stage > index:
+            continue
+        say(_news(replace(stage, iterations=iterations), scene, room, settings))
+        relay = Relay(observers, index, last)
+        compute = tf.bfloat16 if stage.bfloat16 else None
+        given = network, scene.photograph, scene.styles, settings
+        here = replace(settings, iterations=iterations)
+        try:
+            objective = (
+                Objective(*given, compute=compute, measure=measure)
+                if room.tile is None
+                else TiledObjective(*given, room.tile, compute=compute)
+            )
+            outcome = minimise(objective, picture, here, relay.observe, room.corrections, memory)
+        except tf.errors.ResourceExhaustedError as error:  # TensorFlow's MemoryError
+            raise MemoryError("memory ran out") from error
+        objective.close()
+        last = relay.counted(outcome.step)
+    measure.close()
     assert last is not None  # settings have one stage at least
     return Outcome(last, outcome.reason)
 

@@ -59,7 +59,7 @@ SMALL = Filtering((0, 1, -1, 2, -2))
 LARGE = Filtering((0, 1, -1, 2, -2, 0.5, -0.5))
 #: The fewest pairs of filters, in and out, and positions at which they are faster than tf.nn.conv2d, and
 #: the fewest positions at which LARGE, with its larger kernels, is faster than SMALL.
-PAIRS, POSITIONS, MANY_POSITIONS = 64 * 128, 96, 2048
+PAIRS, POSITIONS, MANY_POSITIONS = 128 * 128, 96, 2048
 
 
 def fastest(shape: tf.TensorShape, kernel: npt.NDArray[np.floating]) -> Filtering | None:
