@@ -199,7 +199,7 @@ def equal_time(given):
 
 
 def precision(given):
-    """The loss at the end, in each precision, and with bounds, from the same start."""
+    """The loss at the end, in each precision, and with bounds, from the same start, and the gradient there."""
     lines = ["| settings | loss | against float32 | pixels outside 0..255 | seconds |", "|---|---|---|---|---|"]
     whole = None
     for name, changes in (
@@ -217,7 +217,31 @@ def precision(given):
         outside = np.mean((picture < -0.5) | (picture > 255.5))
         lines.append(f"| {name} | {loss:.5g} | {loss / whole - 1:+.2%} | {outside:.2%} | {seconds:.0f} |")
         print(lines[-1], flush=True)
-    return [f"After {given.steps} iterations at {given.size} pixels:", "", *lines], None
+    return [f"After {given.steps} iterations at {given.size} pixels:", "", *lines, "", *gradients(given)], None
+
+
+def gradients(given):
+    """How far each precision's gradients are from those in float64, at white noise and at the photograph."""
+    network, photograph, painting = load(given, given.size)
+    styles, settings = [Style(painting)], Settings()
+
+    def at_both(settings, *types):
+        objective = Objective(network, photograph, styles, settings, *types)
+        noise = pictures.start(photograph, network.mean, 1.0, 0)
+        # Where it is, the photograph has no content term.
+        return [objective(picture).gradient for picture in (noise, photograph.astype(np.float32) + 1)]
+
+    exact = at_both(settings, np.float64)
+    lines = ["| gradient | from float64's at white noise | at the photograph |", "|---|---|---|"]
+    for name, found in (
+        ("float32", at_both(settings)),
+        ("--winograd", at_both(replace(settings, winograd=True))),
+        ("--precision bfloat16", at_both(settings, np.float32, tf.bfloat16)),
+    ):
+        errors = [np.linalg.norm(a - b) / np.linalg.norm(b) for a, b in zip(found, exact, strict=True)]
+        lines.append(f"| {name} | " + " | ".join(f"{error:.1e}" for error in errors) + " |")
+        print(lines[-1], flush=True)
+    return lines
 
 
 def corrections(given):
