@@ -40,7 +40,7 @@ class Step:
     restarts: int
     #: What the optimiser remembers, by name, for `minimise` to go on from; good until the next step.
     memory: Callable[[], Arrays]
-    #: The stage it belongs to, and the iterations of the stages before.
+    #: The stage it belongs to, and the iterations before at other sizes.
     stage: int = 0
     before: int = 0
 
@@ -252,12 +252,11 @@ class _Walk:
 class Relay:
     """Passes a stage's steps on to observers, counted on from the step it began at."""
 
-    def __init__(self, observers: Iterable[Callable[[Step], None]], stage: int, start: Step | None) -> None:
+    def __init__(
+        self, observers: Iterable[Callable[[Step], None]], stage: int, start: Step | None, before: int
+    ) -> None:
         """`start` is of this stage where it is gone on with, of an earlier one, or None at first."""
-        self._observers, self._stage, self._start = list(observers), stage, start
-        self._before = 0
-        if start is not None:
-            self._before = start.before if start.stage == stage else start.iteration
+        self._observers, self._stage, self._start, self._before = list(observers), stage, start, before
 
     def observe(self, step: Step) -> None:
         """Pass a step on, unless it is only the one begun at over again."""

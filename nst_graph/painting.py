@@ -171,22 +171,28 @@ def _paint_stages(
     observers: Sequence[Callable[[Step], None]],
     say: Callable[[str], None],
 ) -> Outcome:
-    """Paint one stage after the other, each from the picture of the one before; or on from `last`."""
+    """Paint one stage after the other, each from the picture of the one before; or on from `last`.
+
+    A stage that gains nothing more leaves the rest of its iterations to the next one of its size.
+    """
     memory: Arrays | None = None
     before = stages[0][1].photograph
     measure = Measure(network, settings)
+    end = elsewhere = 0
     for index, (stage, scene, room) in enumerate(stages):
-        iterations = stage.iterations
+        same = scene.photograph.shape == before.shape
+        end = stage.iterations + (end if same else 0)
         if last is not None and last.stage == index:
-            picture, memory = last.picture, last.memory()
-            iterations -= last.iteration - last.before
+            picture, memory, elsewhere = last.picture, last.memory(), last.before
         elif last is not None and last.stage < index:
             picture, memory = _carry(last, before, scene.photograph, settings)
+            elsewhere = last.before if same else last.iteration
         before = scene.photograph
         if last is not None and last.stage > index:
             continue
+        iterations = end - (0 if last is None else last.iteration - elsewhere)
         say(_news(replace(stage, iterations=iterations), scene, room, settings))
-        relay = Relay(observers, index, last)
+        relay = Relay(observers, index, last, elsewhere)
         compute = tf.bfloat16 if stage.bfloat16 else None
         given = network, scene.photograph, scene.styles, settings
         here = replace(settings, iterations=iterations)

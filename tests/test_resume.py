@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -174,6 +175,32 @@ def test_stages_and_optimisers_go_on(words, tmp_path, monkeypatch, settings, sto
         assert done.outcome.step.total == pytest.approx(whole.total, rel=1e-4)
     else:  # so few iterations are far from the end
         assert done.outcome.step.total < 2 * whole.total
+    check_whole(tmp_path)
+
+
+@pytest.mark.parametrize("stop", [None, 3, 8, 14])
+def test_what_bfloat16_leaves_is_painted_in_float32(words, tmp_path, monkeypatch, stop):
+    """bfloat16 gains nothing more after 7 of its 18 iterations; interrupted before, there or after, or not."""
+    from nst_graph import machine, painting
+
+    def early(objective, start, settings, *rest):
+        left = settings.iterations
+        return optimisers.minimise(objective, start, replace(settings, iterations=left - 11 * (left > 13)), *rest)
+
+    monkeypatch.setattr(machine, "likes_bfloat16", lambda winograd: True)
+    monkeypatch.setattr(painting, "minimise", early)
+    content, style, _, weights_file = words
+    settings = {"iterations": 20, "precision": "auto", "scales": (24,), "scale_iterations": (5,)}
+    if stop is not None:
+        paint_until(stop, words, tmp_path, **settings)
+    said = []
+    done = nst_graph.paint(
+        content, style, Settings(**settings), weights_file=weights_file, output=tmp_path, resume=stop is not None,
+        say=said.append,
+    )  # fmt: skip
+    assert done.outcome.step.iteration == 25 and done.outcome.step.before == 5
+    size = "x".join(map(str, done.picture.shape[1::-1])).replace("x", " x ")
+    assert f"{13 if stop != 14 else 11} iterations at {size} in float32" in said
     check_whole(tmp_path)
 
 
