@@ -207,6 +207,7 @@ def precision(given):
         ("--winograd", {"winograd": True}),
         ("--precision auto", {"precision": "auto"}),
         ("--precision bfloat16", {"precision": "bfloat16"}),
+        ("--precision auto --winograd", {"precision": "auto", "winograd": True}),
         ("--bounded", {"bounded": True}),
     ):
         began = time.monotonic()
