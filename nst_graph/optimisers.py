@@ -252,11 +252,9 @@ class _Walk:
 class Relay:
     """Passes a stage's steps on to observers, counted on from the step it began at."""
 
-    def __init__(
-        self, observers: Iterable[Callable[[Step], None]], stage: int, start: Step | None, before: int
-    ) -> None:
+    def __init__(self, observers: Iterable[Callable[[Step], None]], stage: int, start: Step | None) -> None:
         """`start` is of this stage where it is gone on with, of an earlier one, or None at first."""
-        self._observers, self._stage, self._start, self._before = list(observers), stage, start, before
+        self._observers, self._stage, self._start = list(observers), stage, start
 
     def observe(self, step: Step) -> None:
         """Pass a step on, unless it is only the one begun at over again."""
@@ -266,11 +264,13 @@ class Relay:
 
     def counted(self, step: Step) -> Step:
         """A step of this stage with all that came before counted in."""
-        step = replace(step, stage=self._stage, before=self._before)
         if self._start is None:
-            return step
+            return replace(step, stage=self._stage)
+        same_size = step.picture.shape == self._start.picture.shape
         return replace(
             step,
+            stage=self._stage,
+            before=self._start.before if same_size else self._start.iteration,
             iteration=step.iteration + self._start.iteration,
             evaluations=step.evaluations + self._start.evaluations,
             seconds=step.seconds + self._start.seconds,

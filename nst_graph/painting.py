@@ -178,21 +178,21 @@ def _paint_stages(
     memory: Arrays | None = None
     before = stages[0][1].photograph
     measure = Measure(network, settings)
-    end = elsewhere = 0
+    planned = 0
     for index, (stage, scene, room) in enumerate(stages):
-        same = scene.photograph.shape == before.shape
-        end = stage.iterations + (end if same else 0)
+        planned = stage.iterations + (planned if scene.photograph.shape == before.shape else 0)
         if last is not None and last.stage == index:
-            picture, memory, elsewhere = last.picture, last.memory(), last.before
+            picture, memory = last.picture, last.memory()
         elif last is not None and last.stage < index:
             picture, memory = _carry(last, before, scene.photograph, settings)
-            elsewhere = last.before if same else last.iteration
         before = scene.photograph
         if last is not None and last.stage > index:
             continue
-        iterations = end - (0 if last is None else last.iteration - elsewhere)
+        iterations = planned
+        if last is not None and last.picture.shape == before.shape:
+            iterations -= last.iteration - last.before
         say(_news(replace(stage, iterations=iterations), scene, room, settings))
-        relay = Relay(observers, index, last, elsewhere)
+        relay = Relay(observers, index, last)
         compute = tf.bfloat16 if stage.bfloat16 else None
         given = network, scene.photograph, scene.styles, settings
         here = replace(settings, iterations=iterations)
