@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nst_graph import winograd
+from nst_graph.processor import has_bfloat16
 from nst_graph.tensorflow import tf
 from nst_graph.weights import Conv, Network, Relu
 
@@ -24,25 +25,34 @@ def build(
     MatConvNet does with VGG's padding of 0, and as the authors' PyTorch code does.
 
     `compute` is the type of all convolutions but the first, which sees the pixels and is cheap:
-    it keeps the picture's type, so that neither they nor their gradient are rounded. With `fewer`
-    multiplications they are Winograd's where those are faster, and not of a narrower type.
+    it keeps the picture's type, so that neither they nor their gradient are rounded. A processor
+    without products of bfloat16 multiplies the same rounded numbers in the picture's type: TensorFlow's
+    own bfloat16 would there round sums before biases are added, and again after. With `fewer`
+    multiplications convolutions are Winograd's where those are faster, and not of a narrower type.
     """
     given = picture.dtype
-    features = {}
+    kept = given if compute is None or not has_bfloat16() else compute
+
+    def rounded(values: tf.Tensor) -> tf.Tensor:
+        return tf.cast(tf.cast(values, compute or given), kept)
+
+    features: dict[str, tf.Tensor] = {}
     tensor = tf.expand_dims(picture - network.mean.astype(given.as_numpy_dtype), 0)
     for layer in network.layers:
         if isinstance(layer, Conv):
             bias = tf.constant(layer.bias, tensor.dtype, name=f"{layer.name}_bias")
-            by = winograd.fastest(tensor.shape, layer.kernel) if fewer and tensor.dtype == given else None
+            by = winograd.fastest(tensor.shape, layer.kernel) if fewer and compute is None else None
             if by is not None:
                 tensor = winograd.convolve(tensor, layer.kernel, by)
             else:
-                kernel = tf.constant(layer.kernel, tensor.dtype, name=f"{layer.name}_kernel")
-                tensor = tf.nn.conv2d(tensor, kernel, strides=1, padding="SAME", name=layer.name)
+                kernel = tf.constant(layer.kernel, given, name=f"{layer.name}_kernel")
+                tensor = tf.nn.conv2d(
+                    tensor, rounded(kernel) if features else kernel, strides=1, padding="SAME", name=layer.name
+                )
             tensor = tf.nn.bias_add(tensor, bias)
         elif isinstance(layer, Relu):
-            tensor = tf.nn.relu(tensor)
-            tensor = features[layer.name] = tf.cast(tensor, compute or given)
+            tensor = features[layer.name] = rounded(tf.nn.relu(tensor))
         else:
             tensor = POOLINGS[pooling](tensor, ksize=2, strides=2, padding="VALID", name=layer.name)
+            tensor = rounded(tensor)
     return features

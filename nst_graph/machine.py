@@ -7,11 +7,11 @@ import time
 from functools import cache
 from pathlib import Path
 
+from nst_graph.processor import has_bfloat16
 from nst_graph.tensorflow import tf
 
 #: Where control groups, version 2 and 1, state a limit.
 LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
-CPUINFO = Path("/proc/cpuinfo")
 
 #: The matrices that are multiplied to see how fast bfloat16 is, and how often.
 SIDE, TRIES = 1024, 5
@@ -26,17 +26,6 @@ KEPT_PER_PIXEL = 110
 LBFGS_VECTORS = 18
 #: And for each correction: two, a point and pairs of Memory's (2.5), and half as much as two for Root.
 CORRECTION_VECTORS = 5.5
-
-
-def has_bfloat16() -> bool:
-    """Whether the processor has bfloat16 dot products, and TensorFlow uses them; False where that cannot be told."""
-    if os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "0":  # oneDNN alone does
-        return False
-    try:
-        words = set(CPUINFO.read_text().split())
-    except OSError:
-        return False
-    return bool(words & {"avx512_bf16", "amx_bf16", "bf16"})
 
 
 @cache

@@ -2,6 +2,9 @@
 
 TF_CPP_MIN_LOG_LEVEL silences TensorFlow once it is loaded, but since 2.17 not while it loads
 (tensorflow/tensorflow #100442): meanwhile standard error goes to a file, shown if loading fails.
+
+By itself TensorFlow turns oneDNN on only where there is AVX-512, but AVX2 is enough for it to be faster
+(docs/benchmark-processors.md).
 """
 
 from __future__ import annotations
@@ -13,7 +16,11 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from nst_graph import processor
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+if processor.has_avx2() and "tensorflow" not in sys.modules:
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 
 @contextmanager

@@ -48,10 +48,10 @@ def test_fast_settings_are_good_at_any_size():
         assert all(scale < size for scale in settings.scales)
 
 
-def test_bfloat16_is_near_float32(vgg16_file):
+def test_bfloat16_is_near_float32(vgg19_file):
     """Losses within 1e-3, gradients within 5 % in norm and nearly parallel, on the real network."""
     settings = Settings()
-    network = weights.read(vgg16_file).upto(settings.layers)
+    network = weights.read(vgg19_file).upto(settings.layers)
     content, style = random_picture(96, 128, 1), Style(random_picture(96, 128, 2))
     picture = pictures.start(content, network.mean, 0.5, 0)
     wide = Objective(network, content, [style], settings)(picture)
@@ -67,7 +67,7 @@ def test_bfloat16_is_near_float32(vgg16_file):
         assert difference < 0.05
 
 
-def test_auto_ends_near_float32(vgg16_file, tmp_path, monkeypatch):
+def test_auto_ends_near_float32(vgg19_file, tmp_path, monkeypatch):
     monkeypatch.setattr(machine, "likes_bfloat16", lambda winograd: True)
     import imageio.v3 as iio
 
@@ -77,7 +77,7 @@ def test_auto_ends_near_float32(vgg16_file, tmp_path, monkeypatch):
         said = []
         painting = nst_graph.paint(
             tmp_path / "photo.png", ROOT / "docs" / "example-painting.jpg",
-            Settings(iterations=60, precision=precision), weights_file=vgg16_file, say=said.append,
+            Settings(iterations=60, precision=precision), weights_file=vgg19_file, say=said.append,
         )  # fmt: skip
         totals[precision] = painting.outcome.step.total
     assert "54 iterations at 96 x 72 in bfloat16" in said and "6 iterations at 96 x 72 in float32" in said
@@ -93,15 +93,6 @@ def test_a_processor_without_bfloat16_is_told(monkeypatch, pictures_dir, network
     )  # fmt: skip
     assert "--precision auto: bfloat16 is not faster than float32 on this machine; float32 paints" in said
     assert any("in float32" in line for line in said)
-
-
-def test_processors_flags(monkeypatch, tmp_path):
-    for flags, expected in (("fpu avx512_bf16 sse", True), ("fpu avx512_bf16x", False)):
-        (tmp_path / "cpuinfo").write_text(f"flags\t\t: {flags}\n")
-        monkeypatch.setattr(machine, "CPUINFO", tmp_path / "cpuinfo")
-        assert machine.has_bfloat16() is expected
-    monkeypatch.setattr(machine, "CPUINFO", tmp_path / "none")
-    assert machine.has_bfloat16() is False
 
 
 def test_scales(pictures_dir, network_file, tmp_path):

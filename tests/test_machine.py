@@ -13,7 +13,7 @@ import pytest
 from conftest import ROOT, run_script
 
 import nst_graph
-from nst_graph import cli, machine, records
+from nst_graph import cli, machine, processor, records
 from nst_graph.recipes import Settings
 
 SETTINGS = ["--iterations", "4", "--save-every", "2"]
@@ -185,18 +185,47 @@ def test_a_clock_that_jumps(words, tmp_path, monkeypatch):
     assert (tmp_path / "run" / "final.png").exists()
 
 
-def test_processors(monkeypatch, tmp_path):
-    """bfloat16 only where it is fast: auto does without, and the defaults never use it."""
-    for flags, has in (("avx2 fma", False), ("avx512f avx512_bf16", True), ("avx512f amx_bf16", True), ("", False)):
-        (tmp_path / "cpuinfo").write_text(f"flags : {flags}\n")
-        monkeypatch.setattr(machine, "CPUINFO", tmp_path / "cpuinfo")
-        assert machine.has_bfloat16() == has
-    monkeypatch.setattr(machine, "CPUINFO", tmp_path / "none")
-    assert not machine.has_bfloat16()
-    (tmp_path / "cpuinfo").write_text("flags : avx512_bf16\n")
-    monkeypatch.setattr(machine, "CPUINFO", tmp_path / "cpuinfo")
+@pytest.mark.parametrize(
+    ("flags", "most", "avx2", "bfloat16"),
+    [
+        ("avx", "", False, False),
+        ("avx2 fma", "", True, False),
+        ("avx2 avx512f", "", True, False),
+        ("avx2 avx512f avx512_bf16", "", True, True),
+        ("avx2 avx512_bf16 amx_bf16", "AVX512_CORE_AMX", True, True),
+        ("avx2 avx512_bf16", "AVX512_CORE", True, False),
+        ("avx2 avx512_bf16", "avx2", True, False),
+        ("avx2 avx512_bf16", "AVX", False, False),
+        ("avx512_bf16x", "", False, False),
+        (None, "", False, False),
+    ],
+)
+def test_processors(monkeypatch, tmp_path, flags, most, avx2, bfloat16):
+    """What the processor has and oneDNN may use decides."""
+    monkeypatch.setattr(processor, "CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", most)
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
+    if flags is not None:
+        (tmp_path / "cpuinfo").write_text(f"flags\t\t: {flags}\n")
+    assert (processor.has_avx2(), processor.has_bfloat16()) == (avx2, bfloat16)
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
-    assert not machine.has_bfloat16()
+    assert not processor.has_bfloat16()
+
+
+@pytest.mark.parametrize("given", [None, "0", "1"])
+def test_onednn_is_on_where_it_helps(given):
+    """What the user says stands; else AVX2 turns it on, before TensorFlow is imported."""
+    environment = {name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"}
+    if given is not None:
+        environment["TF_ENABLE_ONEDNN_OPTS"] = given
+    code = (
+        "import os; from nst_graph import processor, tensorflow; from tensorflow.python.util import _pywrap_util_port\n"
+        "print(os.environ.get('TF_ENABLE_ONEDNN_OPTS'), processor.has_avx2(), _pywrap_util_port.IsMklEnabled())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    said, avx2, on = done.stdout.split()
+    assert said == (given or ("1" if avx2 == "True" else "None"))
+    assert on == str(said == "1") or (given is None and avx2 == "False")
 
 
 @pytest.mark.parametrize(
