@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import itertools
 import math
 import os
 import signal
@@ -121,7 +122,12 @@ def parser() -> argparse.ArgumentParser:
     group = parser.add_argument_group("what is kept")
     add = group.add_argument
     setting("save_every", "iterations between pictures", metavar="N", type=int)
-    add("--output", metavar="DIR", type=Path, help="directory of the run (default: output/CONTENT-STYLE)")
+    add(
+        "--output",
+        metavar="DIR",
+        type=Path,
+        help="directory of the run (default: output/CONTENT-STYLE, then -2, -3 ...)",
+    )
     add("--overwrite", action="store_true", help="replace a run that --output holds")
     add("--resume", metavar="DIR", type=Path, help="go on with the run in DIR, from its last saved state")
     add("--tensorboard", action="store_true", help="write losses and pictures for TensorBoard too")
@@ -229,6 +235,17 @@ def _job(given: dict[str, Any]) -> Job:
     return Job(content, tuple(styles), settings, output, tuple(given.get("masks", ())), given.get("weights"), limit)
 
 
+def _free(path: Path) -> Path:
+    """The path, or with -2, -3 ... the first at which there is nothing yet, which is then said."""
+    numbers = itertools.count(2)
+    free = path
+    while free.is_symlink() or free.exists():
+        free = path.with_name(f"{path.name}-{next(numbers)}")
+    if free != path:
+        tell(f"{os.path.relpath(path)} is there already; this painting goes into {os.path.relpath(free)}")
+    return free
+
+
 def _shortened(name: str, room: int) -> str:
     """At most so many bytes of a name, in whole letters where it is UTF-8."""
     data = os.fsencode(name)
@@ -276,6 +293,8 @@ def _paint(given: dict[str, Any]) -> None:
     if job is None:
         tell(f"{given['resume']}: is finished")
         return
+    if not {"resume", "output", "overwrite"} & given.keys():
+        job = replace(job, output=_free(job.output))
 
     # TensorFlow takes seconds to import; wrong options are told before.
     from nst_graph.painting import paint
