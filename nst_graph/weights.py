@@ -25,6 +25,9 @@ Array = npt.NDArray[np.float32]
 #: The mean RGB of ImageNet's pictures that VGG was trained with (Simonyan and Zisserman 2014).
 VGG_MEAN = (123.68, 116.779, 103.939)
 
+#: Values that a kernel of 8-bit indices into a table can have, and how many of its numbers are looked at.
+TABLE, FIRST_NUMBERS = 256, 20_000
+
 REMEDY = "get a good file with scripts/get_weights.py"
 
 
@@ -65,11 +68,19 @@ class Network:
 
     @property
     def name(self) -> str:
-        """VGG-16 or VGG-19 by its convolutions, of which a file may hold only the first."""
+        """VGG-16 or VGG-19 by its convolutions, of which a file may hold only the first, and how they are stored."""
         names = {layer.name for layer in self.convolutions}
         depth = 19 if "conv3_4" in names else 16
         whole = len(names) == depth - 3
-        return f"VGG-{depth}" if whole else f"{len(names)} convolutions of a VGG"
+        name = f"VGG-{depth}" if whole else f"{len(names)} convolutions of a VGG"
+        return f"{name} with 8-bit kernels" if self.is_8bit else name
+
+    @property
+    def is_8bit(self) -> bool:
+        """Whether each kernel's numbers come from a table of 256: the first of them tell."""
+        firsts = [conv.kernel.ravel()[:FIRST_NUMBERS] for conv in self.convolutions]
+        large = [numbers for numbers in firsts if numbers.size > 2 * TABLE]
+        return bool(large) and all(np.unique(numbers).size <= TABLE for numbers in large)
 
     def poolings(self, name: str) -> int:
         """How many poolings come before a layer."""

@@ -112,9 +112,16 @@ def pictures_dir(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def vgg19_file():
+    path = ROOT / "model" / "imagenet-vgg-verydeep-19-8bit.mat"
+    assert path.exists(), "VGG-19 is missing: make test sets it up"
+    return path
+
+
+@pytest.fixture(scope="session")
 def vgg16_file():
     path = ROOT / "model" / "imagenet-vgg-verydeep-16.mat"
-    assert path.exists(), "the real VGG-16 is missing: make test sets it up"
+    assert path.exists(), "VGG-16 is missing: make test-all sets it up"
     return path
 
 

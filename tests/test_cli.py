@@ -352,12 +352,12 @@ def test_a_bar_on_a_terminal(pictures_dir, network_file, tmp_path):
     assert b"loss" in shown and b"30/30" in shown and b"iteration 10 of" not in shown
 
 
-def test_real_vgg16(vgg16_file, tmp_path):
+def test_real_vgg19(vgg19_file, tmp_path):
     """128 pixels of structure, the paper's settings: the loss falls at least tenfold in 50 iterations."""
     iio.imwrite(tmp_path / "photo.png", random_picture(96, 128, 1).astype(np.uint8))
     painting = nst_graph.paint(
         tmp_path / "photo.png", ROOT / "docs" / "example-painting.jpg", Settings(size=128, iterations=50),
-        weights_file=vgg16_file, output=tmp_path / "run",
+        weights_file=vgg19_file, output=tmp_path / "run",
     )  # fmt: skip
     table = rows(tmp_path / "run")
     assert painting.outcome.step.iteration == 50

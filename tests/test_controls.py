@@ -59,7 +59,7 @@ def test_a_white_mask_changes_nothing(network):
     assert masked.total == pytest.approx(plain.total, rel=1e-6)
 
 
-def test_masks_on_the_real_network(vgg16_file, tmp_path):
+def test_masks_on_the_real_network(vgg19_file, tmp_path):
     """Two styles, half a picture each: after 100 iterations each half is nearer to its own style."""
     height, width = 64, 96
     iio.imwrite(tmp_path / "photo.png", random_picture(height, width, 1).astype(np.uint8))
@@ -70,11 +70,11 @@ def test_masks_on_the_real_network(vgg16_file, tmp_path):
         iio.imwrite(tmp_path / f"mask{index}.png", mask)
     styles = [ROOT / "docs" / "example-painting.jpg", tmp_path / "stripes.png"]
     painting = nst_graph.paint(
-        tmp_path / "photo.png", styles, Settings(iterations=100), weights_file=vgg16_file,
+        tmp_path / "photo.png", styles, Settings(iterations=100), weights_file=vgg19_file,
         masks=[tmp_path / "mask0.png", tmp_path / "mask1.png"],
     )  # fmt: skip
 
-    layers = as_reference(weights.read(vgg16_file).upto(["conv4_1"]))
+    layers = as_reference(weights.read(vgg19_file).upto(["conv4_1"]))
 
     def grams(picture):
         features = reference.features(layers, MEAN, picture, "average", reference.convolve_fast)
@@ -256,12 +256,12 @@ def test_smoothness_has_a_column_of_its_own(paint, tmp_path):
     assert header == "iteration,evaluations,seconds,content,style,smoothness,total"
 
 
-def test_rescaling(vgg16_file, tmp_path, monkeypatch):
+def test_rescaling(vgg19_file, tmp_path, monkeypatch):
     """Features are the original's over the scales; the mean activations are one; twice changes nothing."""
     (tmp_path / "images").mkdir()
     for seed in (1, 2):
         iio.imwrite(tmp_path / "images" / f"{seed}.png", random_picture(64, 80, seed).astype(np.uint8))
-    (tmp_path / "vgg.mat").symlink_to(vgg16_file)
+    (tmp_path / "vgg.mat").symlink_to(vgg19_file)
     assert get_weights.main(["rescale", str(tmp_path / "vgg.mat"), "--images", str(tmp_path / "images")]) == 0
     assert get_weights.main(["rescale", str(tmp_path / "vgg-rescaled.mat"), "--images", str(tmp_path / "images")]) == 0
     networks = [weights.read(tmp_path / f"{name}.mat") for name in ("vgg", "vgg-rescaled", "vgg-rescaled-rescaled")]

@@ -135,10 +135,10 @@ def test_losses_vanish_at_their_targets(network):
 
 
 @pytest.mark.parametrize("pooling", ["average", "max"])
-def test_real_vgg16(vgg16_file, pooling):
+def test_real_vgg19(vgg19_file, pooling):
     """The paper's own layers with the real network, at an odd size."""
     settings = Settings(pooling=pooling)
-    network = weights.read(vgg16_file).upto([*settings.content_layers, *settings.style_layers])
+    network = weights.read(vgg19_file).upto([*settings.content_layers, *settings.style_layers])
     layers = as_reference(network)
     content, style = random_picture(70, 93, 1), random_picture(70, 93, 2)
     picture = pictures.start(content, network.mean, 1.0, 0)

@@ -11,21 +11,21 @@ from conftest import MEAN, ROOT, as_reference, random_picture
 import nst_graph.painting
 from nst_graph import pictures, rescaling, weights
 from nst_graph.errors import InputError
-from nst_graph.recipes import RECIPES, Settings
+from nst_graph.recipes import RECIPES
 
 HEIGHT, WIDTH = 72, 96
 FIRST = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
 
 
 @pytest.fixture(scope="module")
-def directory(tmp_path_factory, vgg16_file):
+def directory(tmp_path_factory, vgg19_file):
     """A photograph, a painting and the weights, with a rescaled network beside them."""
     directory = tmp_path_factory.mktemp("recipes")
     iio.imwrite(directory / "photo.png", random_picture(HEIGHT, WIDTH, 1).astype(np.uint8))
     iio.imwrite(directory / "painting.png", random_picture(HEIGHT, WIDTH, 2).astype(np.uint8))
-    name = "imagenet-vgg-verydeep-16.mat"
-    (directory / name).symlink_to(vgg16_file)
-    network = weights.read(vgg16_file)
+    name = "imagenet-vgg-verydeep-19-8bit.mat"
+    (directory / name).symlink_to(vgg19_file)
+    network = weights.read(vgg19_file)
     scales = rescaling.mean_activations(network, [random_picture(64, 64, seed) for seed in (3, 4)])
     weights.write(rescaling.rescale(network, scales), directory / name.replace(".mat", "-rescaled.mat"), "test")
     return directory
@@ -39,7 +39,7 @@ def measured(directory):
     def features(rescaled, pooling, name, picture):
         key = rescaled, pooling, name
         if key not in cache:
-            file = "imagenet-vgg-verydeep-16" + ("-rescaled" if rescaled else "") + ".mat"
+            file = "imagenet-vgg-verydeep-19-8bit" + ("-rescaled" if rescaled else "") + ".mat"
             layers = as_reference(weights.read(directory / file))
             cache[key] = reference.features(layers, MEAN, picture, pooling, reference.convolve_fast)
         return cache[key]
@@ -189,11 +189,19 @@ def test_no_recipe_is_named_outside_its_file():
             assert not [name for name in RECIPES if name in text], path
 
 
-def test_a_sibling_paints_and_it_is_said(directory, monkeypatch):
-    monkeypatch.setattr(nst_graph.painting, "MODEL", directory)
+def test_the_best_that_is_there_paints(tmp_path, monkeypatch):
+    """Published VGG-19 before that with 8-bit kernels, before VGG-16; what paints in another's place is said."""
+    monkeypatch.setattr(nst_graph.painting, "MODEL", tmp_path)
     said = []
-    nst_graph.paint(directory / "photo.png", directory / "painting.png", Settings(iterations=0), say=said.append)
-    assert "VGG-19 is wanted" in said[0] and "VGG-16 paints in its place" in said[0]
+    for number in ("16", "19-8bit", "19"):
+        (tmp_path / f"imagenet-vgg-verydeep-{number}.mat").touch()
+        found = nst_graph.painting.find_weights("VGG-19", said.append)
+        assert found.name == f"imagenet-vgg-verydeep-{number}.mat"
+    assert said == ["VGG-16 paints in the place of VGG-19, which scripts/get_weights.py vgg19 gets"]
+    assert nst_graph.painting.find_weights("VGG-16", said.append).name == "imagenet-vgg-verydeep-16.mat"
+    (tmp_path / "imagenet-vgg-verydeep-16.mat").unlink()
+    nst_graph.painting.find_weights("VGG-16", said.append)
+    assert said[1:] == ["VGG-19 paints in the place of VGG-16, which scripts/get_weights.py vgg16 gets"]
 
 
 def test_no_weights_at_all(tmp_path, monkeypatch):

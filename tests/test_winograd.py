@@ -33,9 +33,9 @@ def test_convolution_and_gradient(size, known, by):
     assert (direction * pulled).sum() == pytest.approx(along, rel=1e-10)
 
 
-def test_it_is_where_it_pays(vgg16_file):
-    """At 512 x 384 on VGG-16: nowhere with 64 filters, and nowhere in bfloat16."""
-    network = weights.read(vgg16_file).upto(["conv5_1"])
+def test_it_is_where_it_pays(vgg19_file):
+    """At 512 x 384 on VGG-19: nowhere with 64 filters, and nowhere in bfloat16."""
+    network = weights.read(vgg19_file).upto(["conv5_1"])
     for compute, direct in ((None, ["conv1_1", "conv1_2", "conv2_1"]), (tf.bfloat16, None)):
         with tf.Graph().as_default() as within:
             graph.build(network, tf.placeholder(tf.float32, (384, 512, 3)), compute=compute, fewer=True)
@@ -55,11 +55,11 @@ def test_larger_tiles_where_positions_are_many():
 
 
 @pytest.mark.parametrize("by", [winograd.SMALL, winograd.LARGE], ids=["small", "large"])
-def test_the_objective(vgg16_file, monkeypatch, by):
+def test_the_objective(vgg19_file, monkeypatch, by):
     """Loss and gradient on the real network, whole and in tiles, against direct convolutions in float64."""
     monkeypatch.setattr(winograd, "LARGE", by)
     plain, fewer = Settings(), Settings(winograd=True)
-    network = weights.read(vgg16_file).upto(plain.layers)
+    network = weights.read(vgg19_file).upto(plain.layers)
     size = (150, 213)
     picture, content, style = random_picture(*size, 1), random_picture(*size, 2), Style(random_picture(*size, 3))
     exact = Objective(network, content, [style], plain, np.float64)(picture)
