@@ -33,6 +33,6 @@ setup(
         "mp4": MP4,  # --timelapse mp4
         "many": MANY,  # scripts/paint_many.py and figures.py on many processes and machines
         "benchmarks": ["torch>=2.9"],  # what benchmarks/run.py measures against
-        "test": [*FIGURES, *MP4, *MANY, "pytest", "hypothesis", "mypy", "ruff", "selenium>=4.20"],
+        "test": [*FIGURES, *MP4, *MANY, "pytest", "pytest-xdist", "hypothesis", "mypy", "ruff", "selenium>=4.20"],
     },
 )

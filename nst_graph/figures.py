@@ -120,7 +120,9 @@ def _main(arguments: Sequence[str] | None) -> int:
     defaults = Settings()
     parser = cli.Parser(prog="figures.py", description="Paint the paper's figures.", allow_abbrev=False)
     parser.add_argument(
-        "figure", choices=[*FIGURES, "trace"], help="trace: losses of the authors' notebook beside ours"
+        "figure",
+        choices=[*FIGURES, "trace"],
+        help="trace: losses of the authors' notebook beside ours; takes --size, the shorter side, and --winograd",
     )
     parser.add_argument(
         "--images", metavar="DIR", type=Path, required=True, help="pictures, named as docs/figures.md says"
@@ -148,7 +150,7 @@ def _main(arguments: Sequence[str] | None) -> int:
     if given.figure == "trace":
         from nst_graph import trace
 
-        return trace.run(given.images, given.weights, min(given.size, trace.SIZE), given.iterations, given.read_limit)
+        return trace.run(given.images, given.weights, given.size, given.winograd, given.read_limit)
     if importlib.util.find_spec("matplotlib") is None:
         raise InputError("figures need matplotlib; pip install 'nst_graph[figures]'")
     figure = FIGURES[given.figure]()

@@ -3,6 +3,9 @@
 TF_CPP_MIN_LOG_LEVEL silences TensorFlow once it is loaded, but since 2.17 not while it loads
 (tensorflow/tensorflow #100442): meanwhile standard error goes to a file, shown if loading fails.
 
+It also loads Keras, which takes as long as half of all else and is not needed here, unless it is told
+to use the older tf_keras, which is seldom there.
+
 By itself TensorFlow turns oneDNN on only where there is AVX-512, but AVX2 is enough for it to be faster
 (docs/benchmark-processors.md).
 """
@@ -41,7 +44,20 @@ def _silence() -> Iterator[None]:
             os.close(real)
 
 
-with _silence():
+@contextmanager
+def _without_keras() -> Iterator[None]:
+    """For the import alone: tf.keras, loaded at its first use, is Keras as ever."""
+    if "TF_USE_LEGACY_KERAS" in os.environ:
+        yield
+        return
+    os.environ["TF_USE_LEGACY_KERAS"] = "1"
+    try:
+        yield
+    finally:
+        del os.environ["TF_USE_LEGACY_KERAS"]
+
+
+with _silence(), _without_keras():
     import tensorflow.compat.v1 as tf
 
 __all__ = ["tf"]

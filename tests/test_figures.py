@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 from conftest import ROOT, random_picture, run_script
 
-from nst_graph import cli, figures, jobs, records, state
+from nst_graph import cli, figures, jobs, records, state, trace
 from nst_graph.errors import InputError
+from nst_graph.objective import Evaluation
 
 needs_dask = pytest.mark.skipif(importlib.util.find_spec("distributed") is None, reason="dask is an extra")
 
@@ -56,7 +57,9 @@ def call(*words):
     return done
 
 
-@pytest.mark.parametrize("name", ["fig1", "fig2", "fig3"])
+@pytest.mark.parametrize(
+    "name", ["fig1", *(pytest.param(name, marks=pytest.mark.thorough) for name in ("fig2", "fig3"))]
+)
 def test_a_small_figure(images, network_file, tmp_path, name):
     panels = {"fig1": ["style-a", "content-e"], "fig2": ["C"], "fig3": ["conv2_1-0.01"]}[name]
     words = [name, "--images", images, "--weights", network_file, "--size", 40, "--iterations", 4]
@@ -116,15 +119,47 @@ def test_bad_words(words, expected, capsys):
 
 
 def test_the_trace_prints_losses(images, network_file, capsys, monkeypatch):
-    from nst_graph import trace
+    """Both stages, the second from what the first painted."""
+    stages = trace.Stage(512, {2: 9.0, 4: 8.0}), trace.Stage(800, {2: 7.0})
+    monkeypatch.setattr(trace, "STAGES", stages)
+    monkeypatch.setattr(trace, "CALL", 2)
+    assert figures.main(["trace", "--images", str(images), "--weights", str(network_file), "--size", "32"]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines[1] == lines[5] == ["evaluations", "published", "ours", "difference"]
+    assert [row[:2] for row in (*lines[2:4], lines[6])] == [["2", "9"], ["4", "8"], ["2", "7"]]
+    for row in (*lines[2:4], lines[6]):
+        assert float(row[3].rstrip("%")) == pytest.approx(100 * (float(row[2]) / float(row[1]) - 1), rel=1e-2)
+    first, second = (line[line.index("pixels;") - 3 : line.index("pixels;")] for line in (lines[0], lines[4]))
+    assert [min(int(size[0]), int(size[2])) for size in (first, second)] == [32, 50]
 
-    monkeypatch.setattr(trace, "PUBLISHED", {2: 9.0, 4: 8.0})
-    assert figures.main(["trace", "--images", str(images), "--weights", str(network_file), "--size", "40"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[1].split() == ["evaluations", "published", "ours"]
-    rows = [line.split() for line in lines[2:]]
-    assert [row[:2] for row in rows] == [["2", "9"], ["4", "8"]]
-    assert float(rows[1][2]) < float(rows[0][2])
+
+def test_the_notebooks_lbfgs_on_a_quadratic():
+    """It finds the least, and its first step has an L1 norm of 1, as PyTorch's has."""
+    rng = np.random.default_rng(0)
+    basis = np.linalg.qr(rng.normal(size=(12, 12)))[0]
+    hessian = basis @ np.diag(np.linspace(1, 3, 12)) @ basis.T
+    start = rng.normal(size=(2, 2, 3)).astype(np.float32)
+    seen, losses = [], []
+
+    def objective(picture):
+        seen.append(picture)
+        slope = hessian @ picture.ravel()
+        return Evaluation({}, float(picture.ravel() @ slope / 2), slope.reshape(picture.shape))
+
+    end = trace.lbfgs(objective, start, 60, lambda evaluation, loss: losses.append(loss))
+    assert len(losses) == 60 and np.abs(end).max() < 1e-4 and losses[-1] < 1e-8 * losses[0]
+    assert np.abs(seen[1] - start).sum() == pytest.approx(1, rel=1e-5)
+
+
+def test_the_notebooks_resizing():
+    """Worked by hand: 6 pixels to 4 lie at -0.5, 1, 2.5 and 4; the first keeps to the border; rounded down."""
+    row = np.array([10, 20, 40, 80, 160, 255], np.float32)
+    picture = np.repeat(np.tile(row, (6, 1))[..., None], 3, axis=2)
+    assert trace.resize(picture, 6, 4)[3, :, 0].tolist() == [10, 20, 60, 160]
+    assert trace.resize(np.swapaxes(picture, 0, 1), 4, 6)[:, 3, 0].tolist() == [10, 20, 60, 160]
+    assert trace.resize(picture, 6, 9)[0, :, 0].tolist()[1:4] == [11, 18, 30]
+    shapes = [trace.fit(np.zeros(size, np.float32), 512).shape[:2] for size in ((768, 1024, 3), (768, 970, 3))]
+    assert shapes == [(512, 682), (512, 646)]
 
 
 def write_list(directory, name, images, network_file, iterations=6):
@@ -218,6 +253,7 @@ def children(pid):
 
 
 @needs_dask
+@pytest.mark.thorough
 def test_a_figure_by_two_workers_one_of_which_is_killed(images, network_file, tmp_path):
     """The figure is complete all the same, and no more than an interval is painted twice."""
     words = ["fig2", "--images", images, "--weights", network_file, "--size", 64, "--iterations", 150]

@@ -50,9 +50,7 @@ def tasks(draw):
     return wanted, (draw(side), draw(side)), paintings, draw(st.integers(16, 300))
 
 
-@few
-@given(task=tasks(), seed=st.integers(0, 9))
-def test_loss_and_gradient(narrow, task, seed):
+def check_loss_and_gradient(narrow, task, seed):
     wanted, size, paintings, side = task
     part = narrow.upto(wanted.layers)
     shares = wanted.blend(paintings)
@@ -66,6 +64,19 @@ def test_loss_and_gradient(narrow, task, seed):
     assert one.gradient.shape == other.gradient.shape == (*size, 3)
     assert other.total == pytest.approx(one.total, rel=1e-4)
     np.testing.assert_allclose(other.gradient, one.gradient, rtol=0, atol=1e-4 * np.abs(one.gradient).max())
+
+
+@settings(few, max_examples=10)
+@given(task=tasks(), seed=st.integers(0, 9))
+def test_loss_and_gradient(narrow, task, seed):
+    check_loss_and_gradient(narrow, task, seed)
+
+
+@pytest.mark.thorough
+@settings(few, max_examples=60)
+@given(task=tasks(), seed=st.integers(0, 9))
+def test_loss_and_gradient_often(narrow, task, seed):
+    check_loss_and_gradient(narrow, task, seed)
 
 
 @many
@@ -109,7 +120,7 @@ def command_lines(draw):
     return words
 
 
-@settings(few, max_examples=60)
+@settings(few, max_examples=20)
 @given(words=command_lines())
 @example(words=["--style-scale", "1e300"])
 @example(words=["--style-scale", "1000"])
@@ -119,7 +130,18 @@ def command_lines(draw):
 @example(words=["--init", "\0"])
 @example(words=["--masks", "\0"])
 def test_a_run_or_exit_2(tmp_path_factory, pictures_dir, network_file, words, capsys):
-    output = tmp_path_factory.mktemp("any") / "run"
+    check_a_run_or_exit_2(tmp_path_factory.mktemp("any"), pictures_dir, network_file, words, capsys)
+
+
+@pytest.mark.thorough
+@settings(few, max_examples=100)
+@given(words=command_lines())
+def test_a_run_or_exit_2_often(tmp_path_factory, pictures_dir, network_file, words, capsys):
+    check_a_run_or_exit_2(tmp_path_factory.mktemp("any"), pictures_dir, network_file, words, capsys)
+
+
+def check_a_run_or_exit_2(directory, pictures_dir, network_file, words, capsys):
+    output = directory / "run"
     given = [pictures_dir / "photo.png", pictures_dir / "painting.png", "--weights", network_file, "--output", output]
     if "--iterations" not in words:
         words = [*words, "--iterations", "1"]

@@ -151,16 +151,30 @@ def test_loss_at_the_start(name, directory, measured, monkeypatch):
     assert steps[0].total == pytest.approx(expected, rel=1e-4)
 
 
-@pytest.mark.parametrize("name", RECIPES)
-def test_it_runs_and_its_loss_falls(name, directory, tmp_path, monkeypatch):
-    monkeypatch.setattr(nst_graph.painting, "MODEL", directory)
+def falls(name, tmp_path, **where):
     iio.imwrite(tmp_path / "photo.png", random_picture(96, 128, 1).astype(np.uint8))
     totals = []
     nst_graph.paint(
         tmp_path / "photo.png", ROOT / "docs" / "example-painting.jpg",
         replace(RECIPES[name].settings, size=128, iterations=30), observers=[lambda step: totals.append(step.total)],
+        **where,
     )  # fmt: skip
-    assert len(totals) == 31 and totals[-1] < 0.95 * totals[0]
+    return len(totals) == 31 and totals[-1] < 0.95 * totals[0]
+
+
+ON_VGG16 = [name for name, recipe in RECIPES.items() if recipe.settings.network == "VGG-16"]
+
+
+@pytest.mark.parametrize("name", [name for name in RECIPES if name not in ON_VGG16])
+def test_it_runs_and_its_loss_falls(name, directory, tmp_path, monkeypatch):
+    monkeypatch.setattr(nst_graph.painting, "MODEL", directory)
+    assert falls(name, tmp_path)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", ON_VGG16)
+def test_it_runs_and_its_loss_falls_on_vgg16(name, vgg16_file, tmp_path):
+    assert falls(name, tmp_path, weights_file=vgg16_file)
 
 
 #: What the tables say of optimisers, steps, rates and sizes.
