@@ -11,10 +11,10 @@ paint: setup
 	$(VENV)/bin/python scripts/paint.py --overwrite
 
 test: check
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest -n 2 --dist worksteal
 
 test-all: test $(VENV)/all-installed $(VGG16)
-	$(VENV)/bin/python -m pytest -m thorough
+	$(VENV)/bin/python -m pytest -n 2 --dist worksteal -m thorough
 
 check: $(VENV)/test-installed setup
 	$(VENV)/bin/ruff check .

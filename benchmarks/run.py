@@ -8,12 +8,14 @@
     python benchmarks/run.py corrections CONTENT STYLE     the loss with more and fewer corrections of L-BFGS
     python benchmarks/run.py memory CONTENT STYLE          peak memory and time a pixel, tiled and not
     python benchmarks/run.py costs CONTENT STYLE           start-up, weights, optimiser, odd sizes, threads
+    python benchmarks/run.py processors CONTENT STYLE      evaluations with oneDNN and without, by instruction set
 
 Each writes a table and a plot into --docs (docs/). PyTorch is an extra: pip install '.[benchmarks,figures]'.
 """
 
 import argparse
 import contextlib
+import itertools
 import json
 import os
 import resource
@@ -283,6 +285,24 @@ def memory(given):
     return lines, None
 
 
+def processors(given):
+    """Evaluations as processors make them that have no more than an instruction set, each in a process of its own."""
+    lines = ["| instructions | TensorFlow | seconds an evaluation |", "|---|---|---|"]
+    command = [sys.executable, __file__, "one", str(given.content), str(given.style), "--size", str(given.size)]
+    command += ["--repeats", str(given.repeats), "--tile", "0"]
+    for most, oneof in itertools.product(
+        ("SSE41", "AVX", "AVX2", "DEFAULT"), ("0", "1", "1 --winograd", "1 --bfloat16")
+    ):
+        flag, *option = oneof.split()
+        environment = os.environ | {"ONEDNN_MAX_CPU_ISA": most, "TF_ENABLE_ONEDNN_OPTS": flag}
+        done = subprocess.run([*command, *option], capture_output=True, text=True, check=True, env=environment)
+        found = json.loads(done.stdout.splitlines()[-1])
+        how = ", ".join(["with oneDNN" if flag == "1" else "without oneDNN", *option])
+        lines.append(f"| {'all it has' if most == 'DEFAULT' else most} | {how} | {found['seconds']:.2f} |")
+        print(lines[-1], flush=True)
+    return [f"At {found['width']} x {found['height']}:", "", *lines], None
+
+
 def costs(given):
     """What a run costs beside its convolutions, and what sizes and threads do to them."""
     lines = ["| what | measured |", "|---|---|"]
@@ -380,11 +400,12 @@ def one(given):
     """One size of memory(): prints JSON."""
     network, photograph, painting = load(given, given.size)
     start = pictures.start(photograph, network.mean, 1.0, 0)
-    settings, styles = Settings(size=given.size), [Style(painting)]
+    settings, styles = Settings(size=given.size, winograd=given.winograd), [Style(painting)]
+    compute = tf.bfloat16 if given.bfloat16 else None
     if given.tile:
-        objective = TiledObjective(network, photograph, styles, settings, given.tile)
+        objective = TiledObjective(network, photograph, styles, settings, given.tile, compute=compute)
     else:
-        objective = Objective(network, photograph, styles, settings)
+        objective = Objective(network, photograph, styles, settings, compute=compute)
     seconds = []
     for _ in range(given.repeats):
         began = time.monotonic()
@@ -418,6 +439,7 @@ BENCHMARKS = {
     "corrections": corrections,
     "memory": memory,
     "costs": costs,
+    "processors": processors,
 }
 
 
@@ -435,6 +457,8 @@ def main():
     parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512, 1024, 2048, 4096])
     parser.add_argument("--untiled", type=int, default=2048, help="largest size that is tried in one piece")
     parser.add_argument("--tile", type=int, default=512)
+    parser.add_argument("--winograd", action="store_true", help="in one")
+    parser.add_argument("--bfloat16", action="store_true", help="in one")
     parser.add_argument("--no-torch", action="store_true", help="leave PyTorch out")
     parser.add_argument("--docs", type=Path, default=Path(__file__).resolve().parent.parent / "docs")
     given = parser.parse_args()

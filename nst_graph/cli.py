@@ -22,7 +22,7 @@ from nst_graph.recipes import CHOICES, DEFAULT, RECIPES, Settings, fast, layer_w
 
 #: What is painted without arguments: settings that show the paper's method in a few minutes.
 EXAMPLE_STYLE = records.ROOT / "docs" / "example-painting.jpg"
-EXAMPLE = {"size": 384, "beta": 2e4, "fast": True, "save_every": 50}
+EXAMPLE = {"size": 384, "beta": 1e4, "fast": True, "save_every": 50}
 
 #: Bytes of a run's directory that is named after its pictures; systems take 255 or less.
 LONGEST_NAME = 200

@@ -24,6 +24,9 @@ BOUNDS = (0.0, 255.0)
 #: Pairs of steps and gradient differences that L-BFGS remembers. With more an iteration gains a
 #: little and takes longer: SciPy goes through all of them several times.
 CORRECTIONS = 10
+#: Iterations for which a memory that is gone on with serves; then it is taken anew. As a change of
+#: variables it stays what it was, and one of a run's first iterations ends 2 to 5 % higher after 600.
+FRESH = 50
 
 
 @dataclass(frozen=True)
@@ -178,7 +181,7 @@ def lbfgs(
             bounds=scipy.optimize.Bounds(BOUNDS[0] / unit, BOUNDS[1] / unit) if bounded else None,
             callback=accept,
             options={
-                "maxiter": iterations - walk.last.iteration,
+                "maxiter": min(iterations - walk.last.iteration, iterations if root is None else FRESH),
                 "maxcor": corrections,
                 "maxfun": np.iinfo(np.int32).max,
                 "ftol": 0,
@@ -198,6 +201,9 @@ def lbfgs(
             reason = str(error)
         if walk.last.iteration >= iterations:
             break
+        if root is not None and walk.last.iteration == before.iteration + FRESH:
+            root = kept.root()
+            continue
         if root is None and not walk.last.total < before.total:
             return Outcome(walk.last, f"no further descent after {walk.restarts} restarts: {reason}")
         root = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import platform
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -137,6 +138,8 @@ def paint(
                 "width": width,
                 "height": height,
                 "versions": _versions(),
+                # "0", "1", or null where TensorFlow itself decides.
+                "TF_ENABLE_ONEDNN_OPTS": os.environ.get("TF_ENABLE_ONEDNN_OPTS"),
             }
             painted = scenes[-1]
             sources = {f"style-{number}": style.picture for number, style in enumerate(painted.styles, 1)}

@@ -44,6 +44,8 @@ def painted(done, directory):
 def test_environments(words, tmp_path, changes):
     kept = {name: value for name, value in (os.environ | changes).items() if value is not None}
     painted(run_script("paint.py", *words, env=kept), tmp_path / "run")
+    said = json.loads((tmp_path / "run" / "run.json").read_text())["TF_ENABLE_ONEDNN_OPTS"]
+    assert said == kept.get("TF_ENABLE_ONEDNN_OPTS", "1" if processor.has_avx2() else None)
 
 
 def test_an_empty_environment(words, tmp_path):

@@ -218,6 +218,22 @@ def test_lbfgs_goes_on_with_its_memory():
     assert totals[1] > 3 * totals[0]
 
 
+def test_a_memory_is_taken_anew(monkeypatch):
+    """What a run's first iterations taught is of little use for the rest of it; nothing else shows of it."""
+    first = optimisers.lbfgs(quadratic, START, 3, lambda step: None).step
+    taken, root = [], Memory.root
+    monkeypatch.setattr(Memory, "root", lambda kept: taken.append(root(kept)) or taken[-1])
+    for fresh, times in ((10, 4), (100, 1)):
+        monkeypatch.setattr(optimisers, "FRESH", fresh)
+        taken.clear()
+        iterations = []
+        end = optimisers.lbfgs(
+            quadratic, first.picture, 35, lambda step, seen=iterations: seen.append(step.iteration),
+            memory=first.memory(),
+        )  # fmt: skip
+        assert len(taken) == times and end.step.restarts == 0 and iterations == list(range(36))
+
+
 @pytest.mark.parametrize("optimiser", ["adam", "gradient-descent"])
 def test_descent_goes_on_as_if_it_had_not_stopped(optimiser):
     settings = Settings(optimiser=optimiser, rate=1e-4, iterations=10)
