@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 from pathlib import Path
 
 from nst_graph import curves, files
@@ -16,6 +17,8 @@ def write(directory: Path) -> None:
     found = curves.read(directory)
     if importlib.util.find_spec("matplotlib") is None or not found:
         return
+    # Without a home directory it warns of its cache, which is nobody's concern here.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     # Not pyplot: no window, no global state.
     from matplotlib.figure import Figure
 

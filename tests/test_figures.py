@@ -1,7 +1,9 @@
 """The paper's figures, and lists of paintings, alone and through dask."""
 
+import contextlib
 import csv
 import importlib.util
+import io
 import json
 import os
 import signal
@@ -9,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import imageio.v3 as iio
 import numpy as np
@@ -53,8 +56,11 @@ def test_the_panels_are_the_papers():
 
 
 def call(*words):
-    done = run_script("figures.py", *words)
-    return done
+    """scripts/figures.py in this process, which has TensorFlow already."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        status = figures.main(list(map(str, words)))
+    return SimpleNamespace(returncode=status, stdout=out.getvalue(), stderr=err.getvalue())
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,7 @@ def painted(done, directory):
     [{"HOME": None}, {"HOME": "/proc/none"}, ASCII, {"TF_ENABLE_ONEDNN_OPTS": "0"}, {"TERM": "dumb", "COLUMNS": "1"}],
     ids=["no home", "a home that is not there", "LANG=C", "no oneDNN", "a narrow terminal"],
 )
+@pytest.mark.thorough
 def test_environments(words, tmp_path, changes):
     kept = {name: value for name, value in (os.environ | changes).items() if value is not None}
     painted(run_script("paint.py", *words, env=kept), tmp_path / "run")
@@ -78,6 +79,7 @@ def test_names_of_any_letters(words, tmp_path, pictures_dir):
     assert "no such file" in missing.stderr
 
 
+@pytest.mark.thorough
 def test_long_paths(words, tmp_path, pictures_dir):
     """A path of 250 characters, a picture's name as long as the system allows, and the directory's name from two."""
     place = tmp_path
@@ -165,7 +167,10 @@ def test_permissions(words, tmp_path, pictures_dir):
     closed.chmod(0o755)
 
 
-@pytest.mark.parametrize("how", ["| head -n 1", ">&-", ">&- 2>&- <&-", "> /dev/full"])
+@pytest.mark.parametrize(
+    "how",
+    ["| head -n 1", *(pytest.param(how, marks=pytest.mark.thorough) for how in (">&-", ">&- 2>&- <&-", "> /dev/full"))],
+)
 def test_standard_streams(words, tmp_path, how):
     """Nobody reads, or nothing is there to write to: the painting is finished all the same."""
     command = " ".join(f"'{word}'" for word in (sys.executable, ROOT / "scripts" / "paint.py", *words))

@@ -156,10 +156,10 @@ def falls(name, tmp_path, **where):
     totals = []
     nst_graph.paint(
         tmp_path / "photo.png", ROOT / "docs" / "example-painting.jpg",
-        replace(RECIPES[name].settings, size=128, iterations=30), observers=[lambda step: totals.append(step.total)],
+        replace(RECIPES[name].settings, size=128, iterations=15), observers=[lambda step: totals.append(step.total)],
         **where,
     )  # fmt: skip
-    return len(totals) == 31 and totals[-1] < 0.95 * totals[0]
+    return len(totals) == 16 and totals[-1] < 0.95 * totals[0]
 
 
 ON_VGG16 = [name for name, recipe in RECIPES.items() if recipe.settings.network == "VGG-16"]

@@ -54,10 +54,8 @@ def test_larger_tiles_where_positions_are_many():
         assert winograd.fastest(tf.TensorShape([1, *size, 128]), kernel) is by
 
 
-@pytest.mark.parametrize("by", [winograd.SMALL, winograd.LARGE], ids=["small", "large"])
-def test_the_objective(vgg19_file, monkeypatch, by):
+def test_the_objective(vgg19_file, monkeypatch):
     """Loss and gradient on the real network, whole and in tiles, against direct convolutions in float64."""
-    monkeypatch.setattr(winograd, "LARGE", by)
     plain, fewer = Settings(), Settings(winograd=True)
     network = weights.read(vgg19_file).upto(plain.layers)
     shape = (150, 213)
