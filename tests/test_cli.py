@@ -352,6 +352,7 @@ def test_a_bar_on_a_terminal(pictures_dir, network_file, tmp_path):
     assert b"loss" in shown and b"30/30" in shown and b"iteration 10 of" not in shown
 
 
+@pytest.mark.thorough
 def test_real_vgg19(vgg19_file, tmp_path):
     """128 pixels of structure, the paper's settings: the loss falls at least tenfold in 50 iterations."""
     iio.imwrite(tmp_path / "photo.png", random_picture(96, 128, 1).astype(np.uint8))

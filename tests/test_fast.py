@@ -77,6 +77,7 @@ def test_bfloat16_is_near_float32(vgg19_file):
         assert difference < 0.05
 
 
+@pytest.mark.thorough
 def test_auto_ends_near_float32(vgg19_file, tmp_path, monkeypatch):
     monkeypatch.setattr(machine, "likes_bfloat16", lambda winograd: True)
     import imageio.v3 as iio

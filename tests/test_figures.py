@@ -296,6 +296,7 @@ def _processor_seconds(pid):
 
 
 @needs_dask
+@pytest.mark.thorough
 def test_what_a_cluster_leaves_can_be_gone_on_with_alone(images, network_file, tmp_path):
     """Interrupted between intervals; then --resume, without dask, in the same directory."""
     path = write_list(tmp_path, "list.toml", images, network_file, iterations=400)

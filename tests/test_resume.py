@@ -288,6 +288,7 @@ sys.exit(main())
 """
 
 
+@pytest.mark.thorough
 def test_no_room(words, tmp_path):
     """The state outgrows the largest file allowed, as on a full disk; with room it goes on."""
     first = run_script("paint.py", *words, "--output", tmp_path / "try", "--iterations", 4, "--save-every", 2)
