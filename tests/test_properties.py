@@ -40,7 +40,7 @@ def tasks(draw):
             content_loss=draw(st.sampled_from(CHOICES["content_loss"])),
             style_loss=draw(st.sampled_from(CHOICES["style_loss"])),
             smoothness=draw(st.sampled_from([0.0, 0.01])),
-            style_blend=tuple(draw(st.lists(st.floats(0, 5), min_size=paintings, max_size=paintings))),
+            style_blend=tuple(draw(st.lists(st.floats(0, 5), min_size=paintings, max_size=paintings).filter(any))),
         )
         if draw(st.booleans())
         else Settings(pooling=draw(st.sampled_from(CHOICES["pooling"])))
