@@ -25,7 +25,7 @@ BOUNDS = (0.0, 255.0)
 #: little and takes longer: SciPy goes through all of them several times.
 CORRECTIONS = 10
 #: Iterations for which a memory that is gone on with serves; then it is taken anew. As a change of
-#: variables it stays what it was, and one of a run's first iterations ends 2 to 5 % higher after 600.
+#: variables it stays what it was, and one of a run's first iterations may end up to 5 % higher after 600.
 FRESH = 50
 
 
