@@ -32,7 +32,10 @@ PAIRS, LEAST_CURVATURE = 100, 1e-10
 
 @dataclass(frozen=True)
 class Stage:
-    """A shorter side in pixels, and the losses by evaluation that the notebook prints there."""
+    """A shorter side in pixels, and the losses that the notebook prints there, by the number it gives them.
+
+    It counts an evaluation before it looks, and prints that count plus one: "50" is the 49th.
+    """
 
     size: int
     published: dict[int, float]
@@ -87,12 +90,13 @@ def run(images: Path, weights_file: Path | None, size: int, winograd: bool, limi
 
 
 def _minimise(objective: Objective, start: Picture, stage: Stage) -> Picture:
-    tell("evaluations  published       ours  difference")
+    tell("iteration  published       ours  difference")
 
-    def observe(evaluations: int, loss: float) -> None:
-        if evaluations in stage.published:
-            published = stage.published[evaluations]
-            tell(f"{evaluations:11}  {published:9.7g}  {loss:9.7g}  {loss / published - 1:+10.2%}")
+    def observe(evaluation: int, loss: float) -> None:
+        printed_as = evaluation + 1
+        if printed_as in stage.published:
+            published = stage.published[printed_as]
+            tell(f"{printed_as:9}  {published:9.7g}  {loss:9.7g}  {loss / published - 1:+10.2%}")
 
     calls = max(stage.published) // CALL + 1  # it ends after the call that passes its last
     return lbfgs(objective, start, calls * CALL, observe)

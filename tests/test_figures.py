@@ -18,9 +18,10 @@ import numpy as np
 import pytest
 from conftest import ROOT, random_picture, run_script
 
-from nst_graph import cli, figures, jobs, records, state, trace
+from nst_graph import cli, figures, jobs, pictures, records, state, trace, weights
 from nst_graph.errors import InputError
-from nst_graph.objective import Evaluation
+from nst_graph.objective import Evaluation, Objective, Style
+from nst_graph.recipes import NOTEBOOK, RECIPES
 
 needs_dask = pytest.mark.skipif(importlib.util.find_spec("distributed") is None, reason="dask is an extra")
 
@@ -125,14 +126,19 @@ def test_bad_words(words, expected, capsys):
 
 
 def test_the_trace_prints_losses(images, network_file, capsys, monkeypatch):
-    """Both stages, the second from what the first painted."""
+    """Both stages, the second from what the first painted; what the notebook calls "2" is its first evaluation."""
     stages = trace.Stage(512, {2: 9.0, 4: 8.0}), trace.Stage(800, {2: 7.0})
     monkeypatch.setattr(trace, "STAGES", stages)
     monkeypatch.setattr(trace, "CALL", 2)
+    photograph, painting = (trace.fit(pictures.read(images / name), 32) for name in trace.FILES)
+    settings = RECIPES[NOTEBOOK].settings
+    network = weights.read(network_file).upto(settings.layers)
+    first_loss = Objective(network, photograph, [Style(painting)], settings)(photograph).total
     assert figures.main(["trace", "--images", str(images), "--weights", str(network_file), "--size", "32"]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert lines[1] == lines[5] == ["evaluations", "published", "ours", "difference"]
+    assert lines[1] == lines[5] == ["iteration", "published", "ours", "difference"]
     assert [row[:2] for row in (*lines[2:4], lines[6])] == [["2", "9"], ["4", "8"], ["2", "7"]]
+    assert float(lines[2][2]) == pytest.approx(first_loss, rel=1e-5)
     for row in (*lines[2:4], lines[6]):
         assert float(row[3].rstrip("%")) == pytest.approx(100 * (float(row[2]) / float(row[1]) - 1), rel=1e-2)
     first, second = (line[line.index("pixels;") - 3 : line.index("pixels;")] for line in (lines[0], lines[4]))
