@@ -106,8 +106,6 @@ class ReachedError(Exception):
 
 def time_to_loss(given):
     """Adam first, which sets the goal; then each side until it is there."""
-    import torch_painter
-
     network, photograph, _ = load(given, given.size)
     start = pictures.start(photograph, network.mean, 1.0, 0)
     plain = Settings(size=given.size, beta=given.beta)
@@ -140,6 +138,8 @@ def time_to_loss(given):
     ours("ours, --winograd", replace(plain, winograd=True))
     ours("ours, the paper's settings", plain)
     if not given.no_torch:
+        import torch_painter
+
         began, trace = time.monotonic(), []
 
         def observe(now, loss):
