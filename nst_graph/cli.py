@@ -173,9 +173,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def guard(program: str, work: Callable[[], int]) -> int:
-    """Do work; returns its exit status, or 2 after what the user can mend, 130 after Ctrl-C or SIGTERM."""
+    """Do work; returns its exit status, or 2 after what the user can mend, 130 after Ctrl-C, SIGTERM or SIGHUP."""
     news.open_streams()
     signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # under nohup it is ignored
+        signal.signal(signal.SIGHUP, _interrupt)
     try:
         return work()
     except InputError as error:
@@ -263,14 +265,19 @@ def _resumed(given: dict[str, Any]) -> Job | None:
             raise InputError(f"--resume {directory}: goes on with the run's own settings; leave {shown} out")
     record = records.read(directory)
     settings = replace(records.settings(record, directory), **_values(given))
-    try:
-        if record["outcome"]["state"] == "finished":
-            return None
-        content, *others = (Path(source["path"]) for source in (record["content"], *record["styles"]))
-        masks = given.get("masks") or [Path(source["path"]) for source in record["masks"]]
-        weights = given.get("weights") or Path(record["weights"]["path"])
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{directory / 'run.json'}: not a run's record; paint anew with --overwrite") from error
+    if record.get("outcome", {}).get("state") == "finished":
+        words = given.keys() - {"content", "styles", "resume"}
+        if words:
+            options = " ".join(sorted(f"--{name.replace('_', '-')}" for name in words))
+            remedy = f"paint on from it with --init {directory / 'final.png'} and another --output"
+            raise InputError(f"--resume {directory}: is finished, and {options} can change nothing; {remedy}")
+        return None
+    places = [directory]
+    content, *others = (records.find(source, places) for source in (record["content"], *record["styles"]))
+    if record.get("init") and "init" not in given:
+        settings = replace(settings, init=str(records.find(record["init"], places)))
+    masks = given.get("masks") or [records.find(source, places) for source in record["masks"]]
+    weights = given.get("weights") or records.find(record["weights"], [*places, records.MODEL])
     limit = given.get("read_limit") or record.get("read_limit", files.READ_LIMIT)
     return Job(content, tuple(others), settings, directory, tuple(masks), weights, limit)
 

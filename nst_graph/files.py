@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
 
 #: Most memory that reading one file may take, in GB, unless --read-limit says otherwise.
 READ_LIMIT = 1.0
@@ -33,15 +33,20 @@ def read_text(path: Path) -> str:
 
 
 @contextmanager
-def atomic(path: Path) -> Iterator[BinaryIO]:
-    """Open a binary file that takes the name `path` only once it is written whole.
+def atomic(path: Path, mark: str | None = None) -> Iterator[io.BufferedRandom]:
+    """Open a binary file, to write and to read, that takes the name `path` only once it is written whole.
 
-    After an error there is no new file, and an older one of that name is untouched.
-    Raises OSError as open and write do.
+    Until then its name begins with a dot and ends with `mark`, or else at random. After an error
+    there is no new file, and an older one of that name is untouched. Raises OSError as open and
+    write do.
     """
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    if mark is None:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    else:
+        name = str(path.with_name(f".{path.name}.{mark}"))
+        handle = os.open(name, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     try:
-        with os.fdopen(handle, "wb") as file:
+        with os.fdopen(handle, "w+b") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

@@ -6,6 +6,7 @@ import json
 import os
 import time
 import urllib.parse
+from contextlib import suppress
 from importlib.resources import files as resources
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,19 @@ from nst_graph.errors import InputError
 POINTS, RECENT = 400, 20
 
 
-def write(directory: Path) -> None:
-    """Write a run's index.html from its run.json, losses.csv and pictures. Raises OSError."""
-    _fill("page.html", _run(directory), directory / "index.html")
+def of_run(directory: Path) -> bytes:
+    """A run's index.html, from its run.json, losses.csv and pictures."""
+    return _filled("page.html", _run(directory))
 
 
 def write_gallery(directory: Path) -> None:
-    """Write an index.html that shows all runs in a directory, the latest first. Raises OSError."""
+    """Write an index.html that shows all runs in a directory, the latest first. Raises OSError.
+
+    An index.html that is not such a page is left as it is.
+    """
+    path = directory / "index.html"
+    if os.path.lexists(path) and not _is_gallery(path):
+        return
     runs = []
     for record in directory.glob("*/run.json"):
         run = _run(record.parent)
@@ -33,7 +40,16 @@ def write_gallery(directory: Path) -> None:
             place = urllib.parse.quote(os.fsencode(name), safe="")
             runs.append(run | {"name": _shown(name), "place": place, "losses": {}})
     runs.sort(key=lambda run: -run["updated"])
-    _fill("gallery.html", {"runs": runs}, directory / "index.html")
+    with files.atomic(path) as file:
+        file.write(_filled("gallery.html", {"runs": runs}))
+
+
+def _is_gallery(path: Path) -> bool:
+    """Whether it begins as the pages that are written here do."""
+    head = _template("gallery.html").partition("<style>")[0].encode()
+    with suppress(OSError), path.open("rb") as file:
+        return path.is_file() and not path.is_symlink() and file.read(len(head)) == head
+    return False
 
 
 def _run(directory: Path) -> dict[str, Any]:
@@ -50,19 +66,18 @@ def _described(directory: Path, record: dict[str, Any]) -> dict[str, Any]:
     settings, outcome, versions = record["settings"], record["outcome"], record.get("versions")
     iterations = int(sum(settings["scale_iterations"]) + settings["iterations"])
     names = [_shown(Path(source["path"]).name) for source in (record["content"], *record["styles"])]
+    saved = sorted(directory / name for name in record.get("files", ()) if name.startswith("iteration-"))
     pictures = [
         {"file": f"{file.name}?{int(file.stat().st_mtime)}", "label": label}
         for file, label in (
-            *(
-                (file, f"iteration {file.stem.split('-')[1].lstrip('0')}")
-                for file in sorted(directory.glob("iteration-*.png"))
-            ),
+            *((file, f"iteration {file.stem.split('-')[1].lstrip('0')}") for file in saved),
             (directory / "final.png", f"end: iteration {outcome.get('iterations', '')}"),
         )
         if file.exists()
     ]
     sources = [name for name in ("content", *(f"style-{n}" for n in range(1, len(names)))) if _has(directory, name)]
     losses = _thinned(curves.read(directory))
+    logs = directory / "run.json", directory / "losses.csv"
     return {
         "names": names,
         "sources": [f"{name}.png" for name in sources],
@@ -76,7 +91,7 @@ def _described(directory: Path, record: dict[str, Any]) -> dict[str, Any]:
         "pictures": pictures,
         "losses": losses,
         "left": _left(losses, iterations),
-        "updated": max(file.stat().st_mtime for file in directory.glob("*.[jc]s*")),
+        "updated": max(file.stat().st_mtime for file in logs if file.exists()),
         "written": time.time(),
     }
 
@@ -107,9 +122,11 @@ def _left(losses: Curves, iterations: int) -> float | None:
     return (seconds[-1] - seconds[first]) / max(steps, 1) * (iterations - done[-1])
 
 
-def _fill(template: str, data: dict[str, Any], path: Path) -> None:
+def _filled(template: str, data: dict[str, Any]) -> bytes:
     # Names come from people: they reach the page as data, and "<" never as itself.
     text = json.dumps(data).replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
-    page = resources("nst_graph").joinpath(template).read_text(encoding="utf-8").replace("{data}", text)
-    with files.atomic(path) as file:
-        file.write(page.encode())
+    return _template(template).replace("{data}", text).encode()
+
+
+def _template(name: str) -> str:
+    return resources("nst_graph").joinpath(name).read_text(encoding="utf-8")

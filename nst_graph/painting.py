@@ -13,22 +13,21 @@ from pathlib import Path
 import numpy as np
 
 from nst_graph import colours, files, machine, pictures, timelapse, weights
+from nst_graph.directory import TENSORBOARD
 from nst_graph.errors import InputError, Pause
 from nst_graph.objective import Measure, Objective, Style
 from nst_graph.optimisers import CORRECTIONS, Arrays, Outcome, Relay, Step, minimise
 from nst_graph.pictures import Picture
 from nst_graph.plans import Plan, plan
-from nst_graph.recipes import Settings, Stage
+from nst_graph.recipes import STARTS, Settings, Stage
+from nst_graph.records import MODEL
 from nst_graph.run import Run
 from nst_graph.tensorboard import Events
 from nst_graph.tensorflow import tf
 from nst_graph.tiles import TiledObjective
 from nst_graph.weights import Network
 
-ROOT = Path(__file__).resolve().parent.parent
-
-#: Where networks are looked for when no file is named, and under which names, the best first.
-MODEL = ROOT / "model"
+#: The names of networks in MODEL, where they are looked for when no file is named, the best first.
 WEIGHTS = {
     "VGG-19": ("imagenet-vgg-verydeep-19.mat", "imagenet-vgg-verydeep-19-8bit.mat"),
     "VGG-16": ("imagenet-vgg-verydeep-16.mat",),
@@ -91,6 +90,7 @@ def paint(
     if masks and len(mask_paths) != len(style_paths):
         raise InputError(f"--masks: {len(mask_paths)} for {len(style_paths)} styles; give one for each style")
     weights_path = Path(weights_file) if weights_file is not None else find_weights(settings.network, say)
+    init_path = None if settings.init in STARTS else Path(settings.init)
     if settings.timelapse is not None:
         timelapse.check(settings.timelapse)
     run = Run(Path(output), overwrite, resume) if output is not None else None
@@ -99,7 +99,7 @@ def paint(
             pictures.fit(pictures.read(content_path, read_limit), settings.size),
             [pictures.read(path, read_limit) for path in style_paths],
             mask_paths,
-            None if settings.init in ("noise", "content", "style") else pictures.read(Path(settings.init), read_limit),
+            None if init_path is None else pictures.read(init_path, read_limit),
             read_limit,
         )
         height, width = originals.photograph.shape[:2]
@@ -131,7 +131,7 @@ def paint(
                 "content": _source(content_path),
                 "styles": [_source(path) for path in style_paths],
                 "masks": [_source(path) for path in mask_paths],
-                "init": None if originals.init is None else _source(Path(settings.init)),
+                "init": None if init_path is None else _source(init_path),
                 "weights": _source(weights_path) | {"network": whole.name},
                 "settings": asdict(settings),
                 "read_limit": read_limit,
@@ -142,11 +142,14 @@ def paint(
                 "TF_ENABLE_ONEDNN_OPTS": os.environ.get("TF_ENABLE_ONEDNN_OPTS"),
             }
             painted = scenes[-1]
-            sources = {f"style-{number}": style.picture for number, style in enumerate(painted.styles, 1)}
-            run.open(record, settings.save_every, finish, {"content": painted.photograph} | sources)
+            shown = {f"style-{number}": style.picture for number, style in enumerate(painted.styles, 1)}
+            sources = {"content": content_path} | ({} if init_path is None else {"init": init_path})
+            sources |= {f"style-{number}": path for number, path in enumerate(style_paths, 1)}
+            sources |= {f"mask-{number}": path for number, path in enumerate(mask_paths, 1)}
+            run.open(record, finish, {"content": painted.photograph} | shown, sources)
             observers.insert(0, run.observe)
             if settings.tensorboard:
-                observers.append(Events(run.path / "tensorboard", settings.save_every, finish).observe)
+                observers.append(Events(run.path / TENSORBOARD, run.mark, settings.save_every, finish).observe)
         try:
             outcome = _paint_stages(
                 network, list(zip(stages, scenes, plans, strict=True)), start, begun, settings, observers, say
@@ -159,8 +162,6 @@ def paint(
                     run.close({"state": states.get(type(error), f"failed: {error}")}, finished=False)
             raise
         if run is not None:
-            if settings.timelapse is not None:
-                timelapse.write(run.path, settings.timelapse, outcome.step.picture.shape[:2])
             run.close({"state": "finished", "reason": outcome.reason}, finished=True)
         return Painting(finish(outcome.step.picture.astype(np.float32)), outcome)
 

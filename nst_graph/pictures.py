@@ -217,9 +217,8 @@ def to_bytes(picture: Picture) -> npt.NDArray[np.uint8]:
     return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
 
 
-def write(picture: Picture, path: Path) -> None:
-    """Write an 8-bit PNG, atomically. Raises OSError as open and write do."""
+def to_png(picture: Picture) -> bytes:
+    """An 8-bit PNG of a picture."""
     encoded = io.BytesIO()
     iio.imwrite(encoded, to_bytes(picture), extension=".png", plugin="pillow")
-    with files.atomic(path) as file:
-        file.write(encoded.getvalue())
+    return encoded.getvalue()

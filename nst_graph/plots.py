@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import logging
-from pathlib import Path
 
-from nst_graph import curves, files
+import numpy as np
+
+from nst_graph import curves
+from nst_graph.curves import Curves
 
 
-def write(directory: Path) -> None:
-    """Draw losses.png from losses.csv: total and terms over iterations, logarithmic.
-
-    Does nothing without matplotlib. Raises OSError as open and write do.
-    """
-    found = curves.read(directory)
+def draw(found: Curves) -> bytes | None:
+    """A PNG of total and terms over iterations, logarithmic; None without matplotlib, or without rows."""
     if importlib.util.find_spec("matplotlib") is None or not found:
-        return
+        return None
     # Without a home directory it warns of its cache, which is nobody's concern here.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     # Not pyplot: no window, no global state.
@@ -25,10 +24,15 @@ def write(directory: Path) -> None:
     figure = Figure(figsize=(8, 4.5))
     axis = figure.subplots()
     for name in ("total", *(name for name in found if name not in (*curves.COUNTS, "total"))):
-        axis.plot(found["iteration"], found[name], label=name)
-    axis.set(yscale="log", xlabel="iteration", ylabel="loss (terms unweighted, total weighted)")
+        values = np.array(found[name])
+        if (values > 0).any():  # a logarithm has no place for a term that is 0 throughout
+            axis.plot(found["iteration"], np.where(values > 0, values, np.nan), label=name)
+            axis.set_yscale("log")
+    axis.set(xlabel="iteration", ylabel="loss (terms unweighted, total weighted)")
     axis.grid(alpha=0.3)
-    axis.legend()
+    if axis.get_lines():
+        axis.legend()
     figure.tight_layout()
-    with files.atomic(directory / "losses.png") as file:
-        figure.savefig(file, format="png", dpi=100)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=100)
+    return drawn.getvalue()

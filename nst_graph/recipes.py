@@ -190,6 +190,8 @@ class Settings:
         return tuple(weight / sum(weights) for weight in weights)
 
 
+#: Starts that are no picture's path.
+STARTS = ("noise", "content", "style")
 #: The settings that are one of a few names.
 CHOICES = {
     "network": NETWORKS,

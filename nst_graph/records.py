@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from types import UnionType
@@ -16,6 +17,15 @@ from nst_graph.recipes import Settings
 ROOT = Path(__file__).resolve().parent.parent
 #: Where runs go that are given no directory; its index.html shows them all.
 OUTPUT = ROOT / "output"
+#: Where networks are.
+MODEL = ROOT / "model"
+#: Names that a run gives to its files.
+NAMES = re.compile(
+    r"run\.json|losses\.csv|losses\.png|state\.npz|index\.html|content\.png|final\.png|timelapse\.(gif|mp4)"
+    r"|style-[0-9]+\.png|iteration-[0-9]{5,}\.png"
+)
+#: Where an unfinished run has copies of what it is painted from.
+COPIES = ".sources"
 #: The parts of a record that are files, each with its path and hash.
 SOURCES = ("content", "styles", "masks", "init", "weights")
 
@@ -29,7 +39,7 @@ def read(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise InputError(f"{path / 'run.json'}: {error.strerror}; make it readable") from error
     except (ValueError, RecursionError) as error:  # the latter where it nests thousands deep
-        raise InputError(f"{path / 'run.json'}: not a run's record; paint anew with --overwrite") from error
+        raise InputError(f"{path / 'run.json'}: not a run's record; name another directory") from error
 
 
 def checked(record: Any) -> dict[str, Any]:
@@ -41,10 +51,22 @@ def checked(record: Any) -> dict[str, Any]:
         raise ValueError("no outcome")
     if not isinstance(record.get("read_limit", 1.0), int | float):
         raise ValueError("no limit")
+    if not re.fullmatch("[0-9a-f]{16}", str(record.get("mark", "0" * 16))) or not _is_list(record.get("files", {})):
+        raise ValueError("no list of files")
     for source in (source for name in SOURCES for source in _sources(record, name)):
         if not all(isinstance(source.get(key), str) for key in ("path", "sha256")):
             raise ValueError("no source")
     return record
+
+
+def _is_list(listed: Any) -> bool:
+    """Whether this names files as a run does, with their hashes."""
+    return isinstance(listed, dict) and all(
+        (NAMES.fullmatch(name) or re.fullmatch(rf"{re.escape(COPIES)}/[^/\0]+", name))
+        and isinstance(hashes, list)
+        and all(isinstance(digest, str) for digest in hashes)
+        for name, hashes in listed.items()
+    )
 
 
 def settings(record: dict[str, Any], path: Path) -> Settings:
@@ -84,6 +106,8 @@ def differences(begun: dict[str, Any], now: dict[str, Any]) -> list[str]:
     before = asdict(Settings()) | begun["settings"]  # an older version's has fewer
     for name, value in now["settings"].items():
         old = before[name]
+        if name == "init" and begun.get("init") and now.get("init"):
+            continue  # pictures: told by their bytes above
         if old != value:
             lines.append(f"--{name.replace('_', '-')} {value}: the run was begun with {old}")
     return lines
@@ -95,6 +119,29 @@ def _sources(record: dict[str, Any], name: str) -> list[dict[str, str]]:
     if not all(isinstance(source, dict) for source in sources):
         raise ValueError("no source")
     return sources
+
+
+def find(source: dict[str, str], places: Iterable[Path]) -> Path:
+    """The file of a source: where it was, or whatever in these directories has its bytes, below them too.
+
+    Raises InputError where there is none.
+    """
+    path = Path(source["path"])
+    if _has_bytes(path, source["sha256"]):
+        return path
+    for place in places:
+        for other in sorted(place.rglob("*")):
+            if _has_bytes(other, source["sha256"]):
+                return other
+    gone = "has other bytes than when the run was begun" if path.exists() else "is gone"
+    raise InputError(f"{path}: {gone}; put it back, or a copy of it into the run's directory")
+
+
+def _has_bytes(path: Path, digest: str) -> bool:
+    try:
+        return path.is_file() and files.sha256(path) == digest
+    except OSError:
+        return False
 
 
 def _paths(sources: list[dict[str, str]]) -> str:

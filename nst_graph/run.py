@@ -1,58 +1,30 @@
-"""A run's directory: pictures, losses, state and a page, each file whole at every moment."""
+"""A Run: an observer that leaves pictures, losses, state and a page in a directory, each file whole at every moment."""
 
 from __future__ import annotations
 
 import csv
-import fcntl
 import io
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nst_graph import curves, files, page, pictures, plots, records, state
+from nst_graph import curves, page, pictures, plots, records, state, timelapse
 from nst_graph.curves import Curves
+from nst_graph.directory import Directory, take
 from nst_graph.errors import InputError
 from nst_graph.optimisers import Step
 from nst_graph.pictures import Picture
 from nst_graph.state import State
 
 #: Seconds from one writing of losses.csv and the page to the next, at least.
-LOSSES_EVERY = 2.0
+LOSSES_EVERY = 4.0
 #: And from one losses.png to the next, which takes longer.
 PLOT_EVERY = 20.0
-#: What a run leaves in its directory.
-PATTERNS = (
-    *("run.json", "losses.csv", "losses.png", "state.npz", "index.html", "content.png", "style-*.png"),
-    *("iteration-*.png", "final.png", "timelapse.*", "tensorboard/events.out.tfevents.*"),
-)
-
-
-def _take(path: Path) -> int:
-    """Take a directory's lock, which goes with the process, however it ends. Raises InputError."""
-    handle = os.open(path / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(handle)
-        raise InputError(f"--output {path}: another process paints there; name another directory") from error
-    return handle
-
-
-@contextmanager
-def held(path: Path) -> Iterator[None]:
-    """Make a directory and keep every other run out of it. Raises InputError where one is there, or OSError."""
-    path.mkdir(parents=True, exist_ok=True)
-    handle = _take(path)
-    try:
-        yield
-    finally:
-        os.close(handle)
 
 
 def _row(iteration: float, evaluations: float, seconds: float, *figures: float) -> list[str]:
@@ -69,10 +41,11 @@ class Run:
     """An observer that leaves in a directory what a person wants to look at, and what it takes to go on.
 
     iteration-00100.png, ... and final.png; losses.csv with a row for each iteration; run.json
-    with all it takes to paint the same again; index.html; state.npz until the run is finished.
-    Raises InputError where the directory holds a run and neither `overwrite` nor `resume` is
-    set, where another process paints there, or where it cannot be a run's. Others are kept out
-    until the end of a with statement.
+    with all it takes to paint the same again; index.html; state.npz and copies of the pictures it
+    is painted from until the run is finished. Raises InputError where the directory holds a run
+    and neither `overwrite` nor `resume` is set, where it holds another's files of a run's names,
+    where another process paints there, or where it cannot be a run's. Others are kept out until
+    the end of a with statement.
     """
 
     def __init__(self, path: Path, overwrite: bool = False, resume: bool = False) -> None:
@@ -80,24 +53,29 @@ class Run:
         if path.exists() and not path.is_dir():
             raise InputError(f"--output {path}: not a directory; name another")
         self._lock: int | None = None
-        if self._files():
-            if not overwrite and not resume:
-                raise InputError(
-                    f"--output {path}: holds a run; name another directory, or add --overwrite or --resume"
-                )
-            self._hold()
         self._rows: list[list[str]] = []
         self._last: Step | None = None
         self._written = 0.0
         self._drawn = time.monotonic()
         self.state: State | None = None
         self._resume = resume
-        if resume:
-            try:
+        self._directory = Directory.at(path)
+        if self._directory.record and not overwrite and not resume:
+            raise InputError(f"--output {path}: holds a run; name another directory, or add --overwrite or --resume")
+        try:
+            if self._directory.record:
+                self._lock = take(path)
+            if resume:
                 self._read()
-            except BaseException:
-                self.__exit__()
-                raise
+            self._directory.check()
+        except BaseException:
+            self.__exit__()
+            raise
+
+    @property
+    def mark(self) -> str:
+        """What names of this run's own end with, and no others."""
+        return self._directory.mark
 
     def _read(self) -> None:
         self._begun = records.read(self.path)
@@ -106,45 +84,42 @@ class Run:
             self._begun = self.state.record
             self._rows = _rows(curves.read(self.path), self.state.step.iteration)
 
-    def _files(self) -> list[Path]:
-        return [file for pattern in PATTERNS for file in sorted(self.path.glob(pattern))]
-
-    def _hold(self) -> None:
-        if self._lock is None:
-            self._lock = _take(self.path)
-
     def open(
         self,
         record: dict[str, Any],
-        save_every: int,
         finish: Callable[[Picture], Picture],
-        sources: dict[str, Picture],
+        shown: dict[str, Picture],
+        sources: dict[str, Path],
     ) -> None:
         """Make the directory, empty it of an older run or go on in it, and write run.json with `record`.
 
-        `finish` is applied to each picture that is saved; `sources`, by name, are saved as they
-        are painted from. Raises InputError where the directory cannot be written, or `record`
-        is not that of the run to go on with.
+        `finish` is applied to each picture that is saved; `shown`, by name, are saved as they are
+        painted from, and `sources`, by role, are the files they are read from. Raises InputError
+        where the directory cannot be written, where `record` is not that of the run to go on with,
+        or where the older run's files are what this one is painted from.
         """
         record = json.loads(json.dumps(record))
         if self._resume:
             different = records.differences(self._begun, record)
             if different:
                 raise InputError("; ".join(different) + "; resume with what it was begun with, or paint elsewhere")
-        self._record, self._save_every, self._finish = record, save_every, finish
+            # Where they are found now may be the copies, which go when it is finished.
+            record |= {name: self._begun.get(name) for name in records.SOURCES}
+        else:
+            self._directory.keep(sources.values())
+        self._record, self._finish = record, finish
+        self._save_every = record["settings"]["save_every"]
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self._hold()
+            if self._lock is None:
+                self._lock = take(self.path)
             if not self._resume:
-                # A killed overwriting must not leave the old state beside the new record.
-                for old in self._files():
-                    old.unlink()
-            for pattern in PATTERNS:  # what was being written when a run was killed
-                for torn in self.path.glob(f".{pattern}.????????"):
-                    torn.unlink()
+                self._directory.clear()  # before run.json changes: no old state beside a new record
+            self._directory.tidy()
             self._describe({"state": "painting"})
-            for name, picture in sources.items():
-                pictures.write(picture, self.path / f"{name}.png")
+            self._directory.carry(sources)
+            for name, picture in shown.items():
+                self._directory.put(f"{name}.png", pictures.to_png(picture))
             self._show()
         except OSError as error:
             raise InputError(f"--output {self.path}: {error.strerror}; name a directory that can be written") from error
@@ -164,17 +139,15 @@ class Run:
         if due:
             self._keep(step)
             if time.monotonic() - self._drawn > PLOT_EVERY:
-                plots.write(self.path)
+                self._draw()
                 self._drawn = time.monotonic()
 
     def close(self, outcome: dict[str, Any], finished: bool) -> None:
-        """Save the last picture as final.png, and say in run.json how the run ended.
+        """Save the last picture as final.png and, at its end, the film; say in run.json how the run ended.
 
         A run that is not finished keeps its state; one whose disk is full, the last that was whole.
         """
         if self._last is not None:
-            self._save(self._last, "final.png")
-            self._log()
             outcome = outcome | {
                 "iterations": self._last.iteration,
                 "evaluations": self._last.evaluations,
@@ -184,10 +157,15 @@ class Run:
             }
             if not finished:
                 self._keep(self._last)
+            self._save(self._last, "final.png")
+            self._log()
+        if finished:
+            self._film()
         self._describe(outcome)
         if finished:
-            (self.path / "state.npz").unlink(missing_ok=True)
-        plots.write(self.path)
+            self._directory.remove("state.npz")
+            self._directory.unload()
+        self._draw()
         self._show()
 
     def __enter__(self) -> Run:
@@ -200,24 +178,33 @@ class Run:
             self._lock = None
 
     def _keep(self, step: Step) -> None:
-        state.write(State(step, self._record), self.path / "state.npz")
+        kept = State(step, self._record)
+        self._directory.write("state.npz", lambda file: state.write(kept, file))
 
     def _save(self, step: Step, name: str) -> None:
-        pictures.write(self._finish(step.picture.astype(np.float32)), self.path / name)
+        self._directory.put(name, pictures.to_png(self._finish(step.picture.astype(np.float32))))
 
     def _log(self) -> None:
         table = io.StringIO()
         csv.writer(table, lineterminator="\n").writerows(self._rows)
-        with files.atomic(self.path / "losses.csv") as file:
-            file.write(table.getvalue().encode())
+        self._directory.put("losses.csv", table.getvalue().encode())
         self._show()
         self._written = time.monotonic()
 
+    def _draw(self) -> None:
+        drawn = plots.draw(curves.read(self.path))
+        if drawn is not None:
+            self._directory.put("losses.png", drawn)
+
+    def _film(self) -> None:
+        kind = self._record["settings"]["timelapse"]
+        if kind is not None:
+            self._directory.put(f"timelapse.{kind}", timelapse.film(self._directory.pictures(), kind))
+
     def _show(self) -> None:
-        page.write(self.path)
+        self._directory.put("index.html", page.of_run(self.path))
         if self.path.parent.resolve() == records.OUTPUT:
             page.write_gallery(records.OUTPUT)
 
     def _describe(self, outcome: dict[str, Any]) -> None:
-        with files.atomic(self.path / "run.json") as file:
-            file.write(json.dumps(self._record | {"outcome": outcome}, indent=2).encode() + b"\n")
+        self._directory.describe(self._record | {"outcome": outcome})

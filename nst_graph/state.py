@@ -10,7 +10,7 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -32,19 +32,18 @@ class State:
     record: dict[str, Any]
 
 
-def write(state: State, path: Path) -> None:
-    """Write a state, atomically. Raises OSError as open and write do."""
+def write(state: State, file: BinaryIO) -> None:
+    """Write a state into a file. Raises OSError as write does."""
     text = {name: getattr(state.step, name) for name in _NUMBERS} | {"record": state.record}
     memory: dict[str, Any] = {f"memory/{name}": array for name, array in state.step.memory().items()}
-    with files.atomic(path) as file:
-        json_bytes = np.frombuffer(json.dumps(text).encode(), np.uint8)
-        np.savez(file, text=json_bytes, picture=state.step.picture, **memory)
+    json_bytes = np.frombuffer(json.dumps(text).encode(), np.uint8)
+    np.savez(file, text=json_bytes, picture=state.step.picture, **memory)
 
 
 def read(path: Path) -> State:
     """Read a state. Raises InputError where it is not whole; nothing in it is ever executed."""
     if odd := files.oddity(path):
-        raise InputError(f"{path}: {odd}, not a state; paint anew with --overwrite")
+        raise InputError(f"{path}: {odd}, not a state; move it away and resume, or paint anew")
     try:
         with zipfile.ZipFile(path) as archive:
             arrays = {entry.filename.removesuffix(".npy"): _array(archive, entry) for entry in archive.infolist()}
@@ -64,9 +63,9 @@ def read(path: Path) -> State:
         return State(step, records.checked(text["record"]))
     except OSError as error:
         reason = error.strerror or error
-        raise InputError(f"{path}: {reason}; make it readable, or paint anew with --overwrite") from error
+        raise InputError(f"{path}: {reason}; make it readable, or move it away and resume, or paint anew") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, *_BROKEN) as error:
-        raise InputError(f"{path}: not a whole state; paint anew with --overwrite") from error
+        raise InputError(f"{path}: not a whole state; move it away and resume, or paint anew") from error
 
 
 #: What the parts of a broken archive raise.

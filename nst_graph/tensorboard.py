@@ -17,11 +17,11 @@ from nst_graph.tensorflow import tf
 class Events:
     """An observer that writes each step's terms, and every so many iterations the picture."""
 
-    def __init__(self, path: Path, save_every: int, finish: Callable[[Picture], Picture]) -> None:
-        """Events go into the directory `path`, pictures as `finish` leaves them."""
+    def __init__(self, path: Path, mark: str, save_every: int, finish: Callable[[Picture], Picture]) -> None:
+        """Events go into a file in the directory `path` that ends with `mark`, pictures as `finish` leaves them."""
         self._save_every, self._finish = save_every, finish
         with tf.Graph().as_default():
-            self._writer = tf.summary.FileWriter(str(path))
+            self._writer = tf.summary.FileWriter(str(path), filename_suffix=f".{mark}")
         self._begun = False
 
     def observe(self, step: Step) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
-import math
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -13,11 +12,13 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from nst_graph import files, page, pictures, records, run, timelapse
+from nst_graph import files, page, records, timelapse
+from nst_graph.directory import TENSORBOARD, Directory, held
 from nst_graph.errors import InputError, Pause
 from nst_graph.jobs import Job
 from nst_graph.optimisers import Step
 from nst_graph.painting import find_weights, paint
+from nst_graph.recipes import STARTS
 
 #: Workers may die this often in one interval before its job is given up.
 TRIES = 5
@@ -104,9 +105,10 @@ def _spread(jobs: Sequence[Job], say: Say, scheduler: str | None, workers: int) 
         tries: dict[Path, int] = {}
         for job in jobs:
             try:
-                if job.settings.init not in ("noise", "content", "style"):
+                if job.settings.init not in STARTS:
                     raise InputError("--init: a picture of one's own does not travel to workers; paint it alone")
-                stack.enter_context(run.held(job.output))
+                stack.enter_context(held(job.output))
+                Directory.at(job.output).check()
                 name = job.settings.network
                 if job.weights is None and name not in found:
                     found[name] = find_weights(name, say)
@@ -218,30 +220,44 @@ def interval(portable: dict[str, Any], inputs: dict[str, bytes], made: dict[str,
 
 
 def _files(directory: Path) -> Iterator[Path]:
-    return (file for file in directory.rglob("*") if file.is_file() and not file.name.startswith("."))
+    """What a run made, without what begins with a dot: copies of its pictures are here already."""
+    return (
+        file
+        for file in directory.rglob("*")
+        if file.is_file() and not any(part.startswith(".") for part in file.relative_to(directory).parts)
+    )
 
 
 def _receive(job: Job, made: dict[str, bytes]) -> None:
-    """Write what a worker made into the job's directory; what makes it go on last."""
+    """Write what a worker made into the job's directory; what says that it is finished last."""
     record = json.loads(made.pop("run.json"))
     named = [(record["content"], job.content), *zip(record["styles"], job.styles, strict=True)]
     named += zip(record["masks"], job.masks, strict=True)
     named += [(record["weights"], job.weights)] if job.weights else []
     for source, path in named:
         source["path"] = str(path.resolve())
+    directory = Directory.at(job.output)
+    directory.check()
+    if not directory.record:  # the first interval
+        directory = Directory(job.output, record | {"files": {}, "outcome": {"state": "painting"}})
+        directory.describe(directory.record)
     state = made.pop("state.npz", None)
-    made["run.json"] = json.dumps(record, indent=2).encode() + b"\n"
-    for name, content in ({**made, "state.npz": state} if state is not None else made).items():
-        path = job.output / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with files.atomic(path) as file:
-            file.write(content)
+    for name, content in made.items():
+        if name.startswith(f"{TENSORBOARD}/"):
+            (job.output / TENSORBOARD).mkdir(exist_ok=True)
+            with files.atomic(job.output / name) as file:
+                file.write(content)
+        else:
+            directory.put(name, content)
+    if state is not None:
+        directory.put("state.npz", state)
+    elif job.settings.timelapse is not None:  # the worker saw the last interval's pictures alone
+        kind = job.settings.timelapse
+        directory.put(f"timelapse.{kind}", timelapse.film(directory.pictures(), kind))
+    directory.describe({name: part for name, part in record.items() if name not in ("files", "mark")})
     if state is None:
-        (job.output / "state.npz").unlink(missing_ok=True)
-        if job.settings.timelapse is not None:  # the worker saw the last interval's pictures alone
-            shape = pictures.read(job.output / "final.png", math.inf).shape[:2]
-            timelapse.write(job.output, job.settings.timelapse, shape)
-    page.write(job.output)
+        directory.remove("state.npz")
+    directory.put("index.html", page.of_run(job.output))
 
 
 def _reached(job: Job) -> str:

@@ -12,6 +12,7 @@ the same files in the same way.
 import argparse
 import contextlib
 import csv
+import hashlib
 import io
 import json
 import logging
@@ -36,7 +37,7 @@ import tifffile
 from conftest import random_layers, random_picture, save_mat
 from PIL import Image
 
-from nst_graph import cli, jobs, page, pictures, plots, records, state, weights
+from nst_graph import cli, curves, files, jobs, page, pictures, plots, records, state, weights
 from nst_graph.errors import InputError
 from nst_graph.optimisers import Step
 from nst_graph.recipes import Settings
@@ -207,13 +208,21 @@ def good_weights(directory):
 LOSSES = "iteration,evaluations,seconds,content,style,total\n0,1,0.000,0,1e6,1e9\n1,3,0.5,12.5,9e5,9e8\n"
 
 
+def listed(directory, record):
+    """run.json that lists what lies beside it."""
+    paths = [directory / name for name in ("losses.csv", "state.npz") if (directory / name).exists()]
+    return json.dumps(json.loads(record) | {"files": {path.name: [files.sha256(path)] for path in paths}}).encode()
+
+
 def good_runs(directory):
     """A run's files, each in a directory with the others whole."""
-    source = {"path": str(directory / "photo.png"), "sha256": "0" * 64}
+    (directory / "photo.png").write_bytes(b"found by its hash")
+    source = {"path": str(directory / "photo.png"), "sha256": files.sha256(directory / "photo.png")}
     record = {"content": source, "styles": [source], "masks": [], "init": None, "width": 8, "height": 6}
     record |= {"weights": source | {"network": "VGG-16"}, "versions": {"numpy": "2"}, "read_limit": 1.0}
     record |= {"settings": asdict(Settings(style_blend=(1.0,), scales=(4,), scale_iterations=(3,)))}
     record["outcome"] = {"state": "interrupted", "iterations": 1, "total": 9e8}
+    record |= {"mark": "0123456789abcdef", "files": {}}
     picture = random_picture(6, 8).astype(np.float64)
     memories = {
         "lbfgs.npz": {"steps": np.ones((2, 144), np.float32), "changes": np.ones((2, 144), np.float32)},
@@ -222,8 +231,12 @@ def good_runs(directory):
     base = {"run.json": json.dumps(record, indent=2).encode(), "losses.csv": LOSSES.encode()}
     for name, memory in memories.items():
         step = Step(1, 3, 0.5, picture, {"content": 12.5, "style": 9e5}, 9e8, 0, lambda memory=memory: memory, 0, 0)
-        state.write(state.State(step, json.loads(base["run.json"])), directory / name)
-        base[name] = (directory / name).read_bytes()
+        with io.BytesIO() as file:
+            state.write(state.State(step, json.loads(base["run.json"])), file)
+            base[name] = file.getvalue()
+    hashes = {"losses.csv": base["losses.csv"], "state.npz": base["lbfgs.npz"]}
+    record["files"] = {name: [hashlib.sha256(data).hexdigest()] for name, data in hashes.items()}
+    base["run.json"] = json.dumps(record, indent=2).encode()
 
     def run(file):
         """All that is made of a run's directory before TensorFlow is there."""
@@ -232,10 +245,12 @@ def good_runs(directory):
         for name in ("run.json", "losses.csv", "state.npz"):
             (whole / name).write_bytes(base["lbfgs.npz" if name == "state.npz" else name])
         (whole / ("state.npz" if file.suffix == ".npz" else file.name)).write_bytes(file.read_bytes())
-        page.write(whole)
+        if file.name != "run.json":  # as if the run had written what it finds
+            (whole / "run.json").write_bytes(listed(whole, base["run.json"]))
+        page.of_run(whole)
         page.write_gallery(whole.parent)
         if file.suffix == ".csv":
-            plots.write(whole)
+            plots.draw(curves.read(whole))
         with Run(whole, resume=True) as begun:
             records.settings(records.read(whole), whole)
             cli._resumed({"resume": whole})

@@ -331,7 +331,7 @@ def test_interrupt(tmp_path, network_file):
     assert record["state"] == "interrupted"
     assert iio.imread(run / "final.png").shape == (200, 300, 3)
     assert int(rows(run)[-1]["iteration"]) == record["iterations"] >= 4
-    assert [path.name for path in run.iterdir() if path.name.startswith(".")] == [".lock"]
+    assert sorted(path.name for path in run.iterdir() if path.name.startswith(".")) == [".lock", ".sources"]
 
 
 def test_a_bar_on_a_terminal(pictures_dir, network_file, tmp_path):

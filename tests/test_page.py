@@ -45,7 +45,7 @@ def runs(tmp_path_factory, network_file):
     record["outcome"] = {"state": "painting"}  # as a killed run leaves it
     (directory / "painting" / "run.json").write_text(json.dumps(record))
     (directory / "painting" / "final.png").unlink()
-    page.write(directory / "painting")
+    (directory / "painting" / "index.html").write_bytes(page.of_run(directory / "painting"))
     page.write_gallery(directory)
     return directory
 

@@ -256,7 +256,8 @@ def test_a_state_is_read_as_it_was_written(tmp_path):
     step = optimisers.Step(7, 9, 1.5, picture, {"content": 2.0}, 3.0, 1, lambda: memory, stage=2, before=5)
     source = {"path": "photo.jpg", "sha256": "0"}
     record = {"settings": {}, "content": source, "styles": [], "masks": [], "weights": source}
-    state.write(State(step, record), tmp_path / "state.npz")
+    with (tmp_path / "state.npz").open("wb") as file:
+        state.write(State(step, record), file)
     found = state.read(tmp_path / "state.npz")
     assert found.record == record and found.step.terms == {"content": 2.0}
     assert (found.step.iteration, found.step.stage, found.step.before, found.step.restarts) == (7, 2, 5, 1)
