@@ -201,8 +201,17 @@ def _interrupt(number: int, frame: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
+def _parsed(arguments: Sequence[str] | None) -> dict[str, Any]:
+    """The options; what follows -- is CONTENT and STYLE, even where it begins with a dash."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    end = words.index("--") if "--" in words else len(words)
+    given = vars(parser().parse_intermixed_args(words[:end]))
+    named = [*([] if given["content"] is None else [given["content"]]), *given["styles"], *map(Path, words[end + 1 :])]
+    return given | {"content": named[0] if named else None, "styles": named[1:]}
+
+
 def _main(arguments: Sequence[str] | None) -> int:
-    given = vars(parser().parse_intermixed_args(arguments))
+    given = _parsed(arguments)
     if "recipes" in given:
         width = max(map(len, RECIPES))
         tell(*(f"{name:{width}}  {recipe.about}" for name, recipe in RECIPES.items()))
@@ -213,7 +222,12 @@ def _main(arguments: Sequence[str] | None) -> int:
 
 def job(words: Sequence[str]) -> Job:
     """The job that the command line of scripts/paint.py names. Raises InputError as that fails."""
-    return _job(vars(parser().parse_intermixed_args(words)))
+    return _job(_parsed(words))
+
+
+def switches() -> list[str]:
+    """The options that are given or not, and take no value."""
+    return [action.dest for action in parser()._actions if action.nargs == 0]
 
 
 def _job(given: dict[str, Any]) -> Job:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import io
 import os
@@ -24,12 +25,16 @@ def oddity(path: Path) -> str | None:
 
 
 def read_text(path: Path) -> str:
-    """Read a file of text in UTF-8. Raises ValueError where it is none or too long, OSError as open does."""
+    """Read a file of text in UTF-8, or in UTF-16 where it says so; a byte order mark is left out.
+
+    Raises ValueError where it is none or too long, OSError as open does.
+    """
     odd = oddity(path)
     if odd or path.stat().st_size > TEXT_LIMIT:
         raise ValueError(odd or f"longer than {TEXT_LIMIT / 1e6:g} MB")
-    with path.open(newline="", encoding="utf-8") as file:
-        return file.read()
+    data = path.read_bytes()
+    utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return data.decode("utf-16" if utf16 else "utf-8-sig")
 
 
 @contextmanager

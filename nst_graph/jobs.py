@@ -5,14 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nst_graph import files, records
 from nst_graph.errors import InputError
-from nst_graph.recipes import Settings
+from nst_graph.recipes import STARTS, Settings
 
 
 @dataclass(frozen=True)
@@ -38,17 +38,18 @@ class Job:
         return bool(record.get("outcome", {}).get("state") == "finished")
 
 
-def read_list(path: Path, job: Callable[[list[str]], Job]) -> list[Job]:
+def read_list(path: Path, job: Callable[[list[str]], Job], switches: Collection[str]) -> list[Job]:
     """Read a list of jobs, .toml or .csv; `job` makes one of the words of a command line.
 
-    A job names `content` and `styles` (several in a CSV file with ; between) and any option of
-    scripts/paint.py without its dashes. Raises InputError, naming the entry, where one is wrong.
+    A job names `content` and `styles` and any option of scripts/paint.py without its dashes. A CSV
+    file may be separated by commas, semicolons or tabs, in UTF-8 or UTF-16, and has ; between several
+    names in one cell; `switches` are options that take yes or no. Raises InputError, naming the
+    entry, where one is wrong.
     """
     try:
-        if path.suffix == ".csv":
-            rows = list(csv.DictReader(io.StringIO(files.read_text(path), newline=""), restkey=""))
-            entries = [{name: value for name, value in row.items() if value} for row in rows]
-        elif path.suffix == ".toml":
+        if path.suffix.lower() == ".csv":
+            entries = _rows(files.read_text(path))
+        elif path.suffix.lower() == ".toml":
             entries = tomllib.loads(files.read_text(path)).get("painting", [])
             if not isinstance(entries, list):
                 raise ValueError("write [[painting]], in double brackets, above each")
@@ -63,7 +64,7 @@ def read_list(path: Path, job: Callable[[list[str]], Job]) -> list[Job]:
     jobs: list[Job] = []
     for number, entry in enumerate(entries, 1):
         try:
-            jobs.append(job(_words(entry, path.parent.absolute())))
+            jobs.append(job(_words(entry, path.parent.absolute(), switches)))
         except InputError as error:
             raise InputError(f"{path}, painting {number}: {error}") from error
         if jobs[-1].output in [other.output for other in jobs[:-1]]:
@@ -73,21 +74,60 @@ def read_list(path: Path, job: Callable[[list[str]], Job]) -> list[Job]:
     return jobs
 
 
-def _words(entry: Any, base: Path) -> list[str]:
+def _rows(text: str) -> list[dict[str, str]]:
+    """The rows of a CSV file that are not blank, as spreadsheets write them. Raises ValueError, csv.Error."""
+    header = text.split("\n", 1)[0]
+    separator = max(",;\t", key=header.count)
+    rows = csv.DictReader(io.StringIO(text, newline=""), restkey="", delimiter=separator)
+    names = [_option(name) for name in rows.fieldnames or []]
+    if doubled := [name for name in names if name and names.count(name) > 1]:
+        raise ValueError(f"two columns are called {doubled[0]}")
+    rows.fieldnames = names
+    entries = [{name: value for name, value in row.items() if _is_filled(value)} for row in rows]
+    return [entry for entry in entries if entry]
+
+
+def _option(name: str) -> str:
+    return "_".join(name.strip().lower().replace("-", " ").replace("_", " ").split())
+
+
+def _is_filled(value: str | list[str] | None) -> bool:
+    return any(part.strip() for part in value) if isinstance(value, list) else bool(value and value.strip())
+
+
+#: Options whose values are paths, or may be; and those that may have several.
+PATHS, SEVERAL = ("content", "styles", "weights", "masks", "output", "init"), ("styles", "masks")
+YES, NO = ("true", "yes", "y", "on", "1"), ("false", "no", "n", "off", "0")
+
+
+def _words(entry: Any, base: Path, switches: Collection[str]) -> list[str]:
     if not isinstance(entry, dict) or "content" not in entry:
         raise InputError("content is missing; name a photograph")
-    words = []
-    for name, value in entry.items():
+    words, named = [], []
+    for given, value in entry.items():
+        name = _option(given)
         if name in ("", "help", "recipes", "resume", "overwrite"):
             raise InputError(f"{name or 'a value without a name'} has no place in a list; take it out")
-        values = value if isinstance(value, list) else str(value).split(";" if name == "styles" else None)
+        option = f"--{name.replace('_', '-')}"
+        text = str(value).strip()
+        if name in switches:
+            if text.lower() not in (*YES, *NO):
+                raise InputError(f"{option} {text}: write yes or no")
+            words += [option] if text.lower() in YES else []
+            continue
+        if isinstance(value, list):
+            values = [str(item).strip() for item in value]
+        elif name in SEVERAL:
+            values = [part.strip() for part in text.split(";") if part.strip()]
+        else:
+            values = [text] if name in PATHS else text.replace(";", " ").split()
+        if name in PATHS and not (name == "init" and text in STARTS):
+            values = [str(base / item) for item in values]
         if name in ("content", "styles"):
-            values = [value] if name == "content" else values
-            words += [str(base / str(item).strip()) for item in values]
-        elif value is True or str(value).lower() == "true":
-            words.append(f"--{name.replace('_', '-')}")
-        elif value is not False:
-            paths = name in ("weights", "masks", "output")
-            texts = [str(value)] if isinstance(value, str) and paths and name != "masks" else list(map(str, values))
-            words += [f"--{name.replace('_', '-')}", *(str(base / text) if paths else text for text in texts)]
-    return words
+            named += values if name == "styles" else []
+            named[:0] = values if name == "content" else []
+        elif len(values) == 1 and values[0].startswith("-"):
+            words.append(f"{option}={values[0]}")
+        else:
+            words += [option, *values]
+    return [*named, *words]

@@ -40,16 +40,18 @@ def gram(features: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
     return _inner_products(rows)
 
 
-@tf.custom_gradient  # type: ignore[untyped-decorator]
-def _inner_products(rows: tf.Tensor) -> tuple[tf.Tensor, object]:
+def _inner_products(rows: tf.Tensor) -> tf.Tensor:
     wide = tf.cast(rows, tf.float32) if rows.dtype == tf.bfloat16 else rows
-    products = tf.matmul(wide, wide, transpose_a=True)
+    with rows.graph.gradient_override_map({"MatMul": "InnerProducts"}):
+        return tf.matmul(wide, wide, transpose_a=True)
 
-    def gradient(pull: tf.Tensor) -> tf.Tensor:
-        # The result is symmetric, so one product serves for the two that TensorFlow would make.
-        return tf.matmul(rows, tf.cast(pull + tf.transpose(pull), rows.dtype))
 
-    return products, gradient
+@tf.RegisterGradient("InnerProducts")  # type: ignore[untyped-decorator]
+def _inner_products_gradient(op: tf.Operation, pull: tf.Tensor) -> tuple[tf.Tensor, None]:
+    # The result is symmetric, so one product serves for the two that TensorFlow would make.
+    wide = op.inputs[0]
+    rows = wide.op.inputs[0] if wide.op.type == "Cast" else wide
+    return tf.cast(tf.matmul(rows, tf.cast(pull + tf.transpose(pull), rows.dtype)), wide.dtype), None
 
 
 def style(difference: tf.Tensor, positions: float, pixels: int) -> tf.Tensor:
@@ -103,9 +105,11 @@ def unit_gradient(features: tf.Tensor, strength: float) -> tf.Tensor:
 
     What follows decides the gradient's direction only.
     """
+    with features.graph.gradient_override_map({"IdentityN": "UnitGradient"}):
+        same, _ = tf.identity_n([features, tf.constant(strength, features.dtype)])
+    return same
 
-    @tf.custom_gradient  # type: ignore[untyped-decorator]
-    def identity(tensor: tf.Tensor) -> tuple[tf.Tensor, object]:
-        return tf.identity(tensor), lambda gradient: gradient * (strength / (tf.reduce_sum(tf.abs(gradient)) + 1e-8))
 
-    return identity(features)
+@tf.RegisterGradient("UnitGradient")  # type: ignore[untyped-decorator]
+def _unit_gradient(op: tf.Operation, gradient: tf.Tensor, _: tf.Tensor) -> tuple[tf.Tensor, None]:
+    return gradient * (op.inputs[1] / (tf.reduce_sum(tf.abs(gradient)) + 1e-8)), None

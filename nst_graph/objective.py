@@ -16,6 +16,8 @@ from nst_graph.tensorflow import tf
 from nst_graph.weights import Network
 
 Floats = npt.NDArray[np.floating]
+#: What a mask has to cover of a layer at least, in positions, to have a target there.
+LEAST_POSITIONS = 0.5
 
 
 @dataclass(frozen=True)
@@ -179,12 +181,15 @@ def style_targets(
 
     A painting of another size than the content's counts as if it had that size, and one with a
     mask as if it had the mask's part of it: its Gram matrix is scaled by the numbers of positions.
+    A mask has no target at a layer of which it covers less than half a position.
     """
     targets = []
     for index, style in enumerate(styles):
         for layer, gram in grams(style.picture).items():
             mask = None if style.mask is None else network.shrink(style.mask, layer).astype(gram.dtype).ravel()
             positions = network.positions(content, layer) if mask is None else float(mask.sum())
+            if positions < LEAST_POSITIONS:
+                continue
             scale = gram.dtype.type(positions / network.positions(style.picture, layer))
             weight = style.share * settings.style_layers[layer]
             targets.append(Target(index, layer, gram * scale, weight, positions, mask))

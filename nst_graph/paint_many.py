@@ -39,7 +39,7 @@ def _main(arguments: Sequence[str] | None) -> int:
     add_workers(parser)
     given = parser.parse_args(arguments)
     check_workers(given)
-    wanted = jobs.read_list(given.list, cli.job)
+    wanted = jobs.read_list(given.list, cli.job, cli.switches())
     return perform(wanted, "paint_many.py", given)
 
 

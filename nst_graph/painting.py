@@ -15,7 +15,7 @@ import numpy as np
 from nst_graph import colours, files, machine, pictures, timelapse, weights
 from nst_graph.directory import TENSORBOARD
 from nst_graph.errors import InputError, Pause
-from nst_graph.objective import Measure, Objective, Style
+from nst_graph.objective import LEAST_POSITIONS, Measure, Objective, Style
 from nst_graph.optimisers import CORRECTIONS, Arrays, Outcome, Relay, Step, minimise
 from nst_graph.pictures import Picture
 from nst_graph.plans import Plan, plan
@@ -96,24 +96,28 @@ def paint(
     run = Run(Path(output), overwrite, resume) if output is not None else None
     with run or contextlib.nullcontext():
         originals = _Originals(
-            pictures.fit(pictures.read(content_path, read_limit), settings.size),
-            [pictures.read(path, read_limit) for path in style_paths],
+            pictures.fit(pictures.read(content_path, read_limit, say), settings.size),
+            [pictures.read(path, read_limit, say) for path in style_paths],
             mask_paths,
-            None if init_path is None else pictures.read(init_path, read_limit),
+            None if init_path is None else pictures.read(init_path, read_limit, say),
             read_limit,
         )
         height, width = originals.photograph.shape[:2]
         if max(height, width) < settings.size:
             say(f"{content_path} has only {width} x {height} pixels, --size is {settings.size}: it keeps its size")
         whole = weights.read(weights_path, read_limit)
+        if weights.are_transposed(whole):
+            say(f"{weights_path}: its kernels lie transposed, and the painting will not be what it should; see --check")
         network = whole.upto(settings.layers)
         need = network.smallest_side(settings.layers)
         stages = _stages(settings, originals.photograph, need, say)
         photographs = [pictures.fit(originals.photograph, stage.size) for stage in stages]
-        plans = [plan(network, photograph, settings) for photograph in photographs]
         scenes = [originals.scene(photograph, settings) for photograph in photographs]
-        _check_sizes([(content_path, scenes[0].photograph)], need)
-        _check_sizes(zip(style_paths, (style.picture for style in scenes[0].styles), strict=True), need)
+        stages, scenes = _seen(stages, scenes, mask_paths, network, settings, say)
+        plans = [plan(network, scene.photograph, settings) for scene in scenes]
+        _check_sizes([(content_path, scenes[0].photograph)], need, "picture or --size")
+        larger = "--size" if settings.style_scale >= 1 else "--style-scale or --size"
+        _check_sizes(zip(style_paths, (style.picture for style in scenes[0].styles), strict=True), need, larger)
         start = pictures.start(scenes[0].base, network.mean, settings.start_noise, settings.seed)
         say(f"{whole.name} paints {width} x {height} pixels ({weights_path})")
 
@@ -210,6 +214,8 @@ def _paint_stages(
         except tf.errors.ResourceExhaustedError as error:  # TensorFlow's MemoryError
             raise MemoryError("memory ran out") from error
         objective.close()
+        del objective
+        machine.give_memory_back()  # or many paintings in one process would pile up
         last = relay.counted(outcome.step)
     measure.close()
     assert last is not None  # settings have one stage at least
@@ -234,13 +240,42 @@ def _check_begun(begun: Step, scenes: Sequence[Scene]) -> None:
         )
 
 
-def _check_sizes(named: Iterable[tuple[Path, Picture]], need: int) -> None:
+def _seen(
+    stages: list[Stage],
+    scenes: list[Scene],
+    masks: Sequence[Path],
+    network: Network,
+    settings: Settings,
+    say: Callable[[str], None],
+) -> tuple[list[Stage], list[Scene]]:
+    """The stages in which each mask has a layer that it covers something of.
+
+    Raises InputError where one has none at the full size.
+    """
+    kept = []
+    for stage, scene in zip(stages, scenes, strict=True):
+        height, width = scene.photograph.shape[:2]
+        for path, style in zip(masks, scene.styles, strict=False):
+            assert style.mask is not None  # there is a mask for each style
+            most = max(float(network.shrink(style.mask, layer).sum()) for layer in settings.style_layers)
+            if most < LEAST_POSITIONS and scene.photograph.shape == scenes[-1].photograph.shape:
+                remedy = "draw more of it white, or take a larger --size or a shallower layer"
+                raise InputError(f"{path}: at {width} x {height} it covers no position of a style layer; {remedy}")
+            if most < LEAST_POSITIONS:
+                say(f"scale {stage.size} is left out: {path} covers no position of a style layer there")
+                break
+        else:
+            kept.append((stage, scene))
+    return [stage for stage, _ in kept], [scene for _, scene in kept]
+
+
+def _check_sizes(named: Iterable[tuple[Path, Picture]], need: int, what: str) -> None:
     for path, picture in named:
         height, width = picture.shape[:2]
         if min(height, width) < need:
             raise InputError(
                 f"{path}: {width} x {height} pixels are too few for the deepest layer, which needs {need} each way; "
-                "take a larger picture or --size, or layers that are less deep"
+                f"take a larger {what}, or layers that are less deep"
             )
 
 

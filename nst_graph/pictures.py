@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import io
-import logging
-import math
 import os
 import warnings
-import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
 import numpy.typing as npt
-import tifffile
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image
 
-from nst_graph import files
+from nst_graph import files, tiff
 from nst_graph.errors import InputError
 
 Picture = npt.NDArray[np.float32]
@@ -31,24 +27,29 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".gif", ".bmp")
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP")
 #: Most memory that reading and shrinking takes, for each pixel, and rows that are converted at once.
 BYTES_PER_PIXEL, ROWS = 20, 64
-#: Compressions of TIFF that are read where Pillow does not: none, and both kinds of deflate.
-PLAIN, DEFLATED = 1, (8, 32946)
+#: How a PNG file begins, and its chunks that make the picture.
+PNG = b"\x89PNG\r\n\x1a\n"
+PNG_CHUNKS = (b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"eXIf")
 #: Half the width of the uniform noise a painting starts from, in grey levels.
 NOISE = 20.0
 
 
-def read(path: Path, limit: float = files.READ_LIMIT) -> Picture:
+def read(
+    path: Path, limit: float = files.READ_LIMIT, say: Callable[[str], None] = lambda line: None, ground: float = 255
+) -> Picture:
     """Read a picture file, the first of its frames, as float32 RGB [height, width, 3] in 0..255.
 
-    EXIF rotation is applied, transparency laid over white, 16 bits brought to 0..255; `limit` is
-    the memory that may take, in GB. Raises InputError where the file is missing, is no picture,
-    or has too many pixels, which is known before they are unpacked.
+    EXIF rotation is applied, transparency laid over grey of level `ground`, which is white, deeper
+    values brought to 0..255; `limit` is the memory that may take, in GB. Where no file says what
+    number is white, as with floating-point values, `say` is told what it is taken to be. Raises
+    InputError where the file is missing, is no picture, has a property that keeps it from being
+    read, or has too many pixels, which is known before they are unpacked.
     """
     if odd := files.oddity(path):
         raise InputError(f"{path}: {odd}, not a picture; name a picture file")
     try:
         with warnings.catch_warnings(action="ignore"):
-            return _rgb(_pixels(path, limit))
+            return _rgb(_pixels(path, limit, say), ground)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file; name a picture file") from error
     except InputError:
@@ -61,22 +62,70 @@ def read(path: Path, limit: float = files.READ_LIMIT) -> Picture:
         ) from error
 
 
-def _pixels(path: Path, limit: float) -> npt.NDArray[np.generic]:
+def _pixels(path: Path, limit: float, say: Callable[[str], None]) -> npt.NDArray[np.generic]:
+    """Values [height, width] or [height, width, 1 to 4], turned as EXIF has it; alpha, where it is, last."""
+    with path.open("rb") as file:
+        beginning = file.read(8)
+    if beginning[:4] in tiff.MAGIC:
+        try:
+            deep = tiff.read(path, int(min(limit * 1e9 / BYTES_PER_PIXEL, 2**62)), say)
+        except tiff.TooLargeError as error:
+            raise _too_large(path, str(error), limit) from error
+        if deep is not None:
+            return _turned(*deep)
+    source = _png(path, limit) if beginning == PNG else path
     Image.init()
+    # Pillow knows formats that run programs, such as PostScript: only these are opened.
+    with _limited(path, limit), Image.open(source, formats=FORMATS) as image:
+        with _libtiff_quiet() if image.format == "TIFF" else nullcontext():
+            image.load()
+        if image.mode == "LAB":
+            raise InputError(f"{path}: CIELab colours, which cannot be read; save it as RGB")
+        orientation = _orientation(image)
+        # Pillow converts every 8-bit kind; 16-bit grey comes as it is.
+        if not image.mode.startswith("I"):
+            return _turned(np.asarray(image.convert("RGBA" if image.has_transparency_data else "RGB")), orientation)
+        grey: npt.NDArray[np.generic] = np.asarray(image)[..., None].astype(np.float32) / np.float32(257)
+        clear = image.info.get("transparency")
+        if isinstance(clear, int):
+            opaque = np.where(np.asarray(image) == clear, np.float32(0), np.float32(255))
+            grey = np.concatenate([grey, opaque[..., None]], axis=-1)
+        return _turned(grey, orientation)
+
+
+def _png(path: Path, limit: float) -> io.BytesIO:
+    """A PNG file without what is beside its pixels: Pillow refuses long text and profiles."""
+    if path.stat().st_size > limit * 1e9:
+        raise _too_large(path, f"{path.stat().st_size / 1e6:.0f} MB", limit)
+    data = path.read_bytes()
+    kept, at, names = [data[:8]], 8, set()
+    while len(data) >= at + 12:
+        length, name = int.from_bytes(data[at : at + 4]), data[at + 4 : at + 8]
+        if name in PNG_CHUNKS:
+            kept.append(data[at : at + 12 + length])
+            names.add(name)
+        at += 12 + length
+    if b"tRNS" in names and data[24:26] == b"\x10\x02":  # Pillow has read colours by then, and has 8 bits of them
+        raise InputError(f"{path}: 16 bits a colour and a transparent one, which cannot be read; save it with alpha")
+    return io.BytesIO(b"".join(kept))
+
+
+def _orientation(image: Image.Image) -> object:
     try:
-        # Pillow knows formats that run programs, such as PostScript: only these are opened.
-        with _limited(path, limit), Image.open(path, formats=FORMATS) as image:
-            with _libtiff_quiet() if image.format == "TIFF" else nullcontext():
-                image.load()
-            turned = ImageOps.exif_transpose(image)
-            # Pillow converts every 8-bit kind; deeper ones come as they are.
-            if not turned.mode.startswith(("I", "F")):
-                turned = turned.convert("RGBA" if turned.has_transparency_data else "RGB")
-            return np.asarray(turned)
-    except OSError:
-        if path.suffix.lower() not in (".tif", ".tiff"):
-            raise
-        return _deep_tiff(path, limit)
+        return image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # a tag that is none
+        return 1
+
+
+def _turned(pixels: npt.NDArray[np.generic], orientation: object) -> npt.NDArray[np.generic]:
+    """Pixels as EXIF's orientation, 1 to 8, has them stand."""
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    return pixels
 
 
 @contextmanager
@@ -105,55 +154,25 @@ def _libtiff_quiet() -> Iterator[None]:
         os.close(nowhere)
 
 
-def _deep_tiff(path: Path, limit: float) -> npt.NDArray[np.generic]:
-    """The first page of a TIFF with 16 bits a colour, which Pillow cannot read."""
-    logging.getLogger("tifffile").setLevel(logging.CRITICAL)
-    with tifffile.TiffFile(path) as file:
-        page = file.pages.first
-        sides = (page.imagewidth, *page.shape)
-        if not all(isinstance(side, int) and side > 0 for side in sides):  # a tag may hold several numbers
-            raise ValueError("sides that are no numbers")
-        if math.prod(sides[1:]) * BYTES_PER_PIXEL / 1e9 > limit:
-            raise _too_large(path, " x ".join(map(str, sides[1:])) + " numbers", limit)
-        if page.compression not in (PLAIN, *DEFLATED):
-            raise InputError(f"{path}: a compression that cannot be read; save it without")
-        if page.compression in DEFLATED:  # a strip may unpack to a thousand times its length
-            room = int(limit * 1e9)
-            for offset, size in zip(page.dataoffsets, page.databytecounts, strict=True):
-                file.filehandle.seek(offset)
-                room -= len(zlib.decompressobj().decompress(file.filehandle.read(size), room + 1))
-                if room < 0:
-                    raise ValueError("it unpacks to more than its pixels")
-        return np.asarray(page.asarray())
-
-
 def _too_large(path: Path, what: str, limit: float) -> InputError:
     remedy = f"take a smaller picture, or raise --read-limit, which is {limit:g} GB"
     return InputError(f"{path}: {what}, which take more memory to read than may be; {remedy}")
 
 
-def _rgb(pixels: npt.NDArray[np.generic]) -> Picture:
+def _rgb(pixels: npt.NDArray[np.generic], ground: float) -> Picture:
     if pixels.ndim == 2:
         pixels = pixels[..., None]
     if pixels.ndim != 3 or not 1 <= pixels.shape[-1] <= 4 or pixels.size == 0:
         raise ValueError(f"an array of {pixels.shape}")
     height, width, channels = pixels.shape
-    if pixels.dtype == np.bool_ or np.issubdtype(pixels.dtype, np.floating):
-        scale = 255.0
-    elif pixels.dtype == np.uint16 or pixels.dtype == np.int32:  # Pillow's "I" holds 16-bit grey
-        scale = 1 / 257
-    else:
-        scale = 1.0
     picture = np.empty((height, width, 3), np.float32)
     for first in range(0, height, ROWS):
         rows = slice(first, first + ROWS)
-        values = pixels[rows].astype(np.float32) * np.float32(scale)
+        values: Picture = pixels[rows].astype(np.float32)
         if channels in (2, 4):
-            alpha = values[..., -1:] / 255
-            values = values[..., :-1] * alpha + 255 * (1 - alpha)
+            alpha: Picture = values[..., -1:] / np.float32(255)
+            values = values[..., :-1] * alpha + np.float32(ground) * (np.float32(1) - alpha)
         picture[rows] = values
-    if not np.isfinite(picture).all():
-        raise ValueError("values that are no numbers")
     return picture
 
 
@@ -185,8 +204,11 @@ def carry(picture: Picture, photograph: Picture, larger: Picture) -> Picture:
 
 
 def read_mask(path: Path, height: int, width: int, limit: float = files.READ_LIMIT) -> Mask:
-    """Read a grey picture as a mask of that size. Raises InputError as read does, or if all is black."""
-    mask: Mask = resize(read(path, limit), height, width).mean(axis=-1, dtype=np.float32) / np.float32(255)
+    """Read a grey picture as a mask of that size; what is transparent is not wanted.
+
+    Raises InputError as read does, or if all is black.
+    """
+    mask: Mask = resize(read(path, limit, ground=0), height, width).mean(axis=-1, dtype=np.float32) / np.float32(255)
     if mask.max() == 0:
         raise InputError(f"{path}: the mask is black all over; paint white where its style is wanted")
     return mask

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 
 from tqdm import tqdm
@@ -21,7 +22,9 @@ class Progress:
         """Show a step: each on a terminal, every so many elsewhere."""
         if sys.stderr.isatty():
             if self._bar is None:
-                self._bar = tqdm(total=self._iterations, unit="iteration")
+                # Some terminals say that they have no columns; tqdm would show nothing there.
+                columns = None if shutil.get_terminal_size((0, 0)).columns else 80
+                self._bar = tqdm(total=self._iterations, unit="iteration", ncols=columns)
             self._bar.set_postfix_str(f"loss {step.total:.4g}", refresh=False)
             self._bar.update(step.iteration - self._bar.n)
         elif step.iteration % self._every == 0 or step.iteration == self._iterations:

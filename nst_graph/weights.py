@@ -288,12 +288,25 @@ def _cell(values: list[Any]) -> npt.NDArray[Any]:
     return cell
 
 
+#: Filters that a layer needs to have so many mirror images among them that they tell.
+TELLING = 64
+
+
 @dataclass(frozen=True)
 class Mirrors:
     """How nearly a layer's mirrored filters are filters of the same layer: mean best cosine."""
 
     left_right: float
     up_down: float
+
+
+def are_transposed(network: Network) -> bool:
+    """Whether kernels lie [width, height]: of the layers nearly all have up-down ahead of left-right.
+
+    The first six, whose filters are few, tell; other weights than ImageNet's are not told.
+    """
+    found = [mirrors(conv) for conv in network.convolutions[:6] if conv.bias.size >= TELLING]
+    return len(found) >= 4 and all(mirror.left_right < mirror.up_down for mirror in found)
 
 
 def mirrors(conv: Conv) -> Mirrors:

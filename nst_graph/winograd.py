@@ -10,7 +10,6 @@ m = 4 and 1.78 with m = 6.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -79,12 +78,17 @@ def convolve(values: tf.Tensor, kernel: npt.NDArray[np.floating], by: Filtering)
     """
     ahead = _points(kernel, by, values.dtype)
     back = _points(np.flip(kernel, (0, 1)).swapaxes(2, 3), by, values.dtype)
+    found = _convolve(tf.stop_gradient(values), ahead, by)
+    # tf.custom_gradient would do the same, and keep the graph for as long as the process lives.
+    with values.graph.gradient_override_map({"IdentityN": "Winograd"}):
+        result, _, _ = tf.identity_n([found, values, back])
+    return result
 
-    @tf.custom_gradient  # type: ignore[untyped-decorator]
-    def convolved(values: tf.Tensor) -> tuple[tf.Tensor, Any]:
-        return _convolve(values, ahead, by), lambda slope: _convolve(slope, back, by)
 
-    return convolved(values)
+@tf.RegisterGradient("Winograd")  # type: ignore[untyped-decorator]
+def _gradient(op: tf.Operation, slope: tf.Tensor, *_: tf.Tensor) -> tuple[None, tf.Tensor, None]:
+    back = op.inputs[2]
+    return None, _convolve(slope, back, next(by for by in (SMALL, LARGE) if by.side**2 == back.shape[0])), None
 
 
 def _points(kernel: npt.NDArray[np.floating], by: Filtering, dtype: tf.DType) -> tf.Variable:
@@ -96,7 +100,7 @@ def _points(kernel: npt.NDArray[np.floating], by: Filtering, dtype: tf.DType) ->
     return tf.Variable(found, trainable=False, use_resource=True)
 
 
-def _convolve(values: tf.Tensor, points: tf.Variable, by: Filtering) -> tf.Tensor:
+def _convolve(values: tf.Tensor, points: tf.Tensor, by: Filtering) -> tf.Tensor:
     height, width = tf.unstack(tf.shape(values)[1:3])
     rows, columns = -(-height // by.step), -(-width // by.step)
     inner, outer = points.shape[1:]

@@ -272,7 +272,7 @@ def good_lists():
     toml += 'style-blend = [1.0, 3]\nbounded = true\n\n[[painting]]\ncontent = "d.jpg"\nstyles = "e.jpg"\n'
 
     def read(path):
-        return jobs.read_list(path, cli.job)
+        return jobs.read_list(path, cli.job, cli.switches())
 
     return [Kind("list.csv", table.getvalue().encode(), read), Kind("list.toml", toml.encode(), read)]
 

@@ -195,7 +195,7 @@ def write_list(directory, name, images, network_file, iterations=6):
 
 @pytest.mark.parametrize("name", ["list.csv", "list.toml"])
 def test_lists(images, network_file, tmp_path, name):
-    one, two = jobs.read_list(write_list(tmp_path, name, images, network_file), cli.job)
+    one, two = jobs.read_list(write_list(tmp_path, name, images, network_file), cli.job, cli.switches())
     assert one.output == tmp_path / "a" and two.output == tmp_path / "b"
     assert dict(one.settings.style_layers) == {"conv1_1": 0.5, "conv2_1": 0.5}
     assert one.settings.bounded and not two.settings.bounded
@@ -222,7 +222,7 @@ def test_lists(images, network_file, tmp_path, name):
 def test_lists_that_cannot_be_used(tmp_path, name, text, expected, capsys):
     (tmp_path / name).write_text(text)
     with pytest.raises(InputError, match=expected.replace("[", r"\[")):
-        jobs.read_list(tmp_path / name, cli.job)
+        jobs.read_list(tmp_path / name, cli.job, cli.switches())
 
 
 def test_without_dask(images, network_file, tmp_path, monkeypatch, capsys):

@@ -4,14 +4,15 @@ import struct
 import tracemalloc
 import zlib
 
+import imageio.v3 as iio
 import numpy as np
 import pytest
 import tifffile
 from conftest import MEAN, random_picture
 from fuzzing import taken
-from PIL import Image
+from PIL import Image, ImageOps
 
-from nst_graph import pictures
+from nst_graph import pictures, tiff
 from nst_graph.errors import InputError
 
 PICTURE = random_picture(20, 30).round()
@@ -138,6 +139,199 @@ def test_transparent_palette(tmp_path):
     assert (pictures.read(tmp_path / "a.png") == 255).all()
 
 
+WIDTH, LENGTH, BITS, SAMPLES, OFFSETS, COUNTS = 256, 257, 258, 277, 273, 279
+
+
+def tiff_of(tags):
+    """A TIFF of nothing but tags of whole numbers, each one or several."""
+    entries, more = b"", b""
+    after = 8 + 2 + 12 * len(tags) + 4
+    for tag, value in sorted(tags.items()):
+        values = value if isinstance(value, tuple) else (value,)
+        packed = struct.pack(f"<{len(values)}I", *values)
+        entries += struct.pack("<HHI", tag, 4, len(values))
+        entries += packed if len(packed) == 4 else struct.pack("<I", after + len(more))
+        more += packed if len(packed) > 4 else b""
+    return struct.pack("<2sHIH", b"II", 42, 8, len(tags)) + entries + bytes(4) + more
+
+
+def levels(*shape):
+    """An 8-bit picture that uses the whole range."""
+    return np.random.default_rng(4).integers(0, 256, shape).astype(np.uint8)
+
+
+COLOUR, GREY_PICTURE = levels(9, 14, 3), levels(9, 14)
+PLANES = np.moveaxis(COLOUR, -1, 0)
+DEEP = {
+    "uint16": (COLOUR.astype(np.uint16) * 257, {}),
+    "uint32": (COLOUR.astype(np.uint32) * 16843009, {}),
+    "uint64": (COLOUR.astype(np.uint64) * 72340172838076673, {}),
+    "signed 16": (COLOUR.astype(np.int16) * 128, {}),
+    "signed 32": (COLOUR.astype(np.int32) * 2**23, {}),
+    "half float": ((COLOUR / 255).astype(np.float16), {}),
+    "double": (COLOUR / 255, {}),
+    "float of whole levels": (COLOUR.astype(np.float32), {}),
+    "dark float of whole levels": (np.minimum(COLOUR, 1 + (COLOUR > 250)).astype(np.float32), {}),
+    "float of 16 bits": (COLOUR.astype(np.float32) * 257, {}),
+    "deflate, differences": (COLOUR.astype(np.uint16) * 257, {"compression": "zlib", "predictor": 2}),
+    "planar, big-endian": (
+        np.moveaxis(COLOUR, -1, 0).astype(">u2") * 257,
+        {"planarconfig": "separate", "byteorder": ">"},
+    ),
+    "planar, deflate": (np.moveaxis(COLOUR, -1, 0).astype(np.uint16) * 257, {"planarconfig": 2, "compression": "zlib"}),
+    "tiles": (np.tile(COLOUR, (2, 2, 1)).astype(np.uint16) * 257, {"tile": (16, 16)}),
+    "strips": (COLOUR.astype(np.uint16) * 257, {"rowsperstrip": 2}),
+}
+
+
+@pytest.mark.parametrize("kind", DEEP)
+@pytest.mark.parametrize("name", ["a.tif", "a.jpg", "picture"])
+def test_deep_tiffs(tmp_path, kind, name):
+    """By what is in them, whatever they are called."""
+    values, how = DEEP[kind]
+    tifffile.imwrite(tmp_path / name, values, photometric="rgb", **how)
+    expected = {"tiles": np.tile(COLOUR, (2, 2, 1)), "dark float of whole levels": values}.get(kind, COLOUR)
+    said = []
+    np.testing.assert_allclose(pictures.read(tmp_path / name, say=said.append), expected, atol=0.13)
+    assert len(said) == (not np.issubdtype(values.dtype, np.unsignedinteger))
+
+
+def predicted(values, samples):
+    """Adobe's floating-point predictor, of rows of float32: planes of bytes, the first bytes first, as differences."""
+    planes = values.astype(">f4").reshape(len(values), -1).view(np.uint8).reshape(len(values), -1, 4).swapaxes(1, 2)
+    flat = planes.reshape(len(values), -1).astype(int)
+    flat[:, samples:] = flat[:, samples:] - flat[:, :-samples].copy()
+    return (flat % 256).astype(np.uint8).tobytes()
+
+
+@pytest.mark.parametrize("planar", [False, True])
+def test_the_floating_point_predictor(tmp_path, planar):
+    values = (COLOUR / 255).astype(np.float32)
+    parts = list(np.moveaxis(values, -1, 0)) if planar else [values]
+    strips = [zlib.compress(predicted(part, 1 if planar else 3)) for part in parts]
+    tags = {
+        WIDTH: 14,
+        LENGTH: 9,
+        BITS: (32, 32, 32),
+        259: 8,
+        262: 2,
+        277: 3,
+        278: 9,
+        284: 1 + planar,
+        317: 3,
+        339: (3, 3, 3),
+    }
+    tags |= {OFFSETS: tuple([0] * len(strips)), COUNTS: tuple(map(len, strips))}
+    begin = len(tiff_of(tags))
+    tags[OFFSETS] = tuple(begin + sum(map(len, strips[:index])) for index in range(len(strips)))
+    (tmp_path / "a.tif").write_bytes(tiff_of(tags) + b"".join(strips))
+    np.testing.assert_allclose(pictures.read(tmp_path / "a.tif"), COLOUR, atol=1e-3)
+
+
+def test_highlights_are_no_scale(tmp_path):
+    """Half of the values up to 1, and some of thirty: white stays 1, and what is brighter is white."""
+    values = (COLOUR / 300).astype(np.float32)
+    values[:2] = 30.5
+    tifffile.imwrite(tmp_path / "a.tif", values, photometric="rgb")
+    said = []
+    expected = np.where(values > 1, 255, values * 255)
+    np.testing.assert_allclose(pictures.read(tmp_path / "a.tif", say=said.append), expected, atol=1e-3)
+    assert "up" not in said[0] and "to 30.5, taken as 0 for black to 1 for white" in said[0]
+
+
+def test_white_is_zero_and_bands_beside_the_colours(tmp_path):
+    tifffile.imwrite(tmp_path / "white.tif", (255 - GREY_PICTURE).astype(np.uint16) * 257, photometric="miniswhite")
+    np.testing.assert_allclose(pictures.read(tmp_path / "white.tif")[..., 1], GREY_PICTURE)
+    alpha = levels(9, 14, 4)[..., 3:]
+    four = np.concatenate([COLOUR, alpha], axis=-1)
+    over_white = COLOUR * (alpha / 255) + 255.0 * (1 - alpha / 255)
+    multiplied = np.concatenate([np.rint(COLOUR * (alpha / 255) * 257), alpha * 257.0], axis=-1).astype(np.uint16)
+    for name, extra, values, expected in (
+        ("unspecified", "unspecified", four.astype(np.uint16) * 257, COLOUR),
+        ("straight", "unassalpha", four.astype(np.uint16) * 257, over_white),
+        ("multiplied", "assocalpha", multiplied, over_white),
+    ):
+        tifffile.imwrite(tmp_path / f"{name}.tif", values, photometric="rgb", extrasamples=[extra])
+        np.testing.assert_allclose(pictures.read(tmp_path / f"{name}.tif"), expected, atol=0.02, err_msg=name)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_rotated_deep_tiffs(tmp_path, orientation):
+    """Pillow's own turning of an 8-bit one is what it is held against."""
+    for name, values in (("deep.tif", (COLOUR / 255).astype(np.float32)), ("flat.tif", COLOUR)):
+        tags = [(274, "H", 1, orientation, True)]
+        tifffile.imwrite(tmp_path / name, values, photometric="rgb", extratags=tags)
+    with Image.open(tmp_path / "flat.tif") as flat:
+        expected = np.asarray(ImageOps.exif_transpose(flat).convert("RGB"))
+    for name in ("deep.tif", "flat.tif"):
+        np.testing.assert_allclose(pictures.read(tmp_path / name), expected, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("values", "how", "word"),
+    [
+        (COLOUR.astype(np.uint16), {"photometric": "cielab"}, "CIELab"),
+        (COLOUR, {"photometric": "cielab"}, "CIELab"),
+        (levels(9, 14, 4).astype(np.uint16), {"photometric": "separated"}, "CMYK"),
+        (COLOUR.astype(np.int16) - 99, {"photometric": "rgb"}, "below zero"),
+        (COLOUR.astype(np.float32) - 99, {"photometric": "rgb"}, "below zero, down to -99"),
+        (COLOUR.astype(np.float32) * 1e4, {"photometric": "rgb"}, "values up to"),
+        (GREY_PICTURE.astype(np.complex64), {"photometric": "minisblack"}, "COMPLEX"),
+        (np.full((4, 4), np.nan, np.float32), {"photometric": "minisblack"}, "no numbers"),
+    ],
+)
+def test_what_cannot_be_right_is_named(tmp_path, values, how, word):
+    tifffile.imwrite(tmp_path / "a.tif", values, **how)
+    with pytest.raises(InputError, match=rf"a\.tif: .*{word}.*save it"):
+        pictures.read(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize(
+    "tag", [b"\x82\x82\0\2\0\0\0\3abc\0", b"\1\x1a\0\2\0\0\0\2x\0\0\0", b"\xa0\2\0\3\0\0\0\0\0\0\0\0"]
+)
+def test_odd_tags_beside_the_rotation(tmp_path, tag):
+    """They cannot be written back, and need not be."""
+    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\2\1\x12\0\3\0\0\0\1\0\6\0\0" + tag + bytes(4)
+    Image.fromarray(COLOUR).save(tmp_path / "a.jpg", exif=exif, quality=100, subsampling=0)
+    assert np.abs(pictures.read(tmp_path / "a.jpg") - np.rot90(COLOUR, -1)).mean() < 2
+
+
+@pytest.mark.parametrize("chunk", [b"iTXt", b"zTXt", b"tEXt", b"iCCP"])
+def test_long_text_in_a_png(tmp_path, chunk):
+    packed = zlib.compress(bytes(3_000_000))
+    bodies = {b"iTXt": b"XML:com.adobe.xmp\0\1\0\0\0" + packed, b"tEXt": b"Comment\0" + b"x" * 70_000_000}
+    body = bodies.get(chunk, b"name\0\0" + packed)
+    extra = struct.pack(">I", len(body)) + chunk + body + struct.pack(">I", zlib.crc32(chunk + body))
+    data = pictures.to_png(COLOUR.astype(np.float32))
+    (tmp_path / "a.png").write_bytes(data[:33] + extra + data[33:])
+    np.testing.assert_array_equal(pictures.read(tmp_path / "a.png"), COLOUR)
+
+
+def test_a_transparent_colour_of_sixteen_bits(tmp_path):
+    """Of grey it is laid over white; of colours Pillow keeps 8 bits, so that cannot be right."""
+    deep = GREY_PICTURE.astype(np.uint16) * 257
+    Image.fromarray(deep).save(tmp_path / "a.png", transparency=int(deep[3, 4]))
+    expected = np.where(deep == deep[3, 4], 255, GREY_PICTURE)
+    np.testing.assert_allclose(pictures.read(tmp_path / "a.png")[..., 0], expected)
+
+    def chunk(name, body):
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+    header = struct.pack(">IIBBBBB", 2, 1, 16, 2, 0, 0, 0)
+    data = chunk(b"IHDR", header) + chunk(b"tRNS", bytes(6)) + chunk(b"IDAT", zlib.compress(bytes(13)))
+    (tmp_path / "b.png").write_bytes(b"\x89PNG\r\n\x1a\n" + data + chunk(b"IEND", b""))
+    with pytest.raises(InputError, match="16 bits a colour and a transparent one"):
+        pictures.read(tmp_path / "b.png")
+
+
+def test_a_mask_on_nothing(tmp_path):
+    """What is transparent is not wanted."""
+    drawn = np.zeros((8, 10, 4), np.uint8)
+    drawn[:, :5] = 255
+    iio.imwrite(tmp_path / "mask.png", drawn)
+    np.testing.assert_array_equal(pictures.read_mask(tmp_path / "mask.png", 8, 10), drawn[..., 3] / 255)
+
+
 @pytest.mark.parametrize("content", [b"", b"text\n", b"<html></html>" * 50, b"\xff\xd8\xff\xe0" + bytes(99)])
 def test_no_picture(tmp_path, content):
     (tmp_path / "a.jpg").write_bytes(content)
@@ -194,23 +388,7 @@ def test_a_strip_that_unpacks_to_more_than_its_picture(tmp_path):
         file.pages.first.tags["StripOffsets"].overwrite(at)
         file.pages.first.tags["StripByteCounts"].overwrite(len(strip))
     with pytest.raises(ValueError, match="unpacks to more"):
-        pictures._deep_tiff(tmp_path / "a.tif", 0.1)
-
-
-def tiff_of(tags):
-    """A TIFF of nothing but tags of whole numbers, each one or several."""
-    entries, more = b"", b""
-    after = 8 + 2 + 12 * len(tags) + 4
-    for tag, value in sorted(tags.items()):
-        values = value if isinstance(value, tuple) else (value,)
-        packed = struct.pack(f"<{len(values)}I", *values)
-        entries += struct.pack("<HHI", tag, 4, len(values))
-        entries += packed if len(packed) == 4 else struct.pack("<I", after + len(more))
-        more += packed if len(packed) > 4 else b""
-    return struct.pack("<2sHIH", b"II", 42, 8, len(tags)) + entries + bytes(4) + more
-
-
-WIDTH, LENGTH, BITS, SAMPLES, OFFSETS, COUNTS = 256, 257, 258, 277, 273, 279
+        tiff.read(tmp_path / "a.tif", 5_000_000, print)
 
 
 @pytest.mark.parametrize(
@@ -218,11 +396,15 @@ WIDTH, LENGTH, BITS, SAMPLES, OFFSETS, COUNTS = 256, 257, 258, 277, 273, 279
     [
         (
             {WIDTH: tuple(range(1, 47)), LENGTH: 1_000_000, BITS: (16640, 0, 8), SAMPLES: 3, OFFSETS: 8, COUNTS: 9},
+            r"numbers of \(16640, 0, 8\) bits",
+        ),
+        (
+            {WIDTH: tuple(range(1, 47)), LENGTH: 1_000_000, BITS: (16, 16, 16), SAMPLES: 3, OFFSETS: 8, COUNTS: 9},
             "not a whole",
         ),
-        ({WIDTH: 1_048_616, LENGTH: 2078, SAMPLES: 0, OFFSETS: 8}, "raise --read-limit"),
+        ({WIDTH: 1_048_616, LENGTH: 2078, BITS: 16, SAMPLES: 1, OFFSETS: 8}, "raise --read-limit"),
     ],
-    ids=["a side of several numbers", "no samples"],
+    ids=["odd bits", "a side of several numbers", "a claim of gigabytes"],
 )
 def test_tags_of_gigabytes(tmp_path, tags, words):
     """Found by fuzzing, in what Pillow does not open: a tuple times a large number, and a size of nothing."""
