@@ -225,6 +225,53 @@ def test_lists_that_cannot_be_used(tmp_path, name, text, expected, capsys):
         jobs.read_list(tmp_path / name, cli.job, cli.switches())
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_lists_as_spreadsheets_write_them(tmp_path, encoding, separator):
+    """Capitals, blank rows, names with spaces, and yes or no as each writes it."""
+    rows = [
+        ["Content", "Styles", "Masks", "Style Layers", "Bounded", "winograd", "Init", "Output"],
+        [
+            "my photo.jpg",
+            '"a b.jpg; c.jpg"',
+            '"m 1.png;m 2.png"',
+            "conv1_1 conv2_1",
+            "FALSE",
+            "0",
+            "my start.png",
+            "one",
+        ],
+        [""] * 8,
+        ["d.jpg", "e.jpg", "", "", "Yes", "1", "content", "two three"],
+    ]
+    text = "\r\n".join(separator.join(row) for row in rows) + "\r\n"
+    (tmp_path / "list.CSV").write_bytes(text.encode(encoding))
+    one, two = jobs.read_list(tmp_path / "list.CSV", cli.job, cli.switches())
+    assert (one.content, one.output) == (tmp_path / "my photo.jpg", tmp_path / "one")
+    assert one.styles == (tmp_path / "a b.jpg", tmp_path / "c.jpg")
+    assert one.masks == (tmp_path / "m 1.png", tmp_path / "m 2.png")
+    assert list(one.settings.style_layers) == ["conv1_1", "conv2_1"]
+    assert (
+        not one.settings.bounded and not one.settings.winograd and one.settings.init == str(tmp_path / "my start.png")
+    )
+    assert two.settings.bounded and two.settings.winograd and two.settings.init == "content"
+    assert two.output == tmp_path / "two three"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("content,styles,bounded\na.jpg,b.jpg,perhaps\n", "painting 1: --bounded perhaps: write yes or no"),
+        ("content,styles,content\na.jpg,b.jpg,c.jpg\n", "two columns are called content"),
+        ('content;styles;beta\na.jpg;b.jpg;"0,5"\n', "painting 1: argument --beta"),
+    ],
+)
+def test_cells_that_cannot_be_used(tmp_path, text, expected):
+    (tmp_path / "list.csv").write_text(text)
+    with pytest.raises(InputError, match=expected):
+        jobs.read_list(tmp_path / "list.csv", cli.job, cli.switches())
+
+
 def test_without_dask(images, network_file, tmp_path, monkeypatch, capsys):
     from nst_graph import paint_many
 

@@ -1,0 +1,297 @@
+"""A run touches nothing in its directory that it did not write, and goes on wherever it lies."""
+
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+from conftest import ROOT, random_layers, random_picture, run_script, save_mat
+
+import nst_graph
+from nst_graph import cli, figures, get_weights, paint_many, pictures, records
+from nst_graph.errors import InputError, Pause
+from nst_graph.recipes import Settings
+
+SETTINGS = Settings(iterations=4, save_every=2)
+
+
+@pytest.fixture
+def paint(pictures_dir, network_file):
+    def call(output, settings=SETTINGS, content="photo.png", stop=None, **given):
+        def observe(step):
+            if step.iteration == stop:
+                raise Pause
+
+        given = {"weights_file": network_file, "observers": [observe]} | given
+        return nst_graph.paint(pictures_dir / content, pictures_dir / "painting.png", settings, output=output, **given)
+
+    return call
+
+
+def hashes(directory):
+    return {
+        path.relative_to(directory).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in directory.rglob("*")
+        if path.is_file()
+    }
+
+
+def refused(words, *expected):
+    done = run_script("paint.py", *words)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
+    for word in expected:
+        assert word in done.stderr
+
+
+def test_a_directory_of_ones_own_pictures(tmp_path, pictures_dir, network_file):
+    """What was once deleted: pictures of the names that runs use, where no run is."""
+    for name in ("photo.png", "painting.png"):
+        shutil.copy(pictures_dir / name, tmp_path / name.replace("painting", "style-1"))
+    for name in ("style-monet.png", "content.png", "index.html", "iteration-00100.png", ".final.png.12345678"):
+        (tmp_path / name).write_bytes(name.encode())
+    before = hashes(tmp_path)
+    words = [tmp_path / "photo.png", tmp_path / "style-1.png", "--weights", network_file, "--output", tmp_path]
+    for options in ([], ["--overwrite"]):
+        refused([*words, *options], "is not this program's; move it away, or name another directory")
+        assert hashes(tmp_path) == before
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"name": "my-project"}', "not JSON"])
+def test_somebody_elses_run_json(tmp_path, pictures_dir, network_file, text):
+    (tmp_path / "run.json").write_text(text)
+    words = [pictures_dir / "photo.png", pictures_dir / "painting.png", "--weights", network_file]
+    refused([*words, "--output", tmp_path, "--overwrite"], "not a run's record; name another directory")
+    assert hashes(tmp_path) == {"run.json": hashlib.sha256(text.encode()).hexdigest()}
+
+
+def test_names_outside_the_directory(tmp_path, paint):
+    """A record that lists what no run can have written is no record."""
+    paint(tmp_path / "run")
+    (tmp_path / "mine.png").write_bytes(b"mine")
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    for name in ("../mine.png", str(tmp_path / "mine.png"), "notes.txt", ".sources/../../mine.png"):
+        listed = {name: [hashlib.sha256(b"mine").hexdigest()]}
+        (tmp_path / "run" / "run.json").write_text(json.dumps(record | {"files": listed}))
+        with pytest.raises(InputError, match="not a run's record"):
+            paint(tmp_path / "run", overwrite=True)
+    assert (tmp_path / "mine.png").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize(
+    "name", ["final.png", "iteration-00002.png", "losses.csv", "style-2.png", "iteration-00777.png"]
+)
+def test_what_was_put_into_a_run_stays(tmp_path, paint, name):
+    paint(tmp_path / "run")
+    (tmp_path / "run" / name).write_bytes(b"retouched")
+    (tmp_path / "run" / "notes.txt").write_bytes(b"of mine")
+    before = hashes(tmp_path / "run")
+    with pytest.raises(InputError, match=rf"{name}: .*; move it away, or name another directory"):
+        paint(tmp_path / "run", overwrite=True)
+    assert hashes(tmp_path / "run") == before
+    (tmp_path / "run" / name).rename(tmp_path / "elsewhere")
+    paint(tmp_path / "run", Settings(iterations=1), overwrite=True)
+    assert not list((tmp_path / "run").glob("iteration-*")) and (tmp_path / "run" / "notes.txt").exists()
+
+
+def test_a_start_in_the_run_that_is_replaced(tmp_path, paint):
+    paint(tmp_path / "run")
+    before = hashes(tmp_path / "run")
+    with pytest.raises(InputError, match=r"final\.png: a file of the run that --overwrite replaces; copy it elsewhere"):
+        paint(tmp_path / "run", Settings(iterations=2, init=str(tmp_path / "run" / "final.png")), overwrite=True)
+    assert hashes(tmp_path / "run") == before
+
+
+def test_a_gallery_that_is_somebody_elses(tmp_path, paint, monkeypatch):
+    monkeypatch.setattr(records, "OUTPUT", tmp_path)
+    (tmp_path / "index.html").write_text("<h1>mine</h1>")
+    paint(tmp_path / "one")
+    assert (tmp_path / "index.html").read_text() == "<h1>mine</h1>"
+    (tmp_path / "index.html").unlink()
+    for name in ("two", "three"):
+        paint(tmp_path / name)
+        assert f'"{name}"' in (tmp_path / "index.html").read_text()
+
+
+def test_whatever_lies_there(tmp_path, pictures_dir, network_file, paint, monkeypatch, capsys):
+    """Any content, any of the four commands, any of their options that say where: strangers' bytes stay."""
+    monkeypatch.chdir(tmp_path)
+    draw = random.Random(5)
+    names = ["run.json", "losses.csv", "losses.png", "state.npz", "index.html", "content.png", "final.png", ".lock"]
+    names += ["style-1.png", "style-2.png", "iteration-00002.png", "timelapse.gif", ".run.json.0123456789abcdef"]
+    names += ["tensorboard/events.out.tfevents.1.host", ".sources/content", "notes.txt", "photo.jpg", "A-100.png"]
+    for turn in range(14):
+        place = tmp_path / f"place-{turn}"
+        place.mkdir()
+        if draw.random() < 0.5:  # there is a run already, finished or not
+            stop = draw.choice([None, 3])
+            try:
+                paint(place, stop=stop)
+            except Pause:
+                assert stop
+        written = set(hashes(place))
+        for name in draw.sample(names, draw.randint(1, 5)):
+            if name not in written or draw.random() < 0.3:
+                (place / name).parent.mkdir(exist_ok=True)
+                (place / name).write_bytes(draw.choice([b"", b"{}", name.encode(), b"\x89PNG\r\n\x1a\n"]))
+                written.discard(name)
+        strangers = {name: digest for name, digest in hashes(place).items() if name not in written}
+        pair = [str(pictures_dir / "photo.png"), str(pictures_dir / "painting.png")]
+        common = ["--weights", str(network_file), "--iterations", "2", "--save-every", "1"]
+        common += draw.choice([[], ["--tensorboard"], ["--timelapse", "gif"]])
+        listed = tmp_path / f"list-{turn}.csv"
+        columns = "content,styles,weights,iterations,output"
+        listed.write_text(f"{columns}\n{','.join([*pair, str(network_file), '2', str(place)])}\n")
+        for command, words in (
+            (cli.main, [*pair, *common, "--output", str(place)]),
+            (cli.main, [*pair, *common, "--output", str(place), "--overwrite"]),
+            (cli.main, ["--resume", str(place)]),
+            (paint_many.main, [str(listed)]),
+            (figures.main, ["fig2", "--images", str(place), "--iterations", "1", "--size", "32"]),
+            (get_weights.main, ["--check", str(place / "run.json")]),
+        ):
+            assert command(words) in (0, 2), (turn, words)
+            now = hashes(place)
+            assert {name: now.get(name) for name in strangers} == strangers, (turn, words)
+        capsys.readouterr()
+
+
+def test_a_run_goes_on_wherever_it_and_its_pictures_went(tmp_path, pictures_dir, network_file, monkeypatch):
+    """Relative names, another working directory, a renamed run, pictures that are gone: its copies serve."""
+    for name in ("photo.png", "painting.png", "other.png"):
+        shutil.copy(pictures_dir / name, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+
+    def pause(step):
+        if step.iteration == 3:
+            raise Pause
+
+    settings = Settings(iterations=6, save_every=2, init="other.png")
+    with pytest.raises(Pause):
+        nst_graph.paint(
+            "photo.png", "painting.png", settings, weights_file=network_file, output="run", observers=[pause]
+        )
+    assert (tmp_path / "run" / ".sources").is_dir()
+    (tmp_path / "run").rename(tmp_path / "renamed")
+    (tmp_path / "away").mkdir()
+    done = run_script("paint.py", "--resume", "../renamed", cwd=tmp_path / "away")
+    assert done.returncode == 0, done.stderr
+    shutil.rmtree(tmp_path / "renamed")
+
+    with pytest.raises(Pause):
+        nst_graph.paint(
+            "photo.png", "painting.png", settings, weights_file=network_file, output="run", observers=[pause]
+        )
+    for name in ("photo.png", "painting.png", "other.png"):
+        (tmp_path / name).unlink()
+    done = run_script("paint.py", "--resume", tmp_path / "run", cwd=tmp_path / "away")
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "run" / ".sources").exists()
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["content"]["path"] == str(tmp_path / "photo.png")
+
+
+def test_without_a_copy_it_says_how(tmp_path, pictures_dir, network_file):
+    photo = tmp_path / "photo.bmp"  # whose bytes are not those of the run's content.png
+
+    def pause(step):
+        raise Pause
+
+    def begin(output):
+        iio.imwrite(photo, random_picture(48, 64, 1).astype(np.uint8))
+        given = {"weights_file": network_file, "output": output, "observers": [pause]}
+        with pytest.raises(Pause):
+            nst_graph.paint(photo, pictures_dir / "painting.png", SETTINGS, **given)
+        shutil.rmtree(output / ".sources")
+
+    begin(tmp_path / "one")
+    photo.rename(tmp_path / "one" / "found by its bytes")
+    assert run_script("paint.py", "--resume", tmp_path / "one").returncode == 0
+    begin(tmp_path / "two")
+    photo.unlink()
+    refused(["--resume", tmp_path / "two"], "is gone; put it back, or a copy of it into the run's directory")
+
+
+def test_options_to_a_finished_run(tmp_path, paint):
+    paint(tmp_path / "run")
+    refused(
+        ["--resume", tmp_path / "run", "--iterations", 9], "is finished, and --iterations can change nothing", "--init"
+    )
+    assert run_script("paint.py", "--resume", tmp_path / "run").returncode == 0
+
+
+@pytest.mark.parametrize("ignored", [False, True])
+def test_a_closed_terminal(tmp_path, pictures_dir, network_file, ignored):
+    """SIGHUP saves the state; under nohup, which ignores it, the run paints on."""
+    command = [sys.executable, ROOT / "scripts" / "paint.py", pictures_dir / "photo.png", pictures_dir / "painting.png"]
+    command += ["--weights", network_file, "--output", tmp_path / "run", "--iterations", "4000", "--save-every", "2000"]
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
+    try:
+        process = subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    while not (tmp_path / "run" / "losses.csv").exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGHUP)
+    time.sleep(1)
+    if ignored:
+        assert process.poll() is None
+        process.kill()
+    process.wait(timeout=60)
+    state = json.loads((tmp_path / "run" / "run.json").read_text())["outcome"]["state"]
+    assert (state, (tmp_path / "run" / "state.npz").exists()) == (
+        ("painting", False) if ignored else ("interrupted", True)
+    )
+
+
+def test_a_film_without_saved_pictures(tmp_path, paint):
+    paint(tmp_path / "run", Settings(iterations=2, timelapse="gif"))
+    assert (tmp_path / "run" / "timelapse.gif").stat().st_size > 100
+
+
+def test_a_region_that_pooling_leaves_out(tmp_path, paint, pictures_dir):
+    """43 rows are 21 after a pooling: the last is seen by the first layers alone."""
+    (tmp_path / "odd.png").write_bytes(pictures.to_png(random_picture(43, 64)))
+    rows = np.zeros((43, 64, 3), np.float32)
+    rows[42:] = 255
+    (tmp_path / "edge.png").write_bytes(pictures.to_png(rows))
+    (tmp_path / "rest.png").write_bytes(pictures.to_png(255 - rows))
+    masks = [tmp_path / "edge.png", tmp_path / "rest.png"]
+
+    def masked(**settings):
+        given = {"weights_file": tmp_path / "small.mat", "masks": masks, "say": said.append}
+        styles = [pictures_dir / "painting.png", pictures_dir / "other.png"]
+        return nst_graph.paint(tmp_path / "odd.png", styles, Settings(iterations=4, **settings), **given)
+
+    save_mat(tmp_path / "small.mat", random_layers(), "current")
+    said = []
+    for settings in ({}, {"tile": 32}, {"scales": (32,), "scale_iterations": (2,)}):
+        assert np.isfinite(masked(**settings).outcome.step.total)
+    with pytest.raises(InputError, match=r"edge\.png: at 64 x 43 it covers no position of a style layer"):
+        masked(style_layers={"conv2_1": 1.0})
+
+
+MEMORY = """
+import sys
+sys.path.insert(0, {root!r})
+import nst_graph
+for turn in range({turns}):
+    nst_graph.paint({photo!r}, {painting!r}, nst_graph.Settings(iterations=2), weights_file={weights!r})
+    print(int(open("/proc/self/statm").read().split()[1]) * 4096 / 1e6)
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="Linux tells a process's memory there")
+def test_twenty_paintings_in_one_process(pictures_dir, network_file):
+    photo, painting = str(pictures_dir / "photo.png"), str(pictures_dir / "painting.png")
+    given = {"root": str(ROOT), "turns": 20, "photo": photo, "painting": painting, "weights": str(network_file)}
+    done = subprocess.run([sys.executable, "-c", MEMORY.format(**given)], capture_output=True, text=True, timeout=300)
+    used = list(map(float, done.stdout.split()))
+    assert len(used) == 20 and used[-1] - used[1] < 20, (used, done.stderr)
