@@ -334,11 +334,12 @@ def test_interrupt(tmp_path, network_file):
     assert sorted(path.name for path in run.iterdir() if path.name.startswith(".")) == [".lock", ".sources"]
 
 
-def test_a_bar_on_a_terminal(pictures_dir, network_file, tmp_path):
+@pytest.mark.parametrize("columns", [100, 0])  # some terminals say that they have none
+def test_a_bar_on_a_terminal(pictures_dir, network_file, tmp_path, columns):
     command = [sys.executable, ROOT / "scripts" / "paint.py", pictures_dir / PHOTO, pictures_dir / PAINTING]
     command += ["--weights", network_file, "--output", tmp_path / "run", "--iterations", "30"]
     master, terminal = pty.openpty()
-    termios.tcsetwinsize(terminal, (24, 100))
+    termios.tcsetwinsize(terminal, (24, columns))
     process = subprocess.Popen(command, stdout=terminal, stderr=terminal)
     os.close(terminal)
     shown = b""
@@ -350,6 +351,20 @@ def test_a_bar_on_a_terminal(pictures_dir, network_file, tmp_path):
     os.close(master)
     assert process.wait() == 0
     assert b"loss" in shown and b"30/30" in shown and b"iteration 10 of" not in shown
+
+
+def test_names_that_begin_with_a_dash(tmp_path, pictures_dir, network_file):
+    for name in (PHOTO, PAINTING):
+        (tmp_path / f"-{name}").write_bytes((pictures_dir / name).read_bytes())
+    words = ["--weights", network_file, "--iterations", 1, "--output", "run", "--", f"-{PHOTO}", f"-{PAINTING}"]
+    done = run_script("paint.py", *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run" / "final.png").exists()
+
+
+def test_a_style_that_is_scaled_away(paint, pictures_dir):
+    status, _, err = paint(pictures_dir / PHOTO, pictures_dir / PAINTING, "--style-scale", "0.1")
+    assert status == 2 and "take a larger --style-scale or --size" in err
 
 
 @pytest.mark.thorough

@@ -354,4 +354,5 @@ def test_check_tells_transposed_kernels(vgg19_file, tmp_path):
     )
     weights.write(weights.Network(turned, network.mean, "current"), tmp_path / "a.mat", "transposed")
     text = "\n".join(get_weights.check(tmp_path / "a.mat"))
+    assert weights.are_transposed(weights.read(tmp_path / "a.mat")) and not weights.are_transposed(network)
     assert "TRANSPOSED" in text and "7 convolutions of a VGG" in text and "not a file known" in text
