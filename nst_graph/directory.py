@@ -46,7 +46,7 @@ class Directory:
             return cls(path)
         record = records.read(path)
         if "files" not in record:
-            raise InputError(f"{path}: a run of an older version, which kept no list of its files; name another")
+            raise InputError(f"{path}: a run of an older version, which kept no list of its files; move it away")
         return cls(path, record)
 
     def check(self) -> None:

@@ -160,6 +160,6 @@ def resize(picture: Picture, height: int, width: int) -> Picture:
 
 def _between(have: int, want: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.float64]]:
     """For each pixel the two that it lies between, and how far it is from the first."""
-    places = np.arange(want) * (have / want) - 0.5
+    places: npt.NDArray[np.float64] = np.arange(want, dtype=np.float64) * (have / want) - 0.5
     first = np.floor(places).astype(np.intp)
     return np.maximum(first, 0), np.minimum(first + 1, have - 1), places - first
