@@ -123,6 +123,7 @@ def test_a_gallery_that_is_somebody_elses(tmp_path, paint, monkeypatch):
 def test_whatever_lies_there(tmp_path, pictures_dir, network_file, paint, monkeypatch, capsys):
     """Any content, any of the four commands, any of their options that say where: strangers' bytes stay."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(records, "OUTPUT", tmp_path / "output")
     draw = random.Random(5)
     names = ["run.json", "losses.csv", "losses.png", "state.npz", "index.html", "content.png", "final.png", ".lock"]
     names += ["style-1.png", "style-2.png", "iteration-00002.png", "timelapse.gif", ".run.json.0123456789abcdef"]
