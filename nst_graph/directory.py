@@ -51,13 +51,13 @@ class Directory:
 
     def check(self) -> None:
         """Raise InputError where a file bears a name that runs use, and is not as this run left it."""
-        names = sorted(os.listdir(self.path)) if self.path.is_dir() else []
-        for name in names:
-            if records.NAMES.fullmatch(name) and name != "run.json" and not self._owns(name):
+        # What a kill left of two hashes is one.
+        own = {name: [digest] for name, listed in self._listed.items() if (digest := self._hash(name)) in listed}
+        for name in sorted(os.listdir(self.path)) if self.path.is_dir() else []:
+            if records.NAMES.fullmatch(name) and name not in ("run.json", *own):
                 what = "has changed since the run wrote it" if name in self._listed else "is not this program's"
                 raise InputError(f"{self.path / name}: {what}; move it away, or name another directory")
-        # What a kill left of two hashes is one.
-        self._listed = {name: [self._hash(name)] for name in self._listed if self._owns(name)}
+        self._listed = own
 
     def keep(self, paths: Iterable[Path]) -> None:
         """Raise InputError where one of these is a file of the run, which is to be removed."""
@@ -142,11 +142,12 @@ class Directory:
             (self.path / name).rmdir()
 
     def _hash(self, name: str) -> str:
-        return files.sha256(self.path / name)
+        """The hash of a file; nothing where there is none, or a link."""
+        path = self.path / name
+        return files.sha256(path) if path.is_file() and not path.is_symlink() else ""
 
     def _owns(self, name: str) -> bool:
-        path = self.path / name
-        return path.is_file() and not path.is_symlink() and self._hash(name) in self._listed.get(name, [])
+        return self._hash(name) in self._listed.get(name, [])
 
 
 def take(path: Path) -> int:

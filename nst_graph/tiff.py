@@ -49,12 +49,7 @@ def read(path: Path, most: int, say: Callable[[str], None]) -> tuple[Floats, int
             return None
         if colour not in (*GREY, PHOTOMETRIC.RGB):
             raise _unreadable(path, f"{COLOURS.get(colour, str(colour))} colours of more than 8 bits")
-        kinds: dict[int, tuple[int, ...]] = {
-            SAMPLEFORMAT.UINT: (16, 32, 64),
-            SAMPLEFORMAT.INT: (8, 16, 32, 64),
-            SAMPLEFORMAT.IEEEFP: (16, 32, 64),
-        }
-        if bits not in kinds.get(kind, ()):
+        if bits not in BITS.get(kind, ()):
             raise _unreadable(path, f"numbers of {bits} bits of the kind {getattr(kind, 'name', kind)}")
         if page.compression not in (COMPRESSION.NONE, *DEFLATED):
             raise _unreadable(path, f"the compression {getattr(page.compression, 'name', page.compression)}")
