@@ -112,9 +112,10 @@ def paint(
         need = network.smallest_side(settings.layers)
         stages = _stages(settings, originals.photograph, need, say)
         photographs = [pictures.fit(originals.photograph, stage.size) for stage in stages]
+        plans = [plan(network, photograph, settings) for photograph in photographs]  # before styles are enlarged
         scenes = [originals.scene(photograph, settings) for photograph in photographs]
-        stages, scenes = _seen(stages, scenes, mask_paths, network, settings, say)
-        plans = [plan(network, scene.photograph, settings) for scene in scenes]
+        parts = _seen(list(zip(stages, scenes, plans, strict=True)), mask_paths, network, settings, say)
+        scenes = [scene for _, scene, _ in parts]
         _check_sizes([(content_path, scenes[0].photograph)], need, "picture or --size")
         larger = "--size" if settings.style_scale >= 1 else "--style-scale or --size"
         _check_sizes(zip(style_paths, (style.picture for style in scenes[0].styles), strict=True), need, larger)
@@ -155,9 +156,7 @@ def paint(
             if settings.tensorboard:
                 observers.append(Events(run.path / TENSORBOARD, run.mark, settings.save_every, finish).observe)
         try:
-            outcome = _paint_stages(
-                network, list(zip(stages, scenes, plans, strict=True)), start, begun, settings, observers, say
-            )
+            outcome = _paint_stages(network, parts, start, begun, settings, observers, say)
         except BaseException as error:
             if run is not None:
                 states = {KeyboardInterrupt: "interrupted", Pause: "paused"}
@@ -241,32 +240,32 @@ def _check_begun(begun: Step, scenes: Sequence[Scene]) -> None:
 
 
 def _seen(
-    stages: list[Stage],
-    scenes: list[Scene],
+    parts: list[tuple[Stage, Scene, Plan]],
     masks: Sequence[Path],
     network: Network,
     settings: Settings,
     say: Callable[[str], None],
-) -> tuple[list[Stage], list[Scene]]:
+) -> list[tuple[Stage, Scene, Plan]]:
     """The stages in which each mask has a layer that it covers something of.
 
     Raises InputError where one has none at the full size.
     """
+    full = parts[-1][1].photograph.shape
     kept = []
-    for stage, scene in zip(stages, scenes, strict=True):
+    for stage, scene, fitting in parts:
         height, width = scene.photograph.shape[:2]
         for path, style in zip(masks, scene.styles, strict=False):
             assert style.mask is not None  # there is a mask for each style
             most = max(float(network.shrink(style.mask, layer).sum()) for layer in settings.style_layers)
-            if most < LEAST_POSITIONS and scene.photograph.shape == scenes[-1].photograph.shape:
+            if most < LEAST_POSITIONS and scene.photograph.shape == full:
                 remedy = "draw more of it white, or take a larger --size or a shallower layer"
                 raise InputError(f"{path}: at {width} x {height} it covers no position of a style layer; {remedy}")
             if most < LEAST_POSITIONS:
                 say(f"scale {stage.size} is left out: {path} covers no position of a style layer there")
                 break
         else:
-            kept.append((stage, scene))
-    return [stage for stage, _ in kept], [scene for _, scene in kept]
+            kept.append((stage, scene, fitting))
+    return kept
 
 
 def _check_sizes(named: Iterable[tuple[Path, Picture]], need: int, what: str) -> None:

@@ -63,6 +63,6 @@ def _fit(network: Network, photograph: Picture, settings: Settings, budget: floa
     lighter = "add --optimiser adam, or " if settings.optimiser == "lbfgs" else ""
     lighter += "take a smaller --style-scale, or " if settings.style_scale > 1 else ""
     raise InputError(
-        f"--size {max(height, width)}: painting {width} x {height} pixels takes {bytes_for(SIDES[-1]) / 1e9:.1f} GB "
+        f"--size {max(height, width)}: painting {width} x {height} pixels takes {bytes_for(SIDES[-1]) / 1e9:.4g} GB "
         f"and {budget / 1e9:.1f} GB can be had; {lighter}take a smaller --size"
     )

@@ -124,6 +124,7 @@ def command_lines(draw):
 @given(words=command_lines())
 @example(words=["--style-scale", "1e300"])
 @example(words=["--style-scale", "1000"])
+@example(words=["--style-scale", "1e30", "--bounded"])
 @example(words=["--optimiser", "adam", "--rate", "1e308", "--iterations", "2"])
 @example(words=["--alpha", "1e308", "--iterations", "2"])
 @example(words=["--read-limit", "nan"])
