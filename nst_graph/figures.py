@@ -6,7 +6,9 @@ import argparse
 import importlib.util
 import io
 import math
+import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -108,6 +110,8 @@ def _figure3() -> Figure:
     return Figure(caption, panels, rows=[layers[-1] for layers in SETS])
 
 
+#: What a sheet says of its origin, where the file type has it: only such files are written over.
+ORIGIN = "nst_graph's figures.py"
 FIGURES = {"fig1": _figure1, "fig2": _figure2, "fig3": _figure3}
 
 
@@ -190,13 +194,23 @@ def _main(arguments: Sequence[str] | None) -> int:
                     read_limit=given.read_limit,
                 )
             )
+    sheets = [directory / f"{given.figure}.{suffix}" for suffix in ("png", "pdf")]
+    for sheet in sheets:
+        if os.path.lexists(sheet) and not _is_sheet(sheet):
+            raise InputError(f"{sheet}: is not this program's; move it away, or name another --output")
     status = perform(wanted, "figures.py", given)
     directory.mkdir(parents=True, exist_ok=True)
-    for suffix in ("png", "pdf"):
-        compose(figure, directory, given, directory / f"{given.figure}.{suffix}")
-        tell(f"laid out {directory / f'{given.figure}.{suffix}'}")
+    for sheet in sheets:
+        compose(figure, directory, given, sheet)
+        tell(f"laid out {sheet}")
     page.write_gallery(directory)
     return status
+
+
+def _is_sheet(path: Path) -> bool:
+    with suppress(OSError):
+        return path.is_file() and not path.is_symlink() and ORIGIN.encode() in path.read_bytes()
+    return False
 
 
 def _path(key: str, given: argparse.Namespace) -> Path:
@@ -251,7 +265,8 @@ def compose(figure: Figure, directory: Path, given: argparse.Namespace, path: Pa
             corner.set(xticks=[], yticks=[])
     sheet.suptitle(figure.caption, fontsize=10)
     drawn = io.BytesIO()
-    sheet.savefig(drawn, format=path.suffix[1:], dpi=150)
+    kind = path.suffix[1:]
+    sheet.savefig(drawn, format=kind, dpi=150, metadata={"Software" if kind == "png" else "Creator": ORIGIN})
     with files.atomic(path) as file:
         file.write(drawn.getvalue())
 

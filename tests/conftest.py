@@ -1,5 +1,6 @@
 """Small networks, in files of every layout, and small pictures."""
 
+import hashlib
 import signal
 import subprocess
 import sys
@@ -34,6 +35,15 @@ def random_layers(seed=0, blocks=BLOCKS, filters=FILTERS):
             depth = width
         layers.append(("pool", f"pool{block}"))
     return layers
+
+
+def hashes(directory):
+    """The SHA-256 of each file below a directory, by its name."""
+    return {
+        path.relative_to(directory).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in directory.rglob("*")
+        if path.is_file()
+    }
 
 
 def as_reference(network):

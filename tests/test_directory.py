@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import random
 import shutil
 import signal
 import subprocess
@@ -13,10 +12,10 @@ import time
 import imageio.v3 as iio
 import numpy as np
 import pytest
-from conftest import ROOT, random_layers, random_picture, run_script, save_mat
+from conftest import ROOT, hashes, random_layers, random_picture, run_script, save_mat
 
 import nst_graph
-from nst_graph import cli, figures, get_weights, paint_many, pictures, records
+from nst_graph import pictures, records
 from nst_graph.errors import InputError, Pause
 from nst_graph.recipes import Settings
 
@@ -34,14 +33,6 @@ def paint(pictures_dir, network_file):
         return nst_graph.paint(pictures_dir / content, pictures_dir / "painting.png", settings, output=output, **given)
 
     return call
-
-
-def hashes(directory):
-    return {
-        path.relative_to(directory).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in directory.rglob("*")
-        if path.is_file()
-    }
 
 
 def refused(words, *expected):
@@ -118,50 +109,6 @@ def test_a_gallery_that_is_somebody_elses(tmp_path, paint, monkeypatch):
     for name in ("two", "three"):
         paint(tmp_path / name)
         assert f'"{name}"' in (tmp_path / "index.html").read_text()
-
-
-def test_whatever_lies_there(tmp_path, pictures_dir, network_file, paint, monkeypatch, capsys):
-    """Any content, any of the four commands, any of their options that say where: strangers' bytes stay."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(records, "OUTPUT", tmp_path / "output")
-    draw = random.Random(5)
-    names = ["run.json", "losses.csv", "losses.png", "state.npz", "index.html", "content.png", "final.png", ".lock"]
-    names += ["style-1.png", "style-2.png", "iteration-00002.png", "timelapse.gif", ".run.json.0123456789abcdef"]
-    names += ["tensorboard/events.out.tfevents.1.host", ".sources/content", "notes.txt", "photo.jpg", "A-100.png"]
-    for turn in range(14):
-        place = tmp_path / f"place-{turn}"
-        place.mkdir()
-        if draw.random() < 0.5:  # there is a run already, finished or not
-            stop = draw.choice([None, 3])
-            try:
-                paint(place, stop=stop)
-            except Pause:
-                assert stop
-        written = set(hashes(place))
-        for name in draw.sample(names, draw.randint(1, 5)):
-            if name not in written or draw.random() < 0.3:
-                (place / name).parent.mkdir(exist_ok=True)
-                (place / name).write_bytes(draw.choice([b"", b"{}", name.encode(), b"\x89PNG\r\n\x1a\n"]))
-                written.discard(name)
-        strangers = {name: digest for name, digest in hashes(place).items() if name not in written}
-        pair = [str(pictures_dir / "photo.png"), str(pictures_dir / "painting.png")]
-        common = ["--weights", str(network_file), "--iterations", "2", "--save-every", "1"]
-        common += draw.choice([[], ["--tensorboard"], ["--timelapse", "gif"]])
-        listed = tmp_path / f"list-{turn}.csv"
-        columns = "content,styles,weights,iterations,output"
-        listed.write_text(f"{columns}\n{','.join([*pair, str(network_file), '2', str(place)])}\n")
-        for command, words in (
-            (cli.main, [*pair, *common, "--output", str(place)]),
-            (cli.main, [*pair, *common, "--output", str(place), "--overwrite"]),
-            (cli.main, ["--resume", str(place)]),
-            (paint_many.main, [str(listed)]),
-            (figures.main, ["fig2", "--images", str(place), "--iterations", "1", "--size", "32"]),
-            (get_weights.main, ["--check", str(place / "run.json")]),
-        ):
-            assert command(words) in (0, 2), (turn, words)
-            now = hashes(place)
-            assert {name: now.get(name) for name in strangers} == strangers, (turn, words)
-        capsys.readouterr()
 
 
 def test_a_run_goes_on_wherever_it_and_its_pictures_went(tmp_path, pictures_dir, network_file, monkeypatch):

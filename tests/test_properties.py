@@ -1,13 +1,16 @@
 """Properties that hold for any size, layers, blend and options, by Hypothesis."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
-from conftest import BLOCKS, random_layers, random_picture, save_mat
+from conftest import BLOCKS, hashes, random_layers, random_picture, save_mat
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from nst_graph import cli, pictures, tiles, weights
+from nst_graph import cli, figures, get_weights, paint_many, pictures, tiles, weights
 from nst_graph.objective import Objective, Style
 from nst_graph.recipes import CHOICES, Settings
 
@@ -153,3 +156,88 @@ def check_a_run_or_exit_2(directory, pictures_dir, network_file, words, capsys):
         assert (output / "final.png").exists() and not (output / "state.npz").exists()
     else:
         assert status == 2 and error.startswith("paint.py: error: ") and error.count("\n") == 1, error
+
+
+#: Names that runs, figures and people give to files.
+NAMES = ["run.json", "losses.csv", "losses.png", "state.npz", "index.html", "content.png", "final.png", ".lock"]
+NAMES += ["style-1.png", "style-2.png", "iteration-00002.png", "timelapse.gif", ".run.json.0123456789abcdef"]
+NAMES += ["fig1.png", "fig2.pdf", "B/final.png", "tensorboard/events.out.tfevents.1.host", ".sources/content"]
+NAMES += ["notes.txt", "photo.jpg", "Tuebingen_Neckarfront.jpg", "iteration-1.png", "narrow-rescaled.mat"]
+BYTES = st.sampled_from([b"", b"{}", b"mine", b"\x89PNG\r\n\x1a\n"])
+
+
+def entry(pair, words, **values):
+    """The words of a command line as an entry of a list, in TOML."""
+    options = {}
+    for word in words:
+        if word.startswith("--"):
+            options[word[2:]] = []
+        else:
+            list(options.values())[-1].append(word)
+    lines = {"content": pair[0], "styles": [pair[1]]} | values
+    lines |= {name: given or "yes" for name, given in options.items()}
+    return "[[painting]]\n" + "".join(f"{json.dumps(name)} = {json.dumps(value)}\n" for name, value in lines.items())
+
+
+@st.composite
+def commands(draw):
+    """One of the four commands by name, and its words but those that say where."""
+    name = draw(st.sampled_from(["paint", "overwrite", "resume", "paint_many", "figures", "get_weights"]))
+    if name in ("paint", "overwrite", "paint_many"):
+        return name, draw(command_lines())
+    if name == "figures":
+        words = [draw(st.sampled_from([*figures.FIGURES, "trace"])), "--iterations", "1", "--size", "32"]
+        return name, words + draw(st.sampled_from([[], ["--winograd"], ["--panels", "B"], ["--save-every", "1"]]))
+    return name, []
+
+
+def check_strangers(place, pictures_dir, network_file, begun, strangers, command, capsys):
+    """Files that a run did not write have the same bytes after a command, whatever it came to."""
+    pair = [str(pictures_dir / "photo.png"), str(pictures_dir / "painting.png")]
+    weights_file = str(network_file)
+    given = [*pair, "--weights", weights_file, "--output", str(place)]
+    if begun:
+        assert cli.main([*given, "--iterations", "2", "--save-every", "1"]) == 0
+    place.mkdir(exist_ok=True)
+    written = set(hashes(place))
+    for name, data in strangers.items():
+        (place / name).parent.mkdir(exist_ok=True)
+        (place / name).write_bytes(data)
+    before = {name: digest for name, digest in hashes(place).items() if name not in written or name in strangers}
+    name, words = command
+    if name in ("paint", "overwrite"):
+        status = cli.main([*given, *words, *(["--overwrite"] if name == "overwrite" else [])])
+    elif name == "resume":
+        status = cli.main(["--resume", str(place)])
+    elif name == "paint_many":
+        listed = place.with_suffix(".toml")
+        listed.write_text(entry(pair, words, weights=weights_file, output=str(place)))
+        status = paint_many.main([str(listed)])
+    elif name == "figures":
+        status = figures.main([*words, "--images", str(place), "--weights", weights_file, "--output", str(place)])
+    else:
+        shutil.copy(network_file, place / "narrow.mat")
+        status = get_weights.main(["rescale", str(place / "narrow.mat"), "--images", str(place)])
+    capsys.readouterr()
+    assert status in (0, 2)
+    after = hashes(place)
+    assert {name: after.get(name) for name in before} == before
+
+
+@settings(few, max_examples=15)
+@given(begun=st.booleans(), strangers=st.dictionaries(st.sampled_from(NAMES), BYTES, max_size=4), command=commands())
+@example(begun=False, strangers={"fig1.png": b"mine"}, command=("figures", ["fig1"]))
+@example(begun=True, strangers={"final.png": b"retouched"}, command=("overwrite", []))
+def test_strangers_keep_their_bytes(tmp_path_factory, pictures_dir, network_file, begun, strangers, command, capsys):
+    place = tmp_path_factory.mktemp("any") / "place"
+    check_strangers(place, pictures_dir, network_file, begun, strangers, command, capsys)
+
+
+@pytest.mark.thorough
+@settings(few, max_examples=100)
+@given(begun=st.booleans(), strangers=st.dictionaries(st.sampled_from(NAMES), BYTES, max_size=4), command=commands())
+def test_strangers_keep_their_bytes_often(
+    tmp_path_factory, pictures_dir, network_file, begun, strangers, command, capsys
+):
+    place = tmp_path_factory.mktemp("any") / "place"
+    check_strangers(place, pictures_dir, network_file, begun, strangers, command, capsys)
