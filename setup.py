@@ -1,6 +1,6 @@
 """Metadata and extras of nst_graph."""
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 FIGURES = ["matplotlib>=3.8"]
 MP4 = ["imageio-ffmpeg>=0.6"]
@@ -10,8 +10,8 @@ setup(
     name="nst_graph",
     version="0.1.0",
     description="A Neural Algorithm of Artistic Style (Gatys, Ecker, Bethge 2015) as a TensorFlow 1.x graph",
-    packages=["nst_graph"],
-    package_data={"nst_graph": ["*.html"]},
+    packages=find_packages(include=["nst_graph*"]),
+    package_data={"nst_graph.runs": ["*.html"]},
     python_requires=">=3.11,<3.14",
     install_requires=[
         # 2.21 is the first release tried here; 3 may end tensorflow.compat.v1.

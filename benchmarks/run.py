@@ -32,12 +32,12 @@ import numpy as np
 import scipy.io
 
 from nst_graph import machine, pictures, weights
-from nst_graph.objective import Objective, Style
-from nst_graph.optimisers import CORRECTIONS, minimise
+from nst_graph.graph.objective import Objective, Style
+from nst_graph.graph.tensorflow import tf
+from nst_graph.graph.tiles import TiledObjective
+from nst_graph.optimise.optimisers import CORRECTIONS, minimise
 from nst_graph.painting import find_weights, paint
 from nst_graph.recipes import Settings, fast
-from nst_graph.tensorflow import tf
-from nst_graph.tiles import TiledObjective
 
 
 def load(given, size):

@@ -10,8 +10,8 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
+from nst_graph.graph.tensorflow import tf
 from nst_graph.processor import has_bfloat16
-from nst_graph.tensorflow import tf
 
 #: Where control groups, version 2 and 1, state a limit.
 LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))

@@ -12,19 +12,20 @@ from pathlib import Path
 
 import numpy as np
 
-from nst_graph import colours, files, machine, pictures, timelapse, weights
-from nst_graph.directory import TENSORBOARD
+from nst_graph import files, machine, pictures, weights
 from nst_graph.errors import InputError, Pause
-from nst_graph.objective import LEAST_POSITIONS, Measure, Objective, Style
-from nst_graph.optimisers import CORRECTIONS, Arrays, Outcome, Relay, Step, minimise
-from nst_graph.pictures import Picture
+from nst_graph.graph.objective import LEAST_POSITIONS, Measure, Objective, Style
+from nst_graph.graph.tensorflow import tf
+from nst_graph.graph.tiles import TiledObjective
+from nst_graph.optimise.optimisers import CORRECTIONS, Arrays, Outcome, Relay, Step, minimise
+from nst_graph.pictures import Picture, colours
 from nst_graph.plans import Plan, plan
 from nst_graph.recipes import STARTS, Settings, Stage
-from nst_graph.records import MODEL
-from nst_graph.run import Run
-from nst_graph.tensorboard import Events
-from nst_graph.tensorflow import tf
-from nst_graph.tiles import TiledObjective
+from nst_graph.runs import timelapse
+from nst_graph.runs.directory import TENSORBOARD
+from nst_graph.runs.records import MODEL
+from nst_graph.runs.run import Run
+from nst_graph.runs.tensorboard import Events
 from nst_graph.weights import Network
 
 #: The names of networks in MODEL, where they are looked for when no file is named, the best first.

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from nst_graph import machine
 from nst_graph.errors import InputError
-from nst_graph.optimisers import CORRECTIONS
+from nst_graph.graph.tiles import halo, refuse_unit_gradients
+from nst_graph.optimise.optimisers import CORRECTIONS
 from nst_graph.pictures import Picture
 from nst_graph.recipes import Settings
-from nst_graph.tiles import halo, refuse_unit_gradients
 from nst_graph.weights import Network
 
 #: Share of the machine's memory that is planned with.

@@ -3,7 +3,7 @@
 
 import sys
 
-from nst_graph.figures import main
+from nst_graph.commands.figures import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -3,7 +3,7 @@
 
 import sys
 
-from nst_graph.get_weights import main
+from nst_graph.commands.get_weights import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -3,7 +3,7 @@
 
 import sys
 
-from nst_graph.cli import main
+from nst_graph.commands.paint import main
 
 if __name__ == "__main__":
     sys.exit(main())

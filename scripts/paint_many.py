@@ -3,7 +3,7 @@
 
 import sys
 
-from nst_graph.paint_many import main
+from nst_graph.commands.paint_many import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -37,11 +37,14 @@ import tifffile
 from conftest import random_layers, random_picture, save_mat
 from PIL import Image
 
-from nst_graph import cli, curves, files, jobs, page, pictures, plots, records, state, weights
+from nst_graph import files, pictures, weights
+from nst_graph.batch import jobs
+from nst_graph.commands import paint as cli
 from nst_graph.errors import InputError
-from nst_graph.optimisers import Step
+from nst_graph.optimise.optimisers import Step
 from nst_graph.recipes import Settings
-from nst_graph.run import Run
+from nst_graph.runs import curves, page, plots, records, state
+from nst_graph.runs.run import Run
 
 SECONDS, MEMORY = 5.0, 1e9
 #: VGG-16 and VGG-19, of few filters.

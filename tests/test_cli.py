@@ -17,8 +17,10 @@ import reference
 from conftest import MEAN, ROOT, random_picture, run_script, save_mat
 
 import nst_graph
-from nst_graph import cli, pictures, state
+from nst_graph import pictures
+from nst_graph.commands import paint as cli
 from nst_graph.recipes import Settings
+from nst_graph.runs import state
 
 PHOTO, PAINTING = "photo.png", "painting.png"
 
@@ -297,9 +299,9 @@ def test_nan_in_weights(paint, pictures_dir, tmp_path, layers):
 def test_help_imports_nothing_slow():
     done = run_script("paint.py", "--help")
     assert done.returncode == 0 and "--noise-ratio" in done.stdout
-    code = "import sys, nst_graph, nst_graph.cli as cli; cli.parser().format_help(); print(*sys.modules)"
+    code = "import sys, nst_graph, nst_graph.commands.paint as cli; cli.parser().format_help(); print(*sys.modules)"
     modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.split()
-    assert "nst_graph.cli" in modules
+    assert "nst_graph.commands.paint" in modules
     assert not {"tensorflow", "scipy", "numpy", "imageio"} & set(modules)
 
 

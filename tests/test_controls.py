@@ -10,9 +10,13 @@ from conftest import MEAN, ROOT, as_reference, random_picture, run_script
 from skimage import color
 
 import nst_graph
-from nst_graph import colours, get_weights, optimisers, pictures, rescaling, weights
+from nst_graph import pictures, weights
+from nst_graph.commands import get_weights
 from nst_graph.errors import InputError
-from nst_graph.objective import Evaluation, Objective, Style
+from nst_graph.graph import rescaling
+from nst_graph.graph.objective import Evaluation, Objective, Style
+from nst_graph.optimise import optimisers
+from nst_graph.pictures import colours
 from nst_graph.recipes import Settings
 
 SMALL = Settings(iterations=20, save_every=100)

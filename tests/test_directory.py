@@ -15,9 +15,10 @@ import pytest
 from conftest import ROOT, hashes, random_layers, random_picture, run_script, save_mat
 
 import nst_graph
-from nst_graph import pictures, records
+from nst_graph import pictures
 from nst_graph.errors import InputError, Pause
 from nst_graph.recipes import Settings
+from nst_graph.runs import records
 
 SETTINGS = Settings(iterations=4, save_every=2)
 

@@ -9,11 +9,11 @@ from conftest import ROOT, random_picture, run_script
 import nst_graph
 from nst_graph import machine, pictures, plans, weights
 from nst_graph.errors import InputError
-from nst_graph.objective import Objective, Style
-from nst_graph.optimisers import CORRECTIONS
+from nst_graph.graph.objective import Objective, Style
+from nst_graph.graph.tensorflow import tf
+from nst_graph.graph.tiles import TiledObjective
+from nst_graph.optimise.optimisers import CORRECTIONS
 from nst_graph.recipes import Settings, Stage, fast
-from nst_graph.tensorflow import tf
-from nst_graph.tiles import TiledObjective
 
 
 def test_stages():

@@ -18,10 +18,14 @@ import numpy as np
 import pytest
 from conftest import ROOT, random_picture, run_script
 
-from nst_graph import cli, figures, jobs, pictures, records, state, trace, weights
+from nst_graph import pictures, weights
+from nst_graph.batch import jobs
+from nst_graph.commands import figures, trace
+from nst_graph.commands import paint as cli
 from nst_graph.errors import InputError
-from nst_graph.objective import Evaluation, Objective, Style
+from nst_graph.graph.objective import Evaluation, Objective, Style
 from nst_graph.recipes import NOTEBOOK, RECIPES
+from nst_graph.runs import records, state
 
 needs_dask = pytest.mark.skipif(importlib.util.find_spec("distributed") is None, reason="dask is an extra")
 
@@ -273,7 +277,7 @@ def test_cells_that_cannot_be_used(tmp_path, text, expected):
 
 
 def test_without_dask(images, network_file, tmp_path, monkeypatch, capsys):
-    from nst_graph import paint_many
+    from nst_graph.commands import paint_many
 
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "distributed" else find(name))
@@ -287,7 +291,7 @@ def test_without_dask(images, network_file, tmp_path, monkeypatch, capsys):
 
 
 def test_one_that_fails_leaves_the_others(images, network_file, tmp_path, monkeypatch, capsys):
-    from nst_graph import paint_many
+    from nst_graph.commands import paint_many
 
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "distributed" else find(name))

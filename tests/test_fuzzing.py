@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from conftest import run_script
 
-from nst_graph import state
 from nst_graph.errors import InputError
-from nst_graph.run import Run
+from nst_graph.runs import state
+from nst_graph.runs.run import Run
 
 
 def test_a_sample():

@@ -8,10 +8,10 @@ import pytest
 from conftest import run_script
 
 import nst_graph
-from nst_graph import timelapse
 from nst_graph.errors import InputError
+from nst_graph.graph.tensorflow import tf
 from nst_graph.recipes import Settings
-from nst_graph.tensorflow import tf
+from nst_graph.runs import timelapse
 
 
 @pytest.fixture

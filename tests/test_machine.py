@@ -13,8 +13,10 @@ import pytest
 from conftest import ROOT, run_script
 
 import nst_graph
-from nst_graph import cli, machine, processor, records
+from nst_graph import machine, processor
+from nst_graph.commands import paint as cli
 from nst_graph.recipes import Settings
+from nst_graph.runs import records
 
 SETTINGS = ["--iterations", "4", "--save-every", "2"]
 #: What a shell may have set that Python would otherwise make good.

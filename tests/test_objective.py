@@ -5,10 +5,11 @@ import pytest
 import reference
 from conftest import MEAN, as_reference, random_picture
 
-from nst_graph import graph, losses, pictures, weights
-from nst_graph.objective import Objective, Style
+from nst_graph import pictures, weights
+from nst_graph.graph import losses, vgg
+from nst_graph.graph.objective import Objective, Style
+from nst_graph.graph.tensorflow import tf
 from nst_graph.recipes import Settings
-from nst_graph.tensorflow import tf
 
 CONTENT_LAYERS = {"conv4_2": 0.7, "conv2_2": 0.3}
 STYLE_LAYERS = {"conv1_1": 0.2, "conv1_2": 0.1, "conv3_3": 0.4, "conv5_3": 0.3}
@@ -23,7 +24,7 @@ def error(found, expected):
 
 def evaluate(network, picture, pooling, fetch):
     with tf.Graph().as_default() as within, tf.Session(graph=within) as session:
-        tensors = graph.build(network, tf.constant(picture), pooling)
+        tensors = vgg.build(network, tf.constant(picture), pooling)
         return session.run({name: fetch(tensor) for name, tensor in tensors.items()})
 
 
@@ -49,7 +50,7 @@ def test_features_and_grams(layers, network, size, pooling):
 
 def test_the_graph_ends_at_the_deepest_layer(network):
     with tf.Graph().as_default() as within:
-        features = graph.build(network.upto(["conv3_1"]), tf.placeholder(tf.float32, (32, 32, 3)))
+        features = vgg.build(network.upto(["conv3_1"]), tf.placeholder(tf.float32, (32, 32, 3)))
         kinds = [operation.type for operation in within.get_operations()]
     assert list(features) == ["conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1"]
     assert kinds.count("Conv2D") == 5 and kinds.count("AvgPool") == 2

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import scipy.optimize
 
-from nst_graph import optimisers
 from nst_graph.errors import InputError
-from nst_graph.memory import Memory
-from nst_graph.objective import Evaluation
+from nst_graph.graph.objective import Evaluation
+from nst_graph.optimise import optimisers
+from nst_graph.optimise.history import Memory
 from nst_graph.recipes import Settings
 
 SHAPE = (4, 5, 3)

@@ -12,8 +12,9 @@ from conftest import MEAN, random_picture
 from fuzzing import taken
 from PIL import Image, ImageOps
 
-from nst_graph import pictures, tiff
+from nst_graph import pictures
 from nst_graph.errors import InputError
+from nst_graph.pictures import tiff
 
 PICTURE = random_picture(20, 30).round()
 BYTES = PICTURE.astype(np.uint8)

@@ -10,8 +10,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from nst_graph import cli, figures, get_weights, paint_many, pictures, tiles, weights
-from nst_graph.objective import Objective, Style
+from nst_graph import pictures, weights
+from nst_graph.commands import figures, get_weights, paint_many
+from nst_graph.commands import paint as cli
+from nst_graph.graph import tiles
+from nst_graph.graph.objective import Objective, Style
 from nst_graph.recipes import CHOICES, Settings
 
 #: The same examples in every run.

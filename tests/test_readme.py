@@ -9,9 +9,12 @@ import pytest
 from conftest import ROOT, random_picture
 
 import nst_graph
-from nst_graph import cli, figures, get_weights, paint_many, painting, records
+from nst_graph import painting
+from nst_graph.commands import figures, get_weights, paint_many
+from nst_graph.commands import paint as cli
 from nst_graph.errors import Pause
 from nst_graph.recipes import Settings
+from nst_graph.runs import records
 
 README = (ROOT / "README.md").read_text()
 BLOCKS = [block.splitlines() for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)]

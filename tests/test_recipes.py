@@ -9,8 +9,9 @@ import reference
 from conftest import MEAN, ROOT, as_reference, random_picture
 
 import nst_graph.painting
-from nst_graph import pictures, rescaling, weights
+from nst_graph import pictures, weights
 from nst_graph.errors import InputError
+from nst_graph.graph import rescaling
 from nst_graph.recipes import RECIPES
 
 HEIGHT, WIDTH = 72, 96

@@ -15,11 +15,13 @@ import pytest
 from conftest import ROOT, random_layers, run_script, save_mat
 
 import nst_graph
-from nst_graph import optimisers, pictures, state
+from nst_graph import pictures
 from nst_graph.errors import InputError, Pause
+from nst_graph.optimise import optimisers
 from nst_graph.recipes import Settings
-from nst_graph.run import Run
-from nst_graph.state import State
+from nst_graph.runs import state
+from nst_graph.runs.run import Run
+from nst_graph.runs.state import State
 
 ITERATIONS, SAVE_EVERY = 600, 5
 
@@ -284,7 +286,7 @@ signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), int(sys.argv[1])))
 sys.argv = sys.argv[2:]
 sys.path.insert(0, {root!r})
-from nst_graph.cli import main
+from nst_graph.commands.paint import main
 sys.exit(main())
 """
 

@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 from conftest import run_script
 
-from nst_graph import files, get_weights, sources, torch_file, weights
+from nst_graph import files, weights
+from nst_graph.commands import get_weights
 from nst_graph.errors import InputError
+from nst_graph.weights import sources, torch_file
 
 BYTES = np.random.default_rng(0).bytes(3_000_000)
 SHA256 = hashlib.sha256(BYTES).hexdigest()

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from conftest import random_picture
 
-from nst_graph import tiles, weights
+from nst_graph import weights
 from nst_graph.errors import InputError
-from nst_graph.objective import Objective, Style
+from nst_graph.graph import tiles
+from nst_graph.graph.objective import Objective, Style
 from nst_graph.recipes import Settings
 
 

@@ -9,8 +9,10 @@ import pytest
 import scipy.io
 from conftest import MEAN, cell, random_layers, save_mat
 
-from nst_graph import get_weights, matlab, weights
+from nst_graph import weights
+from nst_graph.commands import get_weights
 from nst_graph.errors import InputError
+from nst_graph.weights import matlab
 
 
 def assert_same(network, layers):

@@ -5,11 +5,12 @@ import pytest
 import reference
 from conftest import random_picture
 
-from nst_graph import graph, weights, winograd
-from nst_graph.objective import Objective, Style
+from nst_graph import weights
+from nst_graph.graph import vgg, winograd
+from nst_graph.graph.objective import Objective, Style
+from nst_graph.graph.tensorflow import tf
+from nst_graph.graph.tiles import TiledObjective
 from nst_graph.recipes import Settings
-from nst_graph.tensorflow import tf
-from nst_graph.tiles import TiledObjective
 
 
 @pytest.mark.parametrize("by", [winograd.SMALL, winograd.LARGE], ids=["small", "large"])
@@ -38,7 +39,7 @@ def test_it_is_where_it_pays(vgg19_file):
     network = weights.read(vgg19_file).upto(["conv5_1"])
     for compute, direct in ((None, ["conv1_1", "conv1_2", "conv2_1"]), (tf.bfloat16, None)):
         with tf.Graph().as_default() as within:
-            graph.build(network, tf.placeholder(tf.float32, (384, 512, 3)), compute=compute, fewer=True)
+            vgg.build(network, tf.placeholder(tf.float32, (384, 512, 3)), compute=compute, fewer=True)
             names = [operation.name for operation in within.get_operations() if operation.type == "Conv2D"]
         assert names == (direct or [layer.name for layer in network.layers if isinstance(layer, weights.Conv)])
 

@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nst_graph import files, matlab
+from nst_graph import files
 from nst_graph.errors import InputError
-from nst_graph.matlab import MatlabError, Value
+from nst_graph.weights import matlab
+from nst_graph.weights.matlab import MatlabError, Value
 
 Array = npt.NDArray[np.float32]
 

@@ -6,7 +6,7 @@ M_l = height * width columns. CONTENT, STYLE and SMOOTHNESS name what settings c
 
 from __future__ import annotations
 
-from nst_graph.tensorflow import tf
+from nst_graph.graph.tensorflow import tf
 
 
 def squared_difference(features: tf.Tensor, target: tf.Tensor) -> tf.Tensor:

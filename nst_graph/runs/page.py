@@ -11,9 +11,10 @@ from importlib.resources import files as resources
 from pathlib import Path
 from typing import Any
 
-from nst_graph import curves, files, records
-from nst_graph.curves import Curves
+from nst_graph import files
 from nst_graph.errors import InputError
+from nst_graph.runs import curves, records
+from nst_graph.runs.curves import Curves
 
 #: Most points of a curve on the page, and the last iterations that the time left is reckoned from.
 POINTS, RECENT = 400, 20
@@ -129,4 +130,4 @@ def _filled(template: str, data: dict[str, Any]) -> bytes:
 
 
 def _template(name: str) -> str:
-    return resources("nst_graph").joinpath(name).read_text(encoding="utf-8")
+    return resources("nst_graph.runs").joinpath(name).read_text(encoding="utf-8")

@@ -9,9 +9,9 @@ from pathlib import Path
 import imageio.v3 as iio
 import numpy as np
 
-from nst_graph.optimisers import Step
+from nst_graph.graph.tensorflow import tf
+from nst_graph.optimise.optimisers import Step
 from nst_graph.pictures import Picture, to_bytes
-from nst_graph.tensorflow import tf
 
 
 class Events:

@@ -12,13 +12,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from nst_graph import files, page, records, timelapse
-from nst_graph.directory import TENSORBOARD, Directory, held
+from nst_graph import files
+from nst_graph.batch.jobs import Job
 from nst_graph.errors import InputError, Pause
-from nst_graph.jobs import Job
-from nst_graph.optimisers import Step
+from nst_graph.optimise.optimisers import Step
 from nst_graph.painting import find_weights, paint
 from nst_graph.recipes import STARTS
+from nst_graph.runs import page, records, timelapse
+from nst_graph.runs.directory import TENSORBOARD, Directory, held
 
 #: Workers may die this often in one interval before its job is given up.
 TRIES = 5

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import numpy.typing as npt
 
-from nst_graph import graph
+from nst_graph.graph import vgg
+from nst_graph.graph.tensorflow import tf
 from nst_graph.pictures import Picture
-from nst_graph.tensorflow import tf
 from nst_graph.weights import Conv, Network
 
 Scales = Mapping[str, npt.NDArray[np.float64]]
@@ -26,7 +26,7 @@ def mean_activations(network: Network, pictures: Iterable[Picture], pooling: str
     for picture in pictures:
         with tf.Graph().as_default() as within, tf.Session(graph=within) as session:
             shown = tf.placeholder(tf.float32, picture.shape)
-            features = graph.build(network, shown, pooling)
+            features = vgg.build(network, shown, pooling)
             means = session.run({name: tf.reduce_mean(features[name], [0, 1, 2]) for name in names}, {shown: picture})
         for name, mean in means.items():
             count = network.positions(picture, name)

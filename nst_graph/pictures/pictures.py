@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image
 
-from nst_graph import files, tiff
+from nst_graph import files
 from nst_graph.errors import InputError
+from nst_graph.pictures import tiff
 
 Picture = npt.NDArray[np.float32]
 #: Grey [height, width] in 0..1.

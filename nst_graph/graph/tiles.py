@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from nst_graph import graph, losses
 from nst_graph.errors import InputError
-from nst_graph.objective import Evaluation, Floats, Style, style_targets, term_weights, weigh
+from nst_graph.graph import losses, vgg
+from nst_graph.graph.objective import Evaluation, Floats, Style, style_targets, term_weights, weigh
+from nst_graph.graph.tensorflow import tf
 from nst_graph.pictures import Picture
 from nst_graph.recipes import Settings
-from nst_graph.tensorflow import tf
 from nst_graph.weights import Conv, Network, Pool
 
 
@@ -148,7 +148,7 @@ class TiledObjective:
         with tf.Graph().as_default() as within:
             self._seen = tf.placeholder(tf.float32, (None, None, 3))
             pooling, fewer = self._settings.pooling, self._settings.winograd
-            features = graph.build(self._network, self._seen, pooling, compute, fewer)
+            features = vgg.build(self._network, self._seen, pooling, compute, fewer)
             self._bounds, own = {}, {}
             for layer in dict.fromkeys([*self._content_layers, *self._style_layers]):
                 self._bounds[layer] = tf.placeholder(tf.int32, (4,))

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nst_graph import graph, losses
+from nst_graph.graph import losses, vgg
+from nst_graph.graph.tensorflow import tf
 from nst_graph.pictures import Mask, Picture
 from nst_graph.recipes import Settings
-from nst_graph.tensorflow import tf
 from nst_graph.weights import Network
 
 Floats = npt.NDArray[np.floating]
@@ -73,7 +73,7 @@ class Objective:
     the style term is the sum of theirs, each times its share.
 
     Pictures, losses and gradients are of type `dtype`, convolutions of type `compute`, which is
-    the same unless it is given (see graph.build). Targets never are of the narrower type. A
+    the same unless it is given (see vgg.build). Targets never are of the narrower type. A
     `measure` of the same network and settings may serve several objectives.
     """
 
@@ -98,7 +98,7 @@ class Objective:
         terms: dict[str, list[tf.Tensor]] = {name: [] for name in self._weights}
         with tf.Graph().as_default() as within:
             self._picture = tf.placeholder(self._dtype, content.shape, name="picture")
-            features = graph.build(network, self._picture, settings.pooling, compute, settings.winograd)
+            features = vgg.build(network, self._picture, settings.pooling, compute, settings.winograd)
 
             def at(layer: str, weight: float) -> tf.Tensor:
                 return losses.unit_gradient(features[layer], weight) if settings.unit_gradients else features[layer]
@@ -154,7 +154,7 @@ class Measure:
         styles = list(settings.style_layers) if settings.beta else []
         with tf.Graph().as_default() as within:
             self._picture = tf.placeholder(np.dtype(dtype), (None, None, 3))
-            features = graph.build(network, self._picture, settings.pooling)
+            features = vgg.build(network, self._picture, settings.pooling)
             contents_found = {layer: features[layer] for layer in contents}
             self._found = contents_found, {layer: losses.gram(features[layer]) for layer in styles}
             self._session = tf.Session(graph=within)

@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from nst_graph import curves, page, pictures, plots, records, state, timelapse
-from nst_graph.curves import Curves
-from nst_graph.directory import Directory, take
+from nst_graph import pictures
 from nst_graph.errors import InputError
-from nst_graph.optimisers import Step
+from nst_graph.optimise.optimisers import Step
 from nst_graph.pictures import Picture
-from nst_graph.state import State
+from nst_graph.runs import curves, page, plots, records, state, timelapse
+from nst_graph.runs.curves import Curves
+from nst_graph.runs.directory import Directory, take
+from nst_graph.runs.state import State
 
 #: Seconds from one writing of losses.csv and the page to the next, at least.
 LOSSES_EVERY = 4.0

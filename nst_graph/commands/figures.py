@@ -16,12 +16,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nst_graph import cli, files, page, pictures, records
+from nst_graph import files, pictures
+from nst_graph.batch.jobs import Job
+from nst_graph.commands import paint as cli
+from nst_graph.commands.paint_many import add_workers, check_workers, perform
 from nst_graph.errors import InputError
-from nst_graph.jobs import Job
 from nst_graph.news import tell
-from nst_graph.paint_many import add_workers, check_workers, perform
 from nst_graph.recipes import STYLE_LAYERS, Settings, equal
+from nst_graph.runs import page, records
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,7 @@ def _main(arguments: Sequence[str] | None) -> int:
     if not given.images.is_dir():
         raise InputError(f"--images {given.images}: no such directory; docs/figures.md says what to put there")
     if given.figure == "trace":
-        from nst_graph import trace
+        from nst_graph.commands import trace
 
         return trace.run(given.images, given.weights, given.size, given.winograd, given.read_limit)
     if importlib.util.find_spec("matplotlib") is None:

@@ -20,10 +20,11 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from nst_graph import files, torch_file, weights
+from nst_graph import files
 from nst_graph.errors import InputError
-from nst_graph.torch_file import TorchFileError
-from nst_graph.weights import Conv, Network, Pool, Relu
+from nst_graph.weights import torch_file
+from nst_graph.weights.network import VGG_MEAN, Conv, Network, Pool, Relu, write
+from nst_graph.weights.torch_file import TorchFileError
 
 Floats = npt.NDArray[np.float32]
 
@@ -160,7 +161,7 @@ def vgg19_8bit(path: Path) -> None:
         network = _network(VGG19_BLOCKS, lambda layer: _from_tables(stored, layer))
     except (TorchFileError, LookupError, ValueError) as error:
         raise InputError(f"{VGG19_8BIT_MODEL}: not the weights it should be ({error})") from error
-    weights.write(network, path, VGG19_8BIT_DESCRIPTION)
+    write(network, path, VGG19_8BIT_DESCRIPTION)
 
 
 def vgg16(path: Path) -> None:
@@ -181,7 +182,7 @@ def vgg16(path: Path) -> None:
         name = f"functional_1/{layer}_1"
         return stored[f"{name}/convolution/ReadVariableOp:0"], stored[f"{name}/Squeeze:0"]
 
-    weights.write(_network(VGG16_BLOCKS, pair), path, VGG16_DESCRIPTION)
+    write(_network(VGG16_BLOCKS, pair), path, VGG16_DESCRIPTION)
 
 
 def _model(package: str, sha256: str, name: str) -> bytes:
@@ -234,4 +235,4 @@ def _network(blocks: Sequence[int], pair: Callable[[str], tuple[Floats, Floats]]
                 kernel = kernel[:, :, ::-1]
             layers += [Conv(f"conv{block}_{index}", np.ascontiguousarray(kernel), bias), Relu(f"conv{block}_{index}")]
         layers.append(Pool(f"pool{block}"))
-    return Network(tuple(layers), np.array(weights.VGG_MEAN, dtype=np.float32), "current")
+    return Network(tuple(layers), np.array(VGG_MEAN, dtype=np.float32), "current")

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nst_graph import files, records
+from nst_graph import files
 from nst_graph.errors import InputError
 from nst_graph.recipes import STARTS, Settings
+from nst_graph.runs import records
 
 
 @dataclass(frozen=True)

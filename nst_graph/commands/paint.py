@@ -14,11 +14,12 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from nst_graph import files, news, records
+from nst_graph import files, news
+from nst_graph.batch.jobs import Job
 from nst_graph.errors import InputError
-from nst_graph.jobs import Job
 from nst_graph.news import one_line, tell
 from nst_graph.recipes import CHOICES, DEFAULT, RECIPES, Settings, fast, layer_weights
+from nst_graph.runs import records
 
 #: What is painted without arguments: settings that show the paper's method in a few minutes.
 EXAMPLE_STYLE = records.ROOT / "docs" / "example-painting.jpg"
@@ -319,7 +320,7 @@ def _paint(given: dict[str, Any]) -> None:
 
     # TensorFlow takes seconds to import; wrong options are told before.
     from nst_graph.painting import paint
-    from nst_graph.progress import Progress
+    from nst_graph.runs.progress import Progress
 
     settings, output = job.settings, job.output
     progress = Progress(sum(settings.scale_iterations) + settings.iterations, settings.save_every // 10)

@@ -12,8 +12,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from nst_graph import files, records
+from nst_graph import files
 from nst_graph.errors import InputError
+from nst_graph.runs import records
 
 #: Where events for TensorBoard lie.
 TENSORBOARD = "tensorboard"

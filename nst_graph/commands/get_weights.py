@@ -8,12 +8,13 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from nst_graph import files, pictures, sources, weights
-from nst_graph.cli import Parser, add_read_limit, guard
+from nst_graph import files, pictures, weights
+from nst_graph.commands.paint import Parser, add_read_limit, guard
 from nst_graph.errors import InputError
 from nst_graph.news import tell
+from nst_graph.weights import sources
 
-MODEL = Path(__file__).resolve().parent.parent / "model"
+MODEL = Path(__file__).resolve().parent.parent.parent / "model"
 
 #: Longer side of the pictures over which activations are taken.
 RESCALING_SIZE = 512
@@ -116,7 +117,7 @@ def rescale(path: Path, images: Path, limit: float) -> None:
     for file, picture in zip(paths, shown, strict=True):
         if min(picture.shape[:2]) < need:
             raise InputError(f"{file}: too small, each side needs {need} pixels; take it away")
-    from nst_graph import rescaling  # imports TensorFlow
+    from nst_graph.graph import rescaling  # imports TensorFlow
 
     scales = rescaling.mean_activations(network, tqdm(shown, unit="picture"))
     weights.write(rescaling.rescale(network, scales), target, f"rescaled over {len(shown)} pictures")

@@ -8,8 +8,8 @@ import logging
 
 import numpy as np
 
-from nst_graph import curves
-from nst_graph.curves import Curves
+from nst_graph.runs import curves
+from nst_graph.runs.curves import Curves
 
 
 def draw(found: Curves) -> bytes | None:

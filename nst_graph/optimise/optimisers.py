@@ -12,10 +12,10 @@ import scipy.optimize
 from threadpoolctl import threadpool_limits
 
 from nst_graph.errors import InputError
-from nst_graph.memory import Memory, Root, Vector
-from nst_graph.objective import Evaluation
+from nst_graph.graph.objective import Evaluation
+from nst_graph.graph.tensorflow import tf
+from nst_graph.optimise.history import Memory, Root, Vector
 from nst_graph.recipes import Settings
-from nst_graph.tensorflow import tf
 
 #: What an optimiser remembers, by name.
 Arrays = Mapping[str, npt.NDArray[np.generic]]

@@ -15,10 +15,11 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 import numpy.typing as npt
 
-from nst_graph import files, records
+from nst_graph import files
 from nst_graph.errors import InputError
-from nst_graph.objective import Floats
-from nst_graph.optimisers import Step
+from nst_graph.graph.objective import Floats
+from nst_graph.optimise.optimisers import Step
+from nst_graph.runs import records
 
 #: Numbers of a Step that are kept as text.
 _NUMBERS = ("iteration", "evaluations", "seconds", "terms", "total", "restarts", "stage", "before")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from nst_graph.tensorflow import tf
+from nst_graph.graph.tensorflow import tf
 
 Matrix = npt.NDArray[np.float64]
 

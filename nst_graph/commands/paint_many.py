@@ -7,7 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from nst_graph import cli, jobs
+from nst_graph.batch import jobs
+from nst_graph.commands import paint as cli
 from nst_graph.errors import InputError
 from nst_graph.news import one_line, tell
 
@@ -45,7 +46,7 @@ def _main(arguments: Sequence[str] | None) -> int:
 
 def perform(wanted: Sequence[jobs.Job], program: str, given: argparse.Namespace) -> int:
     """Paint jobs with a line of news for each; returns the exit status."""
-    from nst_graph import workers  # imports TensorFlow
+    from nst_graph.batch import workers  # imports TensorFlow
 
     failures = workers.perform(wanted, tell, given.scheduler, given.workers)
     for failure in failures:

@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 from nst_graph import pictures, weights
 from nst_graph.errors import InputError
+from nst_graph.graph.objective import Objective, Style
 from nst_graph.news import tell
-from nst_graph.objective import Objective, Style
 from nst_graph.painting import find_weights
 from nst_graph.pictures import Picture
 from nst_graph.recipes import NOTEBOOK, RECIPES

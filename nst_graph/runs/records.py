@@ -14,7 +14,7 @@ from nst_graph import files
 from nst_graph.errors import InputError
 from nst_graph.recipes import Settings
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 #: Where runs go that are given no directory; its index.html shows them all.
 OUTPUT = ROOT / "output"
 #: Where networks are.

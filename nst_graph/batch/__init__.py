@@ -1,0 +1,1 @@
+"""Batches: many paintings, from lists, here or on many machines."""

@@ -1,0 +1,1 @@
+"""Commands: options to settings, errors to one line; what scripts/ call."""

@@ -1,0 +1,1 @@
+"""Optimisers: from an objective and a start to steps."""
