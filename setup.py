@@ -11,7 +11,19 @@ setup(
     version="0.1.0",
     description="A Neural Algorithm of Artistic Style (Gatys, Ecker, Bethge 2015) as a TensorFlow 1.x graph",
     packages=find_packages(include=["nst_graph*"]),
-    package_data={"nst_graph.runs": ["*.html"]},
+    package_data={
+        "nst_graph": ["py.typed"],
+        "nst_graph.commands": ["example-painting.jpg"],
+        "nst_graph.runs": ["*.html"],
+    },
+    entry_points={
+        "console_scripts": [
+            "nst-paint=nst_graph.commands.paint:main",
+            "nst-paint-many=nst_graph.commands.paint_many:main",
+            "nst-get-weights=nst_graph.commands.get_weights:main",
+            "nst-figures=nst_graph.commands.figures:main",
+        ]
+    },
     python_requires=">=3.11,<3.14",
     install_requires=[
         # 2.21 is the first release tried here; 3 may end tensorflow.compat.v1.
@@ -22,6 +34,9 @@ setup(
         "imageio>=2.37",
         "pillow>=11",
         "tifffile",  # 16-bit colour TIFF, which Pillow cannot read
+        "filelock",
+        "platformdirs",  # where an installed copy keeps weights
+        "psutil",
         "threadpoolctl",  # keeps SciPy's BLAS from threads of its own
         "tqdm",
         "scikit-image>=0.24",  # colour spaces and histograms

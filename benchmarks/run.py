@@ -31,12 +31,13 @@ import imageio.v3 as iio
 import numpy as np
 import scipy.io
 
-from nst_graph import machine, pictures, weights
+from nst_graph import pictures, weights
+from nst_graph.graph import bfloat16
 from nst_graph.graph.objective import Objective, Style
 from nst_graph.graph.tensorflow import tf
 from nst_graph.graph.tiles import TiledObjective
-from nst_graph.optimise.optimisers import CORRECTIONS, minimise
-from nst_graph.painting import find_weights, paint
+from nst_graph.optimise import PAIRS, minimise
+from nst_graph.painting import paint
 from nst_graph.recipes import Settings, fast
 
 
@@ -47,7 +48,7 @@ def load(given, size):
         scale = size / max(photograph.shape[:2])
         photograph = pictures.resize(photograph, *(round(side * scale) for side in photograph.shape[:2]))
     painting = pictures.resize(pictures.read(given.style), *photograph.shape[:2])
-    network = weights.read(find_weights("VGG-19", print)).upto(Settings().layers)
+    network = weights.read(weights.find("VGG-19", print)).upto(Settings().layers)
     return network, photograph, painting
 
 
@@ -133,7 +134,7 @@ def time_to_loss(given):
     ours("Adam, rate 10", adam)
     goal = min(loss for _, loss in traces["Adam, rate 10"])  # it wavers; at its end it may be above
     ours("ours, --fast", replace(plain, **fast(given.size) | {"iterations": given.steps}))
-    if machine.likes_bfloat16(False):
+    if bfloat16.pays(False):
         ours("ours, --precision bfloat16", replace(plain, precision="bfloat16"))
     ours("ours, --winograd", replace(plain, winograd=True))
     ours("ours, the paper's settings", plain)
@@ -312,8 +313,11 @@ def costs(given):
         print(lines[-1], flush=True)
 
     add("start-up, TensorFlow and all", f"{seconds_of('import nst_graph.painting'):.1f} s")
-    add("`paint.py --help`", f"{seconds_of('from nst_graph import cli; cli.parser().format_help()'):.1f} s")
-    path = find_weights("VGG-19", print)
+    add(
+        "`paint.py --help`",
+        f"{seconds_of('from nst_graph.commands import options; options.parser().format_help()'):.1f} s",
+    )
+    path = weights.find("VGG-19", print)
     with tempfile.TemporaryDirectory() as directory:
         whole = Path(directory) / "whole.mat"
         write_whole(path, whole)
@@ -335,7 +339,7 @@ def costs(given):
     plain, styles = Settings(iterations=given.iterations), [Style(painting)]
     start = pictures.start(photograph, network.mean, 1.0, 0)
     size = f"{photograph.shape[1]} x {photograph.shape[0]}"
-    sides = [(plain, CORRECTIONS), (plain, 20), (replace(plain, winograd=True), CORRECTIONS)]
+    sides = [(plain, PAIRS), (plain, 20), (replace(plain, winograd=True), PAIRS)]
     for settings, count in sides:
         objective, within = Objective(network, photograph, styles, settings), []
         objective(start)

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""Paint one photograph in one style by every recipe, and lay the results on one labelled sheet.
+"""Paint one photograph in one style by every recipe, or with single options, on one labelled sheet.
 
     python docs/contact_sheet.py photo.jpg painting.jpg docs/recipes.jpg
+    python docs/contact_sheet.py photo.jpg painting.jpg docs/controls.jpg --controls --size 320 --iterations 150
 
 Each recipe runs at 384 pixels for at most 80 iterations (--size, --iterations). Recipes for the
 rescaled network take it from model/ (scripts/get_weights.py rescale) and are left out without it.
+With --controls, what single options do to one painting is shown instead.
 """
 
 import argparse
@@ -15,7 +17,20 @@ import imageio.v3 as iio
 import matplotlib.pyplot as plt
 
 import nst_graph
-from nst_graph.recipes import RECIPES
+from nst_graph.recipes import RECIPES, Settings, equal
+
+PLAIN = Settings(beta=1e5, winograd=True)
+#: What is painted, by the options that name it beside --beta 100000.
+CONTROLS = {
+    "no option": PLAIN,
+    "--colours luminance": replace(PLAIN, colours="luminance"),
+    "--colours covariance": replace(PLAIN, colours="covariance"),
+    "--style-scale 0.5": replace(PLAIN, style_scale=0.5),
+    "--style-layers conv1_1 conv2_1": replace(PLAIN, style_layers=equal(["conv1_1", "conv2_1"])),
+    "--init content": replace(PLAIN, init="content"),
+    "--alpha 0": replace(PLAIN, alpha=0.0),
+    "--beta 0 --content-layers conv5_1": replace(PLAIN, beta=0.0, content_layers={"conv5_1": 1.0}),
+}
 
 
 def main():
@@ -25,13 +40,15 @@ def main():
     parser.add_argument("sheet", type=Path)
     parser.add_argument("--size", type=int, default=384)
     parser.add_argument("--iterations", type=int, default=80)
+    parser.add_argument("--controls", action="store_true")
     given = parser.parse_args()
-    runs = Path(__file__).resolve().parent.parent / "output" / "recipes"
+    wanted = CONTROLS if given.controls else {name: recipe.settings for name, recipe in RECIPES.items()}
+    runs = Path(__file__).resolve().parent.parent / "output" / given.sheet.stem
 
     panels = []
-    for name, recipe in RECIPES.items():
-        steps = min(given.iterations, recipe.settings.iterations)
-        settings = replace(recipe.settings, size=given.size, iterations=steps)
+    for name, settings in wanted.items():
+        steps = min(given.iterations, settings.iterations)
+        settings = replace(settings, size=given.size, iterations=steps)
         final = runs / name / "final.png"
         if not final.exists():  # a sheet that broke off goes on where it was
             print(f"{name}: {steps} iterations", flush=True)
@@ -40,7 +57,7 @@ def main():
             except nst_graph.InputError as error:
                 print(f"{name} is left out: {error}")
                 continue
-        panels.append((f"{name}, {steps} steps", iio.imread(final)))
+        panels.append((name if given.controls else f"{name}, {steps} steps", iio.imread(final)))
 
     columns = 4
     rows = -(-len(panels) // columns)

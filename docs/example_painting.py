@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Paint docs/example-painting.jpg, the example's style: a storm at sunset in long brush strokes.
+"""Paint nst_graph/commands/example-painting.jpg, the example's style: a storm at sunset in long brush strokes.
 
-    python docs/example_painting.py docs/example-painting.jpg
+    python docs/example_painting.py nst_graph/commands/example-painting.jpg
 
 The picture is the project's own, so that the example needs no one's leave. Strokes run along a
 field of directions, from broad to fine, each of bristles that differ a little in lightness.

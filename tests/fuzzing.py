@@ -39,9 +39,10 @@ from PIL import Image
 
 from nst_graph import files, pictures, weights
 from nst_graph.batch import jobs
+from nst_graph.commands import options
 from nst_graph.commands import paint as cli
 from nst_graph.errors import InputError
-from nst_graph.optimise.optimisers import Step
+from nst_graph.optimise.steps import Step
 from nst_graph.recipes import Settings
 from nst_graph.runs import curves, page, plots, records, state
 from nst_graph.runs.run import Run
@@ -257,7 +258,7 @@ def good_runs(directory):
         with Run(whole, resume=True) as begun:
             records.settings(records.read(whole), whole)
             cli._resumed({"resume": whole})
-            return begun.state
+            return begun.begun
 
     beneath = {".npz": archived}
     return [Kind(name, good, run, beneath.get(Path(name).suffix)) for name, good in base.items()]
@@ -275,7 +276,7 @@ def good_lists():
     toml += 'style-blend = [1.0, 3]\nbounded = true\n\n[[painting]]\ncontent = "d.jpg"\nstyles = "e.jpg"\n'
 
     def read(path):
-        return jobs.read_list(path, cli.job, cli.switches())
+        return jobs.read_list(path, cli.job, options.switches())
 
     return [Kind("list.csv", table.getvalue().encode(), read), Kind("list.toml", toml.encode(), read)]
 

@@ -299,7 +299,7 @@ def test_nan_in_weights(paint, pictures_dir, tmp_path, layers):
 def test_help_imports_nothing_slow():
     done = run_script("paint.py", "--help")
     assert done.returncode == 0 and "--noise-ratio" in done.stdout
-    code = "import sys, nst_graph, nst_graph.commands.paint as cli; cli.parser().format_help(); print(*sys.modules)"
+    code = "import sys, nst_graph.commands.paint as it; it.options.parser().format_help(); print(*sys.modules)"
     modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.split()
     assert "nst_graph.commands.paint" in modules
     assert not {"tensorflow", "scipy", "numpy", "imageio"} & set(modules)
@@ -374,7 +374,7 @@ def test_real_vgg19(vgg19_file, tmp_path):
     """128 pixels of structure, the paper's settings: the loss falls at least tenfold in 50 iterations."""
     iio.imwrite(tmp_path / "photo.png", random_picture(96, 128, 1).astype(np.uint8))
     painting = nst_graph.paint(
-        tmp_path / "photo.png", ROOT / "docs" / "example-painting.jpg", Settings(size=128, iterations=50),
+        tmp_path / "photo.png", cli.EXAMPLE_STYLE, Settings(size=128, iterations=50),
         weights_file=vgg19_file, output=tmp_path / "run",
     )  # fmt: skip
     table = rows(tmp_path / "run")

@@ -6,16 +6,17 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 import reference
-from conftest import MEAN, ROOT, as_reference, random_picture, run_script
+from conftest import MEAN, as_reference, random_picture, run_script
 from skimage import color
 
 import nst_graph
-from nst_graph import pictures, weights
+from nst_graph import optimise, pictures, weights
 from nst_graph.commands import get_weights
+from nst_graph.commands import paint as cli
 from nst_graph.errors import InputError
+from nst_graph.evaluation import Evaluation
 from nst_graph.graph import rescaling
-from nst_graph.graph.objective import Evaluation, Objective, Style
-from nst_graph.optimise import optimisers
+from nst_graph.graph.objective import Objective, Style
 from nst_graph.pictures import colours
 from nst_graph.recipes import Settings
 
@@ -72,7 +73,7 @@ def test_masks_on_the_real_network(vgg19_file, tmp_path):
     masks[0, :, : width // 2] = masks[1, :, width // 2 :] = 255
     for index, mask in enumerate(masks):
         iio.imwrite(tmp_path / f"mask{index}.png", mask)
-    styles = [ROOT / "docs" / "example-painting.jpg", tmp_path / "stripes.png"]
+    styles = [cli.EXAMPLE_STYLE, tmp_path / "stripes.png"]
     painting = nst_graph.paint(
         tmp_path / "photo.png", styles, Settings(iterations=100), weights_file=vgg19_file,
         masks=[tmp_path / "mask0.png", tmp_path / "mask1.png"],
@@ -192,7 +193,7 @@ def test_bounded_pixels_stay_in_range(optimiser):
     start = np.full(target.shape, 128, np.float32)
     seen = []
     settings = Settings(optimiser=optimiser, rate=0.5 if optimiser != "adam" else 5, iterations=200, bounded=True)
-    outcome = optimisers.minimise(pull, start, settings, lambda step: seen.append(step.picture))
+    outcome = optimise.minimise(pull, start, settings, lambda step: seen.append(step.picture))
     assert all(picture.min() >= 0 and picture.max() <= 255 for picture in seen)
     np.testing.assert_allclose(outcome.step.picture, np.clip(target, 0, 255), atol=1)
 
@@ -207,7 +208,7 @@ def test_adam_by_its_formula():
 
     seen = []
     settings = Settings(optimiser="adam", rate=2.0, beta1=0.8, epsilon=0.01, iterations=15)
-    optimisers.minimise(objective, start, settings, lambda step: seen.append(step.picture))
+    optimise.minimise(objective, start, settings, lambda step: seen.append(step.picture))
     x, mean, square = start.astype(np.float64), 0.0, 0.0
     for t in range(1, 16):
         gradient = np.sin(x / 30)
@@ -220,7 +221,7 @@ def test_gradient_descent_by_its_formula():
     start = random_picture(3, 4, 1)
     seen = []
     settings = Settings(optimiser="gradient-descent", rate=0.25, iterations=10)
-    optimisers.minimise(lambda p: Evaluation({}, float((p**2).sum() / 2), p), start, settings, seen.append)
+    optimise.minimise(lambda p: Evaluation({}, float((p**2).sum() / 2), p), start, settings, seen.append)
     assert [step.evaluations for step in seen] == list(range(1, 12))
     np.testing.assert_allclose(seen[-1].picture, start * 0.75**10, rtol=1e-5)
 

@@ -15,10 +15,9 @@ import pytest
 from conftest import ROOT, hashes, random_layers, random_picture, run_script, save_mat
 
 import nst_graph
-from nst_graph import pictures
+from nst_graph import pictures, places
 from nst_graph.errors import InputError, Pause
 from nst_graph.recipes import Settings
-from nst_graph.runs import records
 
 SETTINGS = Settings(iterations=4, save_every=2)
 
@@ -102,7 +101,7 @@ def test_a_start_in_the_run_that_is_replaced(tmp_path, paint):
 
 
 def test_a_gallery_that_is_somebody_elses(tmp_path, paint, monkeypatch):
-    monkeypatch.setattr(records, "OUTPUT", tmp_path)
+    monkeypatch.setattr(places, "OUTPUT", tmp_path)
     (tmp_path / "index.html").write_text("<h1>mine</h1>")
     paint(tmp_path / "one")
     assert (tmp_path / "index.html").read_text() == "<h1>mine</h1>"

@@ -4,15 +4,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import ROOT, random_picture, run_script
+from conftest import random_picture, run_script
 
 import nst_graph
 from nst_graph import machine, pictures, plans, weights
+from nst_graph.commands import paint as cli
 from nst_graph.errors import InputError
+from nst_graph.graph import bfloat16
 from nst_graph.graph.objective import Objective, Style
 from nst_graph.graph.tensorflow import tf
 from nst_graph.graph.tiles import TiledObjective
-from nst_graph.optimise.optimisers import CORRECTIONS
+from nst_graph.optimise import PAIRS
 from nst_graph.recipes import Settings, Stage, fast
 
 
@@ -79,7 +81,7 @@ def test_bfloat16_is_near_float32(vgg19_file):
 
 @pytest.mark.thorough
 def test_auto_ends_near_float32(vgg19_file, tmp_path, monkeypatch):
-    monkeypatch.setattr(machine, "likes_bfloat16", lambda winograd: True)
+    monkeypatch.setattr(bfloat16, "pays", lambda winograd: True)
     import imageio.v3 as iio
 
     iio.imwrite(tmp_path / "photo.png", random_picture(72, 96, 1).astype(np.uint8))
@@ -87,7 +89,7 @@ def test_auto_ends_near_float32(vgg19_file, tmp_path, monkeypatch):
     for precision in ("float32", "auto"):
         said = []
         painting = nst_graph.paint(
-            tmp_path / "photo.png", ROOT / "docs" / "example-painting.jpg",
+            tmp_path / "photo.png", cli.EXAMPLE_STYLE,
             Settings(iterations=60, precision=precision), weights_file=vgg19_file, say=said.append,
         )  # fmt: skip
         totals[precision] = painting.outcome.step.total
@@ -96,7 +98,7 @@ def test_auto_ends_near_float32(vgg19_file, tmp_path, monkeypatch):
 
 
 def test_a_processor_without_bfloat16_is_told(monkeypatch, pictures_dir, network_file):
-    monkeypatch.setattr(machine, "likes_bfloat16", lambda winograd: False)
+    monkeypatch.setattr(bfloat16, "pays", lambda winograd: False)
     said = []
     nst_graph.paint(
         pictures_dir / "photo.png", pictures_dir / "painting.png", Settings(iterations=1, precision="auto"),
@@ -159,14 +161,14 @@ def blank(width, height):
 
 def test_plans(network):
     part = network.upto(["conv5_1"])
-    assert plans.plan(part, blank(512, 384), Settings(), 24 * GIGABYTE) == plans.Plan(None, CORRECTIONS)
-    assert plans.plan(part, blank(512, 384), Settings(tile=256), 24 * GIGABYTE) == plans.Plan(256, CORRECTIONS)
+    assert plans.plan(part, blank(512, 384), Settings(), 24 * GIGABYTE) == plans.Plan(None, PAIRS)
+    assert plans.plan(part, blank(512, 384), Settings(tile=256), 24 * GIGABYTE) == plans.Plan(256, PAIRS)
     large = plans.plan(part, blank(2048, 1536), Settings(), 8 * GIGABYTE)
-    assert large.tile in plans.SIDES
+    assert large.tile in plans.TILES
     adam = plans.plan(part, blank(4096, 3072), Settings(optimiser="adam"), 6 * GIGABYTE)
-    assert adam.tile in plans.SIDES
+    assert adam.tile in plans.TILES
     fewer = plans.plan(part, blank(4096, 3072), Settings(), 18 * GIGABYTE)
-    assert plans.FEWEST <= fewer.corrections < CORRECTIONS
+    assert plans.FEWEST_PAIRS <= fewer.pairs < PAIRS
     with pytest.raises(InputError, match="--size 4096.*4096 x 3072 pixels takes .* GB.*--optimiser adam"):
         plans.plan(part, blank(4096, 3072), Settings(), 6 * GIGABYTE)
 

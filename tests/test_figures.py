@@ -20,10 +20,11 @@ from conftest import ROOT, random_picture, run_script
 
 from nst_graph import pictures, weights
 from nst_graph.batch import jobs
-from nst_graph.commands import figures, trace
+from nst_graph.commands import figures, options, panels, sheets, trace
 from nst_graph.commands import paint as cli
 from nst_graph.errors import InputError
-from nst_graph.graph.objective import Evaluation, Objective, Style
+from nst_graph.evaluation import Evaluation
+from nst_graph.graph.objective import Objective, Style
 from nst_graph.recipes import NOTEBOOK, RECIPES
 from nst_graph.runs import records, state
 
@@ -41,13 +42,13 @@ def images(tmp_path_factory):
 
 
 def test_the_panels_are_the_papers():
-    one, two, three = (figures.FIGURES[name]() for name in ("fig1", "fig2", "fig3"))
-    sets = [figures.STYLE_LAYERS[:n] for n in range(1, 6)]
+    one, two, three = (panels.FIGURES[name]() for name in ("fig1", "fig2", "fig3"))
+    sets = [panels.STYLE_LAYERS[:n] for n in range(1, 6)]
     styles = [panel for panel in one.panels if panel.name.startswith("style-")]
     assert [tuple(panel.settings["style_layers"]) for panel in styles] == sets
     assert all(panel.settings["alpha"] == 0 for panel in styles)
     contents = [panel for panel in one.panels if panel.name.startswith("content-")]
-    assert [list(panel.settings["content_layers"]) for panel in contents] == [[layer] for layer in figures.STYLE_LAYERS]
+    assert [list(panel.settings["content_layers"]) for panel in contents] == [[layer] for layer in panels.STYLE_LAYERS]
     assert all(panel.settings["beta"] == 0 for panel in contents)
     ratios = {panel.name: 1 / panel.settings["beta"] for panel in two.panels if panel.settings}
     assert ratios == pytest.approx({"B": 1e-3, "C": 1e-3, "D": 1e-3, "E": 1e-4, "F": 1e-4})
@@ -109,7 +110,7 @@ def test_missing_pictures_leave_gaps(images, network_file, tmp_path):
     assert done.returncode == 0, done.stderr
     assert {file.parent.name for file in tmp_path.glob("*/final.png")} == {"B", "C", "D"}
     assert (tmp_path / "fig2.png").exists()
-    assert "femme_nue_assise.jpg" in figures._gap("picasso")
+    assert "femme_nue_assise.jpg" in sheets.gap("picasso")
 
 
 @pytest.mark.parametrize(
@@ -199,7 +200,7 @@ def write_list(directory, name, images, network_file, iterations=6):
 
 @pytest.mark.parametrize("name", ["list.csv", "list.toml"])
 def test_lists(images, network_file, tmp_path, name):
-    one, two = jobs.read_list(write_list(tmp_path, name, images, network_file), cli.job, cli.switches())
+    one, two = jobs.read_list(write_list(tmp_path, name, images, network_file), cli.job, options.switches())
     assert one.output == tmp_path / "a" and two.output == tmp_path / "b"
     assert dict(one.settings.style_layers) == {"conv1_1": 0.5, "conv2_1": 0.5}
     assert one.settings.bounded and not two.settings.bounded
@@ -226,7 +227,7 @@ def test_lists(images, network_file, tmp_path, name):
 def test_lists_that_cannot_be_used(tmp_path, name, text, expected, capsys):
     (tmp_path / name).write_text(text)
     with pytest.raises(InputError, match=expected.replace("[", r"\[")):
-        jobs.read_list(tmp_path / name, cli.job, cli.switches())
+        jobs.read_list(tmp_path / name, cli.job, options.switches())
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
@@ -250,7 +251,7 @@ def test_lists_as_spreadsheets_write_them(tmp_path, encoding, separator):
     ]
     text = "\r\n".join(separator.join(row) for row in rows) + "\r\n"
     (tmp_path / "list.CSV").write_bytes(text.encode(encoding))
-    one, two = jobs.read_list(tmp_path / "list.CSV", cli.job, cli.switches())
+    one, two = jobs.read_list(tmp_path / "list.CSV", cli.job, options.switches())
     assert (one.content, one.output) == (tmp_path / "my photo.jpg", tmp_path / "one")
     assert one.styles == (tmp_path / "a b.jpg", tmp_path / "c.jpg")
     assert one.masks == (tmp_path / "m 1.png", tmp_path / "m 2.png")
@@ -273,7 +274,7 @@ def test_lists_as_spreadsheets_write_them(tmp_path, encoding, separator):
 def test_cells_that_cannot_be_used(tmp_path, text, expected):
     (tmp_path / "list.csv").write_text(text)
     with pytest.raises(InputError, match=expected):
-        jobs.read_list(tmp_path / "list.csv", cli.job, cli.switches())
+        jobs.read_list(tmp_path / "list.csv", cli.job, options.switches())
 
 
 def test_without_dask(images, network_file, tmp_path, monkeypatch, capsys):

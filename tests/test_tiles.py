@@ -79,9 +79,9 @@ def test_each_position_has_one_owner(network, size, side):
 
 def test_halo_is_as_small_as_it_can_be(network):
     """Worked by hand for VGG-16: 2 pixels become 2, 6 become 8, 20 become 24, 48 stay, 64."""
-    assert tiles.halo(network.upto(["conv5_1"])) == 64
-    assert tiles.halo(network.upto(["conv1_1"])) == 1
-    assert tiles.halo(network.upto(["conv2_1"])) == 4
+    assert network.upto(["conv5_1"]).halo == 64
+    assert network.upto(["conv1_1"]).halo == 1
+    assert network.upto(["conv2_1"]).halo == 4
 
 
 def test_unit_gradients_are_refused(network):

@@ -1,1 +1,1 @@
-"""Batches: many paintings, from lists, here or on many machines."""
+"""Batches: many paintings. Jobs come from lists; workers paint them, one after the other here or on many machines."""

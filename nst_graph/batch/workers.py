@@ -12,14 +12,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from nst_graph import files
+from nst_graph import files, weights
 from nst_graph.batch.jobs import Job
 from nst_graph.errors import InputError, Pause
-from nst_graph.optimise.optimisers import Step
-from nst_graph.painting import find_weights, paint
+from nst_graph.optimise import Step
+from nst_graph.painting import paint
 from nst_graph.recipes import STARTS
 from nst_graph.runs import page, records, timelapse
-from nst_graph.runs.directory import TENSORBOARD, Directory, held
+from nst_graph.runs.directory import TENSORBOARD, Directory, lock
 
 #: Workers may die this often in one interval before its job is given up.
 TRIES = 5
@@ -75,83 +75,103 @@ def _paint(job: Job, output: Path, say: Say, observers: Sequence[Callable[[Step]
 
 
 def _spread(jobs: Sequence[Job], say: Say, scheduler: str | None, workers: int) -> list[str]:
-    """Interval by interval: inputs and state travel to a worker, what it made comes back.
+    """Interval by interval: pictures and state travel to a worker, and what it made comes back.
 
     So no disk need be shared, and a worker that dies costs its unfinished interval only.
     """
-    from distributed import Client, LocalCluster, as_completed
+    from distributed import as_completed
 
-    failures: list[str] = []
+    # Pictures and weights are meant to travel.
+    warnings.filterwarnings("ignore", "Sending large graph", UserWarning)
     with contextlib.ExitStack() as stack:
-        if scheduler is None:
-            # A worker that is slow to answer is in a session call, not dead.
-            cluster = stack.enter_context(LocalCluster(n_workers=workers, threads_per_worker=1))
-            client = stack.enter_context(Client(cluster))
-        else:
-            try:
-                client = stack.enter_context(Client(scheduler, timeout=10))
-            except (OSError, ValueError) as error:
-                raise InputError(f"--scheduler {scheduler}: {error or 'no answer'}; start one there") from error
+        client = _client(stack, scheduler, workers)
         say(f"dask dashboard: {client.dashboard_link}")
-
-        def submit(job: Job, sent: bool) -> Any:
-            inputs = {digest: path.read_bytes() for path, digest in _inputs(job).items()} if sent else {}
-            made = {file.name: file.read_bytes() for file in (job.output / name for name in _STATE) if file.exists()}
-            return client.submit(interval, _portable(job), inputs, made, pure=False, retries=0)
-
-        # Pictures and weights are meant to travel.
-        warnings.filterwarnings("ignore", "Sending large graph", UserWarning)
-        found: dict[str, Path] = {}
-        futures = {}
-        tries: dict[Path, int] = {}
+        pool = _Pool(client, say)
         for job in jobs:
-            try:
-                if job.settings.init not in STARTS:
-                    raise InputError("--init: a picture of one's own does not travel to workers; paint it alone")
-                stack.enter_context(held(job.output))
-                Directory.at(job.output).check()
-                name = job.settings.network
-                if job.weights is None and name not in found:
-                    found[name] = find_weights(name, say)
-                job = replace(job, weights=job.weights or found[name])
-                futures[submit(job, sent=False)] = job
-                say(f"{job.output}: paints")
-            except InputError as error:
-                failures.append(f"{job.output}: {error}")
-            except OSError as error:
-                failures.append(f"{error.filename or job.output}: {error.strerror or error}")
-        done = as_completed(list(futures))
+            pool.begin(job, stack)
+        done = as_completed(list(pool.jobs))
         for future in done:
-            job = futures.pop(future)
-            failure = future.exception() if future.status == "error" else None
-            again = None
-            if failure is None and future.status == "finished":
-                made = future.result()
-                if made is None:  # that worker has not seen the pictures and weights yet
-                    again = submit(job, sent=True)
-                else:
-                    tries.pop(job.output, None)
-                    _receive(job, made)
-                    if job.finished():
-                        say(f"{job.output}: is finished")
-                    else:
-                        say(f"{job.output}: {_reached(job)}")
-                        again = submit(job, sent=False)
-            elif isinstance(failure, InputError | FloatingPointError):
-                failures.append(f"{job.output}: {failure}")
-                say(failures[-1])
-            else:
-                tries[job.output] = tries.get(job.output, 0) + 1
-                if tries[job.output] < TRIES:
-                    say(f"{job.output}: its worker failed ({failure or future.status}), the interval is painted again")
-                    again = submit(job, sent=False)
-                else:
-                    failures.append(f"{job.output}: given up after {TRIES} failures: {failure or future.status}")
-                    say(failures[-1])
+            again = pool.settle(future)
             if again is not None:
-                futures[again] = job
                 done.add(again)
-    return failures
+    return pool.failures
+
+
+def _client(stack: contextlib.ExitStack, scheduler: str | None, workers: int) -> Any:
+    """A client of the cluster at `scheduler`, or of a local one, until the stack is closed. Raises InputError."""
+    from distributed import Client, LocalCluster
+
+    if scheduler is None:
+        # A worker that is slow to answer is in a session call, not dead.
+        cluster = stack.enter_context(LocalCluster(n_workers=workers, threads_per_worker=1))
+        return stack.enter_context(Client(cluster))
+    try:
+        return stack.enter_context(Client(scheduler, timeout=10))
+    except (OSError, ValueError) as error:
+        raise InputError(f"--scheduler {scheduler}: {error or 'no answer'}; start one there") from error
+
+
+class _Pool:
+    """The jobs that workers are at, by their futures, and the lines of those that failed."""
+
+    def __init__(self, client: Any, say: Say) -> None:
+        self._client, self._say = client, say
+        self._weights: dict[str, Path] = {}
+        self._tries: dict[Path, int] = {}
+        self.jobs: dict[Any, Job] = {}
+        self.failures: list[str] = []
+
+    def begin(self, job: Job, stack: contextlib.ExitStack) -> None:
+        """Submit a job whose directory is locked until the stack is closed."""
+        try:
+            if job.settings.init not in STARTS:
+                raise InputError("--init: a picture of one's own does not travel to workers; paint it alone")
+            stack.callback(lock(job.output).release)
+            Directory.at(job.output).check()
+            network = job.settings.network
+            if job.weights is None and network not in self._weights:
+                self._weights[network] = weights.find(network, self._say)
+            self._submit(replace(job, weights=job.weights or self._weights[network]), with_inputs=False)
+            self._say(f"{job.output}: paints")
+        except InputError as error:
+            self.failures.append(f"{job.output}: {error}")
+        except OSError as error:
+            self.failures.append(f"{error.filename or job.output}: {error.strerror or error}")
+
+    def _submit(self, job: Job, with_inputs: bool) -> Any:
+        inputs = {digest: path.read_bytes() for path, digest in _inputs(job).items()} if with_inputs else {}
+        made = {file.name: file.read_bytes() for file in (job.output / name for name in _STATE) if file.exists()}
+        future = self._client.submit(interval, _portable(job), inputs, made, pure=False, retries=0)
+        self.jobs[future] = job
+        return future
+
+    def settle(self, future: Any) -> Any:
+        """Take what an interval came to; returns the future of the next one, None where the job is done or failed."""
+        job = self.jobs.pop(future)
+        failure = future.exception() if future.status == "error" else None
+        if failure is None and future.status == "finished":
+            made = future.result()
+            if made is None:  # that worker does not have the pictures and weights yet
+                return self._submit(job, with_inputs=True)
+            self._tries.pop(job.output, None)
+            _receive(job, made)
+            if job.finished():
+                self._say(f"{job.output}: is finished")
+                return None
+            self._say(f"{job.output}: {_reached(job)}")
+            return self._submit(job, with_inputs=False)
+        if isinstance(failure, InputError | FloatingPointError):
+            return self._fail(f"{job.output}: {failure}")
+        self._tries[job.output] = self._tries.get(job.output, 0) + 1
+        reason = failure or future.status
+        if self._tries[job.output] == TRIES:
+            return self._fail(f"{job.output}: given up after {TRIES} failures: {reason}")
+        self._say(f"{job.output}: its worker failed ({reason}), the interval is painted again")
+        return self._submit(job, with_inputs=False)
+
+    def _fail(self, line: str) -> None:
+        self.failures.append(line)
+        self._say(line)
 
 
 #: What a run needs to go on.

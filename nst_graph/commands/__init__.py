@@ -1,1 +1,1 @@
-"""Commands: options to settings, errors to one line; what scripts/ call."""
+"""Commands: what scripts/ and the installed nst-* commands call. Options become settings, errors one line."""

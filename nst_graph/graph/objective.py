@@ -9,27 +9,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nst_graph.evaluation import Evaluation, Floats
 from nst_graph.graph import losses, vgg
 from nst_graph.graph.tensorflow import tf
 from nst_graph.pictures import Mask, Picture
 from nst_graph.recipes import Settings
 from nst_graph.weights import Network
 
-Floats = npt.NDArray[np.floating]
 #: What a mask has to cover of a layer at least, in positions, to have a target there.
 LEAST_POSITIONS = 0.5
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """The objective at one picture.
-
-    `terms` are unweighted, `total` is equation 7, `gradient` that of the total [height, width, 3].
-    """
-
-    terms: Mapping[str, float]
-    total: float
-    gradient: Floats
 
 
 @dataclass(frozen=True)

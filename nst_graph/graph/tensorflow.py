@@ -19,10 +19,10 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from nst_graph import processor
+from nst_graph import machine
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-if processor.has_avx2() and "tensorflow" not in sys.modules:
+if machine.has_avx2() and "tensorflow" not in sys.modules:
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 

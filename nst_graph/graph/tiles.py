@@ -9,28 +9,13 @@ from typing import Any
 import numpy as np
 
 from nst_graph.errors import InputError
+from nst_graph.evaluation import Evaluation, Floats
 from nst_graph.graph import losses, vgg
-from nst_graph.graph.objective import Evaluation, Floats, Style, style_targets, term_weights, weigh
+from nst_graph.graph.objective import Style, style_targets, term_weights, weigh
 from nst_graph.graph.tensorflow import tf
 from nst_graph.pictures import Picture
 from nst_graph.recipes import Settings
-from nst_graph.weights import Conv, Network, Pool
-
-
-def halo(network: Network) -> int:
-    """How far, in pixels, zero padding at a cut reaches into the deepest layer's features.
-
-    Each convolution carries it one position further, each pooling rounds it up to whole
-    positions, and tiles are cut at whole positions of the deepest layer.
-    """
-    reach, stride = 0, 1
-    for layer in network.layers:
-        if isinstance(layer, Conv):
-            reach += stride
-        elif isinstance(layer, Pool):
-            stride *= 2
-            reach = -(-reach // stride) * stride
-    return -(-reach // stride) * stride
+from nst_graph.weights import Network, Pool
 
 
 @dataclass(frozen=True)
@@ -62,7 +47,7 @@ class Tile:
 def tiles(network: Network, picture: Floats, side: int) -> list[Tile]:
     """Cover a picture [height, width, ...] by tiles that own squares of about `side` pixels."""
     unit = 1 << sum(isinstance(layer, Pool) for layer in network.layers)
-    step, reach = max(unit, side // unit * unit), halo(network)
+    step, reach = max(unit, side // unit * unit), network.halo
 
     def spans(length: int) -> Iterator[tuple[int, int, int, int]]:
         # What is left at the end, and owns no position of the deepest layer, goes to the last tile.

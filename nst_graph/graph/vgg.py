@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nst_graph.graph import winograd
 from nst_graph.graph.tensorflow import tf
-from nst_graph.processor import has_bfloat16
+from nst_graph.machine import has_bfloat16
 from nst_graph.weights import Conv, Network, Relu
 
 POOLINGS = {"average": tf.nn.avg_pool2d, "max": tf.nn.max_pool2d}

@@ -1,1 +1,37 @@
-"""Optimisers: from an objective and a start to steps."""
+"""Optimisers: from an objective and a start to steps, which are reported to observers as they come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from nst_graph.evaluation import Floats
+from nst_graph.graph.tensorflow import tf
+from nst_graph.optimise.descent import descend
+from nst_graph.optimise.history import PAIRS
+from nst_graph.optimise.scipy_lbfgs import lbfgs
+from nst_graph.optimise.steps import Arrays, Function, Outcome, Step
+from nst_graph.recipes import Settings
+
+__all__ = ["PAIRS", "Outcome", "Step", "descend", "lbfgs", "minimise"]
+
+
+def minimise(
+    objective: Function,
+    start: Floats,
+    settings: Settings,
+    observe: Callable[[Step], None],
+    pairs: int = PAIRS,
+    memory: Arrays | None = None,
+) -> Outcome:
+    """Minimise from `start` [height, width, 3] by the optimiser that the settings name.
+
+    `observe` is called with the start and after each iteration. `memory` is that of an earlier
+    step at `start`, to go on from. Raises FloatingPointError where something is not finite.
+    """
+    if settings.optimiser == "lbfgs":
+        return lbfgs(objective, start, settings.iterations, observe, settings.bounded, pairs, memory)
+    if settings.optimiser == "adam":
+        rule = tf.train.AdamOptimizer(settings.rate, beta1=settings.beta1, epsilon=settings.epsilon)
+    else:
+        rule = tf.train.GradientDescentOptimizer(settings.rate)
+    return descend(objective, start, settings.iterations, observe, rule, settings.bounded, memory)

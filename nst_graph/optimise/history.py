@@ -1,4 +1,4 @@
-"""L-BFGS's Memory: steps and what they did to the gradient, and how a new attempt begins with them."""
+"""The History of L-BFGS: curvature pairs (s, y), and how a new attempt begins with them."""
 
 from __future__ import annotations
 
@@ -9,65 +9,77 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from nst_graph.errors import InputError
+from nst_graph.evaluation import Floats
+
 Vector = npt.NDArray[np.float64]
-Floats = npt.NDArray[np.floating]
-#: Half the room of a Vector, and as good for what is kept by the dozen.
-Short = npt.NDArray[np.float32]
+#: What curvature pairs are kept as: half the memory of a Vector, and as good in practice.
+Single = npt.NDArray[np.float32]
+#: Curvature pairs that are kept. With more an iteration gains a little and takes longer: SciPy
+#: passes over all of them several times.
+PAIRS = 10
+#: The least cosine of the angle between s and y: a pair of less curvature is dropped.
+LEAST_CURVATURE = 1e-10
 
 
-class Memory:
-    """The last so many pairs (s, y): a step, and the change of the gradient along it.
+def check_shapes(shapes: Mapping[str, tuple[int, ...]], memory: Mapping[str, npt.NDArray[np.generic]]) -> None:
+    """Raise InputError where a saved state is not that of the optimiser."""
+    if shapes != {name: array.shape for name, array in memory.items()}:
+        raise InputError("state.npz: its memory is not that of this optimiser; paint anew with --overwrite")
 
-    SciPy's L-BFGS-B keeps such pairs but takes none; kept here too, they outlive an attempt. They
-    are made when they are asked for, of the points they lie between.
+
+class History:
+    """The last pairs (s, y): a step, and the change of the gradient along it.
+
+    SciPy's L-BFGS-B keeps such pairs but accepts none; kept here too, they outlive an attempt. They
+    are computed on demand from the points between which they lie.
     """
 
-    def __init__(self, corrections: int) -> None:
-        self._corrections = corrections
-        self._loaded: list[tuple[Short, Short]] = []
-        self._points: deque[tuple[Floats, Floats]] = deque(maxlen=corrections + 1)
+    def __init__(self, pairs: int) -> None:
+        self.pairs = pairs
+        self._loaded: list[tuple[Single, Single]] = []
+        self._points: deque[tuple[Floats, Floats]] = deque(maxlen=pairs + 1)
 
     def load(self, arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
-        """Remember what arrays() gave."""
+        """Take what arrays() gave."""
         pairs = zip(arrays["steps"], arrays["changes"], strict=True)
         good = _good((step.astype(np.float64), change.astype(np.float64)) for step, change in pairs)
-        self._loaded = good[-self._corrections :]
+        self._loaded = good[-self.pairs :]
 
-    def move(self, point: Floats, gradient: Floats) -> None:
-        """Remember where an iteration ended, and the gradient there, of any shape. They are kept, not copied."""
+    def append(self, point: Floats, gradient: Floats) -> None:
+        """Add the end of an iteration, and the gradient there, of any shape. They are not copied."""
         self._points.append((point, gradient))
-        if len(self._loaded) + len(self._points) - 1 > self._corrections:
+        if len(self._loaded) + len(self._points) - 1 > self.pairs:
             del self._loaded[:1]
 
-    def arrays(self) -> dict[str, Short]:
-        """steps and changes, each float32 [pairs, numbers], oldest first; nothing where there is none."""
-        pairs = self._pairs()
+    def arrays(self) -> dict[str, Single]:
+        """`steps` and `changes`, each float32 [pairs, numbers], oldest first; empty where there is no pair."""
+        pairs = self._all()
         if not pairs:
             return {}
         steps, changes = zip(*pairs, strict=True)
         return {"steps": np.stack(steps), "changes": np.stack(changes)}
 
     def root(self) -> Root | None:
-        """The root of the inverse Hessian that the pairs make; None where there is none."""
-        pairs = self._pairs()
+        """The root of the inverse Hessian that the pairs define; None where there is no pair."""
+        pairs = self._all()
         return Root(pairs) if pairs else None
 
-    def _pairs(self) -> list[tuple[Short, Short]]:
-        ways = pairwise(self._points)
+    def _all(self) -> list[tuple[Single, Single]]:
         return self._loaded + _good(
-            (_way(*points), _way(*slopes)) for points, slopes in (zip(*way, strict=True) for way in ways)
+            (_difference(x0, x1), _difference(g0, g1)) for (x0, g0), (x1, g1) in pairwise(self._points)
         )
 
 
-def _way(here: Floats, there: Floats) -> Vector:
-    return np.subtract(there, here, dtype=np.float64).ravel()
+def _difference(before: Floats, after: Floats) -> Vector:
+    return np.subtract(after, before, dtype=np.float64).ravel()
 
 
-def _good(pairs: Iterable[tuple[Vector, Vector]]) -> list[tuple[Short, Short]]:
-    """In float32 those that say something: of positive curvature, and such that float32 can hold them."""
+def _good(pairs: Iterable[tuple[Vector, Vector]]) -> list[tuple[Single, Single]]:
+    """Those pairs of positive curvature that float32 can hold, in float32."""
     good = []
     for step, change in pairs:
-        if not step @ change > 1e-10 * np.linalg.norm(step) * np.linalg.norm(change):
+        if not step @ change > LEAST_CURVATURE * np.linalg.norm(step) * np.linalg.norm(change):
             continue
         with np.errstate(over="ignore"):
             pair = step.astype(np.float32), change.astype(np.float32)
@@ -85,10 +97,10 @@ class Root:
     p = s / s^T y and q = sqrt(s^T y / s^T B s) B s - y, where B is the inverse of H before it.
     """
 
-    def __init__(self, pairs: list[tuple[Short, Short]]) -> None:
-        # Of the pairs' scales the largest: directions without a pair are gone too slowly by the others.
-        self._scale = float(np.sqrt(max(_along(step, change) / _along(change, change) for step, change in pairs)))
-        self._factors: list[tuple[Short, Short]] = []
+    def __init__(self, pairs: list[tuple[Single, Single]]) -> None:
+        # The largest of the pairs' scales: with the others, directions without a pair advance too slowly.
+        self._scale = float(np.sqrt(max(_dot(step, change) / _dot(change, change) for step, change in pairs)))
+        self._factors: list[tuple[Single, Single]] = []
         for pair in pairs:
             step, change = (vector.astype(np.float64) for vector in pair)
             inner = self._solve(step)
@@ -123,5 +135,5 @@ class Root:
         return result
 
 
-def _along(one: Short, other: Short) -> float:
+def _dot(one: Single, other: Single) -> float:
     return float(np.vdot(one.astype(np.float64), other.astype(np.float64)))

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
 import secrets
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
+
+import filelock
 
 from nst_graph import files
 from nst_graph.errors import InputError
@@ -60,7 +61,7 @@ class Directory:
                 raise InputError(f"{self.path / name}: {what}; move it away, or name another directory")
         self._listed = own
 
-    def keep(self, paths: Iterable[Path]) -> None:
+    def check_apart(self, paths: Iterable[Path]) -> None:
         """Raise InputError where one of these is a file of the run, which is to be removed."""
         own = [self.path / name for name in (*self._listed, "run.json")]
         for path in paths:
@@ -119,14 +120,14 @@ class Directory:
             for torn in place.glob(f".*.{self.mark}"):
                 torn.unlink()
 
-    def carry(self, sources: dict[str, Path]) -> None:
+    def add_copies(self, sources: dict[str, Path]) -> None:
         """Copy the files that the run is painted from, by role, so that it goes on wherever they go."""
         for role, source in sources.items():
             name = f"{records.COPIES}/{role}-{self.mark}"
             if not self._owns(name):
                 self.put(name, source.read_bytes())
 
-    def unload(self) -> None:
+    def remove_copies(self) -> None:
         """Remove those copies."""
         for name in [name for name in self._listed if name.startswith(f"{records.COPIES}/")]:
             self.remove(name)
@@ -151,23 +152,15 @@ class Directory:
         return self._hash(name) in self._listed.get(name, [])
 
 
-def take(path: Path) -> int:
-    """Take a directory's lock, which goes with the process, however it ends. Raises InputError."""
-    handle = os.open(path / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(handle)
-        raise InputError(f"--output {path}: another process paints there; name another directory") from error
-    return handle
+def lock(path: Path) -> filelock.BaseFileLock:
+    """Make a directory and keep every other run out of it until the lock is released, or the process ends.
 
-
-@contextmanager
-def held(path: Path) -> Iterator[None]:
-    """Make a directory and keep every other run out of it. Raises InputError where one is there, or OSError."""
+    Raises InputError where another run holds it, OSError where it cannot be made.
+    """
     path.mkdir(parents=True, exist_ok=True)
-    handle = take(path)
+    held = filelock.FileLock(path / ".lock")
     try:
-        yield
-    finally:
-        os.close(handle)
+        held.acquire(timeout=0)
+    except filelock.Timeout as error:
+        raise InputError(f"--output {path}: another process paints there; name another directory") from error
+    return held

@@ -8,7 +8,7 @@ import sys
 from tqdm import tqdm
 
 from nst_graph.news import tell
-from nst_graph.optimise.optimisers import Step
+from nst_graph.optimise.steps import Step
 
 
 class Progress:

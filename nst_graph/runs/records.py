@@ -14,11 +14,6 @@ from nst_graph import files
 from nst_graph.errors import InputError
 from nst_graph.recipes import Settings
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-#: Where runs go that are given no directory; its index.html shows them all.
-OUTPUT = ROOT / "output"
-#: Where networks are.
-MODEL = ROOT / "model"
 #: Names that a run gives to its files.
 NAMES = re.compile(
     r"run\.json|losses\.csv|losses\.png|state\.npz|index\.html|content\.png|final\.png|timelapse\.(gif|mp4)"
@@ -119,6 +114,11 @@ def _sources(record: dict[str, Any], name: str) -> list[dict[str, str]]:
     if not all(isinstance(source, dict) for source in sources):
         raise ValueError("no source")
     return sources
+
+
+def source(path: Path) -> dict[str, str]:
+    """How a record names a file. Raises OSError as open does."""
+    return {"path": str(path.resolve()), "sha256": files.sha256(path)}
 
 
 def find(source: dict[str, str], places: Iterable[Path]) -> Path:

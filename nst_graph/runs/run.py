@@ -6,22 +6,31 @@ import csv
 import io
 import json
 import os
+import platform
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import filelock
 import numpy as np
 
-from nst_graph import pictures
-from nst_graph.errors import InputError
-from nst_graph.optimise.optimisers import Step
+from nst_graph import pictures, places
+from nst_graph.errors import InputError, Pause
+from nst_graph.optimise.steps import Step
 from nst_graph.pictures import Picture
+from nst_graph.recipes import Settings
 from nst_graph.runs import curves, page, plots, records, state, timelapse
 from nst_graph.runs.curves import Curves
-from nst_graph.runs.directory import Directory, take
+from nst_graph.runs.directory import TENSORBOARD, Directory, lock
 from nst_graph.runs.state import State
+from nst_graph.scenes import Scene, Sources
 
+#: Packages whose versions are recorded.
+PACKAGES = ("nst_graph", "tensorflow", "scipy", "numpy", "imageio", "pillow")
 #: Seconds from one writing of losses.csv and the page to the next, at least.
 LOSSES_EVERY = 4.0
 #: And from one losses.png to the next, which takes longer.
@@ -45,85 +54,97 @@ class Run:
     with all it takes to paint the same again; index.html; state.npz and copies of the pictures it
     is painted from until the run is finished. Raises InputError where the directory holds a run
     and neither `overwrite` nor `resume` is set, where it holds another's files of a run's names,
-    where another process paints there, or where it cannot be a run's. Others are kept out until
-    the end of a with statement.
+    where another process paints there, or where it cannot be a run's. Used in a with statement, at
+    whose end a run that is not finished keeps its state, and others are let in.
     """
 
     def __init__(self, path: Path, overwrite: bool = False, resume: bool = False) -> None:
         self.path = path
         if path.exists() and not path.is_dir():
             raise InputError(f"--output {path}: not a directory; name another")
-        self._lock: int | None = None
+        self._lock: filelock.BaseFileLock | None = None
         self._rows: list[list[str]] = []
         self._last: Step | None = None
         self._written = 0.0
         self._drawn = time.monotonic()
-        self.state: State | None = None
-        self._resume = resume
+        self._state: State | None = None
+        self._resume, self._opened = resume, False
         self._directory = Directory.at(path)
         if self._directory.record and not overwrite and not resume:
             raise InputError(f"--output {path}: holds a run; name another directory, or add --overwrite or --resume")
         try:
             if self._directory.record:
-                self._lock = take(path)
+                self._lock = lock(path)
             if resume:
                 self._read()
             self._directory.check()
         except BaseException:
-            self.__exit__()
+            self._release()
             raise
 
     @property
-    def mark(self) -> str:
-        """What names of this run's own end with, and no others."""
-        return self._directory.mark
+    def begun(self) -> Step | None:
+        """The step that a run which is resumed had reached; None where it begins at the start."""
+        return self._state.step if self._state is not None else None
 
     def _read(self) -> None:
-        self._begun = records.read(self.path)
+        self._before = records.read(self.path)
         if (self.path / "state.npz").exists():
-            self.state = state.read(self.path / "state.npz")
-            self._begun = self.state.record
-            self._rows = _rows(curves.read(self.path), self.state.step.iteration)
+            self._state = state.read(self.path / "state.npz")
+            self._before = self._state.record
+            self._rows = _rows(curves.read(self.path), self._state.step.iteration)
 
     def open(
         self,
-        record: dict[str, Any],
+        sources: Sources,
+        network: str,
+        settings: Settings,
+        scene: Scene,
         finish: Callable[[Picture], Picture],
-        shown: dict[str, Picture],
-        sources: dict[str, Path],
-    ) -> None:
-        """Make the directory, empty it of an older run or go on in it, and write run.json with `record`.
+    ) -> list[Callable[[Step], None]]:
+        """Make the directory, empty it of an older run or go on in it, and describe the run in run.json.
 
-        `finish` is applied to each picture that is saved; `shown`, by name, are saved as they are
-        painted from, and `sources`, by role, are the files they are read from. Raises InputError
-        where the directory cannot be written, where `record` is not that of the run to go on with,
-        or where the older run's files are what this one is painted from.
+        `scene` is what is painted at last, `finish` is applied to each picture that is saved.
+        Returns the run's observers. Raises InputError where the directory cannot be written, where
+        the run to resume was begun with something else, or where the older run's files are what
+        this one is painted from.
         """
-        record = json.loads(json.dumps(record))
+        record = json.loads(json.dumps(_record(sources, network, settings, scene)))
         if self._resume:
-            different = records.differences(self._begun, record)
+            different = records.differences(self._before, record)
             if different:
                 raise InputError("; ".join(different) + "; resume with what it was begun with, or paint elsewhere")
-            # Where they are found now may be the copies, which go when it is finished.
-            record |= {name: self._begun.get(name) for name in records.SOURCES}
+            # Where they are found now may be the copies, which go when the run is finished.
+            record |= {name: self._before.get(name) for name in records.SOURCES}
         else:
-            self._directory.keep(sources.values())
-        self._record, self._finish = record, finish
-        self._save_every = record["settings"]["save_every"]
+            self._directory.check_apart(sources.by_role().values())
+        self._record, self._finish, self._save_every = record, finish, settings.save_every
+        shown = {"content": scene.photograph}
+        shown |= {f"style-{number}": style.picture for number, style in enumerate(scene.styles, 1)}
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            if self._lock is None:
-                self._lock = take(self.path)
-            if not self._resume:
-                self._directory.clear()  # before run.json changes: no old state beside a new record
-            self._directory.tidy()
-            self._describe({"state": "painting"})
-            self._directory.carry(sources)
-            for name, picture in shown.items():
-                self._directory.put(f"{name}.png", pictures.to_png(picture))
-            self._show()
+            self._begin(sources, shown)
         except OSError as error:
             raise InputError(f"--output {self.path}: {error.strerror}; name a directory that can be written") from error
+        self._opened = True
+        observers: list[Callable[[Step], None]] = [self.observe]
+        if settings.tensorboard:
+            from nst_graph.runs.tensorboard import Events  # imports TensorFlow
+
+            events = Events(self.path / TENSORBOARD, self._directory.mark, settings.save_every, finish)
+            observers.append(events.observe)
+        return observers
+
+    def _begin(self, sources: Sources, shown: dict[str, Picture]) -> None:
+        if self._lock is None:
+            self._lock = lock(self.path)
+        if not self._resume:
+            self._directory.clear()  # before run.json changes: no old state beside a new record
+        self._directory.tidy()
+        self._describe({"state": "painting"})
+        self._directory.add_copies(sources.by_role())
+        for name, picture in shown.items():
+            self._directory.put(f"{name}.png", pictures.to_png(picture))
+        self._show()
 
     def observe(self, step: Step) -> None:
         """Log a step; save its picture, and the state, when they are due."""
@@ -138,49 +159,68 @@ class Run:
         if due or step.iteration == 0 or time.monotonic() - self._written > LOSSES_EVERY:
             self._log()
         if due:
-            self._keep(step)
+            self._save_state(step)
             if time.monotonic() - self._drawn > PLOT_EVERY:
                 self._draw()
                 self._drawn = time.monotonic()
 
-    def close(self, outcome: dict[str, Any], finished: bool) -> None:
-        """Save the last picture as final.png and, at its end, the film; say in run.json how the run ended.
+    def finish(self, reason: str) -> None:
+        """End the run: save final.png and the film, and remove what it took to go on."""
+        self._save_end()
+        self._film()
+        self._describe_end({"state": "finished", "reason": reason})
+        self._directory.remove("state.npz")
+        self._directory.remove_copies()
+        self._draw()
+        self._show()
+        self._opened = False
 
-        A run that is not finished keeps its state; one whose disk is full, the last that was whole.
-        """
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        """Save what it takes to go on where the run ends before it is finished, and let other runs in."""
+        try:
+            if self._opened:
+                # Where a disk is full this fails too; the last whole state is there.
+                with suppress(*([OSError] if isinstance(error, OSError) else [])):
+                    self._stop(error)
+        finally:
+            self._release()
+
+    def _stop(self, error: BaseException | None) -> None:
+        states: dict[Any, str] = {KeyboardInterrupt: "interrupted", Pause: "paused"}
         if self._last is not None:
-            outcome = outcome | {
+            self._save_state(self._last)
+        self._save_end()
+        self._describe_end({"state": states.get(type(error), f"failed: {error}")})
+        self._draw()
+        self._show()
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def _save_end(self) -> None:
+        if self._last is not None:
+            self._save(self._last, "final.png")
+            self._log()
+
+    def _describe_end(self, outcome: dict[str, Any]) -> None:
+        if self._last is not None:
+            outcome |= {
                 "iterations": self._last.iteration,
                 "evaluations": self._last.evaluations,
                 "seconds": round(self._last.seconds, 3),
                 "restarts": self._last.restarts,
                 "total": self._last.total,
             }
-            if not finished:
-                self._keep(self._last)
-            self._save(self._last, "final.png")
-            self._log()
-        if finished:
-            self._film()
         self._describe(outcome)
-        if finished:
-            self._directory.remove("state.npz")
-            self._directory.unload()
-        self._draw()
-        self._show()
 
-    def __enter__(self) -> Run:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        """Let others in."""
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
-
-    def _keep(self, step: Step) -> None:
-        kept = State(step, self._record)
-        self._directory.write("state.npz", lambda file: state.write(kept, file))
+    def _save_state(self, step: Step) -> None:
+        saved = State(step, self._record)
+        self._directory.write("state.npz", lambda file: state.write(saved, file))
 
     def _save(self, step: Step, name: str) -> None:
         self._directory.put(name, pictures.to_png(self._finish(step.picture.astype(np.float32))))
@@ -204,8 +244,27 @@ class Run:
 
     def _show(self) -> None:
         self._directory.put("index.html", page.of_run(self.path))
-        if self.path.parent.resolve() == records.OUTPUT:
-            page.write_gallery(records.OUTPUT)
+        if self.path.parent.resolve() == places.OUTPUT:
+            page.write_gallery(places.OUTPUT)
 
     def _describe(self, outcome: dict[str, Any]) -> None:
         self._directory.describe(self._record | {"outcome": outcome})
+
+
+def _record(sources: Sources, network: str, settings: Settings, scene: Scene) -> dict[str, Any]:
+    """All it takes to paint the same again."""
+    height, width = scene.shape[:2]
+    return {
+        "content": records.source(sources.content),
+        "styles": [records.source(path) for path in sources.styles],
+        "masks": [records.source(path) for path in sources.masks],
+        "init": None if sources.init is None else records.source(sources.init),
+        "weights": records.source(sources.weights) | {"network": network},
+        "settings": asdict(settings),
+        "read_limit": sources.read_limit,
+        "width": width,
+        "height": height,
+        "versions": {"python": platform.python_version()} | {package: version(package) for package in PACKAGES},
+        # "0", "1", or null where TensorFlow itself decides.
+        "TF_ENABLE_ONEDNN_OPTS": os.environ.get("TF_ENABLE_ONEDNN_OPTS"),
+    }

@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 from nst_graph import files
 from nst_graph.errors import InputError
-from nst_graph.graph.objective import Floats
-from nst_graph.optimise.optimisers import Step
+from nst_graph.evaluation import Floats
+from nst_graph.optimise.steps import Step
 from nst_graph.runs import records
 
 #: Numbers of a Step that are kept as text.

@@ -10,7 +10,7 @@ import imageio.v3 as iio
 import numpy as np
 
 from nst_graph.graph.tensorflow import tf
-from nst_graph.optimise.optimisers import Step
+from nst_graph.optimise.steps import Step
 from nst_graph.pictures import Picture, to_bytes
 
 

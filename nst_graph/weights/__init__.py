@@ -12,5 +12,18 @@ from nst_graph.weights.network import (
     read,
     write,
 )
+from nst_graph.weights.store import find
 
-__all__ = ["VGG_MEAN", "Conv", "Mirrors", "Network", "Pool", "Relu", "are_transposed", "mirrors", "read", "write"]
+__all__ = [
+    "VGG_MEAN",
+    "Conv",
+    "Mirrors",
+    "Network",
+    "Pool",
+    "Relu",
+    "are_transposed",
+    "find",
+    "mirrors",
+    "read",
+    "write",
+]

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nst_graph import files
+from nst_graph import files, places
 from nst_graph.errors import InputError
 from nst_graph.weights import matlab
 from nst_graph.weights.matlab import MatlabError, Value
@@ -29,7 +29,7 @@ VGG_MEAN = (123.68, 116.779, 103.939)
 #: Values that a kernel of 8-bit indices into a table can have, and how many of its numbers are looked at.
 TABLE, FIRST_NUMBERS = 256, 20_000
 
-REMEDY = "get a good file with scripts/get_weights.py"
+REMEDY = f"get a good file with {places.command('get_weights')}"
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,22 @@ class Network:
             height, width = (side // 2 * 2 for side in mask.shape)
             mask = mask[:height, :width].reshape(height // 2, 2, width // 2, 2).mean(axis=(1, 3))
         return mask
+
+    @property
+    def halo(self) -> int:
+        """How far, in pixels, zero padding at a cut reaches into the deepest layer's features.
+
+        Each convolution carries it one position further, each pooling rounds it up to whole
+        positions, and tiles are cut at whole positions of the deepest layer.
+        """
+        reach, stride = 0, 1
+        for layer in self.layers:
+            if isinstance(layer, Conv):
+                reach += stride
+            elif isinstance(layer, Pool):
+                stride *= 2
+                reach = -(-reach // stride) * stride
+        return -(-reach // stride) * stride
 
     def upto(self, names: Iterable[str]) -> Network:
         """The network from its input to the deepest of the layers named.

@@ -1,0 +1,92 @@
+"""What the commands have in common: parsers, errors of one line, signals."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from nst_graph import files, news
+from nst_graph.errors import InputError
+from nst_graph.news import one_line
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}; see --help")
+
+
+def run(program: str, work: Callable[[], int]) -> int:
+    """Do the work of a command; returns its exit status.
+
+    That is 2 after an error that the user can mend, 130 after Ctrl-C, SIGTERM or SIGHUP.
+    """
+    news.open_streams()
+    for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP, and nohup ignores it
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, _interrupt)
+    try:
+        return work()
+    except InputError as error:
+        message = str(error)
+    except FloatingPointError as error:
+        message = f"{error}; take a smaller --rate, --alpha or --beta"
+    except OSError as error:
+        message = f"{error.filename or 'output'}: {error.strerror or error}; mend that and run again"
+    except MemoryError:
+        message = "memory ran out; take a smaller --size, or a machine with more"
+    except KeyboardInterrupt as error:
+        print(f"{program}: interrupted; {one_line(str(error)) or 'the same command goes on'}", file=sys.stderr)
+        return 130
+    finally:
+        news.flush()
+    print(f"{program}: error: {one_line(message)}", file=sys.stderr)
+    return 2
+
+
+def _interrupt(number: int, frame: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def add_read_limit(parser: argparse._ActionsContainer) -> None:
+    """Add the option that every command has which reads files of other people's."""
+    about = (
+        f"memory that reading a picture or weights may take; larger ones are refused (default: {files.READ_LIMIT:g})"
+    )
+    parser.add_argument("--read-limit", metavar="GB", type=gigabytes, help=about)
+
+
+def gigabytes(text: str) -> float:
+    """A number of GB, for argparse. Raises ValueError where it is none, or not above 0."""
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise ValueError
+    return value
+
+
+gigabytes.__name__ = "number of GB above 0"  # argparse names it so in its error
+
+
+def add_workers(parser: argparse.ArgumentParser) -> None:
+    """The options that say where jobs are painted."""
+    parser.add_argument("--scheduler", metavar="ADDRESS", help="a dask scheduler, such as tcp://host:8786")
+    parser.add_argument("--workers", metavar="N", type=int, default=1, help="local processes, without it (default: 1)")
+
+
+def check_workers(given: argparse.Namespace) -> None:
+    """Raise InputError where they cannot be used."""
+    if given.workers < 1:
+        raise InputError(f"--workers {given.workers}: give a whole number of 1 or more")
+
+
+def report(program: str, failures: Sequence[str]) -> int:
+    """Print a line for each painting that failed; returns the exit status, 2 if there is one."""
+    for failure in failures:
+        print(f"{program}: error: {one_line(failure)}", file=sys.stderr)
+    return 2 if failures else 0

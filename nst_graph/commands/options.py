@@ -1,0 +1,165 @@
+"""The options of scripts/paint.py, and the settings that they name."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from nst_graph import places
+from nst_graph.commands.common import Parser, add_read_limit
+from nst_graph.errors import InputError
+from nst_graph.recipes import CHOICES, DEFAULT, RECIPES, Settings, layer_weights
+
+Option = tuple[str, str, dict[str, Any]]
+NUMBER, FLAG = {"type": float}, {"action": "store_true"}
+PIXELS, COUNT = {"metavar": "PIXELS", "type": int}, {"metavar": "N", "type": int}
+WEIGHT, SEVERAL = {"metavar": "WEIGHT", "type": float}, {"nargs": "+"}
+#: Options for settings, in groups: the setting, its help, and what argparse is told. The default is
+#: added to the help, unless it is None.
+WHAT: list[Option] = [
+    ("size", "longer side of the result, in pixels", PIXELS),
+    ("alpha", "weight of the content, equation 7; 0: texture of the STYLE alone", NUMBER),
+    ("beta", "weight of the style, equation 7; 0: reconstruction of the CONTENT alone", NUMBER),
+    ("content_layers", "layers of the content; of n layers, one without a weight gets 1/n", SEVERAL),
+    ("style_layers", "layers of the style; of n layers, one without a weight gets 1/n", SEVERAL),
+    ("pooling", "how poolings pool", {}),
+    ("content_loss", "how features are compared", {}),
+    ("style_loss", "how Gram matrices are compared", {}),
+    ("smoothness", "weight of the smoothness term", WEIGHT),
+    ("smoothness_loss", "how roughness is measured", {}),
+    ("unit_gradients", "scale each layer's gradient to an L1 norm of its weight", FLAG),
+]
+STYLES: list[Option] = [
+    ("style_blend", "weight of each STYLE (default: equal)", WEIGHT | SEVERAL),
+    ("style_scale", "size of each STYLE, relative to the content's", {"metavar": "FACTOR", "type": float}),
+    ("colours", "luminance paints the lightness alone, histogram and covariance match the STYLE's colours first", {}),
+]
+HOW: list[Option] = [
+    ("init", "the start: noise, content, style or a picture FILE", {"metavar": "START"}),
+    (
+        "noise_ratio",
+        "start from RATIO * noise + (1 - RATIO) * picture, by default 1 or 0",
+        {"metavar": "RATIO"} | NUMBER,
+    ),
+    ("seed", "seed of the noise", {"type": int}),
+    ("optimiser", "the optimiser", {}),
+    ("iterations", "limit of iterations", COUNT),
+    ("rate", "learning rate of adam and gradient-descent, for pixels in 0..255", NUMBER),
+    ("beta1", "adam's decay of the mean gradient", NUMBER),
+    ("epsilon", "adam's guard against division by zero", NUMBER),
+    ("bounded", "keep every pixel in 0..255 while painting", FLAG),
+]
+SPEED: list[Option] = [
+    ("precision", "type of the convolutions; auto is bfloat16 where that is fast, float32 at the end", {}),
+    ("winograd", "convolve in float32 with fewer multiplications, to five digits the same", FLAG),
+    ("scales", "longer sides to paint at first", PIXELS | SEVERAL),
+    ("scale_iterations", "iterations at each of --scales", COUNT | SEVERAL),
+    ("tile", "side of tiles, for large pictures (default: as memory demands)", PIXELS),
+]
+RECORD: list[Option] = [
+    ("save_every", "iterations between pictures", COUNT),
+    ("tensorboard", "write losses and pictures for TensorBoard too", FLAG),
+    ("timelapse", "a film of the saved pictures at the end", {"metavar": "KIND"}),
+]
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser; an option that is not given leaves no value, so that the recipe decides."""
+    parser = Parser(
+        prog=places.program("paint"),
+        description="Paint a photograph in the style of a painting, as Gatys, Ecker and Bethge (2015) describe. "
+        "Without arguments, paint an example. "
+        f"Defaults are those of the recipe {DEFAULT}.",
+        argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("content", metavar="CONTENT", nargs="?", type=Path, default=None, help="the photograph")
+    add("styles", metavar="STYLE", nargs="*", type=Path, default=[], help="the painting, or several to blend")
+    add("--recipe", choices=RECIPES, metavar="NAME", help="settings by name; see --recipes")
+    add("--recipes", action="store_true", help="list the recipes, and end")
+    group = parser.add_argument_group("what is painted")
+    about = "VGG .mat file (default: VGG-19, else VGG-16, in model/)"
+    group.add_argument("--weights", metavar="FILE", type=Path, help=about)
+    _add(group, WHAT)
+    group = parser.add_argument_group("the styles")
+    about = "a grey picture for each STYLE, white where it is wanted"
+    group.add_argument("--masks", metavar="MASK", nargs="+", type=Path, help=about)
+    _add(group, STYLES)
+    _add(parser.add_argument_group("how it is painted"), HOW)
+    group = parser.add_argument_group("how fast, and how large")
+    about = "--precision auto, --winograd, coarse to fine, fewer iterations; see README.md"
+    group.add_argument("--fast", action="store_true", help=about)
+    _add(group, SPEED)
+    add_read_limit(group)
+    group = parser.add_argument_group("what is saved")
+    about = "directory of the run (default: output/CONTENT-STYLE, then -2, -3 ...)"
+    group.add_argument("--output", metavar="DIR", type=Path, help=about)
+    group.add_argument("--overwrite", action="store_true", help="replace a run that --output holds")
+    about = "go on with the run in DIR, from its last saved state"
+    group.add_argument("--resume", metavar="DIR", type=Path, help=about)
+    _add(group, RECORD)
+    return parser
+
+
+def _add(group: argparse._ArgumentGroup, options: Sequence[Option]) -> None:
+    for name, about, given in options:
+        default = getattr(Settings(), name)
+        told = dict(given)
+        if name.endswith("_layers"):
+            default, told["metavar"] = " ".join(default), "LAYER[=WEIGHT]"
+        if name in CHOICES:
+            about = f"{about}: {', '.join(CHOICES[name])}"
+            told.setdefault("metavar", "NAME")
+        if isinstance(default, float):
+            default = f"{default:g}"
+        shown = about if default is None or default is False else f"{about} (default: {default})"
+        group.add_argument(f"--{name.replace('_', '-')}", help=shown, **told)
+
+
+def parse(words: Sequence[str] | None) -> dict[str, Any]:
+    """The options given; what follows -- is CONTENT and STYLE, even where it begins with a dash.
+
+    Raises InputError where they cannot be parsed.
+    """
+    words = list(sys.argv[1:] if words is None else words)
+    end = words.index("--") if "--" in words else len(words)
+    given = vars(parser().parse_intermixed_args(words[:end]))
+    named = [*([] if given["content"] is None else [given["content"]]), *given["styles"], *map(Path, words[end + 1 :])]
+    return given | {"content": named[0] if named else None, "styles": named[1:]}
+
+
+def switches() -> list[str]:
+    """The options that take no value."""
+    return [action.dest for action in parser()._actions if action.nargs == 0]
+
+
+def settings(given: dict[str, Any]) -> dict[str, Any]:
+    """The settings among the options. Raises InputError where layers are not named as they should be."""
+    names = {field.name for field in fields(Settings)}
+    values = {name: value for name, value in given.items() if name in names}
+    for name in ("content_layers", "style_layers"):
+        if name in values:
+            values[name] = layers(f"--{name.replace('_', '-')}", values[name])
+    for name in ("style_blend", "scales", "scale_iterations"):
+        if name in values:
+            values[name] = tuple(values[name])
+    return values
+
+
+def layers(option: str, words: Sequence[str]) -> dict[str, float]:
+    """Read words such as conv1_1 or conv2_1=0.5. Raises InputError naming the option."""
+    named: dict[str, float | None] = {}
+    for word in words:
+        name, equals, weight = word.partition("=")
+        if name in named:
+            raise InputError(f"{option} {word}: {name} is named twice; name it once")
+        try:
+            named[name] = float(weight) if equals else None
+        except ValueError:
+            raise InputError(f"{option} {word}: {weight!r} is not a number; write {name}=0.5, say") from None
+    return layer_weights(named)

@@ -1,0 +1,97 @@
+"""The paper's figures as data: what their panels show, and from which pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from nst_graph.recipes import STYLE_LAYERS, equal
+
+
+@dataclass(frozen=True)
+class Source:
+    """A picture the paper shows, and the name its file is looked for under."""
+
+    file: str
+    title: str
+    maker: str
+    year: str
+
+
+PHOTOGRAPH = "photograph"
+SOURCES = {
+    PHOTOGRAPH: Source("Tuebingen_Neckarfront.jpg", "Neckarfront in Tübingen", "Andreas Praefcke, photograph", ""),
+    "turner": Source("shipwreck.jpg", "The Shipwreck of the Minotaur", "J.M.W. Turner", "about 1810"),
+    "vangogh": Source("vangogh_starry_night.jpg", "The Starry Night", "Vincent van Gogh", "1889"),
+    "munch": Source("the_scream.jpg", "The Scream", "Edvard Munch", "1893"),
+    "picasso": Source("femme_nue_assise.jpg", "Femme nue assise", "Pablo Picasso", "1910"),
+    "kandinsky": Source("composition_vii.jpg", "Composition VII", "Wassily Kandinsky", "1913"),
+}
+#: Style layers of Figures 1 and 3: the first, the first two, ... all five.
+SETS = [STYLE_LAYERS[: count + 1] for count in range(len(STYLE_LAYERS))]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A place in a figure: a picture as it is, or a painting by `settings` where there are some.
+
+    `style` may be None, for a reconstruction of the content; so may `content`, for one of the style.
+    """
+
+    name: str
+    title: str
+    row: int
+    column: int
+    content: str | None
+    style: str | None = None
+    settings: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Panels in rows and columns; `inset` shows each painting's style in its corner."""
+
+    caption: str
+    panels: list[Panel]
+    inset: bool = False
+    rows: list[str] = field(default_factory=list)
+
+
+def _figure1() -> Figure:
+    panels = [Panel("painting", "painting", 0, 0, None, "vangogh"), Panel("photograph", "photograph", 1, 0, PHOTOGRAPH)]
+    for column, (letter, layers) in enumerate(zip("abcde", SETS, strict=True), 1):
+        title = f"{letter}: " + (layers[0] if len(layers) == 1 else f"{layers[0]} to {layers[-1]}")
+        style = {"alpha": 0.0, "style_layers": equal(layers)}
+        panels.append(Panel(f"style-{letter}", title, 0, column, None, "vangogh", style))
+        content = {"beta": 0.0, "content_layers": {layers[-1]: 1.0}}
+        panels.append(Panel(f"content-{letter}", f"{letter}: {layers[-1]}", 1, column, PHOTOGRAPH, None, content))
+    return Figure("Figure 1: style reconstructions (top) and content reconstructions (bottom)", panels)
+
+
+def _figure2() -> Figure:
+    panels = [Panel("A", "A", 0, 0, PHOTOGRAPH)]
+    styles = (
+        ("B", "turner", 1e-3),
+        ("C", "vangogh", 1e-3),
+        ("D", "munch", 1e-3),
+        ("E", "picasso", 1e-4),
+        ("F", "kandinsky", 1e-4),
+    )
+    for index, (letter, style, ratio) in enumerate(styles, 1):
+        panels.append(Panel(letter, letter, index // 2, index % 2, PHOTOGRAPH, style, {"beta": 1 / ratio}))
+    return Figure("Figure 2: one photograph in five styles", panels, inset=True)
+
+
+def _figure3() -> Figure:
+    panels = []
+    for row, layers in enumerate(SETS):
+        for column, ratio in enumerate((1e-5, 1e-4, 1e-3, 1e-2)):
+            settings = {"beta": 1 / ratio, "style_layers": equal(layers)}
+            title = f"alpha/beta = {ratio:g}" if row == 0 else ""
+            name = f"{layers[-1]}-{ratio:g}"
+            panels.append(Panel(name, title, row, column, PHOTOGRAPH, "kandinsky", settings))
+    caption = "Figure 3: more style layers from top to bottom, more content from left to right"
+    return Figure(caption, panels, rows=[layers[-1] for layers in SETS])
+
+
+FIGURES = {"fig1": _figure1, "fig2": _figure2, "fig3": _figure3}

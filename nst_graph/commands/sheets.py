@@ -1,0 +1,84 @@
+"""Sheets: a figure's panels laid out and labelled, as PNG or PDF."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from nst_graph import files, pictures
+from nst_graph.commands.panels import SOURCES, Figure, Panel
+from nst_graph.errors import InputError
+
+#: What a sheet says of its origin in its metadata: only such files are written over.
+ORIGIN = "nst_graph's figures.py"
+
+
+def check(path: Path) -> None:
+    """Raise InputError where there is a file that is no sheet of ours."""
+    if not os.path.lexists(path):
+        return
+    with suppress(OSError):
+        if path.is_file() and not path.is_symlink() and ORIGIN.encode() in path.read_bytes():
+            return
+    raise InputError(f"{path}: is not this program's; move it away, or name another --output")
+
+
+def compose(figure: Figure, sources: Mapping[str, Path], directory: Path, path: Path, read_limit: float) -> None:
+    """Lay out the panels that lie in a directory; one that is not painted, or lacks a picture, is a labelled gap.
+
+    `sources` are the files of the pictures, by the figure's names for them. The type is that of the
+    suffix of `path`. Raises OSError as open and write do.
+    """
+    # Not pyplot: no window, no global state.
+    from matplotlib.figure import Figure as Sheet
+
+    rows, columns = (1 + max(getattr(panel, side) for panel in figure.panels) for side in ("row", "column"))
+    sheet = Sheet(figsize=(2.6 * columns + 0.3, 2.1 * rows + 0.5), layout="constrained")
+    axes = sheet.subplots(rows, columns, squeeze=False)
+    for axis in axes.flat:
+        axis.set(xticks=[], yticks=[])
+        axis.set_frame_on(False)
+    for row, label in enumerate(figure.rows):
+        axes[row, 0].set_ylabel(label)
+    for panel in figure.panels:
+        _show(axes[panel.row, panel.column], panel, figure.inset, sources, directory, read_limit)
+    sheet.suptitle(figure.caption, fontsize=10)
+    drawn = io.BytesIO()
+    kind = path.suffix[1:]
+    sheet.savefig(drawn, format=kind, dpi=150, metadata={"Software" if kind == "png" else "Creator": ORIGIN})
+    with files.atomic(path) as file:
+        file.write(drawn.getvalue())
+
+
+def _show(axis: Any, panel: Panel, inset: bool, sources: Mapping[str, Path], directory: Path, limit: float) -> None:
+    axis.set_title(panel.title, fontsize=9)
+    names = [name for name in (panel.content, panel.style) if name]
+    missing = [name for name in names if not sources[name].exists()]
+    shown = sources[names[0]] if panel.settings is None else directory / panel.name / "final.png"
+    if missing or not shown.exists():
+        text = gap(missing[0]) if missing else "not painted yet"
+        axis.text(0.5, 0.5, text, ha="center", va="center", fontsize=7, wrap=True, transform=axis.transAxes)
+        axis.set_frame_on(True)
+        axis.set_aspect(0.75)
+        return
+    # The size of the program's own pictures is known.
+    axis.imshow(_reduced(shown, 1024, limit if panel.settings is None else math.inf))
+    if inset and panel.style:
+        corner = axis.inset_axes((0.0, 0.0, 0.3, 0.3), anchor="SW")
+        corner.imshow(_reduced(sources[panel.style], 200, limit))
+        corner.set(xticks=[], yticks=[])
+
+
+def _reduced(path: Path, size: int, limit: float) -> Any:
+    return pictures.to_bytes(pictures.fit(pictures.read(path, limit), size))
+
+
+def gap(name: str) -> str:
+    """What a panel says whose picture is missing."""
+    source = SOURCES[name]
+    return f"{source.title}\n{source.maker}, {source.year}\nis missing: put it into\n--images as\n{source.file}"

@@ -1,0 +1,23 @@
+"""An Evaluation: what an objective returns and an optimiser takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The objective at one picture.
+
+    `terms` are unweighted, `total` is equation 7, `gradient` that of the total [height, width, 3].
+    """
+
+    terms: Mapping[str, float]
+    total: float
+    gradient: Floats

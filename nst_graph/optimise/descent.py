@@ -1,0 +1,53 @@
+"""Gradient descent and Adam: the rules of tf.compat.v1.train, which take steps of a given size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from nst_graph.evaluation import Floats
+from nst_graph.graph.tensorflow import tf
+from nst_graph.optimise.history import check_shapes
+from nst_graph.optimise.steps import BOUNDS, Arrays, Function, Iterate, Outcome, Step
+
+
+def descend(
+    objective: Function,
+    start: Floats,
+    iterations: int,
+    observe: Callable[[Step], None],
+    rule: tf.train.Optimizer,
+    bounded: bool = False,
+    memory: Arrays | None = None,
+) -> Outcome:
+    """Take so many steps of a tf.compat.v1.train optimiser; bounded clips to 0..255 after each.
+
+    `memory` holds the optimiser's moments at an earlier step, to go on from. Raises InputError
+    where they are another's, FloatingPointError where something is not finite.
+    """
+    with tf.Graph().as_default() as graph, tf.Session(graph=graph) as session:
+        picture = tf.get_variable("picture", initializer=start)
+        gradient = tf.placeholder(tf.float32, start.shape)
+        step = rule.apply_gradients([(gradient, picture)])
+        with tf.control_dependencies([step]):
+            bounds = picture.assign(tf.clip_by_value(picture, *BOUNDS)) if bounded else tf.no_op()
+        moments = {variable.op.name: variable for variable in tf.global_variables() if variable is not picture}
+        with tf.control_dependencies([bounds]):
+            moved = picture.read_value(), {name: variable.read_value() for name, variable in moments.items()}
+        session.run(tf.global_variables_initializer())
+        if memory:
+            check_shapes({name: tuple(variable.shape) for name, variable in moments.items()}, memory)
+            for name, variable in moments.items():
+                variable.load(memory[name], session)
+        iterate = Iterate(objective, observe)
+        iterate.evaluate(start)
+        first = session.run(moments)
+        iterate.accept(0, lambda: first)
+        for iteration in range(1, iterations + 1):
+            at, found = session.run(moved, {gradient: iterate.evaluation.gradient})
+            iterate.evaluate(at)
+            if not all(np.isfinite(array).all() for array in found.values()):
+                raise FloatingPointError(f"the optimiser's mean gradients are not finite at iteration {iteration}")
+            iterate.accept(iteration, lambda found=found: found)  # type: ignore[misc]
+    return Outcome(iterate.last, "the limit of iterations is reached")

@@ -1,0 +1,27 @@
+"""Places: where weights and paintings are kept, in a checkout and where the package is installed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import platformdirs
+
+ROOT = Path(__file__).resolve().parent.parent
+#: Whether this is a checkout of the project, not an installed copy.
+CHECKOUT = (ROOT / "setup.py").is_file() and (ROOT / "scripts").is_dir()
+_HOME = os.environ.get("NST_GRAPH_HOME")
+#: The directory of the weights: NST_GRAPH_HOME, a checkout's model/, or the user's cache.
+MODEL = Path(_HOME) if _HOME else ROOT / "model" if CHECKOUT else platformdirs.user_cache_path("nst_graph")
+#: The directory of runs that are given none: output/ of the checkout, or of the current directory.
+OUTPUT = (ROOT if CHECKOUT else Path.cwd()) / "output"
+
+
+def command(name: str) -> str:
+    """How a command is called here: scripts/get_weights.py, or nst-get-weights where the package is installed."""
+    return f"scripts/{name}.py" if CHECKOUT else f"nst-{name.replace('_', '-')}"
+
+
+def program(name: str) -> str:
+    """A command's name in its messages: get_weights.py or nst-get-weights."""
+    return Path(command(name)).name

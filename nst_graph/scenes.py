@@ -1,0 +1,150 @@
+"""Scenes: the pictures a painting is made from, read from files and brought to the sizes that are painted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nst_graph import files, pictures, weights
+from nst_graph.errors import InputError
+from nst_graph.graph.objective import LEAST_POSITIONS, Style
+from nst_graph.pictures import Picture, colours
+from nst_graph.recipes import STARTS, Settings
+from nst_graph.weights import Network
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The files of a painting; `read_limit` is the memory that reading one may take, in GB."""
+
+    content: Path
+    styles: tuple[Path, ...]
+    masks: tuple[Path, ...]
+    init: Path | None
+    weights: Path
+    read_limit: float
+
+    @classmethod
+    def named(
+        cls,
+        content: Path | str,
+        styles: Path | str | Sequence[Path | str],
+        masks: Sequence[Path | str],
+        settings: Settings,
+        weights_file: Path | str | None,
+        read_limit: float = files.READ_LIMIT,
+        say: Say = lambda line: None,
+    ) -> Sources:
+        """Raises InputError where masks are not as many as styles, or there are no weights."""
+        paths = tuple(Path(style) for style in ([styles] if isinstance(styles, str | Path) else styles))
+        if masks and len(masks) != len(paths):
+            raise InputError(f"--masks: {len(masks)} for {len(paths)} styles; give one for each style")
+        found = Path(weights_file) if weights_file is not None else weights.find(settings.network, say)
+        init = None if settings.init in STARTS else Path(settings.init)
+        return cls(Path(content), paths, tuple(map(Path, masks)), init, found, read_limit)
+
+    def by_role(self) -> dict[str, Path]:
+        """The pictures among them, by names such as content, style-1 and mask-1."""
+        return (
+            {"content": self.content}
+            | ({} if self.init is None else {"init": self.init})
+            | {f"style-{number}": path for number, path in enumerate(self.styles, 1)}
+            | {f"mask-{number}": path for number, path in enumerate(self.masks, 1)}
+        )
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The pictures at one size: photograph, styles, and the picture that the start is mixed from."""
+
+    photograph: Picture
+    styles: list[Style]
+    base: Picture
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """[height, width, 3] of what is painted."""
+        return self.photograph.shape
+
+
+@dataclass(frozen=True)
+class Originals:
+    """The pictures as they were read, the photograph no larger than the settings' size."""
+
+    photograph: Picture
+    styles: list[Picture]
+    init: Picture | None
+    sources: Sources
+
+    def scene(self, photograph: Picture, settings: Settings) -> Scene:
+        """Bring everything to the size of the photograph, which is this one, resized.
+
+        Raises InputError where a mask cannot be read, or the start is a style and there is none.
+        """
+        height, width = photograph.shape[:2]
+        scale = settings.style_scale
+        styles = []
+        for index, (original, share) in enumerate(zip(self.styles, settings.blend(len(self.styles)), strict=True)):
+            picture = pictures.resize(original, max(1, round(height * scale)), max(1, round(width * scale)))
+            if settings.colours in ("histogram", "covariance"):
+                picture = colours.match(picture, photograph, settings.colours)
+            masks, limit = self.sources.masks, self.sources.read_limit
+            mask = pictures.read_mask(masks[index], height, width, limit) if masks else None
+            styles.append(Style(picture, share, mask))
+        if self.init is not None:
+            base = pictures.resize(self.init, height, width)
+        elif settings.init != "style":
+            base = photograph
+        elif styles:
+            base = pictures.resize(styles[0].picture, height, width)
+        else:
+            raise InputError("--init style: there is no style; name a STYLE or another start")
+        return Scene(photograph, styles, base)
+
+    def finish(self, picture: Picture, settings: Settings) -> Picture:
+        """What is shown of a painted picture: with the photograph's colours, where the settings ask for them."""
+        if settings.colours != "luminance":
+            return picture
+        return colours.keep(picture, pictures.resize(self.photograph, *picture.shape[:2]))
+
+
+def read(sources: Sources, settings: Settings, say: Say) -> Originals:
+    """Read the pictures. Raises InputError where one cannot be read."""
+
+    def picture(path: Path) -> Picture:
+        return pictures.read(path, sources.read_limit, say)
+
+    photograph = pictures.fit(picture(sources.content), settings.size)
+    height, width = photograph.shape[:2]
+    if max(height, width) < settings.size:
+        say(f"{sources.content} has only {width} x {height} pixels, --size is {settings.size}: it keeps its size")
+    styles = [picture(path) for path in sources.styles]
+    return Originals(photograph, styles, None if sources.init is None else picture(sources.init), sources)
+
+
+def check(scene: Scene, sources: Sources, network: Network, settings: Settings) -> None:
+    """Raise InputError where a picture is too small for the layers in use."""
+    larger = "--size" if settings.style_scale >= 1 else "--style-scale or --size"
+    named = [(sources.content, scene.photograph, "picture or --size")]
+    named += [(path, style.picture, larger) for path, style in zip(sources.styles, scene.styles, strict=True)]
+    need = network.smallest_side(settings.layers)
+    for path, picture, remedy in named:
+        height, width = picture.shape[:2]
+        if min(height, width) < need:
+            raise InputError(
+                f"{path}: {width} x {height} pixels are too few for the deepest layer, which needs {need} each way; "
+                f"take a larger {remedy}, or layers that are less deep"
+            )
+
+
+def uncovered(scene: Scene, masks: Iterable[Path], network: Network, settings: Settings) -> Path | None:
+    """The first mask that covers no position of any style layer, if there is one."""
+    for path, style in zip(masks, scene.styles, strict=False):
+        assert style.mask is not None  # there is a mask for each style
+        most = max(float(network.shrink(style.mask, layer).sum()) for layer in settings.style_layers)
+        if most < LEAST_POSITIONS:
+            return path
+    return None

@@ -1,0 +1,36 @@
+"""The store: the files of weights that are looked for, and got, in places.MODEL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from nst_graph import places
+from nst_graph.errors import InputError
+
+#: The files of each network, the best first.
+FILES = {
+    "VGG-19": ("imagenet-vgg-verydeep-19.mat", "imagenet-vgg-verydeep-19-8bit.mat"),
+    "VGG-16": ("imagenet-vgg-verydeep-16.mat",),
+    "VGG-19 rescaled": ("imagenet-vgg-verydeep-19-rescaled.mat", "imagenet-vgg-verydeep-19-8bit-rescaled.mat"),
+    "VGG-16 rescaled": ("imagenet-vgg-verydeep-16-rescaled.mat",),
+}
+#: The files that can be got, by the names that scripts/get_weights.py has for them.
+SOURCES = {"vgg19": FILES["VGG-19"][1], "vgg19-full": FILES["VGG-19"][0], "vgg16": FILES["VGG-16"][0]}
+
+
+def find(network: str, say: Callable[[str], None]) -> Path:
+    """The file of a network, or else of the one with 16 layers for 19, or 19 for 16, which is then said.
+
+    Raises InputError where there is neither.
+    """
+    sibling = network.replace("19", "16") if "19" in network else network.replace("16", "19")
+    what = "rescale FILE --images DIR" if "rescaled" in network else network.lower().replace("-", "")
+    get = f"{places.command('get_weights')} {what}"
+    for name in (network, sibling):
+        for path in (places.MODEL / file for file in FILES[name]):
+            if path.exists():
+                if name != network:
+                    say(f"{name} paints in the place of {network}, which {get} gets")
+                return path
+    raise InputError(f"--weights: no {network} in {places.MODEL}; run {get}, or name a file")
