@@ -24,6 +24,8 @@ setup(
             "nst-figures=nst_graph.commands.figures:main",
         ]
     },
+    license="MIT",
+    license_files=["LICENSE"],
     python_requires=">=3.11,<3.14",
     install_requires=[
         # 2.21 is the first release tried here; 3 may end tensorflow.compat.v1.

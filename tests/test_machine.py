@@ -263,3 +263,24 @@ def test_without_avx512(words, tmp_path, pictures_dir, network_file):
     assert totals[0] == pytest.approx(totals[1], rel=0.02)
     first, second = (iio.imread(tmp_path / name / "final.png").astype(float) for name in ("run", "other"))
     assert np.abs(first - second).mean() < 2
+
+
+#: What one system has and another has not; psutil's own modules differ by system, and are there already.
+ELSEWHERE = """
+import os, psutil, signal, sys
+for module in ("fcntl", "resource", "termios", "pwd", "grp"):
+    sys.modules[module] = None
+for where, names in ((os, ("sysconf", "O_NOFOLLOW")), (signal, ("SIGHUP",))):
+    for name in names:
+        delattr(where, name)
+from nst_graph.commands.paint import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("paints", [False, True], ids=["help", "a painting"])
+def test_without_what_windows_lacks(words, tmp_path, paints):
+    given = [str(word) for word in words] if paints else ["--help"]
+    done = subprocess.run([sys.executable, "-c", ELSEWHERE, *given], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "--noise-ratio" in done.stdout or (tmp_path / "run" / "final.png").exists()

@@ -1,0 +1,85 @@
+"""The wheel, installed where there is no checkout, and tried from another directory."""
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import venv
+import zipfile
+
+import pytest
+from conftest import ROOT
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index"]
+    source = directory / "source"
+    shutil.copytree(ROOT / "nst_graph", source / "nst_graph", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("setup.py", "pyproject.toml", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    subprocess.run([*build, "--wheel-dir", directory, source], check=True, capture_output=True)
+    (found,) = directory.glob("*.whl")
+    return found
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory):
+    """The scripts of a new environment that has the wheel, and this one's other packages."""
+    directory = tmp_path_factory.mktemp("environment")
+    venv.create(directory, with_pip=False)
+    scripts = sysconfig.get_path("scripts", "venv", {"base": str(directory), "platbase": str(directory)})
+    (packages,) = directory.glob("**/site-packages")
+    # A path file named by another one is not read: the checkout, which is installed by one, is not seen.
+    (packages / "others.pth").write_text(sysconfig.get_path("purelib"))
+    pip = [sys.executable, "-m", "pip", f"--python={directory}", "install", "--no-deps", "--no-index"]
+    subprocess.run([*pip, wheel], check=True, capture_output=True)
+    return os.path.join(scripts, "")
+
+
+def run(installed, name, *words, cwd, **environment):
+    environment = os.environ | {"HOME": str(cwd)} | environment
+    environment.pop("PYTHONPATH", None)
+    command = [installed + name, *map(str, words)]
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
+
+
+@pytest.mark.thorough
+def test_the_wheel_holds_the_package_alone(wheel):
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {name.split("/")[0].split("-")[0] for name in names} == {"nst_graph"}
+    for name in ("py.typed", "runs/page.html", "runs/gallery.html", "commands/example-painting.jpg"):
+        assert f"nst_graph/{name}" in names
+
+
+@pytest.mark.thorough
+def test_it_paints(installed, tmp_path, pictures_dir, network_file):
+    pair = [pictures_dir / "photo.png", pictures_dir / "painting.png"]
+    done = run(installed, "nst-paint", *pair, "--weights", network_file, "--iterations", 2, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "output" / "photo-painting" / "final.png").exists()
+    assert (tmp_path / "output" / "index.html").exists()
+    module = ["-m", "nst_graph", *pair, "--weights", network_file, "--iterations", "2", "--output", tmp_path / "run"]
+    assert run(installed, "python", *module, cwd=tmp_path).returncode == 0
+    assert (tmp_path / "run" / "final.png").exists()
+
+
+@pytest.mark.thorough
+def test_weights_come_from_the_cache_or_where_it_is_told(installed, tmp_path, pictures_dir, network_file):
+    pair = [pictures_dir / "photo.png", pictures_dir / "painting.png", "--iterations", 1]
+    done = run(installed, "nst-paint", *pair, cwd=tmp_path)
+    assert done.returncode == 2 and done.stderr.startswith("nst-paint: error: --weights: no VGG-19 in ")
+    assert "run nst-get-weights vgg19, or name a file" in done.stderr
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "imagenet-vgg-verydeep-19-8bit.mat").symlink_to(network_file)
+    done = run(installed, "nst-paint", *pair, cwd=tmp_path, NST_GRAPH_HOME=str(tmp_path / "home"))
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", ["nst-paint", "nst-paint-many", "nst-get-weights", "nst-figures"])
+def test_each_command_has_help(installed, tmp_path, name):
+    done = run(installed, name, "--help", cwd=tmp_path)
+    assert done.returncode == 0 and done.stdout.startswith(f"usage: {name} ")
