@@ -1,9 +1,9 @@
-"""The one exception that means: the user can mend this."""
+"""Exceptions of the program."""
 
 
 class InputError(Exception):
-    """A file or an option is wrong; its text is one line that names it and says the remedy."""
+    """A file or an option is wrong; the message is one line that names it and the remedy."""
 
 
-class Pause(Exception):  # noqa: N818, it is no error
-    """An observer ends a run for now; its state is kept, to be gone on with."""
+class Pause(Exception):  # noqa: N818, it is not an error
+    """Raised by an observer to stop a run, which saves its state and can be resumed."""

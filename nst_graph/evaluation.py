@@ -13,9 +13,9 @@ Floats = npt.NDArray[np.floating]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The objective at one picture.
+    """The objective's value at a picture.
 
-    `terms` are unweighted, `total` is equation 7, `gradient` that of the total [height, width, 3].
+    `terms` are unweighted, `total` is equation 7, `gradient` [height, width, 3] is that of the total.
     """
 
     terms: Mapping[str, float]

@@ -1,4 +1,4 @@
-"""The machine: its memory, and the instructions of its processor."""
+"""The machine: its memory, and its processor's instruction sets."""
 
 from __future__ import annotations
 
@@ -10,38 +10,38 @@ from pathlib import Path
 
 import psutil
 
-#: Where control groups, version 2 and 1, state a limit of memory, which psutil does not read.
+#: Memory limits of control groups, version 2 and 1, which psutil does not read.
 LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
-#: Where Linux lists the processor's instruction sets.
+#: The processor's instruction sets on Linux.
 CPUINFO = Path("/proc/cpuinfo")
-#: Values of ONEDNN_MAX_CPU_ISA that are older than AVX2, and than the dot product of bfloat16.
+#: Values of ONEDNN_MAX_CPU_ISA that exclude AVX2, and the dot product of bfloat16.
 BEFORE_AVX2 = ("SSE41", "AVX")
 BEFORE_BFLOAT16 = (*BEFORE_AVX2, "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI")
 
 
 def memory() -> int:
-    """Bytes of memory that this process may use: the machine's, or its control group's if less."""
+    """The memory that this process may use, in bytes: the machine's, or the control group's limit if that is less."""
     total = int(psutil.virtual_memory().total)
     for file in LIMITS:
-        with suppress(OSError, ValueError):  # no such group, or "max"
+        with suppress(OSError, ValueError):  # no such file, or "max"
             total = min(total, int(file.read_text()))
     return total
 
 
 def release_memory() -> None:
-    """Collect unused graphs, which are large and refer to themselves, and return free memory to the system."""
+    """Collect unused graphs, which are large and have reference cycles, and return free memory to the system."""
     gc.collect()
-    with suppress(AttributeError, OSError, TypeError):  # glibc alone has malloc_trim
+    with suppress(AttributeError, OSError, TypeError):  # only glibc has malloc_trim
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def has_avx2() -> bool:
-    """Whether oneDNN may use AVX2, with which it is faster than TensorFlow's own kernels; False where unknown."""
+    """Whether oneDNN may use AVX2, with which it is faster than TensorFlow's own kernels; False if unknown."""
     return "avx2" in _instructions() and _newest_allowed() not in BEFORE_AVX2
 
 
 def has_bfloat16() -> bool:
-    """Whether oneDNN is on and may use dot products of bfloat16; False where unknown."""
+    """Whether oneDNN is on and may use the dot product of bfloat16; False if unknown."""
     if os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "0":
         return False
     return bool(_instructions() & {"avx512_bf16", "amx_bf16", "bf16"}) and _newest_allowed() not in BEFORE_BFLOAT16

@@ -1,4 +1,4 @@
-"""News: lines to a standard output that may be closed, on which no run depends."""
+"""News: messages on standard output, which may be closed without harm to a run."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ def tell(*lines: str) -> None:
 
 
 def one_line(text: str) -> str:
-    """A text without line breaks and control characters, which a file's name may hold."""
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+    """Escape line breaks and control characters, which the name of a file may contain."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def flush() -> None:
-    """Print what waits; where nobody reads any more, as after `| head`, or a disk is full, go on in silence."""
+    """Flush standard output; if that fails, as after `| head` or on a full disk, discard it from now on."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -28,11 +28,11 @@ def flush() -> None:
 
 
 def open_streams() -> None:
-    """Make all three streams usable: closed ones lead nowhere, and any name can be printed."""
+    """Make the standard streams usable: closed ones become /dev/null, and any name can be printed."""
     for number in range(3):
         try:
             os.fstat(number)
-        except OSError:  # else the next file that is opened would get its number
+        except OSError:  # otherwise the next opened file would get this number
             os.open(os.devnull, os.O_RDWR)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from nst_graph import files, machine, pictures, scenes, weights
 from nst_graph.errors import InputError
 from nst_graph.graph import bfloat16
 from nst_graph.graph.objective import Measure, Objective
-from nst_graph.graph.tensorflow import tf
+from nst_graph.graph.tensorflow import has_gpu, tf
 from nst_graph.graph.tiles import TiledObjective
 from nst_graph.optimise import PAIRS, Outcome, Step, minimise
 from nst_graph.optimise.steps import Arrays, Relay
@@ -74,7 +75,8 @@ def paint(
         parts = _parts(originals, network, settings, say)
         start = pictures.start(parts[0].scene.base, network.mean, settings.start_noise, settings.seed)
         height, width = parts[-1].scene.shape[:2]
-        say(f"{whole.name} paints {width} x {height} pixels ({sources.weights})")
+        device = " on the GPU" if has_gpu() else ""
+        say(f"{whole.name} paints {width} x {height} pixels{device} ({sources.weights})")
         begun = _begun(run, parts, say)
         finish = partial(originals.finish, settings=settings)
         observers = list(observers)
@@ -97,11 +99,14 @@ class Part:
     def news(self, iterations: int, settings: Settings) -> str:
         """A line that says what will be painted."""
         height, width = self.scene.shape[:2]
-        line = f"{iterations} iterations at {width} x {height} in {'bfloat16' if self.stage.bfloat16 else 'float32'}"
+        names = {"lbfgs": f"{'the graph' if self.plan.in_graph else 'SciPy'}'s L-BFGS", "adam": "Adam"}
+        name = names.get(settings.optimiser, "gradient descent")
+        dtype = "bfloat16" if self.stage.bfloat16 else "float32"
+        line = f"{iterations} iterations of {name} at {width} x {height} in {dtype}"
         if self.plan.tile is not None:
             line += f", in tiles of {self.plan.tile}"
         if settings.optimiser == "lbfgs" and self.plan.pairs < PAIRS:
-            line += f", with {self.plan.pairs} curvature pairs of L-BFGS, for want of memory"
+            line += f", with {self.plan.pairs} curvature pairs, for want of memory"
         return line
 
 
@@ -187,7 +192,8 @@ def _paint_parts(
     planned = 0
     for index, part in enumerate(parts):
         photograph = part.scene.photograph
-        planned = part.stage.iterations + (planned if photograph.shape == before.shape else 0)
+        same_size = photograph.shape == before.shape
+        planned = part.stage.iterations + (planned if same_size else 0)
         if last is not None and last.stage == index:
             picture, memory = last.picture, last.memory()
         elif last is not None and last.stage < index:
@@ -196,12 +202,14 @@ def _paint_parts(
         if last is not None and last.stage > index:
             continue
         iterations = planned
-        if last is not None and last.picture.shape == photograph.shape:
+        same_size = last is not None and last.picture.shape == photograph.shape
+        if last is not None and same_size:
             iterations -= last.iteration - last.before
         say(part.news(iterations, settings))
-        relay = Relay(observers, index, last)
+        relay = Relay(observers, index, last, same_size)
         wanted = replace(settings, iterations=iterations)
-        outcome = _paint_part(network, part, picture, wanted, relay.observe, memory, measure)
+        ends = index + 1 == len(parts) or parts[index + 1].scene.shape != photograph.shape
+        outcome = _paint_part(network, part, picture, wanted, relay.observe, memory, measure, ends)
         last = relay.counted(outcome.step)
     measure.close()
     assert last is not None  # settings have one stage at least
@@ -216,23 +224,28 @@ def _paint_part(
     observe: Observer,
     memory: Arrays | None,
     measure: Measure,
+    ends: bool,
 ) -> Outcome:
-    """Paint one stage from a picture, and from the optimiser's memory if there is any."""
-    compute = tf.bfloat16 if part.stage.bfloat16 else None
+    """Paint one stage from a picture, and from the optimiser's memory if there is any.
+
+    The memory of its last step stays to be read unless the stage `ends` painting at its size.
+    """
     given = network, part.scene.photograph, part.scene.styles, settings
+    options: dict[str, Any] = {"compute": tf.bfloat16 if part.stage.bfloat16 else None, "on_line": part.plan.in_graph}
     try:
         objective = (
-            Objective(*given, compute=compute, measure=measure)
+            Objective(*given, measure=measure, **options)
             if part.plan.tile is None
-            else TiledObjective(*given, part.plan.tile, compute=compute)
+            else TiledObjective(*given, part.plan.tile, **options)
         )
         outcome = minimise(objective, picture, settings, observe, part.plan.pairs, memory)
     except tf.errors.ResourceExhaustedError as error:  # TensorFlow's MemoryError
         raise MemoryError("memory ran out") from error
+    kept = {} if ends else outcome.step.memory()
     objective.close()
     del objective
     machine.release_memory()  # or many paintings in one process would add up
-    return outcome
+    return replace(outcome, step=replace(outcome.step, memory=lambda: kept))
 
 
 def _carry(step: Step, before: Picture, photograph: Picture, settings: Settings) -> tuple[Picture, Arrays | None]:

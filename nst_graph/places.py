@@ -1,4 +1,4 @@
-"""Places: where weights and paintings are kept, in a checkout and where the package is installed."""
+"""Places: the directories of weights and paintings, and the names of commands, in a checkout or installed."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from pathlib import Path
 import platformdirs
 
 ROOT = Path(__file__).resolve().parent.parent
-#: Whether this is a checkout of the project, not an installed copy.
+#: Whether this is a checkout of the project, not an installed package.
 CHECKOUT = (ROOT / "setup.py").is_file() and (ROOT / "scripts").is_dir()
 _HOME = os.environ.get("NST_GRAPH_HOME")
 #: The directory of the weights: NST_GRAPH_HOME, a checkout's model/, or the user's cache.
 MODEL = Path(_HOME) if _HOME else ROOT / "model" if CHECKOUT else platformdirs.user_cache_path("nst_graph")
-#: The directory of runs that are given none: output/ of the checkout, or of the current directory.
+#: The default directory of runs: output/ in the checkout or in the current directory.
 OUTPUT = (ROOT if CHECKOUT else Path.cwd()) / "output"
 
 
 def command(name: str) -> str:
-    """How a command is called here: scripts/get_weights.py, or nst-get-weights where the package is installed."""
+    """How to call a command: scripts/get_weights.py in a checkout, nst-get-weights if installed."""
     return f"scripts/{name}.py" if CHECKOUT else f"nst-{name.replace('_', '-')}"
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nst_graph import machine
 from nst_graph.errors import InputError
+from nst_graph.graph.tensorflow import gpu_memory, has_gpu
 from nst_graph.graph.tiles import refuse_unit_gradients
 from nst_graph.optimise.history import PAIRS
 from nst_graph.pictures import Picture
@@ -22,57 +23,70 @@ FEWEST_PAIRS = 3
 BASE, PER_PIXEL = 1.7e9, 2200
 #: Bytes a pixel whatever the tiles: pictures, gradient, the content's features.
 WHOLE_PER_PIXEL = 110
-#: float64 numbers a pixel and channel in SciPy's L-BFGS-B, beside those of each pair: its work
-#: space (5), bounds (2), integers (2), and copies of picture and gradient (9).
-LBFGS_NUMBERS = 18
-#: And for each pair: SciPy's own (2), History's points and pairs (2.5), half as much as two for its Root.
-PAIR_NUMBERS = 5.5
+#: Bytes a pixel and channel of SciPy's L-BFGS-B, in float64: its work space (5 numbers), bounds (2), integers
+#: (2), copies of picture and gradient (9); and for each pair its own (2), History's points and pairs (2.5), Root's (1).
+SCIPY, SCIPY_PAIR = 18 * 8, 5.5 * 8
+#: The same of the graph's, in float32: variables and what an operation holds; and for each pair two vectors.
+GRAPH, GRAPH_PAIR = 12 * 4, 2 * 4
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The side of the tiles, None for one piece, and the curvature pairs that L-BFGS keeps."""
+    """The side of the tiles, None for one piece; L-BFGS's curvature pairs, and whether it is the graph's."""
 
     tile: int | None
     pairs: int
+    in_graph: bool = False
 
 
 def plan(network: Network, photograph: Picture, settings: Settings, memory: float | None = None) -> Plan:
-    """Plan for a picture of the photograph's size in `memory` bytes, the machine's by default.
+    """Plan for a picture of the photograph's size in `memory` bytes, by default the GPU's or the machine's.
 
     Raises InputError where no plan fits, with what would, or where unit gradients would need tiles.
     """
-    budget = SHARE * (machine.memory() if memory is None else memory)
+    budget = SHARE * (gpu_memory() or machine.memory() if memory is None else memory)
     height, width = photograph.shape[:2]
     pixels = int(height * width)
     style = pixels * settings.style_scale * settings.style_scale  # infinite where ** would raise
-    whole = WHOLE_PER_PIXEL * max(pixels, style)
-    pairs = PAIRS
-    if settings.optimiser == "lbfgs":
-        smallest = BASE + PER_PIXEL * (TILES[-1] + 2 * network.halo) ** 2
-        while whole + lbfgs_bytes(pixels, pairs) + smallest > budget and pairs > FEWEST_PAIRS:
-            pairs -= 1
-        whole += lbfgs_bytes(pixels, pairs)
+    whole = BASE + WHOLE_PER_PIXEL * max(pixels, style)
+    plans = [Plan(None, PAIRS)] if settings.optimiser != "lbfgs" else _lbfgs_plans(settings)
 
-    def bytes_for(tile: int | None) -> float:
+    def bytes_for(plan: Plan) -> float:
         evaluated = max(pixels, style)
-        if tile is not None:
-            evaluated = min(evaluated, (tile + 2 * network.halo) ** 2)
-        return BASE + whole + PER_PIXEL * evaluated
+        if plan.tile is not None:
+            evaluated = min(evaluated, (plan.tile + 2 * network.halo) ** 2)
+        found = whole + PER_PIXEL * evaluated
+        return found + lbfgs_bytes(pixels, plan) if settings.optimiser == "lbfgs" else found
 
-    for tile in (None, *TILES) if settings.tile is None else (settings.tile,):
-        if settings.tile is not None or bytes_for(tile) <= budget:
-            if tile is not None:
-                refuse_unit_gradients(settings)
-            return Plan(tile, pairs)
+    smallest = TILES[-1] if settings.tile is None else settings.tile
+    for found in plans:
+        if settings.tile is None and bytes_for(replace(found, tile=smallest)) > budget:
+            continue
+        for tile in (None, *TILES) if settings.tile is None else (settings.tile,):
+            tiled = replace(found, tile=tile)
+            if settings.tile is not None or bytes_for(tiled) <= budget:
+                if tile is not None:
+                    refuse_unit_gradients(settings)
+                return tiled
+    least = bytes_for(replace(plans[-1], tile=smallest))
     lighter = "add --optimiser adam, or " if settings.optimiser == "lbfgs" else ""
     lighter += "take a smaller --style-scale, or " if settings.style_scale > 1 else ""
     raise InputError(
-        f"--size {max(height, width)}: painting {width} x {height} pixels takes {bytes_for(TILES[-1]) / 1e9:.4g} GB "
+        f"--size {max(height, width)}: painting {width} x {height} pixels takes {least / 1e9:.4g} GB "
         f"and {budget / 1e9:.1f} GB can be had; {lighter}take a smaller --size"
     )
 
 
-def lbfgs_bytes(pixels: int, pairs: int) -> float:
-    """The memory of SciPy's L-BFGS-B, in bytes, for a picture of so many pixels."""
-    return 3 * pixels * 8 * (LBFGS_NUMBERS + PAIR_NUMBERS * pairs)
+def _lbfgs_plans(settings: Settings) -> list[Plan]:
+    """What L-BFGS may be, the best first: SciPy's or the graph's, then with fewer pairs."""
+    sides = {"scipy": [False], "graph": [True], "auto": [True] if has_gpu() else [False, True]}[settings.lbfgs]
+    sides = [False] if settings.bounded else sides
+    return [Plan(None, PAIRS, side) for side in sides] + [
+        Plan(None, pairs, sides[-1]) for pairs in range(PAIRS - 1, FEWEST_PAIRS - 1, -1)
+    ]
+
+
+def lbfgs_bytes(pixels: int, plan: Plan) -> float:
+    """The memory of L-BFGS, in bytes, for a picture of so many pixels."""
+    fixed, pair = (GRAPH, GRAPH_PAIR) if plan.in_graph else (SCIPY, SCIPY_PAIR)
+    return 3 * pixels * (fixed + pair * plan.pairs)

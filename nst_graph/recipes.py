@@ -19,6 +19,7 @@ CONTENT_LOSSES = ("equation1", "squares", "mean")
 STYLE_LOSSES = ("equation4", "mean", "mean-over-size", "over-pixels")
 SMOOTHNESS_LOSSES = ("absolute", "power")
 OPTIMISERS = ("lbfgs", "adam", "gradient-descent")
+LBFGS = ("auto", "scipy", "graph")
 PRECISIONS = ("float32", "bfloat16", "auto")
 TIMELAPSES = ("gif", "mp4")
 COLOURS = ("painting", "luminance", "histogram", "covariance")
@@ -96,6 +97,8 @@ class Settings:
     seed: int = 0
     #: One of OPTIMISERS.
     optimiser: str = "lbfgs"
+    #: Whose L-BFGS: one of LBFGS. "auto" is the graph's where there is a GPU, or where SciPy's takes too much memory.
+    lbfgs: str = "auto"
     #: Learning rate of adam and gradient-descent, for pixels in 0..255.
     rate: float = 10.0
     #: Adam's decay of the mean gradient.
@@ -133,6 +136,7 @@ class Settings:
         for option in ("style_scale", "rate", "epsilon"):
             value = getattr(self, option)
             _require(_weight(value) and value > 0, option, value, "give a number above 0, at most 1e30")
+        _require(not (self.bounded and self.lbfgs == "graph"), "lbfgs", self.lbfgs, "keeps no bounds; scipy does")
         _require(0 <= self.beta1 < 1, "beta1", self.beta1, "give a number from 0 to below 1")
         _require(self.alpha + self.beta > 0, "beta", self.beta, "give alpha or beta above 0: nothing would be painted")
         for option in ("content_layers", "style_layers"):
@@ -201,6 +205,7 @@ CHOICES = {
     "colours": COLOURS,
     "pooling": POOLINGS,
     "optimiser": OPTIMISERS,
+    "lbfgs": LBFGS,
     "precision": PRECISIONS,
     "timelapse": TIMELAPSES,
 }

@@ -1,4 +1,4 @@
-"""Scenes: the pictures a painting is made from, read from files and brought to the sizes that are painted."""
+"""Scenes: the source pictures of a painting, read from files and resized for each stage."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Sources:
-    """The files of a painting; `read_limit` is the memory that reading one may take, in GB."""
+    """The source files of a painting; `read_limit` is the memory that reading one may take, in GB."""
 
     content: Path
     styles: tuple[Path, ...]
@@ -38,7 +38,7 @@ class Sources:
         read_limit: float = files.READ_LIMIT,
         say: Say = lambda line: None,
     ) -> Sources:
-        """Raises InputError where masks are not as many as styles, or there are no weights."""
+        """Raises InputError if there are not as many masks as styles, or no weights."""
         paths = tuple(Path(style) for style in ([styles] if isinstance(styles, str | Path) else styles))
         if masks and len(masks) != len(paths):
             raise InputError(f"--masks: {len(masks)} for {len(paths)} styles; give one for each style")
@@ -47,7 +47,7 @@ class Sources:
         return cls(Path(content), paths, tuple(map(Path, masks)), init, found, read_limit)
 
     def by_role(self) -> dict[str, Path]:
-        """The pictures among them, by names such as content, style-1 and mask-1."""
+        """The pictures, by names such as content, style-1 and mask-1."""
         return (
             {"content": self.content}
             | ({} if self.init is None else {"init": self.init})
@@ -58,7 +58,7 @@ class Sources:
 
 @dataclass(frozen=True)
 class Scene:
-    """The pictures at one size: photograph, styles, and the picture that the start is mixed from."""
+    """The pictures of one stage: photograph, styles, and the picture that is mixed with noise for the start."""
 
     photograph: Picture
     styles: list[Style]
@@ -66,13 +66,13 @@ class Scene:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """[height, width, 3] of what is painted."""
+        """[height, width, 3] of the painting."""
         return self.photograph.shape
 
 
 @dataclass(frozen=True)
 class Originals:
-    """The pictures as they were read, the photograph no larger than the settings' size."""
+    """The pictures as read from files, the photograph reduced to the settings' size."""
 
     photograph: Picture
     styles: list[Picture]
@@ -80,9 +80,9 @@ class Originals:
     sources: Sources
 
     def scene(self, photograph: Picture, settings: Settings) -> Scene:
-        """Bring everything to the size of the photograph, which is this one, resized.
+        """The pictures for a stage with this resized photograph.
 
-        Raises InputError where a mask cannot be read, or the start is a style and there is none.
+        Raises InputError if a mask cannot be read, or the start is a style and there is none.
         """
         height, width = photograph.shape[:2]
         scale = settings.style_scale
@@ -105,14 +105,14 @@ class Originals:
         return Scene(photograph, styles, base)
 
     def finish(self, picture: Picture, settings: Settings) -> Picture:
-        """What is shown of a painted picture: with the photograph's colours, where the settings ask for them."""
+        """The final form of a painted picture: with the photograph's colours, if the settings say so."""
         if settings.colours != "luminance":
             return picture
         return colours.keep(picture, pictures.resize(self.photograph, *picture.shape[:2]))
 
 
 def read(sources: Sources, settings: Settings, say: Say) -> Originals:
-    """Read the pictures. Raises InputError where one cannot be read."""
+    """Read the pictures. Raises InputError if one cannot be read."""
 
     def picture(path: Path) -> Picture:
         return pictures.read(path, sources.read_limit, say)
@@ -126,12 +126,12 @@ def read(sources: Sources, settings: Settings, say: Say) -> Originals:
 
 
 def check(scene: Scene, sources: Sources, network: Network, settings: Settings) -> None:
-    """Raise InputError where a picture is too small for the layers in use."""
+    """Raise InputError if a picture is too small for the layers in use."""
     larger = "--size" if settings.style_scale >= 1 else "--style-scale or --size"
-    named = [(sources.content, scene.photograph, "picture or --size")]
-    named += [(path, style.picture, larger) for path, style in zip(sources.styles, scene.styles, strict=True)]
+    checked = [(sources.content, scene.photograph, "picture or --size")]
+    checked += [(path, style.picture, larger) for path, style in zip(sources.styles, scene.styles, strict=True)]
     need = network.smallest_side(settings.layers)
-    for path, picture, remedy in named:
+    for path, picture, remedy in checked:
         height, width = picture.shape[:2]
         if min(height, width) < need:
             raise InputError(
@@ -141,7 +141,7 @@ def check(scene: Scene, sources: Sources, network: Network, settings: Settings) 
 
 
 def uncovered(scene: Scene, masks: Iterable[Path], network: Network, settings: Settings) -> Path | None:
-    """The first mask that covers no position of any style layer, if there is one."""
+    """The first mask, if any, that covers no position of any style layer."""
     for path, style in zip(masks, scene.styles, strict=False):
         assert style.mask is not None  # there is a mask for each style
         most = max(float(network.shrink(style.mask, layer).sum()) for layer in settings.style_layers)

@@ -234,7 +234,9 @@ def good_runs(directory):
     }
     base = {"run.json": json.dumps(record, indent=2).encode(), "losses.csv": LOSSES.encode()}
     for name, memory in memories.items():
-        step = Step(1, 3, 0.5, picture, {"content": 12.5, "style": 9e5}, 9e8, 0, lambda memory=memory: memory, 0, 0)
+        step = Step(
+            1, 3, 0.5, lambda: picture, {"content": 12.5, "style": 9e5}, 9e8, 0, lambda memory=memory: memory, 0, 0
+        )
         with io.BytesIO() as file:
             state.write(state.State(step, json.loads(base["run.json"])), file)
             base[name] = file.getvalue()

@@ -167,8 +167,14 @@ def test_plans(network):
     assert large.tile in plans.TILES
     adam = plans.plan(part, blank(4096, 3072), Settings(optimiser="adam"), 6 * GIGABYTE)
     assert adam.tile in plans.TILES
-    fewer = plans.plan(part, blank(4096, 3072), Settings(), 18 * GIGABYTE)
-    assert plans.FEWEST_PAIRS <= fewer.pairs < PAIRS
+    scipys = plans.plan(part, blank(4096, 3072), Settings(lbfgs="scipy"), 18 * GIGABYTE)
+    assert plans.FEWEST_PAIRS <= scipys.pairs < PAIRS and not scipys.in_graph
+    graphs = plans.plan(part, blank(4096, 3072), Settings(), 18 * GIGABYTE)
+    assert graphs.pairs == PAIRS and graphs.in_graph
+    fewer = plans.plan(part, blank(4096, 3072), Settings(), 9 * GIGABYTE)
+    assert plans.FEWEST_PAIRS <= fewer.pairs < PAIRS and fewer.in_graph
+    bounded = plans.plan(part, blank(2048, 1536), Settings(bounded=True), 12 * GIGABYTE)
+    assert not bounded.in_graph
     with pytest.raises(InputError, match="--size 4096.*4096 x 3072 pixels takes .* GB.*--optimiser adam"):
         plans.plan(part, blank(4096, 3072), Settings(), 6 * GIGABYTE)
 

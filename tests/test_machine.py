@@ -15,8 +15,10 @@ from conftest import ROOT, run_script
 import nst_graph
 from nst_graph import machine, places
 from nst_graph.commands import paint as cli
+from nst_graph.errors import Pause
 from nst_graph.graph import bfloat16
 from nst_graph.recipes import Settings
+from nst_graph.runs import page
 
 SETTINGS = ["--iterations", "4", "--save-every", "2"]
 #: What a shell may have set that Python would otherwise make good.
@@ -263,6 +265,24 @@ def test_without_avx512(words, tmp_path, pictures_dir, network_file):
     assert totals[0] == pytest.approx(totals[1], rel=0.02)
     first, second = (iio.imread(tmp_path / name / "final.png").astype(float) for name in ("run", "other"))
     assert np.abs(first - second).mean() < 2
+
+
+def test_pipes_in_the_places_of_a_runs_files(tmp_path, pictures_dir, network_file):
+    """Neither losses.csv of an unfinished run nor a gallery is waited for."""
+
+    def pause(step):
+        if step.iteration == 2:
+            raise Pause
+
+    pair, run = (pictures_dir / "photo.png", pictures_dir / "painting.png"), tmp_path / "run"
+    with pytest.raises(Pause):
+        nst_graph.paint(*pair, Settings(iterations=4), weights_file=network_file, output=run, observers=[pause])
+    (run / "losses.csv").unlink()
+    os.mkfifo(run / "losses.csv")
+    os.mkfifo(tmp_path / "index.html")
+    page.write_gallery(tmp_path)
+    done = run_script("paint.py", "--resume", run)
+    assert done.returncode == 2 and "losses.csv" in done.stderr and done.stderr.count("\n") == 1
 
 
 #: What one system has and another has not; psutil's own modules differ by system, and are there already.

@@ -20,7 +20,7 @@ from nst_graph.errors import InputError, Pause
 from nst_graph.graph import bfloat16
 from nst_graph.optimise import steps
 from nst_graph.recipes import Settings
-from nst_graph.runs import state
+from nst_graph.runs import records, state
 from nst_graph.runs.run import Run
 from nst_graph.runs.state import State
 
@@ -205,7 +205,22 @@ def test_what_bfloat16_leaves_is_painted_in_float32(words, tmp_path, monkeypatch
     )  # fmt: skip
     assert done.outcome.step.iteration == 25 and done.outcome.step.before == 5
     height, width = done.picture.shape[:2]
-    assert f"{left} iterations at {width} x {height} in float32" in said
+    assert f"{left} iterations of SciPy's L-BFGS at {width} x {height} in float32" in said
+    check_whole(tmp_path)
+
+
+def test_killed_when_all_was_painted(words, tmp_path):
+    """The state holds the last iteration and the run is not finished yet: final.png comes from the state."""
+    paint_until(6, words, tmp_path, iterations=6)
+    (tmp_path / "final.png").unlink()
+    record = json.loads((tmp_path / "run.json").read_text())
+    record["outcome"] = {"state": "painting"}
+    (tmp_path / "run.json").write_text(json.dumps(record))
+    content, style, _, weights_file = words
+    settings = records.settings(record, tmp_path)
+    nst_graph.paint(content, style, settings, weights_file=weights_file, output=tmp_path, resume=True)
+    outcome = json.loads((tmp_path / "run.json").read_text())["outcome"]
+    assert outcome["state"] == "finished" and outcome["iterations"] == 6
     check_whole(tmp_path)
 
 
@@ -255,7 +270,7 @@ def test_a_state_holds_no_objects(tmp_path):
 def test_a_state_is_read_as_it_was_written(tmp_path):
     picture = np.random.default_rng(0).normal(size=(3, 4, 3))
     memory = {"steps": np.ones((2, 36), np.float32)}
-    step = steps.Step(7, 9, 1.5, picture, {"content": 2.0}, 3.0, 1, lambda: memory, stage=2, before=5)
+    step = steps.Step(7, 9, 1.5, lambda: picture, {"content": 2.0}, 3.0, 1, lambda: memory, stage=2, before=5)
     source = {"path": "photo.jpg", "sha256": "0"}
     record = {"settings": {}, "content": source, "styles": [], "masks": [], "weights": source}
     with (tmp_path / "state.npz").open("wb") as file:

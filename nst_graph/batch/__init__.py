@@ -1,1 +1,1 @@
-"""Batches: many paintings. Jobs come from lists; workers paint them, one after the other here or on many machines."""
+"""Batches of paintings: jobs from lists, and the workers that paint them, here in sequence or on many machines."""

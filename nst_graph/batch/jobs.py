@@ -1,9 +1,10 @@
-"""Jobs: paintings to be had, alone or in lists."""
+"""Jobs: paintings to be made, alone or in lists."""
 
 from __future__ import annotations
 
 import csv
 import io
+import re
 import tomllib
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from nst_graph.runs import records
 
 @dataclass(frozen=True)
 class Job:
-    """One painting: its pictures, its settings, and the directory of its run."""
+    """A painting to be made: its pictures, its settings, and the directory of its run."""
 
     content: Path
     styles: tuple[Path, ...]
@@ -30,7 +31,7 @@ class Job:
     read_limit: float = files.READ_LIMIT
 
     def finished(self) -> bool:
-        """Whether it is painted. Raises InputError where the directory holds another painting."""
+        """Whether the painting is finished. Raises InputError if the directory has a run with other settings."""
         if not (self.output / "run.json").exists():
             return False
         record = records.read(self.output)
@@ -40,12 +41,12 @@ class Job:
 
 
 def read_list(path: Path, job: Callable[[list[str]], Job], switches: Collection[str]) -> list[Job]:
-    """Read a list of jobs, .toml or .csv; `job` makes one of the words of a command line.
+    """Read a list of jobs, .toml or .csv; `job` parses the arguments of a command line.
 
-    A job names `content` and `styles` and any option of scripts/paint.py without its dashes. A CSV
-    file may be separated by commas, semicolons or tabs, in UTF-8 or UTF-16, and has ; between several
-    names in one cell; `switches` are options that take yes or no. Raises InputError, naming the
-    entry, where one is wrong.
+    An entry has `content`, `styles` and any options of scripts/paint.py without dashes; `switches`
+    are the options that take yes or no. CSV may be in UTF-8 or UTF-16, separated by commas,
+    semicolons or tabs; several values in one cell are separated by semicolons. Raises InputError that
+    names the wrong entry.
     """
     try:
         if path.suffix.lower() == ".csv":
@@ -65,7 +66,7 @@ def read_list(path: Path, job: Callable[[list[str]], Job], switches: Collection[
     jobs: list[Job] = []
     for number, entry in enumerate(entries, 1):
         try:
-            jobs.append(job(_words(entry, path.parent.absolute(), switches)))
+            jobs.append(job(_arguments(entry, path.parent.absolute(), switches)))
         except InputError as error:
             raise InputError(f"{path}, painting {number}: {error}") from error
         if jobs[-1].output in [other.output for other in jobs[:-1]]:
@@ -75,8 +76,8 @@ def read_list(path: Path, job: Callable[[list[str]], Job], switches: Collection[
     return jobs
 
 
-def _rows(text: str) -> list[dict[str, str]]:
-    """The rows of a CSV file that are not blank, as spreadsheets write them. Raises ValueError, csv.Error."""
+def _rows(text: str) -> list[dict[str, Any]]:
+    """The rows of a CSV file as spreadsheets write it, without empty cells. Raises ValueError, csv.Error."""
     header = text.split("\n", 1)[0]
     separator = max(",;\t", key=header.count)
     rows = csv.DictReader(io.StringIO(text, newline=""), restkey="", delimiter=separator)
@@ -84,16 +85,12 @@ def _rows(text: str) -> list[dict[str, str]]:
     if doubled := [name for name in names if name and names.count(name) > 1]:
         raise ValueError(f"two columns are called {doubled[0]}")
     rows.fieldnames = names
-    entries = [{name: value for name, value in row.items() if _is_filled(value)} for row in rows]
+    entries = [{name: value for name, value in row.items() if "".join(value or ()).strip()} for row in rows]
     return [entry for entry in entries if entry]
 
 
 def _option(name: str) -> str:
-    return "_".join(name.strip().lower().replace("-", " ").replace("_", " ").split())
-
-
-def _is_filled(value: str | list[str] | None) -> bool:
-    return any(part.strip() for part in value) if isinstance(value, list) else bool(value and value.strip())
+    return "_".join(re.findall(r"[^\s_-]+", name.lower()))
 
 
 #: Options whose values are paths, or may be; and those that may have several.
@@ -101,10 +98,12 @@ PATHS, SEVERAL = ("content", "styles", "weights", "masks", "output", "init"), ("
 YES, NO = ("true", "yes", "y", "on", "1"), ("false", "no", "n", "off", "0")
 
 
-def _words(entry: Any, base: Path, switches: Collection[str]) -> list[str]:
+def _arguments(entry: Any, base: Path, switches: Collection[str]) -> list[str]:
+    """The command line of an entry, whose paths are relative to `base`."""
     if not isinstance(entry, dict) or "content" not in entry:
         raise InputError("content is missing; name a photograph")
-    words, named = [], []
+    pictures: dict[str, list[str]] = {"content": [], "styles": []}
+    options = []
     for given, value in entry.items():
         name = _option(given)
         if name in ("", "help", "recipes", "resume", "overwrite"):
@@ -114,7 +113,7 @@ def _words(entry: Any, base: Path, switches: Collection[str]) -> list[str]:
         if name in switches:
             if text.lower() not in (*YES, *NO):
                 raise InputError(f"{option} {text}: write yes or no")
-            words += [option] if text.lower() in YES else []
+            options += [option] if text.lower() in YES else []
             continue
         if isinstance(value, list):
             values = [str(item).strip() for item in value]
@@ -124,11 +123,10 @@ def _words(entry: Any, base: Path, switches: Collection[str]) -> list[str]:
             values = [text] if name in PATHS else text.replace(";", " ").split()
         if name in PATHS and not (name == "init" and text in STARTS):
             values = [str(base / item) for item in values]
-        if name in ("content", "styles"):
-            named += values if name == "styles" else []
-            named[:0] = values if name == "content" else []
+        if name in pictures:
+            pictures[name] += values
         elif len(values) == 1 and values[0].startswith("-"):
-            words.append(f"{option}={values[0]}")
+            options.append(f"{option}={values[0]}")
         else:
-            words += [option, *values]
-    return [*named, *words]
+            options += [option, *values]
+    return [*pictures["content"], *pictures["styles"], *options]

@@ -1,4 +1,4 @@
-"""Workers: where jobs are painted, one after the other here, or on many machines by dask.distributed."""
+"""Workers: jobs are painted in sequence in this process, or on many machines by dask.distributed."""
 
 from __future__ import annotations
 
@@ -7,81 +7,84 @@ import importlib.util
 import json
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from nst_graph import files, weights
+from nst_graph import files, painting, weights
 from nst_graph.batch.jobs import Job
 from nst_graph.errors import InputError, Pause
 from nst_graph.optimise import Step
-from nst_graph.painting import paint
+from nst_graph.painting import Painting
 from nst_graph.recipes import STARTS
 from nst_graph.runs import page, records, timelapse
 from nst_graph.runs.directory import TENSORBOARD, Directory, lock
+from nst_graph.scenes import Say
 
-#: Workers may die this often in one interval before its job is given up.
+#: Failures of workers in one interval after which its job is given up.
 TRIES = 5
 
-Say = Callable[[str], None]
+
+def paint(
+    job: Job, say: Say, observers: Sequence[Callable[[Step], None]] = (), overwrite: bool = False, resume: bool = False
+) -> Painting:
+    """Paint a job as nst_graph.paint does, with the same exceptions."""
+    return painting.paint(
+        job.content,
+        job.styles,
+        job.settings,
+        weights_file=job.weights,
+        masks=job.masks,
+        output=job.output,
+        overwrite=overwrite,
+        resume=resume,
+        read_limit=job.read_limit,
+        say=say,
+        observers=observers,
+    )
 
 
 def perform(jobs: Sequence[Job], say: Say, scheduler: str | None = None, workers: int = 1) -> list[str]:
-    """Paint what is not finished, going on where a run was begun; returns a line for each that failed.
+    """Paint all jobs that are not finished, resuming those that were begun; returns a line for each failure.
 
-    With dask.distributed the jobs run on the cluster at `scheduler`, or on one of so many local
-    processes; without it one after the other here. Raises InputError where `scheduler` or more
-    workers are asked for and it is not there.
+    With dask.distributed the jobs run on the cluster at `scheduler`, or in `workers` local processes;
+    without it in sequence in this process. Raises InputError if it is needed but not installed, or
+    there is no cluster.
     """
-    spread = importlib.util.find_spec("distributed") is not None
-    if not spread and (scheduler or workers > 1):
+    has_dask = importlib.util.find_spec("distributed") is not None
+    if not has_dask and (scheduler or workers > 1):
         raise InputError("--scheduler, --workers: need dask.distributed; pip install 'nst_graph[many]'")
     failures: list[str] = []
-    left = []
+    unfinished = []
     for job in jobs:
         try:
             if job.finished():
                 say(f"{job.output}: is finished")
             else:
-                left.append(job)
+                unfinished.append(job)
         except InputError as error:
             failures.append(str(error))
-    if spread and left:
-        return failures + _spread(left, say, scheduler, workers)
-    for job in left:
+    if has_dask and unfinished:
+        return failures + _distribute(unfinished, say, scheduler, workers)
+    for job in unfinished:
         say(f"{job.output}: paints")
         try:
-            _paint(job, job.output, say)
+            paint(job, say, resume=(job.output / "run.json").exists())
         except (InputError, FloatingPointError, MemoryError, OSError) as error:
             failures.append(f"{job.output}: {error}")
             say(failures[-1])
     return failures
 
 
-def _paint(job: Job, output: Path, say: Say, observers: Sequence[Callable[[Step], None]] = ()) -> None:
-    paint(
-        job.content,
-        job.styles,
-        job.settings,
-        weights_file=job.weights,
-        masks=job.masks,
-        read_limit=job.read_limit,
-        output=output,
-        resume=(output / "run.json").exists(),
-        say=say,
-        observers=observers,
-    )
+def _distribute(jobs: Sequence[Job], say: Say, scheduler: str | None, workers: int) -> list[str]:
+    """Paint each job in intervals, sending pictures and state to a worker and its results back.
 
-
-def _spread(jobs: Sequence[Job], say: Say, scheduler: str | None, workers: int) -> list[str]:
-    """Interval by interval: pictures and state travel to a worker, and what it made comes back.
-
-    So no disk need be shared, and a worker that dies costs its unfinished interval only.
+    So no shared disk is needed, and a worker that dies loses only its unfinished interval.
     """
     from distributed import as_completed
 
-    # Pictures and weights are meant to travel.
+    # Pictures and weights are large, and have to be sent.
     warnings.filterwarnings("ignore", "Sending large graph", UserWarning)
     with contextlib.ExitStack() as stack:
         client = _client(stack, scheduler, workers)
@@ -91,9 +94,9 @@ def _spread(jobs: Sequence[Job], say: Say, scheduler: str | None, workers: int) 
             pool.begin(job, stack)
         done = as_completed(list(pool.jobs))
         for future in done:
-            again = pool.settle(future)
-            if again is not None:
-                done.add(again)
+            next_interval = pool.settle(future)
+            if next_interval is not None:
+                done.add(next_interval)
     return pool.failures
 
 
@@ -102,7 +105,6 @@ def _client(stack: contextlib.ExitStack, scheduler: str | None, workers: int) ->
     from distributed import Client, LocalCluster
 
     if scheduler is None:
-        # A worker that is slow to answer is in a session call, not dead.
         cluster = stack.enter_context(LocalCluster(n_workers=workers, threads_per_worker=1))
         return stack.enter_context(Client(cluster))
     try:
@@ -112,7 +114,7 @@ def _client(stack: contextlib.ExitStack, scheduler: str | None, workers: int) ->
 
 
 class _Pool:
-    """The jobs that workers are at, by their futures, and the lines of those that failed."""
+    """The jobs being painted, by their futures, and a line for each failed one."""
 
     def __init__(self, client: Any, say: Say) -> None:
         self._client, self._say = client, say
@@ -122,7 +124,7 @@ class _Pool:
         self.failures: list[str] = []
 
     def begin(self, job: Job, stack: contextlib.ExitStack) -> None:
-        """Submit a job whose directory is locked until the stack is closed."""
+        """Submit the first interval of a job, and lock its directory until the stack is closed."""
         try:
             if job.settings.init not in STARTS:
                 raise InputError("--init: a picture of one's own does not travel to workers; paint it alone")
@@ -131,35 +133,48 @@ class _Pool:
             network = job.settings.network
             if job.weights is None and network not in self._weights:
                 self._weights[network] = weights.find(network, self._say)
-            self._submit(replace(job, weights=job.weights or self._weights[network]), with_inputs=False)
+            self._submit(replace(job, weights=job.weights or self._weights[network]))
             self._say(f"{job.output}: paints")
         except InputError as error:
             self.failures.append(f"{job.output}: {error}")
         except OSError as error:
             self.failures.append(f"{error.filename or job.output}: {error.strerror or error}")
 
-    def _submit(self, job: Job, with_inputs: bool) -> Any:
-        inputs = {digest: path.read_bytes() for path, digest in _inputs(job).items()} if with_inputs else {}
-        made = {file.name: file.read_bytes() for file in (job.output / name for name in _STATE) if file.exists()}
-        future = self._client.submit(interval, _portable(job), inputs, made, pure=False, retries=0)
+    def _submit(self, job: Job, with_inputs: bool = False) -> Any:
+        paths = _inputs(job)
+        names = {path: f"{files.sha256(path)}/{path.name}" for path in paths}
+        inputs = {name: path.read_bytes() for path, name in names.items()} if with_inputs else {}
+        state = {file.name: file.read_bytes() for file in (job.output / name for name in _STATE) if file.exists()}
+        portable = {
+            "content": names[job.content],
+            "styles": [names[path] for path in job.styles],
+            "masks": [names[path] for path in job.masks],
+            "weights": names[paths[-1]],
+            "settings": asdict(job.settings),
+            "read_limit": job.read_limit,
+        }
+        future = self._client.submit(interval, portable, inputs, state, pure=False, retries=0)
         self.jobs[future] = job
         return future
 
     def settle(self, future: Any) -> Any:
-        """Take what an interval came to; returns the future of the next one, None where the job is done or failed."""
+        """Receive an interval's results; returns the future of the next one, None if the job is finished or failed."""
         job = self.jobs.pop(future)
         failure = future.exception() if future.status == "error" else None
         if failure is None and future.status == "finished":
-            made = future.result()
-            if made is None:  # that worker does not have the pictures and weights yet
+            results = future.result()
+            if results is None:  # that worker does not have the pictures and weights yet
                 return self._submit(job, with_inputs=True)
             self._tries.pop(job.output, None)
-            _receive(job, made)
+            _receive(job, results)
             if job.finished():
                 self._say(f"{job.output}: is finished")
                 return None
-            self._say(f"{job.output}: {_reached(job)}")
-            return self._submit(job, with_inputs=False)
+            outcome = records.read(job.output)["outcome"]
+            total = sum(job.settings.scale_iterations) + job.settings.iterations
+            reached = f"iteration {outcome.get('iterations', 0)} of {total}"
+            self._say(f"{job.output}: {reached}, loss {outcome.get('total', float('nan')):.4g}")
+            return self._submit(job)
         if isinstance(failure, InputError | FloatingPointError):
             return self._fail(f"{job.output}: {failure}")
         self._tries[job.output] = self._tries.get(job.output, 0) + 1
@@ -167,65 +182,50 @@ class _Pool:
         if self._tries[job.output] == TRIES:
             return self._fail(f"{job.output}: given up after {TRIES} failures: {reason}")
         self._say(f"{job.output}: its worker failed ({reason}), the interval is painted again")
-        return self._submit(job, with_inputs=False)
+        return self._submit(job)
 
     def _fail(self, line: str) -> None:
         self.failures.append(line)
         self._say(line)
 
 
-#: What a run needs to go on.
+#: The files needed to resume a run.
 _STATE = ("run.json", "state.npz", "losses.csv")
 
 
-def _inputs(job: Job) -> dict[Path, str]:
-    """The files a job reads, with their hashes."""
-    paths = [job.content, *job.styles, *job.masks, *([job.weights] if job.weights else [])]
-    return {path: files.sha256(path) for path in paths}
+def _inputs(job: Job) -> list[Path]:
+    """The files that a job reads, the weights last."""
+    assert job.weights is not None  # _Pool.begin has found them
+    return [job.content, *job.styles, *job.masks, job.weights]
 
 
-def _portable(job: Job) -> dict[str, Any]:
-    """A job in terms of hashes and names."""
-    known = {path: f"{digest}/{path.name}" for path, digest in _inputs(job).items()}
-    return {
-        "content": known[job.content],
-        "styles": [known[style] for style in job.styles],
-        "masks": [known[mask] for mask in job.masks],
-        "weights": known[job.weights] if job.weights else None,
-        "settings": asdict(job.settings),
-        "read_limit": job.read_limit,
-    }
-
-
-def interval(portable: dict[str, Any], inputs: dict[str, bytes], made: dict[str, bytes]) -> dict[str, bytes] | None:
-    """On a worker: go on to the next saved picture. Returns the files made, None if inputs are missing."""
+def interval(portable: dict[str, Any], inputs: dict[str, bytes], state: dict[str, bytes]) -> dict[str, bytes] | None:
+    """On a worker: paint up to the next saved picture. Returns the run's files; None if the worker lacks inputs."""
     from distributed import get_worker
 
     store = Path(get_worker().local_directory) / "nst_graph"
-    names = [portable["content"], *portable["styles"], *portable["masks"], portable["weights"]]
-    for name in names:
+    for name in (portable["content"], *portable["styles"], *portable["masks"], portable["weights"]):
         path = store / name
-        digest = path.parent.name
         if not path.exists():
-            if digest not in inputs:
+            if name not in inputs:
                 return None
             path.parent.mkdir(parents=True, exist_ok=True)
             with files.atomic(path) as file:
-                file.write(inputs[digest])
+                file.write(inputs[name])
     settings = records.settings(portable, store)
-    job = Job(
-        store / portable["content"],
-        tuple(store / name for name in portable["styles"]),
-        settings,
-        Path(),
-        tuple(store / name for name in portable["masks"]),
-        store / portable["weights"],
-        portable["read_limit"],
-    )
     with tempfile.TemporaryDirectory(dir=store) as directory:
         output = Path(directory)
-        for name, content in made.items():
+        for name, content in state.items():
             (output / name).write_bytes(content)
+        job = Job(
+            store / portable["content"],
+            tuple(store / name for name in portable["styles"]),
+            settings,
+            output,
+            tuple(store / name for name in portable["masks"]),
+            store / portable["weights"],
+            portable["read_limit"],
+        )
         begun: list[int] = []
         last = sum(settings.scale_iterations) + settings.iterations
 
@@ -236,52 +236,37 @@ def interval(portable: dict[str, Any], inputs: dict[str, bytes], made: dict[str,
                 raise Pause
 
         with contextlib.suppress(Pause):
-            _paint(job, output, lambda line: None, [pause])
-        return {str(file.relative_to(output)): file.read_bytes() for file in _files(output)}
+            paint(job, lambda line: None, [pause], resume="run.json" in state)
+        # Names that begin with a dot are the lock and the copies of the inputs.
+        made = (file for file in output.rglob("[!.]*") if file.is_file() and file.parent.name != records.COPIES)
+        return {str(file.relative_to(output)): file.read_bytes() for file in made}
 
 
-def _files(directory: Path) -> Iterator[Path]:
-    """What a run made, without what begins with a dot: copies of its pictures are here already."""
-    return (
-        file
-        for file in directory.rglob("*")
-        if file.is_file() and not any(part.startswith(".") for part in file.relative_to(directory).parts)
-    )
-
-
-def _receive(job: Job, made: dict[str, bytes]) -> None:
-    """Write what a worker made into the job's directory; what says that it is finished last."""
-    record = json.loads(made.pop("run.json"))
-    named = [(record["content"], job.content), *zip(record["styles"], job.styles, strict=True)]
-    named += zip(record["masks"], job.masks, strict=True)
-    named += [(record["weights"], job.weights)] if job.weights else []
-    for source, path in named:
+def _receive(job: Job, results: dict[str, bytes]) -> None:
+    """Write a worker's results into the job's directory, last of all that the run is finished."""
+    record = json.loads(results.pop("run.json"))
+    sources = (record["content"], *record["styles"], *record["masks"], record["weights"])
+    for source, path in zip(sources, _inputs(job), strict=True):
         source["path"] = str(path.resolve())
     directory = Directory.at(job.output)
     directory.check()
     if not directory.record:  # the first interval
         directory = Directory(job.output, record | {"files": {}, "outcome": {"state": "painting"}})
         directory.describe(directory.record)
-    state = made.pop("state.npz", None)
-    for name, content in made.items():
+    state = results.pop("state.npz", None)
+    for name, content in results.items():
         if name.startswith(f"{TENSORBOARD}/"):
             (job.output / TENSORBOARD).mkdir(exist_ok=True)
             with files.atomic(job.output / name) as file:
                 file.write(content)
         else:
             directory.put(name, content)
+    kind = job.settings.timelapse
     if state is not None:
         directory.put("state.npz", state)
-    elif job.settings.timelapse is not None:  # the worker saw the last interval's pictures alone
-        kind = job.settings.timelapse
+    elif kind is not None:  # the worker had only the pictures of the last interval
         directory.put(f"timelapse.{kind}", timelapse.film(directory.pictures(), kind))
     directory.describe({name: part for name, part in record.items() if name not in ("files", "mark")})
     if state is None:
         directory.remove("state.npz")
     directory.put("index.html", page.of_run(job.output))
-
-
-def _reached(job: Job) -> str:
-    outcome = records.read(job.output)["outcome"]
-    total = sum(job.settings.scale_iterations) + job.settings.iterations
-    return f"iteration {outcome.get('iterations', 0)} of {total}, loss {outcome.get('total', float('nan')):.4g}"

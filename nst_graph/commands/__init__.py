@@ -1,1 +1,1 @@
-"""Commands: what scripts/ and the installed nst-* commands call. Options become settings, errors one line."""
+"""Commands: the code of scripts/ and of the installed nst-* commands: options to settings, errors to one line."""

@@ -1,4 +1,4 @@
-"""What the commands have in common: parsers, errors of one line, signals."""
+"""What the commands share: the parser, one-line errors, signals."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from nst_graph.news import one_line
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line."""
+    """An argument parser with one-line errors."""
 
     def error(self, message: str) -> NoReturn:
         raise InputError(f"{message}; see --help")
@@ -24,13 +24,13 @@ class Parser(argparse.ArgumentParser):
 def run(program: str, work: Callable[[], int]) -> int:
     """Do the work of a command; returns its exit status.
 
-    That is 2 after an error that the user can mend, 130 after Ctrl-C, SIGTERM or SIGHUP.
+    That is 2 after an error that the user can correct, 130 after Ctrl-C, SIGTERM or SIGHUP.
     """
     news.open_streams()
     for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP, and nohup ignores it
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) == signal.SIG_DFL:
-            signal.signal(number, _interrupt)
+            signal.signal(number, signal.default_int_handler)  # raises KeyboardInterrupt
     try:
         return work()
     except InputError as error:
@@ -50,12 +50,8 @@ def run(program: str, work: Callable[[], int]) -> int:
     return 2
 
 
-def _interrupt(number: int, frame: object) -> NoReturn:
-    raise KeyboardInterrupt
-
-
 def add_read_limit(parser: argparse._ActionsContainer) -> None:
-    """Add the option that every command has which reads files of other people's."""
+    """Add the option that limits the memory for reading a file."""
     about = (
         f"memory that reading a picture or weights may take; larger ones are refused (default: {files.READ_LIMIT:g})"
     )
@@ -63,30 +59,30 @@ def add_read_limit(parser: argparse._ActionsContainer) -> None:
 
 
 def gigabytes(text: str) -> float:
-    """A number of GB, for argparse. Raises ValueError where it is none, or not above 0."""
+    """Parse a number of GB for argparse. Raises ValueError if it is not a number above 0."""
     value = float(text)
     if not 0 < value < math.inf:
         raise ValueError
     return value
 
 
-gigabytes.__name__ = "number of GB above 0"  # argparse names it so in its error
+gigabytes.__name__ = "number of GB above 0"  # for argparse's error
 
 
 def add_workers(parser: argparse.ArgumentParser) -> None:
-    """The options that say where jobs are painted."""
+    """Add the options that say where jobs are painted."""
     parser.add_argument("--scheduler", metavar="ADDRESS", help="a dask scheduler, such as tcp://host:8786")
     parser.add_argument("--workers", metavar="N", type=int, default=1, help="local processes, without it (default: 1)")
 
 
 def check_workers(given: argparse.Namespace) -> None:
-    """Raise InputError where they cannot be used."""
+    """Raise InputError if there would be no worker."""
     if given.workers < 1:
         raise InputError(f"--workers {given.workers}: give a whole number of 1 or more")
 
 
 def report(program: str, failures: Sequence[str]) -> int:
-    """Print a line for each painting that failed; returns the exit status, 2 if there is one."""
+    """Print a line for each failed painting; returns the exit status, 2 if there is one."""
     for failure in failures:
         print(f"{program}: error: {one_line(failure)}", file=sys.stderr)
     return 2 if failures else 0

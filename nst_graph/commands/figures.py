@@ -1,4 +1,4 @@
-"""The command scripts/figures.py: the paper's figures, painted panel by panel and laid out."""
+"""The command scripts/figures.py: the paper's figures, painted panel by panel and arranged."""
 
 from __future__ import annotations
 
@@ -29,8 +29,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     about = "trace: losses of the authors' notebook beside ours; takes --size, the shorter side, and --winograd"
     add("figure", choices=[*FIGURES, "trace"], help=about)
-    about = "pictures, named as docs/figures.md says"
-    add("--images", metavar="DIR", type=Path, required=True, help=about)
+    add("--images", metavar="DIR", type=Path, required=True, help="pictures, named as docs/figures.md says")
     add("--output", metavar="DIR", type=Path, help="default: output/FIGURE-SIZE-ITERATIONS")
     add("--size", metavar="PIXELS", type=int, default=defaults.size, help="longer side (default: %(default)s)")
     add("--iterations", metavar="N", type=int, default=defaults.iterations, help="default: %(default)s")
@@ -38,8 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--precision", default=defaults.precision, help="as in paint.py (default: %(default)s)")
     add("--winograd", action="store_true", help="as in paint.py")
     add("--panels", metavar="NAME", nargs="+", help="paint these alone, such as B or conv3_1-0.001")
-    about = "another painting in the place of the figure's only one"
-    add("--painting", metavar="FILE", type=Path, help=about)
+    add("--painting", metavar="FILE", type=Path, help="another painting in the place of the figure's only one")
     add("--weights", metavar="FILE", type=Path, help="default: VGG-19, else VGG-16, in model/")
     common.add_read_limit(parser)
     parser.set_defaults(read_limit=files.READ_LIMIT)
@@ -79,7 +77,7 @@ def _main(arguments: Sequence[str] | None) -> int:
 
 
 def _figure(given: argparse.Namespace) -> tuple[Figure, dict[str, Path]]:
-    """The figure that is asked for, and the files of its pictures by their names."""
+    """The requested figure, and the files of its pictures by name."""
     figure = FIGURES[given.figure]()
     sources = {name: given.images / source.file for name, source in SOURCES.items()}
     names = [panel.name for panel in figure.panels if panel.settings is not None]
@@ -97,7 +95,7 @@ def _figure(given: argparse.Namespace) -> tuple[Figure, dict[str, Path]]:
 
 
 def _jobs(figure: Figure, sources: dict[str, Path], directory: Path, given: argparse.Namespace) -> list[Job]:
-    """A job for each panel that is asked for and whose pictures are there."""
+    """A job for each requested panel whose pictures exist."""
     names = ("size", "iterations", "save_every", "precision", "winograd")
     common_settings = Settings(**{name: getattr(given, name) for name in names})
     jobs = []
@@ -107,7 +105,7 @@ def _jobs(figure: Figure, sources: dict[str, Path], directory: Path, given: argp
             continue
         if all(path.exists() for path in paths):
             settings = replace(common_settings, **panel.settings)
-            # A style alone is the content too: its texture is painted at its own size.
+            # A panel of the style alone takes its size from the style picture.
             styles = tuple(paths[-1:]) if panel.style else ()
             output = directory / panel.name
             jobs.append(Job(paths[0], styles, settings, output, weights=given.weights, read_limit=given.read_limit))

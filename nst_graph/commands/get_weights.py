@@ -1,4 +1,4 @@
-"""The command line of scripts/get_weights.py: put weights into model/, or say what a file is."""
+"""The command scripts/get_weights.py: put weights into model/, or describe a file of weights."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ from nst_graph.errors import InputError
 from nst_graph.news import tell
 from nst_graph.weights import sources, store
 
-#: Longer side of the pictures over which activations are taken.
+#: Longer side of the pictures for mean activations.
 RESCALING_SIZE = 512
-
-#: Files known by hash: SHA-256 where we have it, else MD5.
+#: Known files by SHA-256, or by MD5 if only that is published.
 KNOWN = {
     sources.VGG19_8BIT_SHA256: "VGG-19 with 8-bit kernels as this program writes it",
     sources.VGG19_SHA256: "MatConvNet's VGG-19, current",
@@ -25,8 +24,7 @@ KNOWN = {
     "f72d927587ca4c97fbd165ec9cb9997f": "MatConvNet's VGG-16",
     sources.VGG16_SHA256: "VGG-16 as this program writes it",
 }
-
-#: What --check says with 8-bit kernels.
+#: Lines of --check about 8-bit kernels.
 EIGHT_BITS = [
     "numbers  8-bit tables: each kernel's weights are rounded to 256 values, chosen for their layer by k-means;",
     "         biases are as published",
@@ -40,17 +38,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _main(arguments: Sequence[str] | None) -> int:
     parser = common.Parser(prog=places.program("get_weights"), description="Put VGG weights into model/.")
-    parser.add_argument(
-        "what",
-        nargs="?",
-        choices=(*store.SOURCES, "rescale"),
-        help="vgg19: kernels as 8-bit tables, 18 MB; vgg19-full: as published, 535 MB; vgg16: 61 MB; or rescale FILE",
-    )
-    parser.add_argument("file", metavar="FILE", nargs="?", type=Path, help="the weights to rescale")
-    parser.add_argument("--images", metavar="DIR", type=Path, help="pictures over which rescale takes mean activations")
-    about = f"where to download vgg19-full (default: {sources.VGG19_URL})"
-    parser.add_argument("--url", help=about)
-    parser.add_argument("--check", metavar="FILE", type=Path, help="say what a file of weights is")
+    add = parser.add_argument
+    about = "vgg19: kernels as 8-bit tables, 18 MB; vgg19-full: as published, 535 MB; vgg16: 61 MB; or rescale FILE"
+    add("what", nargs="?", choices=(*store.SOURCES, "rescale"), help=about)
+    add("file", metavar="FILE", nargs="?", type=Path, help="the weights to rescale")
+    add("--images", metavar="DIR", type=Path, help="pictures over which rescale takes mean activations")
+    add("--url", help=f"where to download vgg19-full (default: {sources.VGG19_URL})")
+    add("--check", metavar="FILE", type=Path, help="say what a file of weights is")
     common.add_read_limit(parser)
     parser.set_defaults(read_limit=files.READ_LIMIT)
     given = parser.parse_args(arguments)
@@ -70,17 +64,17 @@ def _main(arguments: Sequence[str] | None) -> int:
 
 
 def get(network: str, url: str) -> None:
-    """Put a network into model/, if it is not there. Raises InputError where it cannot be had."""
+    """Put a network into model/, if it is not there. Raises InputError if that fails."""
     path = places.MODEL / store.SOURCES[network]
     if path.exists():
-        known = identify(path)
-        if known is None:
+        identity = identify(path)
+        if identity is None:
             raise InputError(f"{path}: is there, but not as it should be; move it away and run this again")
-        tell(f"{path} is there already: {known}")
+        tell(f"{path} is there already: {identity}")
         return
     places.MODEL.mkdir(parents=True, exist_ok=True)
     if network == "vgg19-full":
-        sources.vgg19_full(path, url)
+        sources.download(url, path, sources.VGG19_SHA256)
     elif network == "vgg19":
         sources.vgg19_8bit(path)
     else:
@@ -89,10 +83,10 @@ def get(network: str, url: str) -> None:
 
 
 def rescale(path: Path, images: Path, limit: float) -> None:
-    """Write a network whose filters' mean activations over the pictures of a directory are one.
+    """Rescale a network so that each filter's mean activation over the pictures in a directory is one.
 
-    It lies beside `path`, with -rescaled in its name. Raises InputError where there is a file of
-    that name, or no picture, or one too small.
+    It is written beside `path`, with -rescaled in its name. Raises InputError if that file exists, if
+    there are no pictures, or if one is too small.
     """
     target = path.with_name(f"{path.stem}-rescaled.mat")
     if target.exists():
@@ -104,26 +98,26 @@ def rescale(path: Path, images: Path, limit: float) -> None:
     paths = [file for file in sorted(images.iterdir()) if file.suffix.lower() in pictures.SUFFIXES]
     if not paths:
         raise InputError(f"--images {images}: holds no picture; put photographs there")
-    shown = [pictures.fit(pictures.read(file, limit), RESCALING_SIZE) for file in tqdm(paths, unit="picture")]
-    for file, picture in zip(paths, shown, strict=True):
+    resized = [pictures.fit(pictures.read(file, limit), RESCALING_SIZE) for file in tqdm(paths, unit="picture")]
+    for file, picture in zip(paths, resized, strict=True):
         if min(picture.shape[:2]) < need:
             raise InputError(f"{file}: too small, each side needs {need} pixels; take it away")
     from nst_graph.graph import rescaling  # imports TensorFlow
 
-    scales = rescaling.mean_activations(network, tqdm(shown, unit="picture"))
-    weights.write(rescaling.rescale(network, scales), target, f"rescaled over {len(shown)} pictures")
-    tell(f"{target}: mean activations of {network.name} over {len(shown)} pictures are one")
+    scales = rescaling.mean_activations(network, tqdm(resized, unit="picture"))
+    weights.write(rescaling.rescale(network, scales), target, f"rescaled over {len(resized)} pictures")
+    tell(f"{target}: mean activations of {network.name} over {len(resized)} pictures are one")
 
 
 def identify(path: Path) -> str | None:
-    """What the file is by its hash, or None. Raises OSError as open does."""
+    """Identify a file by its hash; None if it is not known. Raises OSError as open does."""
     with path.open("rb") as file:
         md5 = hashlib.file_digest(file, "md5").hexdigest()
     return KNOWN.get(files.sha256(path)) or KNOWN.get(md5)
 
 
 def check(path: Path, limit: float = files.READ_LIMIT) -> list[str]:
-    """Describe a file of weights, line by line. Raises InputError where it is none."""
+    """Describe a file of weights, line by line. Raises InputError as weights.read does."""
     network = weights.read(path, limit)
     identity = identify(path) or "not a file known to this program"
     lines = [
@@ -136,12 +130,11 @@ def check(path: Path, limit: float = files.READ_LIMIT) -> list[str]:
         *(EIGHT_BITS if network.is_8bit else ()),
         "kernels  how nearly mirrored filters are filters of their layer (mean best cosine):",
     ]
-    verdicts = []
+    ahead, layers = 0, len(network.convolutions)
     for conv in network.convolutions:
         mirrors = weights.mirrors(conv)
         lines.append(f"         {conv.name}  left-right {mirrors.left_right:.3f}  up-down {mirrors.up_down:.3f}")
-        verdicts.append(mirrors.left_right > mirrors.up_down)
-    ahead, layers = sum(verdicts), len(verdicts)
+        ahead += mirrors.left_right > mirrors.up_down
     order = "neither order is plain: these are not ImageNet's weights"
     if ahead >= 0.8 * layers:
         order = "kernels are [height, width], as they should be"

@@ -47,6 +47,7 @@ HOW: list[Option] = [
     ),
     ("seed", "seed of the noise", {"type": int}),
     ("optimiser", "the optimiser", {}),
+    ("lbfgs", "whose L-BFGS; auto is the graph's on a GPU, and where SciPy's takes too much memory", {}),
     ("iterations", "limit of iterations", COUNT),
     ("rate", "learning rate of adam and gradient-descent, for pixels in 0..255", NUMBER),
     ("beta1", "adam's decay of the mean gradient", NUMBER),

@@ -1,4 +1,4 @@
-"""The command scripts/paint.py: options to a job, and the job to a painting."""
+"""The command scripts/paint.py: turn options into a job, and paint it."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from nst_graph.news import tell
 from nst_graph.recipes import DEFAULT, RECIPES, fast
 from nst_graph.runs import records
 
-#: What is painted without arguments: settings that show the paper's method in a few minutes.
+#: The example that is painted without arguments, in a few minutes.
 EXAMPLE_STYLE = Path(__file__).with_name("example-painting.jpg")
 EXAMPLE = {"size": 384, "beta": 1e4, "fast": True, "save_every": 50}
 
-#: Bytes of a run's directory that is named after its pictures; systems take 255 or less.
+#: The longest name, in bytes, of a run's directory that is named after its pictures; systems allow 255 or less.
 LONGEST_NAME = 200
 
 
@@ -42,7 +42,7 @@ def _main(arguments: Sequence[str] | None) -> int:
 
 
 def job(words: Sequence[str]) -> Job:
-    """The job that the command line of scripts/paint.py names. Raises InputError as that fails."""
+    """The job of a command line of scripts/paint.py. Raises InputError."""
     return _job(options.parse(words))
 
 
@@ -57,37 +57,45 @@ def _job(given: dict[str, Any]) -> Job:
         values = fast(values.get("size", recipe.size)) | values
     settings = replace(recipe, **values)
     if not styles and settings.alpha == 0:
-        styles = [content]  # a texture of its own size
+        styles = [content]  # a texture of the content, at its size
     if not styles and settings.beta > 0:
         raise InputError("STYLE is missing: name a photograph and at least one painting")
     names = list(dict.fromkeys(path.stem for path in (content, *styles)))
-    room = LONGEST_NAME // len(names) - 1
-    output = given.get("output") or places.OUTPUT / "-".join(_shortened(name, room) for name in names)
+    size = LONGEST_NAME // len(names) - 1
+    output = given.get("output") or places.OUTPUT / "-".join(_shortened(name, size) for name in names)
     limit = given.get("read_limit", files.READ_LIMIT)
     return Job(content, tuple(styles), settings, output, tuple(given.get("masks", ())), given.get("weights"), limit)
 
 
 def _free(path: Path) -> Path:
-    """The path, or with -2, -3 ... the first at which there is nothing yet, which is then said."""
+    """The first of PATH, PATH-2, PATH-3, ... that does not exist, with a message unless it is PATH."""
     numbers = itertools.count(2)
     free = path
     while free.is_symlink() or free.exists():
         free = path.with_name(f"{path.name}-{next(numbers)}")
     if free != path:
-        tell(f"{os.path.relpath(path)} is there already; this painting goes into {os.path.relpath(free)}")
+        tell(f"{_near(path)} is there already; this painting goes into {_near(free)}")
     return free
 
 
-def _shortened(name: str, room: int) -> str:
-    """At most so many bytes of a name, in whole letters where it is UTF-8."""
+def _near(path: Path) -> str:
+    """A path relative to the current directory, unless it is on another drive."""
+    try:
+        return os.path.relpath(path)
+    except ValueError:
+        return str(path)
+
+
+def _shortened(name: str, size: int) -> str:
+    """The first `size` bytes of a name, without a part of a UTF-8 character at the end."""
     data = os.fsencode(name)
-    if len(data) <= room:
+    if len(data) <= size:
         return name
-    return os.fsdecode(data[:room].decode(errors="ignore").encode()) or "run"
+    return os.fsdecode(data[:size].decode(errors="ignore").encode()) or "run"
 
 
 def _resumed(given: dict[str, Any]) -> Job | None:
-    """What the run to go on with was begun with, and options that may differ; None where it is finished."""
+    """The job of the run to resume, with the options that may differ; None if it is finished."""
     directory = given["resume"]
     for name in ("content", "recipe", "fast", "output", "overwrite"):
         if given.get(name) is not None:
@@ -96,20 +104,18 @@ def _resumed(given: dict[str, Any]) -> Job | None:
     record = records.read(directory)
     settings = replace(records.settings(record, directory), **options.settings(given))
     if record.get("outcome", {}).get("state") == "finished":
-        words = given.keys() - {"content", "styles", "resume"}
-        if words:
+        if words := given.keys() - {"content", "styles", "resume"}:
             named = " ".join(sorted(f"--{name.replace('_', '-')}" for name in words))
             remedy = f"paint on from it with --init {directory / 'final.png'} and another --output"
             raise InputError(f"--resume {directory}: is finished, and {named} can change nothing; {remedy}")
         return None
-    carried = [directory]
-    content, *others = (records.find(source, carried) for source in (record["content"], *record["styles"]))
+    content, *styles = (records.find(source, [directory]) for source in (record["content"], *record["styles"]))
     if record.get("init") and "init" not in given:
-        settings = replace(settings, init=str(records.find(record["init"], carried)))
-    masks = given.get("masks") or [records.find(source, carried) for source in record["masks"]]
-    weights = given.get("weights") or records.find(record["weights"], [*carried, places.MODEL])
+        settings = replace(settings, init=str(records.find(record["init"], [directory])))
+    masks = given.get("masks") or [records.find(source, [directory]) for source in record["masks"]]
+    weights = given.get("weights") or records.find(record["weights"], [directory, places.MODEL])
     limit = given.get("read_limit") or record.get("read_limit", files.READ_LIMIT)
-    return Job(content, tuple(others), settings, directory, tuple(masks), weights, limit)
+    return Job(content, tuple(styles), settings, directory, tuple(masks), weights, limit)
 
 
 def _paint(given: dict[str, Any]) -> None:
@@ -120,34 +126,22 @@ def _paint(given: dict[str, Any]) -> None:
     if not {"resume", "output", "overwrite"} & given.keys():
         job = replace(job, output=_free(job.output))
 
-    # TensorFlow takes seconds to import; wrong options are told before.
-    from nst_graph.painting import paint
+    # TensorFlow takes seconds to import; wrong options are reported before.
+    from nst_graph.batch import workers
     from nst_graph.runs.progress import Progress
 
     settings, output = job.settings, job.output
     progress = Progress(sum(settings.scale_iterations) + settings.iterations, settings.save_every // 10)
     try:
-        painting = paint(
-            job.content,
-            job.styles,
-            settings,
-            weights_file=job.weights,
-            masks=job.masks,
-            output=output,
-            overwrite="overwrite" in given,
-            resume="resume" in given,
-            read_limit=job.read_limit,
-            say=progress.say,
-            observers=[progress.observe],
-        )
+        painting = workers.paint(job, progress.say, [progress.observe], "overwrite" in given, "resume" in given)
     except OSError as error:
         if not (output / "run.json").exists():
             raise
         remedy = f"mend that, then go on with --resume {output}"
         raise InputError(f"{error.filename or output}: {error.strerror or error}; {remedy}") from error
     except FloatingPointError as error:
-        kept = output / "final.png"
-        raise FloatingPointError(f"{error}; {kept} is the last good picture" if kept.exists() else error) from error
+        final = output / "final.png"
+        raise FloatingPointError(f"{error}; {final} is the last good picture" if final.exists() else error) from error
     except KeyboardInterrupt as error:
         raise KeyboardInterrupt(f"--resume {output} goes on") from error
     finally:
@@ -157,11 +151,11 @@ def _paint(given: dict[str, Any]) -> None:
         f"{step.iteration} iterations, {step.evaluations} evaluations, {step.restarts} restarts; "
         f"{painting.outcome.reason}"
     )
-    tell(f"painted {os.path.relpath(output / 'final.png')}")
+    tell(f"painted {_near(output / 'final.png')}")
 
 
 def _example_photograph() -> Path:
-    # scikit-learn carries a photograph; only its place is needed, not its code.
+    # scikit-learn contains a photograph; its code is not imported.
     package = importlib.util.find_spec("sklearn")
     if package is None or package.origin is None:
         raise InputError("the example's photograph comes with scikit-learn: pip install 'nst_graph[example]'")

@@ -1,4 +1,4 @@
-"""The command scripts/paint_many.py: a list of paintings to jobs."""
+"""The command scripts/paint_many.py: make all paintings in a list."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The paper's figures as data: what their panels show, and from which pictures."""
+"""The paper's figures as data: their panels, and the pictures they show."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from nst_graph.recipes import STYLE_LAYERS, equal
 
 @dataclass(frozen=True)
 class Source:
-    """A picture the paper shows, and the name its file is looked for under."""
+    """A picture in the paper's figures, and the name of its file."""
 
     file: str
     title: str
@@ -27,15 +27,15 @@ SOURCES = {
     "picasso": Source("femme_nue_assise.jpg", "Femme nue assise", "Pablo Picasso", "1910"),
     "kandinsky": Source("composition_vii.jpg", "Composition VII", "Wassily Kandinsky", "1913"),
 }
-#: Style layers of Figures 1 and 3: the first, the first two, ... all five.
+#: Style layers of figures 1 and 3: the first, the first two, ... all five.
 SETS = [STYLE_LAYERS[: count + 1] for count in range(len(STYLE_LAYERS))]
 
 
 @dataclass(frozen=True)
 class Panel:
-    """A place in a figure: a picture as it is, or a painting by `settings` where there are some.
+    """A panel: one of the pictures or, if there are `settings`, a painting.
 
-    `style` may be None, for a reconstruction of the content; so may `content`, for one of the style.
+    Without `style` it is a reconstruction of the content, without `content` one of the style.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Figure:
-    """Panels in rows and columns; `inset` shows each painting's style in its corner."""
+    """Panels in rows and columns; `inset` shows the style in a corner of each painting."""
 
     caption: str
     panels: list[Panel]
@@ -70,14 +70,8 @@ def _figure1() -> Figure:
 
 def _figure2() -> Figure:
     panels = [Panel("A", "A", 0, 0, PHOTOGRAPH)]
-    styles = (
-        ("B", "turner", 1e-3),
-        ("C", "vangogh", 1e-3),
-        ("D", "munch", 1e-3),
-        ("E", "picasso", 1e-4),
-        ("F", "kandinsky", 1e-4),
-    )
-    for index, (letter, style, ratio) in enumerate(styles, 1):
+    ratios = {"turner": 1e-3, "vangogh": 1e-3, "munch": 1e-3, "picasso": 1e-4, "kandinsky": 1e-4}
+    for index, (letter, style, ratio) in enumerate(zip("BCDEF", ratios, ratios.values(), strict=True), 1):
         panels.append(Panel(letter, letter, index // 2, index % 2, PHOTOGRAPH, style, {"beta": 1 / ratio}))
     return Figure("Figure 2: one photograph in five styles", panels, inset=True)
 

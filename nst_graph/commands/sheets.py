@@ -1,8 +1,7 @@
-"""Sheets: a figure's panels laid out and labelled, as PNG or PDF."""
+"""Sheets: a figure's panels, arranged and labelled, as PNG or PDF."""
 
 from __future__ import annotations
 
-import io
 import math
 import os
 from collections.abc import Mapping
@@ -14,12 +13,12 @@ from nst_graph import files, pictures
 from nst_graph.commands.panels import SOURCES, Figure, Panel
 from nst_graph.errors import InputError
 
-#: What a sheet says of its origin in its metadata: only such files are written over.
+#: The program in a sheet's metadata; other files are not overwritten.
 ORIGIN = "nst_graph's figures.py"
 
 
 def check(path: Path) -> None:
-    """Raise InputError where there is a file that is no sheet of ours."""
+    """Raise InputError if there is a file that this program did not write."""
     if not os.path.lexists(path):
         return
     with suppress(OSError):
@@ -29,12 +28,12 @@ def check(path: Path) -> None:
 
 
 def compose(figure: Figure, sources: Mapping[str, Path], directory: Path, path: Path, read_limit: float) -> None:
-    """Lay out the panels that lie in a directory; one that is not painted, or lacks a picture, is a labelled gap.
+    """Arrange the panels painted in a directory; a text replaces one that is not painted or lacks a picture.
 
-    `sources` are the files of the pictures, by the figure's names for them. The type is that of the
-    suffix of `path`. Raises OSError as open and write do.
+    `sources` are the files of the pictures, by the figure's names for them. The suffix of `path` is
+    the type of the file. Raises OSError as open and write do.
     """
-    # Not pyplot: no window, no global state.
+    # Not pyplot, which has global state and may open windows.
     from matplotlib.figure import Figure as Sheet
 
     rows, columns = (1 + max(getattr(panel, side) for panel in figure.panels) for side in ("row", "column"))
@@ -48,11 +47,9 @@ def compose(figure: Figure, sources: Mapping[str, Path], directory: Path, path: 
     for panel in figure.panels:
         _show(axes[panel.row, panel.column], panel, figure.inset, sources, directory, read_limit)
     sheet.suptitle(figure.caption, fontsize=10)
-    drawn = io.BytesIO()
     kind = path.suffix[1:]
-    sheet.savefig(drawn, format=kind, dpi=150, metadata={"Software" if kind == "png" else "Creator": ORIGIN})
     with files.atomic(path) as file:
-        file.write(drawn.getvalue())
+        sheet.savefig(file, format=kind, dpi=150, metadata={"Software" if kind == "png" else "Creator": ORIGIN})
 
 
 def _show(axis: Any, panel: Panel, inset: bool, sources: Mapping[str, Path], directory: Path, limit: float) -> None:
@@ -66,7 +63,7 @@ def _show(axis: Any, panel: Panel, inset: bool, sources: Mapping[str, Path], dir
         axis.set_frame_on(True)
         axis.set_aspect(0.75)
         return
-    # The size of the program's own pictures is known.
+    # The program's own pictures are not too large.
     axis.imshow(_reduced(shown, 1024, limit if panel.settings is None else math.inf))
     if inset and panel.style:
         corner = axis.inset_axes((0.0, 0.0, 0.3, 0.3), anchor="SW")
@@ -79,6 +76,6 @@ def _reduced(path: Path, size: int, limit: float) -> Any:
 
 
 def gap(name: str) -> str:
-    """What a panel says whose picture is missing."""
+    """The text in place of a panel whose picture is missing."""
     source = SOURCES[name]
     return f"{source.title}\n{source.maker}, {source.year}\nis missing: put it into\n--images as\n{source.file}"

@@ -1,8 +1,7 @@
-"""The authors' notebook: its settings, its optimiser, and the losses it printed beside ours.
+"""The authors' notebook repeated: its settings and optimiser, and the losses it printed beside ours.
 
-Gatys' PyTorch notebook (2017) paints at 512 pixels, then goes on at 800 from what it painted. What
-it did by the libraries of its day is done here by hand: Pillow's bilinear resizing, and PyTorch's
-L-BFGS.
+Gatys' PyTorch notebook (2017) paints at 512 pixels, then at 800 from the result. Pillow's bilinear
+resizing and PyTorch's L-BFGS are reimplemented here as they were in the libraries of that time.
 """
 
 from __future__ import annotations
@@ -23,48 +22,35 @@ from nst_graph.pictures import Picture
 from nst_graph.recipes import NOTEBOOK, RECIPES
 
 FILES = ("Tuebingen_Neckarfront.jpg", "vangogh_starry_night.jpg")
-#: Evaluations from one call of the optimiser to the next: the notebook looks only then how many there were.
+#: Evaluations in each call of the notebook's optimiser; only after a call does the notebook check their number.
 CALL = 20
-#: PyTorch's defaults: pairs of steps and gradient differences, and the least s^T y of one that is kept.
+#: PyTorch's defaults: the number of curvature pairs (s, y), and the smallest s^T y of a pair that is used.
 PAIRS, LEAST_CURVATURE = 100, 1e-10
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A shorter side in pixels, and the losses that the notebook prints there, by the number it gives them.
+    """A shorter side in pixels, and the losses that the notebook prints at this size, by its numbers for them.
 
-    It counts an evaluation before it looks, and prints that count plus one: "50" is the 49th.
+    These are one more than the number of the evaluation: "50" is the 49th.
     """
 
     size: int
     published: dict[int, float]
 
 
+_AT_512 = (1388532.5, 707860.75, 538045.4, 469374.9, 433804.6, 411657.6, 395248.2, 383885.3, 375128.8, 368493.8)
 STAGES = (
-    Stage(
-        512,
-        {
-            50: 1388532.5,
-            100: 707860.75,
-            150: 538045.4,
-            200: 469374.9,
-            250: 433804.6,
-            300: 411657.6,
-            350: 395248.2,
-            400: 383885.3,
-            450: 375128.8,
-            500: 368493.8,
-        },
-    ),
+    Stage(512, dict(zip(range(50, 501, 50), _AT_512, strict=True))),
     Stage(800, {50: 393681.7, 100: 318565.3, 150: 288719.7, 200: 272176.6}),
 )
 
 
 def run(images: Path, weights_file: Path | None, size: int, winograd: bool, limit: float) -> int:
-    """Paint as the notebook does, and print each loss that it prints beside ours; returns the exit status.
+    """Paint as the notebook does, and print its losses beside ours; returns the exit status.
 
-    `size` is the shorter side in the place of 512, and the second stage's in proportion. Raises
-    InputError where a picture is missing or too small.
+    `size` replaces 512 as the shorter side of the first stage; the second is scaled likewise. Raises
+    InputError if a picture is missing or too small.
     """
     settings = replace(RECIPES[NOTEBOOK].settings, winograd=winograd)
     path = weights_file if weights_file is not None else weights.find(settings.network, tell)
@@ -80,7 +66,7 @@ def run(images: Path, weights_file: Path | None, size: int, winograd: bool, limi
         photograph, painting = (fit(original, shorter) for original in originals)
         height, width = photograph.shape[:2]
         tell(f"{whole.name}, {width} x {height} pixels; published: VGG-19, shorter side {stage.size}")
-        # The notebook makes an 8-bit picture of what it painted, rounded down, and enlarges that.
+        # The notebook converts the result to 8 bits, rounding down, before it enlarges it.
         start = photograph if picture is None else resize(np.floor(np.clip(picture, 0, 255)), height, width)
         objective = Objective(network, photograph, [Style(painting)], settings)
         picture = _minimise(objective, start, stage)
@@ -92,27 +78,27 @@ def _minimise(objective: Objective, start: Picture, stage: Stage) -> Picture:
     tell("iteration  published       ours  difference")
 
     def observe(evaluation: int, loss: float) -> None:
-        printed_as = evaluation + 1
-        if printed_as in stage.published:
-            published = stage.published[printed_as]
-            tell(f"{printed_as:9}  {published:9.7g}  {loss:9.7g}  {loss / published - 1:+10.2%}")
+        number = evaluation + 1
+        if number in stage.published:
+            published = stage.published[number]
+            tell(f"{number:9}  {published:9.7g}  {loss:9.7g}  {loss / published - 1:+10.2%}")
 
-    calls = max(stage.published) // CALL + 1  # it ends after the call that passes its last
+    calls = max(stage.published) // CALL + 1  # the notebook stops after the call in which it prints the last loss
     return lbfgs(objective, start, calls * CALL, observe)
 
 
 def lbfgs(objective: Objective, start: Picture, iterations: int, observe: Callable[[int, float], None]) -> Picture:
-    """So many iterations of torch.optim.LBFGS as the notebook uses it: steps of length 1, no line search.
+    """Minimise like torch.optim.LBFGS in the notebook: in float32, with steps of length 1 and no line search.
 
-    Nocedal and Wright, Numerical Optimization, algorithm 7.4; in float32, as there. `observe` is
-    called with each evaluation's number and loss. Returns the picture after the last step.
+    Nocedal and Wright, Numerical Optimization, algorithm 7.4. `observe` is called with each
+    evaluation's number and loss. Returns the picture after the last step.
     """
     pairs: deque[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]] = deque(maxlen=PAIRS)
     x, before, step = start.ravel().astype(np.float32), None, None
     for evaluation in range(1, iterations + 1):
-        found = objective(x.reshape(start.shape))
-        observe(evaluation, found.total)
-        gradient = found.gradient.ravel().astype(np.float32)
+        result = objective(x.reshape(start.shape))
+        observe(evaluation, result.total)
+        gradient = result.gradient.ravel().astype(np.float32)
         if before is not None and step is not None:
             change = gradient - before
             if float(step @ change) > LEAST_CURVATURE:
@@ -128,37 +114,37 @@ def lbfgs(objective: Objective, start: Picture, iterations: int, observe: Callab
 def _direction(
     gradient: npt.NDArray[np.float32], pairs: deque[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]
 ) -> npt.NDArray[np.float32]:
-    """Minus the inverse Hessian that the pairs (s, y) make, times the gradient."""
+    """Minus the inverse Hessian, approximated from the pairs (s, y), times the gradient."""
     direction = -gradient
-    shares = []
+    alphas = []
     for step, change in reversed(pairs):
-        shares.append(np.float32(step @ direction / (step @ change)))
-        direction -= shares[-1] * change
+        alphas.append(np.float32(step @ direction / (step @ change)))
+        direction -= alphas[-1] * change
     if pairs:
         step, change = pairs[-1]
         direction *= np.float32(step @ change / (change @ change))
-    for (step, change), share in zip(pairs, reversed(shares), strict=True):
-        direction += (share - np.float32(change @ direction / (step @ change))) * step
+    for (step, change), alpha in zip(pairs, reversed(alphas), strict=True):
+        direction += (alpha - np.float32(change @ direction / (step @ change))) * step
     return direction
 
 
 def fit(picture: Picture, shorter: int) -> Picture:
-    """Resize so that the shorter side has so many pixels; the longer is rounded down, as torchvision does."""
+    """Resize so that the shorter side has `shorter` pixels; the longer one is rounded down, as in torchvision."""
     height, width = picture.shape[:2]
     least = min(height, width)
     return resize(picture, height * shorter // least, width * shorter // least)
 
 
 def resize(picture: Picture, height: int, width: int) -> Picture:
-    """Resample as Pillow before 2.7 did: four neighbours, whatever the scale, half a pixel off, rounded down."""
-    rows, columns = _between(picture.shape[0], height), _between(picture.shape[1], width)
-    (top, bottom, down), (left, right, along) = rows, columns
-    lines = picture[top] + down[:, None, None] * (picture[bottom] - picture[top])
-    return np.floor(lines[:, left] + along[:, None] * (lines[:, right] - lines[:, left])).astype(np.float32)
+    """Resample as Pillow before 2.7: bilinear at any scale, shifted by half a pixel, rounded down."""
+    top, bottom, down = _neighbours(picture.shape[0], height)
+    left, right, along = _neighbours(picture.shape[1], width)
+    rows = picture[top] + down[:, None, None] * (picture[bottom] - picture[top])
+    return np.floor(rows[:, left] + along[:, None] * (rows[:, right] - rows[:, left])).astype(np.float32)
 
 
-def _between(have: int, want: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.float64]]:
-    """For each pixel the two that it lies between, and how far it is from the first."""
-    places: npt.NDArray[np.float64] = np.arange(want, dtype=np.float64) * (have / want) - 0.5
-    first = np.floor(places).astype(np.intp)
-    return np.maximum(first, 0), np.minimum(first + 1, have - 1), places - first
+def _neighbours(old: int, new: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.float64]]:
+    """The two old pixels on either side of each new one, and its distance from the first."""
+    positions: npt.NDArray[np.float64] = np.arange(new, dtype=np.float64) * (old / new) - 0.5
+    first = np.floor(positions).astype(np.intp)
+    return np.maximum(first, 0), np.minimum(first + 1, old - 1), positions - first

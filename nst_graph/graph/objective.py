@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from nst_graph.evaluation import Evaluation, Floats
 from nst_graph.graph import losses, vgg
+from nst_graph.graph.line import Line
 from nst_graph.graph.tensorflow import tf
 from nst_graph.pictures import Mask, Picture
 from nst_graph.recipes import Settings
@@ -74,6 +75,7 @@ class Objective:
         dtype: npt.DTypeLike = np.float32,
         compute: tf.DType | None = None,
         measure: Measure | None = None,
+        on_line: bool = False,
     ) -> None:
         self._dtype = np.dtype(dtype)
         self._weights = term_weights(settings)
@@ -84,9 +86,10 @@ class Objective:
             measured.close()
         pixels = content.shape[0] * content.shape[1]
         terms: dict[str, list[tf.Tensor]] = {name: [] for name in self._weights}
-        with tf.Graph().as_default() as within:
-            self._picture = tf.placeholder(self._dtype, content.shape, name="picture")
-            features = vgg.build(network, self._picture, settings.pooling, compute, settings.winograd)
+        with tf.Graph().as_default() as self.graph:
+            self.line = Line(content.shape, tf.as_dtype(self._dtype)) if on_line else None
+            self.picture = self.line.point if self.line else tf.placeholder(self._dtype, content.shape, name="picture")
+            features = vgg.build(network, self.picture, settings.pooling, compute, settings.winograd)
 
             def at(layer: str, weight: float) -> tf.Tensor:
                 return losses.unit_gradient(features[layer], weight) if settings.unit_gradients else features[layer]
@@ -100,28 +103,32 @@ class Objective:
                 gram = losses.gram(at(target.layer, settings.beta * target.weight), target.mask)
                 terms["style"].append(target.term(gram, settings.style_loss, pixels))
             if settings.smoothness:
-                terms["smoothness"].append(losses.SMOOTHNESS[settings.smoothness_loss](self._picture))
+                terms["smoothness"].append(losses.SMOOTHNESS[settings.smoothness_loss](self.picture))
             self._terms = {name: tf.add_n(parts) for name, parts in terms.items() if parts}
             total = tf.add_n([self._weights[name] * term for name, term in self._terms.items()])
-            (self._gradient,) = tf.gradients(total, self._picture)
-            self._session = tf.Session(graph=within)
-            self._session.run(tf.global_variables_initializer())
+            (self.gradient,) = tf.gradients(total, self.picture)
+            self.session = tf.Session(graph=self.graph)
+            self.session.run(tf.global_variables_initializer())
 
     def close(self) -> None:
         """Give the memory back."""
-        self._session.close()
+        self.session.close()
 
     def __call__(self, picture: Floats) -> Evaluation:
         """Evaluate at a picture [height, width, 3], in one session call."""
-        feed = {self._picture: picture.astype(self._dtype, copy=False)}
-        values, gradient = self._session.run((self._terms, self._gradient), feed)
-        return weigh(values, self._weights, gradient)
+        terms, total, gradient = self.evaluate(self.gradient, {self.picture: picture.astype(self._dtype, copy=False)})
+        return Evaluation(terms, total, gradient)
+
+    def evaluate(self, fetches: Any, feed: Mapping[tf.Tensor, Any]) -> tuple[dict[str, float], float, Any]:
+        """Evaluate with what is fed; returns the terms, the total, and what is fetched of the gradient."""
+        values, fetched = self.session.run((self._terms, fetches), feed)
+        return *weigh(values, self._weights), fetched
 
 
-def weigh(values: Mapping[str, Any], weights: Mapping[str, float], gradient: Floats) -> Evaluation:
-    """Equation 7 in double precision; terms that are not in use count as 0."""
+def weigh(values: Mapping[str, Any], weights: Mapping[str, float]) -> tuple[dict[str, float], float]:
+    """The terms, 0 where one is not in use, and equation 7 in double precision."""
     terms = {name: float(values.get(name, 0.0)) for name in weights}
-    return Evaluation(terms, sum(weights[name] * value for name, value in terms.items()), gradient)
+    return terms, sum(weights[name] * value for name, value in terms.items())
 
 
 def term_weights(settings: Settings) -> dict[str, float]:

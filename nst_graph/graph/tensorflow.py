@@ -22,14 +22,20 @@ from contextlib import contextmanager
 from nst_graph import machine
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # or one run would take the whole card
 if machine.has_avx2() and "tensorflow" not in sys.modules:
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    sys.stderr.flush()
-    real = os.dup(2)
+    try:
+        real = os.dup(2)
+    except OSError:  # there is no standard error, as in a Windows program without a console
+        yield
+        return
+    if sys.stderr is not None:
+        sys.stderr.flush()
     with tempfile.TemporaryFile() as heard:
         os.dup2(heard.fileno(), 2)
         try:
@@ -60,4 +66,19 @@ def _without_keras() -> Iterator[None]:
 with _silence(), _without_keras():
     import tensorflow.compat.v1 as tf
 
-__all__ = ["tf"]
+__all__ = ["gpu_memory", "has_gpu", "tf"]
+
+
+def has_gpu() -> bool:
+    """Whether TensorFlow computes on a GPU here."""
+    return bool(tf.config.list_physical_devices("GPU"))
+
+
+def gpu_memory() -> int:
+    """Bytes of the first GPU's memory that TensorFlow may use; 0 where there is none."""
+    from tensorflow.python.client import device_lib
+
+    return max(
+        (int(device.memory_limit) for device in device_lib.list_local_devices() if device.device_type == "GPU"),
+        default=0,
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,8 @@ import numpy as np
 from nst_graph.errors import InputError
 from nst_graph.evaluation import Evaluation, Floats
 from nst_graph.graph import losses, vgg
-from nst_graph.graph.objective import Style, style_targets, term_weights, weigh
+from nst_graph.graph.line import Line
+from nst_graph.graph.objective import Style, Target, style_targets, term_weights, weigh
 from nst_graph.graph.tensorflow import tf
 from nst_graph.pictures import Picture
 from nst_graph.recipes import Settings
@@ -76,7 +77,8 @@ class TiledObjective:
 
     A first pass over the tiles sums the Gram matrices and the content term; a second sends each
     tile its share of their gradient, and overlapping parts of the tiles' gradients add up. Each
-    position of each layer belongs to one tile. Raises InputError for unit gradients.
+    position of each layer belongs to one tile. The sums are variables of the graph. Raises
+    InputError for unit gradients.
     """
 
     def __init__(
@@ -87,121 +89,122 @@ class TiledObjective:
         settings: Settings,
         side: int,
         compute: tf.DType | None = None,
+        on_line: bool = False,
     ) -> None:
         refuse_unit_gradients(settings)
         self._settings, self._network, self._side = settings, network, side
         self._weights = term_weights(settings)
         self._content_layers = dict(settings.content_layers) if settings.alpha else {}
         self._style_layers = list(settings.style_layers) if settings.beta else []
-        self._masks = {index: style.mask for index, style in enumerate(styles) if style.mask is not None}
-        masked = [(index, layer) for index in self._masks for layer in self._style_layers]
-        self._shrunk = {(index, layer): network.shrink(self._masks[index], layer) for index, layer in masked}
+        masks = {index: style.mask for index, style in enumerate(styles) if style.mask is not None}
+        self._keys: list[Key] = [(region, layer) for region in (None, *masks) for layer in self._style_layers]
+        self._shrunk: dict[Key, Floats] = {
+            (index, layer): network.shrink(masks[index], layer) for index, layer in self._keys if index is not None
+        }
         self._tiles = tiles(network, content, side)
-        self._sizes: dict[Any, float] = {}
-        self._build_tile(compute)
-        self._wanted = [self._session.run(self._own, self._feed(tile, content)) for tile in self._tiles]
-        self._targets = style_targets(network, content, styles, settings, self._painting)
-        self._build_whole(content)
+        with tf.Graph().as_default() as self.graph:
+            self.session = tf.Session(graph=self.graph)
+            self.line = Line(content.shape, tf.float32) if on_line else None
+            self.picture = self.line.point if self.line else tf.placeholder(tf.float32, content.shape, name="picture")
+            self._point = self.line.trial if self.line else _variable("point", content.shape)
+            self._load = self.picture.op if self.line else self._point.assign(self.picture).op
+            self._sum = _variable("gradient", content.shape)
+            self.gradient = self._sum.read_value()
+            self._build_tile(content, compute)
+            self.session.run(tf.global_variables_initializer())
+            self._wanted = [self.session.run(self._own, self._feed(tile, {}, content)) for tile in self._tiles]
+            self._build_whole(style_targets(network, content, styles, settings, self._grams_of), content)
 
     def close(self) -> None:
         """Give the memory back."""
-        self._session.close()
-        self._whole.close()
+        self.session.close()
 
     def __call__(self, picture: Floats) -> Evaluation:
         """Evaluate at a picture [height, width, 3]."""
-        picture = picture.astype(np.float32, copy=False)
-        grams: dict[Key, Any] = dict.fromkeys(self._sums, 0.0)
-        values: dict[str, Any] = {"content": 0.0}
-        for tile, wanted in zip(self._tiles, self._wanted, strict=True):
-            feed = self._feed(tile, picture) | {self._wants[layer]: wanted[layer] for layer in wanted}
-            content, found = self._session.run((self._content, {key: self._grams[key] for key in grams}), feed)
-            values["content"] += float(content)
-            grams = {key: grams[key] + found[key] for key in grams}
-        rest, slopes, gradient = self._whole.run(
-            (self._rest, self._slopes, self._roughness),
-            {self._sums[key]: gram for key, gram in grams.items()} | {self._picture: picture},
-        )
-        for tile, wanted in zip(self._tiles, self._wanted, strict=True):
-            feed = self._feed(tile, picture) | {self._wants[layer]: wanted[layer] for layer in wanted}
-            feed |= {self._pulls[key]: slope for key, slope in slopes.items()}
-            tile.cut(gradient)[...] += self._session.run(self._gradient, feed)
-        return weigh(values | rest, self._weights, gradient)
+        terms, total, gradient = self.evaluate(self.gradient, {self.picture: picture.astype(np.float32, copy=False)})
+        return Evaluation(terms, total, gradient)
 
-    def _build_tile(self, compute: tf.DType | None) -> None:
-        """What is done to each tile: its content term and Gram matrices, and their gradient."""
-        with tf.Graph().as_default() as within:
-            self._seen = tf.placeholder(tf.float32, (None, None, 3))
-            pooling, fewer = self._settings.pooling, self._settings.winograd
-            features = vgg.build(self._network, self._seen, pooling, compute, fewer)
-            self._bounds, own = {}, {}
-            for layer in dict.fromkeys([*self._content_layers, *self._style_layers]):
-                self._bounds[layer] = tf.placeholder(tf.int32, (4,))
-                top, bottom, left, right = tf.unstack(self._bounds[layer])
-                own[layer] = features[layer][:, top:bottom, left:right]
-            self._own = {layer: own[layer] for layer in self._content_layers}
-            self._wants = {layer: tf.placeholder(tf.float32, own[layer].shape) for layer in self._content_layers}
-            self._counts = {layer: tf.placeholder(tf.float32, ()) for layer in self._content_layers}
-            self._shares: dict[Key, tf.Tensor] = {}
-            self._grams, self._pulls = {}, {}
-            for key in [(region, layer) for region in (None, *self._masks) for layer in self._style_layers]:
-                region, layer = key
-                if region is not None:
-                    self._shares[key] = tf.placeholder(tf.float32, (None,))
-                self._grams[key] = losses.gram(own[layer], self._shares.get(key))
-                self._pulls[key] = tf.placeholder_with_default(tf.zeros_like(self._grams[key]), self._grams[key].shape)
-            loss = losses.CONTENT[self._settings.content_loss]
-            contents = [
-                weight * loss(losses.squared_difference(own[layer], self._wants[layer]), self._counts[layer])
-                for layer, weight in self._content_layers.items()
-            ]
-            self._content = tf.add_n(contents) if contents else tf.constant(0.0)
-            pulled = [tf.reduce_sum(self._pulls[key] * gram) for key, gram in self._grams.items()]
-            (self._gradient,) = tf.gradients(tf.add_n([self._settings.alpha * self._content, *pulled]), self._seen)
-            self._session = tf.Session(graph=within)
-            self._session.run(tf.global_variables_initializer())
+    def evaluate(self, fetches: Any, feed: Mapping[tf.Tensor, Any]) -> tuple[dict[str, float], float, Any]:
+        """Evaluate with what is fed; returns the terms, the total, and what is fetched of the gradient."""
+        self.session.run((self._load, self._reset), feed)
+        for tile, wanted in zip(self._tiles, self._wanted, strict=True):
+            self.session.run(self._add_terms, self._feed(tile, wanted))
+        values, _ = self.session.run((self._terms, self._begin_gradient))
+        for tile, wanted in zip(self._tiles, self._wanted, strict=True):
+            self.session.run(self._add_gradient, self._feed(tile, wanted))
+        return *weigh(values, self._weights), self.session.run(fetches, feed)
 
-    def _build_whole(self, content: Picture) -> None:
+    def _build_tile(self, content: Picture, compute: tf.DType | None) -> None:
+        """What is done to each tile: its content term and Gram matrices, and their gradient, are added."""
+        self._cut = tf.placeholder(tf.int32, (4,))
+        top, bottom, left, right = tf.unstack(self._cut)
+        self._seen = tf.ensure_shape(self._point.read_value()[top:bottom, left:right], (None, None, 3))
+        features = vgg.build(self._network, self._seen, self._settings.pooling, compute, self._settings.winograd)
+        self._bounds, own = {}, {}
+        for layer in dict.fromkeys([*self._content_layers, *self._style_layers]):
+            self._bounds[layer] = tf.placeholder(tf.int32, (4,))
+            first, last, leftmost, rightmost = tf.unstack(self._bounds[layer])
+            own[layer] = features[layer][:, first:last, leftmost:rightmost]
+        self._own = {layer: own[layer] for layer in self._content_layers}
+        self._targets = {layer: tf.placeholder(tf.float32, own[layer].shape) for layer in self._content_layers}
+        self._shares = {key: tf.placeholder(tf.float32, (None,)) for key in self._keys if key[0] is not None}
+        self._grams = {key: losses.gram(own[key[1]], self._shares.get(key)) for key in self._keys}
+        loss = losses.CONTENT[self._settings.content_loss]
+        content_term = tf.constant(0.0)
+        for layer, weight in self._content_layers.items():
+            squares = losses.squared_difference(own[layer], self._targets[layer])
+            content_term += weight * loss(squares, float(self._network.values(content, layer)))
+        self._content = _variable("content", ())
+        self._sums = {key: _variable(f"gram{n}", gram.shape) for n, (key, gram) in enumerate(self._grams.items())}
+        self._slopes = {key: _variable(f"slope{n}", gram.shape) for n, (key, gram) in enumerate(self._grams.items())}
+        sums = [self._content, *self._sums.values()]
+        self._reset = [total.assign(tf.zeros_like(total)).op for total in sums]
+        added = zip(sums, [content_term, *self._grams.values()], strict=True)
+        self._add_terms = [total.assign_add(value).op for total, value in added]
+        pulled = [tf.reduce_sum(self._slopes[key] * gram) for key, gram in self._grams.items()]
+        (gradient,) = tf.gradients(tf.add_n([self._settings.alpha * content_term, *pulled]), self._seen)
+        with tf.control_dependencies([gradient]):
+            before = self._sum.read_value()[top:bottom, left:right]
+        self._add_gradient = self._sum[top:bottom, left:right].assign(before + gradient).op
+
+    def _build_whole(self, targets: Sequence[Target], content: Picture) -> None:
         """What is done once: the style term of the summed Gram matrices, and smoothness."""
-        height, width = content.shape[:2]
-        counts = {layer: self._network.values(content, layer) for layer in self._content_layers}
-        self._sizes = {self._counts[layer]: float(count) for layer, count in counts.items()}
-        with tf.Graph().as_default() as within:
-            self._picture = tf.placeholder(tf.float32, content.shape)
-            self._sums: dict[Key, tf.Tensor] = {}
-            terms = []
-            for target in self._targets:
-                key = (target.style if target.mask is not None else None), target.layer
-                self._sums.setdefault(key, tf.placeholder(tf.float32, target.gram.shape))
-                terms.append(target.term(self._sums[key], self._settings.style_loss, height * width))
-            self._rest = {"style": tf.add_n(terms) if terms else tf.constant(0.0)}
-            total = self._settings.beta * self._rest["style"]
-            slopes = tf.gradients(total, list(self._sums.values())) if terms else []
-            self._slopes = dict(zip(self._sums, slopes, strict=True))
-            self._roughness = tf.zeros_like(self._picture)
-            if self._settings.smoothness:
-                self._rest["smoothness"] = losses.SMOOTHNESS[self._settings.smoothness_loss](self._picture)
-                roughness = self._settings.smoothness * self._rest["smoothness"]
-                (self._roughness,) = tf.gradients(roughness, self._picture)
-            self._whole = tf.Session(graph=within)
+        settings, (height, width) = self._settings, content.shape[:2]
+        terms = {"content": self._content.read_value(), "style": tf.constant(0.0)}
+        used: dict[Key, tf.Tensor] = {}
+        for target in targets:
+            key = (target.style if target.mask is not None else None), target.layer
+            used[key] = self._sums[key].read_value() if key not in used else used[key]
+            terms["style"] += target.term(used[key], settings.style_loss, height * width)
+        slopes = tf.gradients(settings.beta * terms["style"], list(used.values())) if used else []
+        first = tf.zeros_like(self._point)
+        if settings.smoothness:
+            terms["smoothness"] = losses.SMOOTHNESS[settings.smoothness_loss](self._point.read_value())
+            (first,) = tf.gradients(settings.smoothness * terms["smoothness"], self._point)
+        self._terms = terms
+        stored = [self._slopes[key].assign(slope).op for key, slope in zip(used, slopes, strict=True)]
+        self._begin_gradient = [self._sum.assign(first).op, *stored]
 
-    def _feed(self, tile: Tile, picture: Floats) -> dict[Any, Any]:
-        feed: dict[Any, Any] = {self._seen: tile.cut(picture), **self._sizes}
-        for layer, bounds in self._bounds.items():
-            feed[bounds] = tile.owned(self._network.poolings(layer))
+    def _feed(self, tile: Tile, wanted: Mapping[str, Floats], picture: Floats | None = None) -> dict[Any, Any]:
+        """What a tile needs; its part of `picture`, if that is given, takes the place of the point's."""
+        feed: dict[Any, Any] = {self._cut: tile.seen} if picture is None else {self._seen: tile.cut(picture)}
+        feed |= {bounds: tile.owned(self._network.poolings(layer)) for layer, bounds in self._bounds.items()}
+        feed |= {self._targets[layer]: features for layer, features in wanted.items()}
         for (region, layer), share in self._shares.items():
-            if region is not None:
-                rows, columns = tile.positions(self._network.poolings(layer))
-                feed[share] = self._shrunk[region, layer][rows, columns].ravel()
+            rows, columns = tile.positions(self._network.poolings(layer))
+            feed[share] = self._shrunk[region, layer][rows, columns].ravel()
         return feed
 
-    def _painting(self, picture: Picture) -> dict[str, Floats]:
+    def _grams_of(self, painting: Picture) -> dict[str, Floats]:
         """The Gram matrices of a painting of any size."""
-        layers = self._style_layers
-        sums: dict[str, Any] = dict.fromkeys(layers, 0.0)
-        for tile in tiles(self._network, picture, self._side):
-            feed: dict[Any, Any] = {self._seen: tile.cut(picture)}
+        sums: dict[str, Any] = dict.fromkeys(self._style_layers, 0.0)
+        for tile in tiles(self._network, painting, self._side):
+            feed: dict[Any, Any] = {self._seen: tile.cut(painting)}
             feed |= {bounds: tile.owned(self._network.poolings(layer)) for layer, bounds in self._bounds.items()}
-            found = self._session.run({layer: self._grams[None, layer] for layer in layers}, feed)
-            sums = {layer: sums[layer] + found[layer] for layer in layers}
+            found = self.session.run({layer: self._grams[None, layer] for layer in sums}, feed)
+            sums = {layer: sums[layer] + found[layer] for layer in sums}
         return sums
+
+
+def _variable(name: str, shape: Any) -> tf.Variable:
+    return tf.get_variable(name, shape, tf.float32, tf.zeros_initializer(), use_resource=True)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 from nst_graph.evaluation import Floats
 from nst_graph.graph.tensorflow import tf
 from nst_graph.optimise.descent import descend
+from nst_graph.optimise.graph_lbfgs import LineObjective, graph_lbfgs
 from nst_graph.optimise.history import PAIRS
 from nst_graph.optimise.scipy_lbfgs import lbfgs
 from nst_graph.optimise.steps import Arrays, Function, Outcome, Step
 from nst_graph.recipes import Settings
 
-__all__ = ["PAIRS", "Outcome", "Step", "descend", "lbfgs", "minimise"]
+__all__ = ["PAIRS", "Outcome", "Step", "descend", "graph_lbfgs", "lbfgs", "minimise"]
 
 
 def minimise(
@@ -25,9 +27,12 @@ def minimise(
 ) -> Outcome:
     """Minimise from `start` [height, width, 3] by the optimiser that the settings name.
 
-    `observe` is called with the start and after each iteration. `memory` is that of an earlier
-    step at `start`, to go on from. Raises FloatingPointError where something is not finite.
+    An objective on a line is minimised by the graph's L-BFGS, others by SciPy's. `observe` is called
+    with the start and after each iteration. `memory` is that of an earlier step at `start`, to go on
+    from. Raises FloatingPointError where something is not finite.
     """
+    if settings.optimiser == "lbfgs" and getattr(objective, "line", None) is not None:
+        return graph_lbfgs(cast(LineObjective, objective), start, settings.iterations, observe, pairs, memory)
     if settings.optimiser == "lbfgs":
         return lbfgs(objective, start, settings.iterations, observe, settings.bounded, pairs, memory)
     if settings.optimiser == "adam":

@@ -9,7 +9,7 @@ import numpy as np
 from nst_graph.evaluation import Floats
 from nst_graph.graph.tensorflow import tf
 from nst_graph.optimise.history import check_shapes
-from nst_graph.optimise.steps import BOUNDS, Arrays, Function, Iterate, Outcome, Step
+from nst_graph.optimise.steps import BOUNDS, Arrays, Function, HostIterate, Outcome, Step
 
 
 def descend(
@@ -40,14 +40,14 @@ def descend(
             check_shapes({name: tuple(variable.shape) for name, variable in moments.items()}, memory)
             for name, variable in moments.items():
                 variable.load(memory[name], session)
-        iterate = Iterate(objective, observe)
+        iterate = HostIterate(objective, observe)
         iterate.evaluate(start)
         first = session.run(moments)
-        iterate.accept(0, lambda: first)
+        iterate.report(0, lambda: first)
         for iteration in range(1, iterations + 1):
-            at, found = session.run(moved, {gradient: iterate.evaluation.gradient})
+            at, found = session.run(moved, {gradient: iterate.gradient})
             iterate.evaluate(at)
             if not all(np.isfinite(array).all() for array in found.values()):
                 raise FloatingPointError(f"the optimiser's mean gradients are not finite at iteration {iteration}")
-            iterate.accept(iteration, lambda found=found: found)  # type: ignore[misc]
+            iterate.report(iteration, lambda found=found: found)  # type: ignore[misc]
     return Outcome(iterate.last, "the limit of iterations is reached")

@@ -22,10 +22,30 @@ PAIRS = 10
 LEAST_CURVATURE = 1e-10
 
 
+def is_curved(curvature: float, step: float, change: float) -> bool:
+    """Whether a pair tells of positive curvature, by s^T y, s^T s and y^T y; else it is dropped."""
+    return curvature > LEAST_CURVATURE * float(np.sqrt(step * change))
+
+
+def by_age(arrays: Mapping[str, npt.NDArray[np.generic]]) -> npt.NDArray[np.intp]:
+    """The rows of saved pairs, the oldest first."""
+    order = arrays.get("order")
+    return np.arange(len(arrays["steps"])) if order is None else order.astype(np.intp)
+
+
 def check_shapes(shapes: Mapping[str, tuple[int, ...]], memory: Mapping[str, npt.NDArray[np.generic]]) -> None:
     """Raise InputError where a saved state is not that of the optimiser."""
     if shapes != {name: array.shape for name, array in memory.items()}:
         raise InputError("state.npz: its memory is not that of this optimiser; paint anew with --overwrite")
+
+
+def check_pairs(memory: Mapping[str, npt.NDArray[np.generic]], size: int) -> None:
+    """Raise InputError where a saved state is not that of L-BFGS for so many variables."""
+    pairs = len(memory.get("steps", ()))
+    shapes: dict[str, tuple[int, ...]] = {"steps": (pairs, size), "changes": (pairs, size)}
+    if "order" in memory:  # of the L-BFGS in the graph
+        shapes |= {"order": (pairs,), "products": (2 * pairs, 2 * pairs)}
+    check_shapes(shapes, memory)
 
 
 class History:
@@ -40,11 +60,13 @@ class History:
         self._loaded: list[tuple[Single, Single]] = []
         self._points: deque[tuple[Floats, Floats]] = deque(maxlen=pairs + 1)
 
-    def load(self, arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
-        """Take what arrays() gave."""
-        pairs = zip(arrays["steps"], arrays["changes"], strict=True)
+    def load(self, arrays: Mapping[str, npt.NDArray[np.generic]]) -> int:
+        """Take what arrays() gave; returns the number of pairs that are good."""
+        rows = [arrays[name][by_age(arrays)] for name in ("steps", "changes")]
+        pairs = zip(*rows, strict=True)
         good = _good((step.astype(np.float64), change.astype(np.float64)) for step, change in pairs)
         self._loaded = good[-self.pairs :]
+        return len(self._loaded)
 
     def append(self, point: Floats, gradient: Floats) -> None:
         """Add the end of an iteration, and the gradient there, of any shape. They are not copied."""
@@ -79,7 +101,7 @@ def _good(pairs: Iterable[tuple[Vector, Vector]]) -> list[tuple[Single, Single]]
     """Those pairs of positive curvature that float32 can hold, in float32."""
     good = []
     for step, change in pairs:
-        if not step @ change > LEAST_CURVATURE * np.linalg.norm(step) * np.linalg.norm(change):
+        if not is_curved(_dot(step, change), _dot(step, step), _dot(change, change)):
             continue
         with np.errstate(over="ignore"):
             pair = step.astype(np.float32), change.astype(np.float32)
@@ -135,5 +157,5 @@ class Root:
         return result
 
 
-def _dot(one: Single, other: Single) -> float:
+def _dot(one: Floats, other: Floats) -> float:
     return float(np.vdot(one.astype(np.float64), other.astype(np.float64)))

@@ -1,4 +1,4 @@
-"""L-BFGS: SciPy's L-BFGS-B, begun anew where it gives up, and resumed with its history."""
+"""L-BFGS by SciPy: its L-BFGS-B, begun anew where it gives up, and resumed with its history."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import scipy.optimize
 from threadpoolctl import threadpool_limits
 
 from nst_graph.evaluation import Floats
-from nst_graph.optimise.history import PAIRS, History, Root, Vector, check_shapes
-from nst_graph.optimise.steps import BOUNDS, Arrays, Function, Iterate, Outcome, Step
+from nst_graph.optimise.history import PAIRS, History, Root, Vector, check_pairs
+from nst_graph.optimise.steps import BOUNDS, Arrays, Function, HostIterate, Outcome, Step, first_step, restart
 
 #: Iterations for which the history of an earlier attempt serves as a change of variables; then a new
 #: one is taken. Without that, one of a run's first iterations may end up to 5 % higher after 600.
@@ -29,78 +29,69 @@ def lbfgs(
     """Minimise by SciPy's L-BFGS-B, in float64; bounded keeps every pixel in 0..255.
 
     Rounding in float32 makes the line search give up early at times. It is then restarted from the
-    best picture, without history, until a restart gains nothing. So it is where a step leads to a
-    loss or gradient that is not finite, but where the restart gains nothing, FloatingPointError is
-    raised. `memory` is an earlier step's history, to go on from; bounds, which fit no change of
-    variables, begin without it.
+    best picture, without history, until a restart gains nothing. `memory` is an earlier step's
+    history, to go on from; bounds, which fit no change of variables, begin without it. Raises
+    InputError where it is another optimiser's, FloatingPointError where something is not finite
+    and a restart gains nothing.
     """
     history = History(pairs)
+    warm = False
     if memory:
-        given = len(memory.get("steps", ()))
-        check_shapes(dict.fromkeys(("steps", "changes"), (given, start.size)), memory)
-        history.load(memory)
-    root = None if bounded else history.root()
-    iterate = Iterate(objective, observe)
+        check_pairs(memory, start.size)
+        warm = history.load(memory) > 0 and not bounded
+    iterate = HostIterate(objective, observe)
     iterate.evaluate(np.clip(start, *BOUNDS) if bounded else start)
-    iterate.accept(0, history.arrays)
-    history.append(iterate.picture, iterate.evaluation.gradient)
-    while iterate.last.iteration < iterations:
-        before = iterate.last
-        left = iterations - before.iteration
-        try:
-            # Threads of SciPy's BLAS would wait for those of TensorFlow, which spin.
-            with threadpool_limits(1, "blas"):
-                reason = _attempt(iterate, history, root, left if root is None else min(left, RENEWED_EVERY), bounded)
-        except FloatingPointError as error:
-            if iterate.last is before and root is None:
-                raise
-            reason = str(error)
-        if iterate.last.iteration >= iterations:
-            break
-        if root is not None and iterate.last.iteration == before.iteration + RENEWED_EVERY:
-            root = history.root()
-            continue
-        if root is None and not iterate.last.total < before.total:
-            return Outcome(iterate.last, f"no further descent after {iterate.restarts} restarts: {reason}")
-        root = None
-        iterate.restarts += 1
-    return Outcome(iterate.last, "the limit of iterations is reached")
+    iterate.report(0, history.arrays)
+    history.append(iterate.picture, iterate.gradient)
+
+    def attempt(warm: bool) -> str:
+        # Threads of SciPy's BLAS would wait for those of TensorFlow, which spin.
+        with threadpool_limits(1, "blas"):
+            while warm and iterate.last.iteration + RENEWED_EVERY < iterations:
+                end = iterate.last.iteration + RENEWED_EVERY
+                reason = _attempt(iterate, history, history.root(), RENEWED_EVERY, bounded)
+                if iterate.last.iteration < end:
+                    return reason
+            left = iterations - iterate.last.iteration
+            return _attempt(iterate, history, history.root() if warm else None, left, bounded)
+
+    return restart(iterate, iterations, attempt, warm)
 
 
-def _attempt(iterate: Iterate, history: History, root: Root | None, iterations: int, bounded: bool) -> str:
+def _attempt(iterate: HostIterate, history: History, root: Root | None, iterations: int, bounded: bool) -> str:
     """One call of SciPy, from the last step for at most so many iterations; returns why it stopped.
 
     SciPy's variables z stand for pictures x = z * scale, or x = base + root (z * scale).
     """
-    base: Vector = iterate.last.picture.ravel().astype(np.float64)
+    begin = iterate.last.picture
+    base: Vector = begin.ravel().astype(np.float64)
+    if iterate.picture is not begin:  # the attempt before ended elsewhere
+        iterate.evaluate(begin)
 
     def gradient(factor: float) -> Vector:
-        found = np.multiply(iterate.evaluation.gradient, factor, dtype=np.float64).ravel()
+        found = np.multiply(iterate.gradient, factor, dtype=np.float64).ravel()
         return found if root is None else root.transposed_times(found)
 
     # L-BFGS-B's first step has length one: so scaled, about a grey level a pixel, or Newton's step.
-    scale = 2.0 ** round(np.log2(base.size) / 2) if root is None else float(np.linalg.norm(gradient(1.0)))
+    scale = first_step(base.size) if root is None else float(np.linalg.norm(gradient(1.0)))
+    begun = False
 
-    def move(z: Vector) -> None:
-        x = z * scale if root is None else base + root.times(z * scale)
-        picture = x.reshape(iterate.picture.shape)
-        # An attempt begins, and SciPy goes on after an iteration, where the last evaluation was.
-        if not np.array_equal(picture, iterate.picture):
-            iterate.evaluate(picture)
+    def function(z: Vector) -> float:
+        nonlocal begun
+        if begun:  # SciPy asks for the start first, and for each point once
+            x = z * scale if root is None else base + root.times(z * scale)
+            iterate.evaluate(x.reshape(begin.shape))
+        begun = True
+        return iterate.total
 
-    def function(z: Vector) -> tuple[float, Vector]:
-        move(z)
-        return iterate.evaluation.total, gradient(scale)
-
-    def accept(intermediate_result: scipy.optimize.OptimizeResult) -> None:
-        move(intermediate_result.x)
-        history.append(iterate.picture, iterate.evaluation.gradient)
-        iterate.accept(iterate.last.iteration + 1, history.arrays)
+    def accept(intermediate_result: scipy.optimize.OptimizeResult) -> None:  # where the last evaluation was
+        history.append(iterate.picture, iterate.gradient)
+        iterate.report(iterate.last.iteration + 1, history.arrays)
 
     result = scipy.optimize.minimize(
         function,
         base / scale if root is None else np.zeros_like(base),
-        jac=True,
+        jac=lambda z: gradient(scale),
         method="L-BFGS-B",
         bounds=scipy.optimize.Bounds(BOUNDS[0] / scale, BOUNDS[1] / scale) if bounded else None,
         callback=accept,

@@ -26,16 +26,22 @@ class Step:
     iteration: int
     evaluations: int
     seconds: float
-    picture: Floats
+    #: Reads the picture, from wherever it is; valid until the next step.
+    read: Callable[[], Floats]
     terms: Mapping[str, float]
     total: float
     #: Restarts of L-BFGS so far.
     restarts: int
-    #: The optimiser's state, for `minimise` to go on from; valid until the next step.
+    #: Reads the optimiser's state, for `minimise` to go on from; valid until the next step.
     memory: Callable[[], Arrays]
     #: The stage it belongs to, and the iterations before at other sizes.
     stage: int = 0
     before: int = 0
+
+    @property
+    def picture(self) -> Floats:
+        """The picture [height, width, 3]."""
+        return self.read()
 
 
 @dataclass(frozen=True)
@@ -47,51 +53,94 @@ class Outcome:
 
 
 class Iterate:
-    """The point that an optimiser is at: evaluates the objective there, counts, and reports accepted steps."""
+    """The point that an optimiser is at: counts evaluations, and reports accepted steps."""
 
-    def __init__(self, objective: Function, observe: Callable[[Step], None]) -> None:
-        self._objective, self._observe = objective, observe
+    def __init__(self, observe: Callable[[Step], None]) -> None:
+        self._observe = observe
         self._began = time.monotonic()
         self._evaluations = 0
+        self._terms: Mapping[str, float] = {}
+        self.total = np.nan
         self.restarts = 0
-        self.picture: Floats
-        self.evaluation: Evaluation
         self.last: Step
 
-    def evaluate(self, picture: Floats) -> None:
-        """Move to a picture, which is not copied.
-
-        Raises FloatingPointError where it, its loss or its gradient is not finite.
-        """
+    def count(self, terms: Mapping[str, float], total: float, **finite: bool) -> None:
+        """Take an evaluation. Raises FloatingPointError where its loss, or what is named, is not finite."""
         self._evaluations += 1
-        self.picture, self.evaluation = picture, self._objective(picture)
-        if not np.isfinite(self.evaluation.total):
-            raise FloatingPointError(f"the loss is {self.evaluation.total} after {self._evaluations} evaluations")
-        for name, values in (("picture", picture), ("gradient", self.evaluation.gradient)):
-            if not np.isfinite(values).all():
+        self._terms, self.total = terms, total
+        if not np.isfinite(total):
+            raise FloatingPointError(f"the loss is {total} after {self._evaluations} evaluations")
+        for name, is_finite in finite.items():
+            if not is_finite:
                 raise FloatingPointError(f"the {name} is not finite after {self._evaluations} evaluations")
 
-    def accept(self, iteration: int, memory: Callable[[], Arrays]) -> None:
-        """Report the last evaluation as the end of an iteration, with the optimiser's state."""
-        self.last = Step(
-            iteration,
-            self._evaluations,
-            time.monotonic() - self._began,
-            self.picture,
-            self.evaluation.terms,
-            self.evaluation.total,
-            self.restarts,
-            memory,
-        )
+    def accept(self, iteration: int, read: Callable[[], Floats], memory: Callable[[], Arrays]) -> None:
+        """Report the last evaluation as the end of an iteration."""
+        seconds = time.monotonic() - self._began
+        counts = self._terms, self.total, self.restarts
+        self.last = Step(iteration, self._evaluations, seconds, read, *counts, memory)
         self._observe(self.last)
+
+
+class HostIterate(Iterate):
+    """An iterate whose picture and gradient are arrays."""
+
+    def __init__(self, objective: Function, observe: Callable[[Step], None]) -> None:
+        super().__init__(observe)
+        self._objective = objective
+        self.picture: Floats
+        self.gradient: Floats
+
+    def evaluate(self, picture: Floats) -> None:
+        """Move to a picture, which is not copied. Raises FloatingPointError where something is not finite."""
+        found = self._objective(picture)
+        self.picture, self.gradient = picture, found.gradient
+        finite = {name: bool(np.isfinite(getattr(self, name)).all()) for name in ("picture", "gradient")}
+        self.count(found.terms, found.total, **finite)
+
+    def report(self, iteration: int, memory: Callable[[], Arrays]) -> None:
+        """Report the picture as the end of an iteration."""
+        picture = self.picture
+        self.accept(iteration, lambda: picture, memory)
+
+
+def restart(iterate: Iterate, iterations: int, attempt: Callable[[bool], str], warm: bool) -> Outcome:
+    """Attempt until so many iterations are made, or an attempt without history gains nothing.
+
+    `attempt` goes on from the last step, with history where it is given True, and returns why it
+    stopped. What is not finite ends an attempt too; FloatingPointError is raised where one without
+    history gains nothing.
+    """
+    while iterate.last.iteration < iterations:
+        before = iterate.last
+        try:
+            reason = attempt(warm)
+        except FloatingPointError as error:
+            if iterate.last is before and not warm:
+                raise
+            reason = str(error)
+        if iterate.last.iteration >= iterations:
+            break
+        if not warm and not iterate.last.total < before.total:
+            return Outcome(iterate.last, f"no further descent after {iterate.restarts} restarts: {reason}")
+        warm = False
+        iterate.restarts += 1
+    return Outcome(iterate.last, "the limit of iterations is reached")
+
+
+def first_step(variables: int) -> float:
+    """The length of L-BFGS's first step: about a grey level for each variable."""
+    return float(2.0 ** round(np.log2(variables) / 2))
 
 
 class Relay:
     """Passes the steps of one stage on to observers, counted on from the step that it began at."""
 
-    def __init__(self, observers: Iterable[Callable[[Step], None]], stage: int, start: Step | None) -> None:
+    def __init__(
+        self, observers: Iterable[Callable[[Step], None]], stage: int, start: Step | None, same_size: bool
+    ) -> None:
         """`start` is a step of this stage where it is resumed, of an earlier one, or None at first."""
-        self._observers, self._stage, self._start = list(observers), stage, start
+        self._observers, self._stage, self._start, self._same_size = list(observers), stage, start, same_size
 
     def observe(self, step: Step) -> None:
         """Pass a step on, unless it only repeats the start."""
@@ -103,11 +152,10 @@ class Relay:
         """The step with the counts of all stages before added."""
         if self._start is None:
             return replace(step, stage=self._stage)
-        same_size = step.picture.shape == self._start.picture.shape
         return replace(
             step,
             stage=self._stage,
-            before=self._start.before if same_size else self._start.iteration,
+            before=self._start.before if self._same_size else self._start.iteration,
             iteration=step.iteration + self._start.iteration,
             evaluations=step.evaluations + self._start.evaluations,
             seconds=step.seconds + self._start.seconds,

@@ -1,7 +1,6 @@
 """Pictures: float32 RGB arrays [height, width, 3] in 0..255, read, resized, recoloured and written."""
 
 from nst_graph.pictures.pictures import (
-    NOISE,
     SUFFIXES,
     Mask,
     Picture,
@@ -17,7 +16,6 @@ from nst_graph.pictures.pictures import (
 )
 
 __all__ = [
-    "NOISE",
     "SUFFIXES",
     "Mask",
     "Picture",

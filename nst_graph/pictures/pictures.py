@@ -22,32 +22,32 @@ Picture = npt.NDArray[np.float32]
 #: Grey [height, width] in 0..1.
 Mask = npt.NDArray[np.float32]
 
-#: How the names of picture files end.
+#: The suffixes of picture files.
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".gif", ".bmp")
-#: What is opened, by Pillow's names.
+#: The formats that are read, by Pillow's names.
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP")
-#: Most memory that reading and shrinking takes, for each pixel, and rows that are converted at once.
+#: The peak memory of reading and shrinking, in bytes per pixel, and how many rows are converted at a time.
 BYTES_PER_PIXEL, ROWS = 20, 64
-#: How a PNG file begins, and its chunks that make the picture.
+#: How a PNG file begins, and the types of the chunks that are needed for its pixels.
 PNG = b"\x89PNG\r\n\x1a\n"
 PNG_CHUNKS = (b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"eXIf")
-#: Half the width of the uniform noise a painting starts from, in grey levels.
+#: The uniform noise of the start is in -NOISE..NOISE.
 NOISE = 20.0
 
 
 def read(
     path: Path, limit: float = files.READ_LIMIT, say: Callable[[str], None] = lambda line: None, ground: float = 255
 ) -> Picture:
-    """Read a picture file, the first of its frames, as float32 RGB [height, width, 3] in 0..255.
+    """Read a picture file, or its first frame, as float32 RGB [height, width, 3] in 0..255.
 
-    EXIF rotation is applied, transparency laid over grey of level `ground`, which is white, deeper
-    values brought to 0..255; `limit` is the memory that may take, in GB. Where no file says what
-    number is white, as with floating-point values, `say` is told what it is taken to be. Raises
-    InputError where the file is missing, is no picture, has a property that keeps it from being
-    read, or has too many pixels, which is known before they are unpacked.
+    EXIF orientation is applied, transparent pixels are composited over the grey level `ground`, and
+    values of more than 8 bits are scaled. Some formats, such as floating point, do not define the
+    value of white; `say` gets a line with the value that is assumed. `limit` is the memory that
+    reading may take, in GB. Raises InputError if the file is missing, damaged, of an unsupported
+    kind, or, before its pixels are decoded, too large.
     """
-    if odd := files.oddity(path):
-        raise InputError(f"{path}: {odd}, not a picture; name a picture file")
+    if kind := files.non_file(path):
+        raise InputError(f"{path}: {kind}, not a picture; name a picture file")
     try:
         with warnings.catch_warnings(action="ignore"):
             return _rgb(_pixels(path, limit, say), ground)
@@ -55,7 +55,7 @@ def read(
         raise InputError(f"{path}: no such file; name a picture file") from error
     except InputError:
         raise
-    except Exception as error:  # decoders raise whatever the broken bytes lead them to
+    except Exception as error:  # decoders may raise anything if bytes are damaged
         if isinstance(error, OSError) and error.errno is not None:
             raise InputError(f"{path}: {error.strerror}; name a file that can be read") from error
         raise InputError(
@@ -64,62 +64,60 @@ def read(
 
 
 def _pixels(path: Path, limit: float, say: Callable[[str], None]) -> npt.NDArray[np.generic]:
-    """Values [height, width] or [height, width, 1 to 4], turned as EXIF has it; alpha, where it is, last."""
+    """The upright pixels [height, width] or [height, width, 1 to 4], with alpha, if any, as the last channel."""
     with path.open("rb") as file:
         beginning = file.read(8)
     if beginning[:4] in tiff.MAGIC:
-        try:
-            deep = tiff.read(path, int(min(limit * 1e9 / BYTES_PER_PIXEL, 2**62)), say)
-        except tiff.TooLargeError as error:
-            raise _too_large(path, str(error), limit) from error
+        with _limited(path, limit) as max_pixels:
+            deep = tiff.read(path, max_pixels, say)
         if deep is not None:
-            return _turned(*deep)
+            return _upright(*deep)
     source = _png(path, limit) if beginning == PNG else path
     Image.init()
-    # Pillow knows formats that run programs, such as PostScript: only these are opened.
+    # Formats are listed because Pillow runs other programs for some, such as PostScript.
     with _limited(path, limit), Image.open(source, formats=FORMATS) as image:
         with _libtiff_quiet() if image.format == "TIFF" else nullcontext():
             image.load()
         if image.mode == "LAB":
             raise InputError(f"{path}: CIELab colours, which cannot be read; save it as RGB")
         orientation = _orientation(image)
-        # Pillow converts every 8-bit kind; 16-bit grey comes as it is.
+        # Pillow converts all modes but 16-bit grey to 8 bits.
         if not image.mode.startswith("I"):
-            return _turned(np.asarray(image.convert("RGBA" if image.has_transparency_data else "RGB")), orientation)
+            return _upright(np.asarray(image.convert("RGBA" if image.has_transparency_data else "RGB")), orientation)
         grey: npt.NDArray[np.generic] = np.asarray(image)[..., None].astype(np.float32) / np.float32(257)
-        clear = image.info.get("transparency")
-        if isinstance(clear, int):
-            opaque = np.where(np.asarray(image) == clear, np.float32(0), np.float32(255))
-            grey = np.concatenate([grey, opaque[..., None]], axis=-1)
-        return _turned(grey, orientation)
+        transparent = image.info.get("transparency")
+        if isinstance(transparent, int):
+            alpha = np.where(np.asarray(image) == transparent, np.float32(0), np.float32(255))
+            grey = np.concatenate([grey, alpha[..., None]], axis=-1)
+        return _upright(grey, orientation)
 
 
 def _png(path: Path, limit: float) -> io.BytesIO:
-    """A PNG file without what is beside its pixels: Pillow refuses long text and profiles."""
+    """A PNG file reduced to the chunks that its pixels need: Pillow refuses long texts and profiles."""
     if path.stat().st_size > limit * 1e9:
         raise _too_large(path, f"{path.stat().st_size / 1e6:.0f} MB", limit)
     data = path.read_bytes()
-    kept, at, names = [data[:8]], 8, set()
+    chunks, at, names = [data[:8]], 8, set()
     while len(data) >= at + 12:
         length, name = int.from_bytes(data[at : at + 4]), data[at + 4 : at + 8]
         if name in PNG_CHUNKS:
-            kept.append(data[at : at + 12 + length])
+            chunks.append(data[at : at + 12 + length])
             names.add(name)
         at += 12 + length
-    if b"tRNS" in names and data[24:26] == b"\x10\x02":  # Pillow has read colours by then, and has 8 bits of them
+    if b"tRNS" in names and data[24:26] == b"\x10\x02":  # Pillow has only 8 bits of each colour to compare
         raise InputError(f"{path}: 16 bits a colour and a transparent one, which cannot be read; save it with alpha")
-    return io.BytesIO(b"".join(kept))
+    return io.BytesIO(b"".join(chunks))
 
 
 def _orientation(image: Image.Image) -> object:
     try:
         return image.getexif().get(ExifTags.Base.Orientation, 1)
-    except Exception:  # a tag that is none
+    except Exception:  # a damaged tag
         return 1
 
 
-def _turned(pixels: npt.NDArray[np.generic], orientation: object) -> npt.NDArray[np.generic]:
-    """Pixels as EXIF's orientation, 1 to 8, has them stand."""
+def _upright(pixels: npt.NDArray[np.generic], orientation: object) -> npt.NDArray[np.generic]:
+    """Apply an EXIF orientation, 1 to 8."""
     if orientation in (5, 6, 7, 8):
         pixels = pixels.swapaxes(0, 1)
     if orientation in (2, 3, 6, 7):
@@ -130,29 +128,36 @@ def _turned(pixels: npt.NDArray[np.generic], orientation: object) -> npt.NDArray
 
 
 @contextmanager
-def _limited(path: Path, limit: float) -> Iterator[None]:
-    """Our limit in the place of Pillow's, which its decoders ask before they take memory."""
-    most = int(min(limit * 1e9 / BYTES_PER_PIXEL, 2**62))
-    before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, max(1, most // 2)  # it raises at twice that
+def _limited(path: Path, limit: float) -> Iterator[int]:
+    """Set the largest number of pixels, also Pillow's, whose decoders check it before they allocate memory."""
+    max_pixels = int(min(limit * 1e9 / BYTES_PER_PIXEL, 2**62))
+    before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, max(1, max_pixels // 2)  # it raises at twice that
     try:
-        yield
+        yield max_pixels
+    except tiff.TooLargeError as error:
+        raise _too_large(path, str(error), limit) from error
     except Image.DecompressionBombError as error:
-        raise _too_large(path, f"more than {most / 1e6:g} million pixels", limit) from error
+        raise _too_large(path, f"more than {max_pixels / 1e6:g} million pixels", limit) from error
     finally:
         Image.MAX_IMAGE_PIXELS = before
 
 
 @contextmanager
 def _libtiff_quiet() -> Iterator[None]:
-    """libtiff prints what it meets to the standard error itself; one line of ours says enough."""
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    """Silence libtiff, which prints its own messages to standard error."""
     try:
-        os.dup2(nowhere, 2)
+        stderr = os.dup(2)
+    except OSError:  # there is none
+        yield
+        return
+    null = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(null, 2)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(null)
 
 
 def _too_large(path: Path, what: str, limit: float) -> InputError:
@@ -178,13 +183,12 @@ def _rgb(pixels: npt.NDArray[np.generic], ground: float) -> Picture:
 
 
 def resize(picture: Picture, height: int, width: int) -> Picture:
-    """Resample to height x width by Lanczos' filter, kept within 0..255."""
-    clipped: Picture = np.clip(enlarge(picture, height, width), 0, 255)
-    return clipped
+    """Resample with a Lanczos filter, clipped to 0..255."""
+    return np.clip(enlarge(picture, height, width), 0, 255)
 
 
 def enlarge(picture: Picture, height: int, width: int) -> Picture:
-    """Resample to height x width by Lanczos' filter, values outside 0..255 and all."""
+    """Resample with a Lanczos filter; values may leave 0..255."""
     if picture.shape[:2] == (height, width):
         return picture
     resized = np.empty((height, width, 3), np.float32)
@@ -195,19 +199,18 @@ def enlarge(picture: Picture, height: int, width: int) -> Picture:
 
 
 def carry(picture: Picture, photograph: Picture, larger: Picture) -> Picture:
-    """Bring a painting of `photograph` to the size of `larger`, the same photograph in more pixels.
+    """Enlarge a painting of `photograph` to the size of `larger`, the same photograph with more pixels.
 
-    Enlarged is what painting changed; the larger photograph brings detail of its own.
+    Only the change from photograph to painting is enlarged, so the photograph's detail stays sharp.
     """
-    height, width = larger.shape[:2]
-    changed: Picture = larger + enlarge(picture - photograph, height, width)
-    return changed
+    enlarged: Picture = larger + enlarge(picture - photograph, *larger.shape[:2])
+    return enlarged
 
 
 def read_mask(path: Path, height: int, width: int, limit: float = files.READ_LIMIT) -> Mask:
-    """Read a grey picture as a mask of that size; what is transparent is not wanted.
+    """Read a grey picture as a mask of this size, with transparent pixels as black.
 
-    Raises InputError as read does, or if all is black.
+    Raises InputError as read does, or if all of it is black.
     """
     mask: Mask = resize(read(path, limit, ground=0), height, width).mean(axis=-1, dtype=np.float32) / np.float32(255)
     if mask.max() == 0:
@@ -216,7 +219,7 @@ def read_mask(path: Path, height: int, width: int, limit: float = files.READ_LIM
 
 
 def fit(picture: Picture, size: int) -> Picture:
-    """Shrink so that the longer side has `size` pixels; a smaller picture stays as it is."""
+    """Shrink so that the longer side has `size` pixels; a smaller picture is returned unchanged."""
     height, width = picture.shape[:2]
     scale = size / max(height, width)
     if scale >= 1:
@@ -225,10 +228,10 @@ def fit(picture: Picture, size: int) -> Picture:
 
 
 def start(base: Picture, mean: npt.NDArray[np.float32], noise_ratio: float, seed: int) -> Picture:
-    """noise_ratio * U(-20, 20) + (1 - noise_ratio) * base, where both are about the mean RGB.
+    """mean + noise_ratio * U(-20, 20) + (1 - noise_ratio) * (base - mean).
 
-    A ratio of 1 is white noise around the mean, 0 the base itself. The same seed and size give
-    the same noise everywhere and for good: NumPy keeps RandomState's streams as they are.
+    A ratio of 1 is white noise around the mean RGB, 0 is `base`. The same seed and size always give
+    the same noise: NumPy guarantees the streams of RandomState.
     """
     noise = np.random.RandomState(seed).uniform(-NOISE, NOISE, base.shape)
     mixed = noise_ratio * noise + (1 - noise_ratio) * (base - mean.astype(np.float64))
@@ -236,7 +239,7 @@ def start(base: Picture, mean: npt.NDArray[np.float32], noise_ratio: float, seed
 
 
 def to_bytes(picture: Picture) -> npt.NDArray[np.uint8]:
-    """Round to 8 bits, values outside 0..255 cut off."""
+    """Round to 8 bits, clipped to 0..255."""
     return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
 
 

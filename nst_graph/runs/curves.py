@@ -6,18 +6,19 @@ import csv
 import math
 from pathlib import Path
 
+from nst_graph import files
+
 Curves = dict[str, list[float]]
-#: Columns that are there whatever the terms.
+#: The first columns; those of the terms and of the total follow.
 COUNTS = ("iteration", "evaluations", "seconds")
 
 
 def read(directory: Path) -> Curves:
-    """The columns of losses.csv by name, evaluations and terms; none where it is missing or not whole."""
+    """Read the columns of losses.csv by name; none if it is missing or damaged."""
     try:
-        with (directory / "losses.csv").open(newline="", encoding="utf-8") as file:
-            header, *rows = csv.reader(file)
-            curves = {name: [float(row[column]) for row in rows] for column, name in enumerate(header)}
+        header, *rows = csv.reader(files.read_text(directory / "losses.csv").splitlines())
+        curves = {name: [float(row[column]) for row in rows] for column, name in enumerate(header)}
     except (OSError, ValueError, IndexError, csv.Error):
         return {}
-    whole = tuple(curves)[:3] == COUNTS and tuple(curves)[-1] == "total" and len(rows) > 0
-    return curves if whole and all(math.isfinite(value) for values in curves.values() for value in values) else {}
+    valid = tuple(curves)[:3] == COUNTS and tuple(curves)[-1] == "total" and len(rows) > 0
+    return curves if valid and all(math.isfinite(value) for values in curves.values() for value in values) else {}

@@ -1,4 +1,4 @@
-"""A run's directory: run.json, and the files of the run, which it lists. Whatever else lies there is left alone."""
+"""A run's directory: run.json, and the files that it lists. All other files there are left alone."""
 
 from __future__ import annotations
 
@@ -17,33 +17,30 @@ from nst_graph import files
 from nst_graph.errors import InputError
 from nst_graph.runs import records
 
-#: Where events for TensorBoard lie.
+#: The subdirectory of the events for TensorBoard.
 TENSORBOARD = "tensorboard"
 
 
 class Directory:
-    """The files of one run, in a directory that may hold other people's files too.
+    """The files of a run, in a directory that may also have other files.
 
-    run.json lists each by its name, with the SHA-256 of its bytes. What is not listed, or has other
-    bytes, is not the run's, and is neither written over nor removed. The list is always ahead: a
-    file's new hash is in it before the file has its name, beside the hash of what was there.
+    run.json lists the run's files with their SHA-256. A file that is not listed, or has another
+    hash, is neither overwritten nor removed. The list is written first: a file's new hash is added
+    to its old one before the file is replaced, so that a kill between the two does no harm.
     """
 
     def __init__(self, path: Path, record: dict[str, Any] | None = None) -> None:
-        """A run that is there, by its record, or one to be begun."""
+        """An existing run with this record, or a new one."""
         record = dict(record or {})
         self.path = path
-        #: What the names of this run's unfinished files, and of those for TensorBoard, end with.
+        #: The suffix of this run's unfinished files and of its events for TensorBoard.
         self.mark: str = record.pop("mark", None) or secrets.token_hex(8)
         self._listed: dict[str, list[str]] = record.pop("files", {})
         self.record = record
 
     @classmethod
     def at(cls, path: Path) -> Directory:
-        """The run in a directory, or one to be begun where there is no run.json.
-
-        Raises InputError where run.json is not a run's.
-        """
+        """The run in a directory, or a new one if there is no run.json. Raises InputError if that is not a run's."""
         if not os.path.lexists(path / "run.json"):
             return cls(path)
         record = records.read(path)
@@ -52,8 +49,8 @@ class Directory:
         return cls(path, record)
 
     def check(self) -> None:
-        """Raise InputError where a file bears a name that runs use, and is not as this run left it."""
-        # What a kill left of two hashes is one.
+        """Raise InputError if a file has a name that runs use but is not as this run wrote it."""
+        # After a kill a file may have two hashes listed; it matches one of them.
         own = {name: [digest] for name, listed in self._listed.items() if (digest := self._hash(name)) in listed}
         for name in sorted(os.listdir(self.path)) if self.path.is_dir() else []:
             if records.NAMES.fullmatch(name) and name not in ("run.json", *own):
@@ -62,7 +59,7 @@ class Directory:
         self._listed = own
 
     def check_apart(self, paths: Iterable[Path]) -> None:
-        """Raise InputError where one of these is a file of the run, which is to be removed."""
+        """Raise InputError if one of these is a file of the run, which is about to be removed."""
         own = [self.path / name for name in (*self._listed, "run.json")]
         for path in paths:
             if any(file.exists() and file.samefile(path) for file in own):
@@ -74,13 +71,13 @@ class Directory:
         """Write run.json. Raises OSError as open and write do."""
         self.record = record
         with files.atomic(self.path / "run.json", self.mark) as file:
-            whole = self.record | {"mark": self.mark, "files": self._listed}
-            file.write(json.dumps(whole, indent=2).encode() + b"\n")
+            content = record | {"mark": self.mark, "files": self._listed}
+            file.write(json.dumps(content, indent=2).encode() + b"\n")
 
     def write(self, name: str, fill: Callable[[BinaryIO], object]) -> None:
-        """Write a file of the run, by a function that fills it.
+        """Write a file of the run with the function `fill`.
 
-        Raises InputError where another of that name came meanwhile, OSError as open and write do.
+        Raises InputError if a file of that name that is not the run's has appeared, OSError as open and write do.
         """
         path = self.path / name
         if name not in self._listed and os.path.lexists(path):
@@ -95,48 +92,47 @@ class Directory:
         self._listed[name] = self._listed[name][-1:]
 
     def put(self, name: str, data: bytes) -> None:
-        """Write a file of the run as `write` does, from bytes."""
+        """Write bytes to a file of the run. Raises as `write` does."""
         self.write(name, lambda file: file.write(data))
 
     def remove(self, name: str) -> None:
-        """Remove a file, if it is there and the run's, and take it off the list."""
+        """Remove a file if it exists and is the run's, and its entry in the list."""
         if self._owns(name):
             (self.path / name).unlink()
         self._listed.pop(name, None)
 
     def clear(self) -> None:
-        """Remove all files of the run but run.json, and begin another."""
+        """Remove all files of the run except run.json, and begin a new one."""
         for name in list(self._listed):
             self.remove(name)
-        self.tidy()
         for events in self.path.glob(f"{TENSORBOARD}/*.{self.mark}"):
             events.unlink()
         self._remove_if_empty(TENSORBOARD)
         self.mark = secrets.token_hex(8)
 
     def tidy(self) -> None:
-        """Remove what was being written when the run was killed."""
-        for place in (self.path, self.path / records.COPIES):
-            for torn in place.glob(f".*.{self.mark}"):
-                torn.unlink()
+        """Remove the unfinished files of a killed run."""
+        for directory in (self.path, self.path / records.COPIES):
+            for unfinished in directory.glob(f".*.{self.mark}"):
+                unfinished.unlink()
 
     def add_copies(self, sources: dict[str, Path]) -> None:
-        """Copy the files that the run is painted from, by role, so that it goes on wherever they go."""
+        """Copy the run's source pictures, by role, so that it can be resumed if they are moved or deleted."""
         for role, source in sources.items():
             name = f"{records.COPIES}/{role}-{self.mark}"
             if not self._owns(name):
                 self.put(name, source.read_bytes())
 
     def remove_copies(self) -> None:
-        """Remove those copies."""
+        """Remove the copies of the source pictures."""
         for name in [name for name in self._listed if name.startswith(f"{records.COPIES}/")]:
             self.remove(name)
         self._remove_if_empty(records.COPIES)
 
     def pictures(self) -> list[Path]:
-        """The pictures that were saved while painting, in order, and the last, where it is another."""
-        found = (self.path / name for name in self._listed if name.startswith("iteration-"))
-        saved, final = sorted(file for file in found if file.exists()), self.path / "final.png"
+        """The pictures saved while painting, in order, and the final one if it is different."""
+        listed = (self.path / name for name in self._listed if name.startswith("iteration-"))
+        saved, final = sorted(file for file in listed if file.exists()), self.path / "final.png"
         return saved if saved and files.sha256(saved[-1]) == files.sha256(final) else [*saved, final]
 
     def _remove_if_empty(self, name: str) -> None:
@@ -144,7 +140,7 @@ class Directory:
             (self.path / name).rmdir()
 
     def _hash(self, name: str) -> str:
-        """The hash of a file; nothing where there is none, or a link."""
+        """The hash of a file; "" if it does not exist or is a link."""
         path = self.path / name
         return files.sha256(path) if path.is_file() and not path.is_symlink() else ""
 
@@ -153,14 +149,14 @@ class Directory:
 
 
 def lock(path: Path) -> filelock.BaseFileLock:
-    """Make a directory and keep every other run out of it until the lock is released, or the process ends.
+    """Create a directory and lock it against other runs, until the lock is released or the process ends.
 
-    Raises InputError where another run holds it, OSError where it cannot be made.
+    Raises InputError if another run has locked it, OSError if it cannot be created.
     """
     path.mkdir(parents=True, exist_ok=True)
-    held = filelock.FileLock(path / ".lock")
+    lock = filelock.FileLock(path / ".lock")
     try:
-        held.acquire(timeout=0)
+        lock.acquire(timeout=0)
     except filelock.Timeout as error:
         raise InputError(f"--output {path}: another process paints there; name another directory") from error
-    return held
+    return lock

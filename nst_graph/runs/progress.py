@@ -1,4 +1,4 @@
-"""Progress: a bar on a terminal, plain lines elsewhere."""
+"""Progress: a bar on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from nst_graph.optimise.steps import Step
 
 
 class Progress:
-    """An observer that shows the loss and the time left of a run of so many iterations."""
+    """An observer that shows the loss and the remaining time."""
 
     def __init__(self, iterations: int, every: int) -> None:
         self._iterations, self._every = iterations, max(1, every)
         self._bar: tqdm | None = None
 
     def observe(self, step: Step) -> None:
-        """Show a step: each on a terminal, every so many elsewhere."""
+        """Show a step; elsewhere than on a terminal, only every so many iterations."""
         if sys.stderr.isatty():
             if self._bar is None:
-                # Some terminals say that they have no columns; tqdm would show nothing there.
+                # Some terminals report a width of 0, for which tqdm shows nothing.
                 columns = None if shutil.get_terminal_size((0, 0)).columns else 80
                 self._bar = tqdm(total=self._iterations, unit="iteration", ncols=columns)
             self._bar.set_postfix_str(f"loss {step.total:.4g}", refresh=False)
@@ -37,7 +37,7 @@ class Progress:
             tell(line + times)
 
     def say(self, line: str) -> None:
-        """Print a line of news without breaking the bar."""
+        """Print a line above the bar."""
         with tqdm.external_write_mode():
             tell(line)
 

@@ -1,4 +1,4 @@
-"""A Run: an observer that leaves pictures, losses, state and a page in a directory, each file whole at every moment."""
+"""A Run: an observer that writes pictures, losses, state and a page into a directory, each file atomically."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ import os
 import platform
 import time
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import asdict
+from contextlib import ExitStack, suppress
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import filelock
 import numpy as np
 
 from nst_graph import pictures, places
@@ -31,38 +30,35 @@ from nst_graph.scenes import Scene, Sources
 
 #: Packages whose versions are recorded.
 PACKAGES = ("nst_graph", "tensorflow", "scipy", "numpy", "imageio", "pillow")
-#: Seconds from one writing of losses.csv and the page to the next, at least.
-LOSSES_EVERY = 4.0
-#: And from one losses.png to the next, which takes longer.
-PLOT_EVERY = 20.0
+#: Minimum seconds between two updates of losses.csv and the page, and of losses.png, which takes longer.
+LOSSES_EVERY, PLOT_EVERY = 4.0, 20.0
 
 
-def _row(iteration: float, evaluations: float, seconds: float, *figures: float) -> list[str]:
-    return [f"{iteration:.0f}", f"{evaluations:.0f}", f"{seconds:.3f}", *(f"{figure:.9g}" for figure in figures)]
+def _row(iteration: float, evaluations: float, seconds: float, *losses: float) -> list[str]:
+    return [f"{iteration:.0f}", f"{evaluations:.0f}", f"{seconds:.3f}", *(f"{loss:.9g}" for loss in losses)]
 
 
-def _rows(found: Curves, iteration: int) -> list[list[str]]:
-    """losses.csv as it was at an iteration; nothing where it is not whole."""
-    rows = [row for row in zip(*found.values(), strict=True) if row[0] <= iteration]
-    return [list(found), *(_row(*row) for row in rows)] if rows else []
+def _rows(columns: Curves, iteration: int) -> list[list[str]]:
+    """The header and the rows of losses.csv up to an iteration; empty if there are none."""
+    rows = [row for row in zip(*columns.values(), strict=True) if row[0] <= iteration]
+    return [list(columns), *(_row(*row) for row in rows)] if rows else []
 
 
 class Run:
-    """An observer that leaves in a directory what a person wants to look at, and what it takes to go on.
+    """An observer that records a painting in a directory, so that it can be watched, repeated and resumed.
 
-    iteration-00100.png, ... and final.png; losses.csv with a row for each iteration; run.json
-    with all it takes to paint the same again; index.html; state.npz and copies of the pictures it
-    is painted from until the run is finished. Raises InputError where the directory holds a run
-    and neither `overwrite` nor `resume` is set, where it holds another's files of a run's names,
-    where another process paints there, or where it cannot be a run's. Used in a with statement, at
-    whose end a run that is not finished keeps its state, and others are let in.
+    It writes iteration-00100.png, ... and final.png; losses.csv with a row for each iteration; run.json
+    with everything needed to repeat the painting; index.html; and, until the run is finished,
+    state.npz and copies of the source pictures. Raises InputError if the directory cannot be used, if
+    it holds a run and neither `overwrite` nor `resume` is set, if it has other files with names that
+    runs use, or if another process paints there. It is a context manager: an unfinished run saves its
+    state at the end, and the directory is unlocked.
     """
 
     def __init__(self, path: Path, overwrite: bool = False, resume: bool = False) -> None:
         self.path = path
         if path.exists() and not path.is_dir():
             raise InputError(f"--output {path}: not a directory; name another")
-        self._lock: filelock.BaseFileLock | None = None
         self._rows: list[list[str]] = []
         self._last: Step | None = None
         self._written = 0.0
@@ -72,49 +68,39 @@ class Run:
         self._directory = Directory.at(path)
         if self._directory.record and not overwrite and not resume:
             raise InputError(f"--output {path}: holds a run; name another directory, or add --overwrite or --resume")
-        try:
+        with ExitStack() as stack:
             if self._directory.record:
-                self._lock = lock(path)
+                stack.callback(lock(path).release)
             if resume:
-                self._read()
+                self._before = records.read(path)
+                if (path / "state.npz").exists():
+                    self._state = state.read(path / "state.npz")
+                    self._last, self._before = self._state.step, self._state.record
+                    self._rows = _rows(curves.read(path), self._state.step.iteration)
             self._directory.check()
-        except BaseException:
-            self._release()
-            raise
+            self._locks = stack.pop_all()
 
     @property
     def begun(self) -> Step | None:
-        """The step that a run which is resumed had reached; None where it begins at the start."""
+        """The last step before a resumed run stopped; None if it begins from the start."""
         return self._state.step if self._state is not None else None
 
-    def _read(self) -> None:
-        self._before = records.read(self.path)
-        if (self.path / "state.npz").exists():
-            self._state = state.read(self.path / "state.npz")
-            self._before = self._state.record
-            self._rows = _rows(curves.read(self.path), self._state.step.iteration)
-
     def open(
-        self,
-        sources: Sources,
-        network: str,
-        settings: Settings,
-        scene: Scene,
-        finish: Callable[[Picture], Picture],
+        self, sources: Sources, network: str, settings: Settings, scene: Scene, finish: Callable[[Picture], Picture]
     ) -> list[Callable[[Step], None]]:
-        """Make the directory, empty it of an older run or go on in it, and describe the run in run.json.
+        """Prepare the directory, removing an older run unless it is resumed, and write run.json.
 
-        `scene` is what is painted at last, `finish` is applied to each picture that is saved.
-        Returns the run's observers. Raises InputError where the directory cannot be written, where
-        the run to resume was begun with something else, or where the older run's files are what
-        this one is painted from.
+        `scene` is that of the last stage; `finish` is applied to each picture before it is saved.
+        Returns the run's observers. Raises InputError if the directory cannot be written, if the
+        resumed run was begun with other sources or settings, or if a source of this run is a file of
+        the older one.
         """
         record = json.loads(json.dumps(_record(sources, network, settings, scene)))
         if self._resume:
             different = records.differences(self._before, record)
             if different:
                 raise InputError("; ".join(different) + "; resume with what it was begun with, or paint elsewhere")
-            # Where they are found now may be the copies, which go when the run is finished.
+            # The sources may now be the copies in the directory, which are removed at the end.
             record |= {name: self._before.get(name) for name in records.SOURCES}
         else:
             self._directory.check_apart(sources.by_role().values())
@@ -135,11 +121,11 @@ class Run:
         return observers
 
     def _begin(self, sources: Sources, shown: dict[str, Picture]) -> None:
-        if self._lock is None:
-            self._lock = lock(self.path)
-        if not self._resume:
-            self._directory.clear()  # before run.json changes: no old state beside a new record
+        if not self._directory.record:
+            self._locks.callback(lock(self.path).release)
         self._directory.tidy()
+        if not self._resume:
+            self._directory.clear()  # before run.json is written, so that an old state never has a new record
         self._describe({"state": "painting"})
         self._directory.add_copies(sources.by_role())
         for name, picture in shown.items():
@@ -147,14 +133,15 @@ class Run:
         self._show()
 
     def observe(self, step: Step) -> None:
-        """Log a step; save its picture, and the state, when they are due."""
+        """Log a step, and save its picture and the state every `save_every` iterations."""
         self._last = step
         if not self._rows:
             self._rows.append([*curves.COUNTS, *step.terms, "total"])
-        figures = *step.terms.values(), step.total
-        self._rows.append(_row(step.iteration, step.evaluations, step.seconds, *figures))
+        self._rows.append(_row(step.iteration, step.evaluations, step.seconds, *step.terms.values(), step.total))
         due = step.iteration > 0 and step.iteration % self._save_every == 0
         if due:
+            picture = step.picture  # read once
+            step = replace(step, read=lambda: picture)
             self._save(step, f"iteration-{step.iteration:05}.png")
         if due or step.iteration == 0 or time.monotonic() - self._written > LOSSES_EVERY:
             self._log()
@@ -165,9 +152,11 @@ class Run:
                 self._drawn = time.monotonic()
 
     def finish(self, reason: str) -> None:
-        """End the run: save final.png and the film, and remove what it took to go on."""
+        """End the run: save final.png and the timelapse, and remove the state and the copies of the sources."""
         self._save_end()
-        self._film()
+        kind = self._record["settings"]["timelapse"]
+        if kind is not None:
+            self._directory.put(f"timelapse.{kind}", timelapse.film(self._directory.pictures(), kind))
         self._describe_end({"state": "finished", "reason": reason})
         self._directory.remove("state.npz")
         self._directory.remove_copies()
@@ -179,14 +168,12 @@ class Run:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        """Save what it takes to go on where the run ends before it is finished, and let other runs in."""
-        try:
+        """Save the state if the run is not finished, and unlock the directory."""
+        with self._locks:
             if self._opened:
-                # Where a disk is full this fails too; the last whole state is there.
+                # On a full disk this fails too, but the last saved state is intact.
                 with suppress(*([OSError] if isinstance(error, OSError) else [])):
                     self._stop(error)
-        finally:
-            self._release()
 
     def _stop(self, error: BaseException | None) -> None:
         states: dict[Any, str] = {KeyboardInterrupt: "interrupted", Pause: "paused"}
@@ -196,11 +183,6 @@ class Run:
         self._describe_end({"state": states.get(type(error), f"failed: {error}")})
         self._draw()
         self._show()
-
-    def _release(self) -> None:
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
 
     def _save_end(self) -> None:
         if self._last is not None:
@@ -219,8 +201,7 @@ class Run:
         self._describe(outcome)
 
     def _save_state(self, step: Step) -> None:
-        saved = State(step, self._record)
-        self._directory.write("state.npz", lambda file: state.write(saved, file))
+        self._directory.write("state.npz", lambda file: state.write(State(step, self._record), file))
 
     def _save(self, step: Step, name: str) -> None:
         self._directory.put(name, pictures.to_png(self._finish(step.picture.astype(np.float32))))
@@ -233,14 +214,9 @@ class Run:
         self._written = time.monotonic()
 
     def _draw(self) -> None:
-        drawn = plots.draw(curves.read(self.path))
-        if drawn is not None:
-            self._directory.put("losses.png", drawn)
-
-    def _film(self) -> None:
-        kind = self._record["settings"]["timelapse"]
-        if kind is not None:
-            self._directory.put(f"timelapse.{kind}", timelapse.film(self._directory.pictures(), kind))
+        plot = plots.draw(curves.read(self.path))
+        if plot is not None:
+            self._directory.put("losses.png", plot)
 
     def _show(self) -> None:
         self._directory.put("index.html", page.of_run(self.path))
@@ -252,7 +228,7 @@ class Run:
 
 
 def _record(sources: Sources, network: str, settings: Settings, scene: Scene) -> dict[str, Any]:
-    """All it takes to paint the same again."""
+    """Everything needed to repeat the painting."""
     height, width = scene.shape[:2]
     return {
         "content": records.source(sources.content),
@@ -265,6 +241,6 @@ def _record(sources: Sources, network: str, settings: Settings, scene: Scene) ->
         "width": width,
         "height": height,
         "versions": {"python": platform.python_version()} | {package: version(package) for package in PACKAGES},
-        # "0", "1", or null where TensorFlow itself decides.
+        # "0", "1", or null if TensorFlow decides.
         "TF_ENABLE_ONEDNN_OPTS": os.environ.get("TF_ENABLE_ONEDNN_OPTS"),
     }

@@ -1,24 +1,22 @@
-"""Events: losses and pictures of a run as TensorBoard reads them."""
+"""Events: losses and pictures of a run for TensorBoard."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from pathlib import Path
 
-import imageio.v3 as iio
 import numpy as np
 
 from nst_graph.graph.tensorflow import tf
 from nst_graph.optimise.steps import Step
-from nst_graph.pictures import Picture, to_bytes
+from nst_graph.pictures import Picture, to_png
 
 
 class Events:
-    """An observer that writes each step's terms, and every so many iterations the picture."""
+    """An observer that writes the terms of each step, and every `save_every` iterations the picture."""
 
     def __init__(self, path: Path, mark: str, save_every: int, finish: Callable[[Picture], Picture]) -> None:
-        """Events go into a file in the directory `path` that ends with `mark`, pictures as `finish` leaves them."""
+        """The file of events is in the directory `path` and ends with `mark`; `finish` is applied to pictures."""
         self._save_every, self._finish = save_every, finish
         with tf.Graph().as_default():
             self._writer = tf.summary.FileWriter(str(path), filename_suffix=f".{mark}")
@@ -26,22 +24,18 @@ class Events:
 
     def observe(self, step: Step) -> None:
         """Write a step."""
-        if not self._begun:  # what a killed run wrote beyond its state is not shown
+        if not self._begun:  # TensorBoard then hides what a killed run wrote after its last state
             self._writer.add_session_log(tf.SessionLog(status=tf.SessionLog.START), step.iteration)
             self._begun = True
-        numbers = dict(step.terms) | {"total": step.total}
-        values = [tf.Summary.Value(tag=f"loss/{name}", simple_value=value) for name, value in numbers.items()]
-        if step.iteration % self._save_every == 0:
-            values.append(tf.Summary.Value(tag="picture", image=self._image(step)))
+        losses = dict(step.terms) | {"total": step.total}
+        values = [tf.Summary.Value(tag=f"loss/{name}", simple_value=value) for name, value in losses.items()]
+        due = step.iteration % self._save_every == 0
+        if due:
+            picture = self._finish(step.picture.astype(np.float32))
+            height, width, channels = picture.shape
+            png = to_png(picture)
+            image = tf.Summary.Image(height=height, width=width, colorspace=channels, encoded_image_string=png)
+            values.append(tf.Summary.Value(tag="picture", image=image))
         self._writer.add_summary(tf.Summary(value=values), step.iteration)
-        if step.iteration % self._save_every == 0:
+        if due:
             self._writer.flush()
-
-    def _image(self, step: Step) -> tf.Summary.Image:
-        encoded = io.BytesIO()
-        pixels = to_bytes(self._finish(step.picture.astype(np.float32)))
-        iio.imwrite(encoded, pixels, extension=".png", plugin="pillow")
-        height, width, channels = pixels.shape
-        return tf.Summary.Image(
-            height=height, width=width, colorspace=channels, encoded_image_string=encoded.getvalue()
-        )

@@ -1,7 +1,7 @@
-"""MATLAB files of level 5, as far as networks need them: numbers, text, cells and structs.
+"""MATLAB files of level 5, read as far as networks need them: numbers, text, cells and structs.
 
-The format is MathWorks' "MAT-File Format", 2020. Whatever a file claims is checked against the
-bytes that are there before memory is taken; objects, functions and sparse matrices are not opened.
+The format is MathWorks' "MAT-File Format", 2020. Sizes are checked against the bytes that are there
+before memory is allocated. Objects, functions and sparse matrices are skipped.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-#: What a variable may be: numbers, text, a cell or an array of structs, one struct, or not opened.
+#: A numeric array, text, a cell or an array of structs, one struct, or None for what is skipped.
 Value = npt.NDArray[np.generic] | str | list[Any] | dict[str, Any] | None
 
-#: An array of more numbers, which no convolution of a VGG has, is passed over.
+#: Arrays of more numbers than this are skipped; no convolution of a VGG has as many.
 LARGEST = 1 << 22
-#: How deep cells and structs may nest, and how many elements there may be: the names of
-#: ImageNet's classes, which some files hold, are about 10,000.
+#: How deep cells and structs may nest, and how many elements a file may have; some files hold the
+#: names of ImageNet's classes, which are about 10,000 elements.
 DEPTH, ELEMENTS = 16, 100_000
 
 _HEADER = 128
@@ -36,19 +36,19 @@ _COMPLEX = 0x800
 
 
 class MatlabError(Exception):
-    """The file is not what it should be; its text says in what."""
+    """The file is damaged or of another kind; the message says how."""
 
 
 def read(path: Path, names: Collection[str], limit: float) -> dict[str, Value]:
-    """Read the variables of those names, taking at most `limit` bytes of memory.
+    """Read the variables with these names, using at most `limit` bytes of memory.
 
-    Numbers keep the type they are stored in. NaNs of its shape, which take no memory, stand for
-    an array of more than LARGEST numbers. Raises MatlabError, or OSError as open does.
+    Numbers keep their stored type. An array of more than LARGEST numbers becomes NaNs of the same
+    shape, which take no memory. Raises MatlabError, or OSError as open does.
     """
     found: dict[str, Value] = {}
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
-        order = _order(file.read(_HEADER))
+        order = _byte_order(file.read(_HEADER))
         budget = _Budget(limit)
         at = _HEADER
         while at < size:
@@ -56,8 +56,8 @@ def read(path: Path, names: Collection[str], limit: float) -> dict[str, Value]:
             reader: _Reader = _Reader(file, at, order, budget)
             kind, length, at = reader.tag(size)
             if kind == _COMPRESSED:
-                at = min(at, reader.at + length)  # these are not padded
-                reader = _Packed(file, length, order, budget)
+                at = min(at, reader.at + length)  # compressed elements are not padded
+                reader = _CompressedReader(file, length, order, budget)
                 kind, length, _ = reader.tag(math.inf)
             if kind != _MATRIX:
                 raise MatlabError(f"an element of type {kind} where a variable should be")
@@ -69,7 +69,7 @@ def read(path: Path, names: Collection[str], limit: float) -> dict[str, Value]:
     return found
 
 
-def _order(header: bytes) -> str:
+def _byte_order(header: bytes) -> str:
     if header.startswith(b"MATLAB 7.3"):
         raise MatlabError("level 7.3; save it in MATLAB with -v7")
     order = {b"IM": "<", b"MI": ">"}.get(header[126:])
@@ -80,7 +80,7 @@ def _order(header: bytes) -> str:
 
 
 class _Budget:
-    """What may still be read of a file, whatever it claims."""
+    """The bytes and elements of a file that may still be read."""
 
     def __init__(self, limit: float) -> None:
         self._bytes, self._elements, self._limit = limit, ELEMENTS, limit
@@ -97,7 +97,7 @@ class _Budget:
 
 
 class _Reader:
-    """Reads elements one after the other; `at` is the position, `end` that of what holds them."""
+    """Reads elements in sequence from the position `at`; `end` is where the enclosing element ends."""
 
     def __init__(self, file: BinaryIO, at: int, order: str, budget: _Budget) -> None:
         self._file, self.at, self._order, self._budget = file, at, order, budget
@@ -109,7 +109,7 @@ class _Reader:
         self._file.seek(size, os.SEEK_CUR)
 
     def finish(self, end: int) -> None:
-        """Check what can be checked once a variable that ends there is read."""
+        """Check what can only be checked once the variable that ends at `end` is read."""
 
     def take(self, size: int, end: float) -> bytes:
         if size > end - self.at:
@@ -126,10 +126,10 @@ class _Reader:
         self.at = at
 
     def tag(self, end: float) -> tuple[int, int, int]:
-        """An element's type, the size of its data, which comes next, and where the next one begins."""
+        """Read an element's tag: its type, the size of the data that follow, and where the next element begins."""
         self._budget.element()
         (first,) = np.frombuffer(self.take(4, end), self._order + "u4").tolist()
-        if first >> 16:  # the short kind: type, size and data in eight bytes
+        if first >> 16:  # the small format: type, size and data in eight bytes
             kind, size, after = first & 0xFFFF, first >> 16, self.at + 4
         else:
             kind, (size,) = first, np.frombuffer(self.take(4, end), self._order + "u4").tolist()
@@ -138,8 +138,8 @@ class _Reader:
             raise MatlabError("it ends early, or a size in it is wrong")
         return kind, size, int(min(after, end))
 
-    def small(self, end: int, most: int) -> npt.NDArray[np.generic]:
-        """An element of whole numbers, at most so many bytes of them."""
+    def integers(self, end: int, most: int) -> npt.NDArray[np.generic]:
+        """Read an element of integers that take at most `most` bytes."""
         kind, size, after = self.tag(end)
         if size > most or kind not in _INTEGERS or size % int(_INTEGERS[kind][1]):
             raise MatlabError("a part of a variable's head is not what it should be")
@@ -148,20 +148,20 @@ class _Reader:
         return data
 
     def matrix(self, end: int, depth: int, names: Collection[str] | None = None) -> tuple[str, Value]:
-        """The name and value of the variable that ends there; no value where `names` has not its name."""
+        """Read the name and value of the variable that ends at `end`; None for a name not in `names`."""
         if self.at == end:
             return "", np.empty((0, 0))
         if depth > DEPTH:
             raise MatlabError(f"it nests more than {DEPTH} deep")
-        flags = self.small(end, 8)
+        flags = self.integers(end, 8)
         if flags.size != 2:
             raise MatlabError("a part of a variable's head is not what it should be")
         kind, is_complex = int(flags[0]) & 0xFF, int(flags[0]) & _COMPLEX
         if kind not in (_CELL, _STRUCT, _CHAR, *_NUMERIC):
             self.goto(end)
             return "", None
-        shape = [int(side) for side in self.small(end, 4 * 32)]
-        name = self.small(end, 255).tobytes().decode("latin-1")
+        shape = [int(side) for side in self.integers(end, 4 * 32)]
+        name = self.integers(end, 255).tobytes().decode("latin-1")
         if not shape or min(shape) < 0:
             raise MatlabError("a part of a variable's head is not what it should be")
         value: Value = None
@@ -190,9 +190,9 @@ class _Reader:
         return values
 
     def _structs(self, count: int, end: int, depth: int) -> dict[str, Value] | list[Any]:
-        """One struct as a dictionary, any other number of them as a list."""
-        length = self.small(end, 4)
-        text = self.small(end, 1 << 16).tobytes()
+        """A single struct as a dictionary, any other number of them as a list."""
+        length = self.integers(end, 4)
+        text = self.integers(end, 1 << 16).tobytes()
         if length.size != 1 or not 1 <= int(length[0]) <= 64 or len(text) % int(length[0]):
             raise MatlabError("a struct's field names are not what they should be")
         step = int(length[0])
@@ -220,30 +220,30 @@ class _Reader:
             return np.empty((0, 0))
         if count > LARGEST:
             return np.broadcast_to(np.float32(np.nan), shape)
-        self._budget.take(4 * count)  # where they become float32
+        self._budget.take(4 * count)  # for the later copy in float32
         return np.frombuffer(self.take(size, end), self._order + _NUMBERS[kind]).reshape(shape, order="F")
 
 
-class _Packed(_Reader):
-    """Reads a compressed variable, which unpacks from its beginning only."""
+class _CompressedReader(_Reader):
+    """Reads a compressed variable, which can only be decompressed from its beginning."""
 
     def __init__(self, file: BinaryIO, length: int, order: str, budget: _Budget) -> None:
         super().__init__(file, 0, order, budget)
-        self._left = length
-        self._unpack = zlib.decompressobj()
+        self._remaining = length
+        self._decompressor = zlib.decompressobj()
 
     def _bytes(self, size: int) -> bytes:
         parts, missing = [], size
         while missing:
-            packed = self._unpack.unconsumed_tail
-            if not packed:
-                packed = self._file.read(min(_CHUNK, self._left))
-                self._left -= len(packed)
+            compressed = self._decompressor.unconsumed_tail
+            if not compressed:
+                compressed = self._file.read(min(_CHUNK, self._remaining))
+                self._remaining -= len(compressed)
             try:
-                part = self._unpack.decompress(packed, missing)
+                part = self._decompressor.decompress(compressed, missing)
             except zlib.error as error:
                 raise MatlabError("its compressed data are damaged") from error
-            if not part and (self._unpack.eof or not packed):
+            if not part and (self._decompressor.eof or not compressed):
                 break
             parts.append(part)
             missing -= len(part)
@@ -258,6 +258,6 @@ class _Packed(_Reader):
             size -= step
 
     def finish(self, end: int) -> None:
-        # Only at the end of a stream is its checksum held against what came out.
-        if self.at != end or self._bytes(1) or not self._unpack.eof:
+        # zlib compares the checksum only when it reaches the end of the stream.
+        if self.at != end or self._bytes(1) or not self._decompressor.eof:
             raise MatlabError("its compressed data are damaged")

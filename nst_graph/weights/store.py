@@ -1,4 +1,4 @@
-"""The store: the files of weights that are looked for, and got, in places.MODEL."""
+"""The store: the files of weights in places.MODEL."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from pathlib import Path
 from nst_graph import places
 from nst_graph.errors import InputError
 
-#: The files of each network, the best first.
+#: The possible files of each network, the best first.
 FILES = {
     "VGG-19": ("imagenet-vgg-verydeep-19.mat", "imagenet-vgg-verydeep-19-8bit.mat"),
     "VGG-16": ("imagenet-vgg-verydeep-16.mat",),
     "VGG-19 rescaled": ("imagenet-vgg-verydeep-19-rescaled.mat", "imagenet-vgg-verydeep-19-8bit-rescaled.mat"),
     "VGG-16 rescaled": ("imagenet-vgg-verydeep-16-rescaled.mat",),
 }
-#: The files that can be got, by the names that scripts/get_weights.py has for them.
+#: The files that scripts/get_weights.py can get, by its names for them.
 SOURCES = {"vgg19": FILES["VGG-19"][1], "vgg19-full": FILES["VGG-19"][0], "vgg16": FILES["VGG-16"][0]}
 
 
 def find(network: str, say: Callable[[str], None]) -> Path:
-    """The file of a network, or else of the one with 16 layers for 19, or 19 for 16, which is then said.
+    """Find the file of a network, or else, with a message, of VGG-16 for VGG-19 or the reverse.
 
-    Raises InputError where there is neither.
+    Raises InputError if there is neither.
     """
     sibling = network.replace("19", "16") if "19" in network else network.replace("16", "19")
     what = "rescale FILE --images DIR" if "rescaled" in network else network.lower().replace("-", "")

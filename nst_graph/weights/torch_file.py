@@ -1,8 +1,8 @@
-"""PyTorch's older files (torch.save before 1.6), read without PyTorch and without running code.
+"""PyTorch's legacy files (torch.save before 1.6), read without PyTorch and without executing code.
 
-Such a file is five pickles, one after the other (a magic number, a protocol number, the writer's
-machine, the object that was saved, the storages' keys), and then, for each key, an int64 count
-and that many raw little-endian numbers. The object may here be a dictionary of tensors alone.
+Such a file is a sequence of five pickles (a magic number, a protocol number, information on the
+system, the saved object, the keys of the storages), and then, for each key, an int64 count and that
+many little-endian numbers. Only dictionaries of tensors are supported.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 
 
 class TorchFileError(Exception):
-    """The bytes are no such file, or hold something else."""
+    """The file is damaged or of another kind, or holds something other than tensors."""
 
 
 @dataclass(frozen=True)
 class _Storage:
-    """Numbers that follow the pickles, under a key."""
+    """A block of numbers after the pickles."""
 
     key: str
     dtype: np.dtype[Any]
@@ -36,23 +36,19 @@ class _Storage:
 
 @dataclass(frozen=True)
 class _Tensor:
-    """A view of a storage; offset and strides count its numbers."""
+    """A view of a storage, with the parameters of _rebuild_tensor_v2; offset and strides count numbers."""
 
     storage: _Storage
     offset: int
     shape: tuple[int, ...]
     strides: tuple[int, ...]
+    requires_grad: bool
+    hooks: object
 
 
-def _tensor(
-    storage: _Storage, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], gradient: bool, hooks: object
-) -> _Tensor:
-    return _Tensor(storage, offset, shape, strides)
-
-
-#: All that the pickles may name; each stands for what it is called in PyTorch.
+#: The only names that the pickles may use, and plain data in their place.
 _NAMES: dict[tuple[str, str], Any] = {
-    ("torch._utils", "_rebuild_tensor_v2"): _tensor,
+    ("torch._utils", "_rebuild_tensor_v2"): _Tensor,
     ("torch", "ByteStorage"): "<u1",
     ("torch", "FloatStorage"): "<f4",
     ("collections", "OrderedDict"): OrderedDict,
@@ -73,7 +69,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 def read(data: bytes) -> dict[str, npt.NDArray[np.generic]]:
-    """The tensors in a file's bytes, by name. Raises TorchFileError where it holds anything else."""
+    """Read the tensors in a file's bytes, by name. Raises TorchFileError."""
     try:
         file = io.BytesIO(data)
         magic, protocol, _, found, keys = (_Unpickler(file).load() for _ in range(5))
@@ -84,7 +80,7 @@ def read(data: bytes) -> dict[str, npt.NDArray[np.generic]]:
         return {name: _view(tensor, numbers) for name, tensor in found.items()}
     except TorchFileError:
         raise
-    except Exception as error:  # broken bytes lead the unpickler to raise almost anything
+    except Exception as error:  # the unpickler may raise anything if bytes are damaged
         raise TorchFileError(f"not whole ({error})") from error
 
 
@@ -100,5 +96,5 @@ def _view(tensor: _Tensor, numbers: Mapping[str, npt.NDArray[np.generic]]) -> np
     contiguous = tuple(math.prod(tensor.shape[axis + 1 :]) for axis in range(len(tensor.shape)))
     if tensor.strides != contiguous:
         raise TorchFileError("a tensor that is not stored row by row")
-    first = tensor.offset
-    return numbers[tensor.storage.key][first : first + math.prod(tensor.shape)].reshape(tensor.shape)
+    end = tensor.offset + math.prod(tensor.shape)
+    return numbers[tensor.storage.key][tensor.offset : end].reshape(tensor.shape)

@@ -1,0 +1,121 @@
+#!/usr/bin/env python3
+"""What L-BFGS itself costs, SciPy's and the graph's in turn, on a function that costs next to nothing.
+
+    python benchmarks/lbfgs.py --sizes 512 1024
+
+A quadratic of as many variables as a picture of the size, 4:3, has pixels and channels. From each call's time
+that of its evaluations is taken off, which are timed alone. The table goes into --docs (docs/).
+"""
+
+import argparse
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from nst_graph.evaluation import Evaluation
+from nst_graph.graph.line import Line
+from nst_graph.graph.tensorflow import tf
+from nst_graph.optimise import graph_lbfgs, lbfgs
+
+
+class Quadratic:
+    """The sum of w x^2 / 2, on a line or fed, with w from 1 to 1000."""
+
+    def __init__(self, shape):
+        weights = 10 ** np.random.default_rng(0).uniform(0, 3, shape)
+        with tf.Graph().as_default() as self.graph:
+            self.line = Line(shape, tf.float32)
+            self.picture = self.line.point
+            given = tf.get_variable("w", initializer=weights.astype(np.float32))
+            self.gradient = given * self.picture
+            self._total = tf.reduce_sum(self.gradient * self.picture) / 2
+            self.session = tf.Session(graph=self.graph)
+            self.session.run(tf.global_variables_initializer())
+        self.seconds, self.calls = 0.0, 0
+
+    def evaluate(self, fetches, feed):
+        total, fetched = self.session.run((self._total, fetches), feed)
+        return {"total": float(total)}, float(total), fetched
+
+    def __call__(self, picture):
+        began = time.perf_counter()
+        terms, total, gradient = self.evaluate(self.gradient, {self.picture: picture.astype(np.float32, copy=False)})
+        self.seconds += time.perf_counter() - began
+        self.calls += 1
+        return Evaluation(terms, total, gradient)
+
+
+class Counted:
+    """A session whose calls are timed."""
+
+    def __init__(self, session):
+        self._session, self.seconds = session, 0.0
+
+    def run(self, *words):
+        began = time.perf_counter()
+        try:
+            return self._session.run(*words)
+        finally:
+            self.seconds += time.perf_counter() - began
+
+
+def measure(size, iterations, repeats):
+    """Milliseconds an evaluation: SciPy's own, the host's beside it; the graph's own; and outside its session calls."""
+    shape = (size * 3 // 4, size, 3)
+    start = np.random.default_rng(1).normal(0, 20, shape).astype(np.float32)
+    rows = []
+    for _ in range(repeats):
+        objective = Quadratic(shape)
+        began = time.perf_counter()
+        end = lbfgs(objective, start, iterations, lambda step: None).step
+        scipys = (time.perf_counter() - began - objective.seconds) / end.evaluations
+        objective = Quadratic(shape)
+        alone = [_seconds(lambda it=objective: it.evaluate((), {it.line.step: 0.0})) for _ in range(20)]
+        objective.session = session = Counted(objective.session)
+        begun = []
+
+        def observe(step, begun=begun, session=session):
+            if step.iteration <= 1:  # the graph is built before
+                begun[:] = time.perf_counter(), session.seconds, step.evaluations
+
+        end = graph_lbfgs(objective, start, iterations, observe).step
+        seconds, inside = time.perf_counter() - begun[0], session.seconds - begun[1]
+        ours = seconds / (end.evaluations - begun[2]) - statistics.median(alone)
+        rows.append((scipys, ours, (seconds - inside) / (end.iteration - 1)))
+    return [1e3 * statistics.median(column) for column in zip(*rows, strict=True)]
+
+
+def _seconds(work):
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[512, 1024])
+    parser.add_argument("--iterations", type=int, default=100)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--docs", type=Path, default=Path(__file__).resolve().parent.parent / "docs")
+    given = parser.parse_args()
+    lines = [
+        f"`python benchmarks/lbfgs.py {' '.join(sys.argv[1:])}`".replace(" `", "`"),
+        "",
+        "Milliseconds, medians; of the graph's, those outside session calls are an iteration's.",
+        "",
+        "| pixels | SciPy's L-BFGS, an evaluation | the graph's | ratio | of that outside session calls |",
+        "|---|---|---|---|---|",
+    ]
+    for size in given.sizes:
+        scipys, ours, outside = measure(size, given.iterations, given.repeats)
+        row = f"| {size} x {size * 3 // 4} | {scipys:.1f} | {ours:.1f} | {ours / scipys:.2f} | {outside:.2f} |"
+        lines.append(row)
+        print(row, flush=True)
+    (given.docs / "benchmark-lbfgs.md").write_text("\n".join([*lines, ""]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,22 @@
+"""A Line: points x + t d, as variables of a graph, so that a line search need not move pictures to and fro."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nst_graph.graph.tensorflow import tf
+
+
+class Line:
+    """In the current graph: x, d and the trial point [height, width, 3] as variables; the step size t is fed, or 0.
+
+    `point` computes the trial point and stores it. Were it not stored, TensorFlow might round x + t d otherwise
+    where it is used than where x moves there.
+    """
+
+    def __init__(self, shape: Sequence[int], dtype: tf.DType) -> None:
+        self.x, self.direction, self.trial = (
+            tf.get_variable(name, shape, dtype, tf.zeros_initializer(), use_resource=True) for name in ("x", "d", "at")
+        )
+        self.step = tf.placeholder_with_default(tf.constant(0, dtype), (), name="t")
+        self.point = self.trial.assign(self.x + self.step * self.direction).value()

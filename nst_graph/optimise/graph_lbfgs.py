@@ -1,0 +1,267 @@
+"""L-BFGS in the graph: its vectors are variables beside the objective, and only scalars come to the host.
+
+Liu and Nocedal 1989, with the line search and the first step of L-BFGS-B. A direction is a combination of the
+curvature pairs and the gradient; its coefficients follow from their inner products alone (Chen, Wang and Zhou
+2014, "Large-scale L-BFGS using MapReduce"), so that an iteration passes over the pairs only twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+
+from nst_graph.evaluation import Floats
+from nst_graph.graph.line import Line
+from nst_graph.graph.tensorflow import has_gpu, tf
+from nst_graph.optimise.history import PAIRS, Vector, by_age, check_pairs, is_curved
+from nst_graph.optimise.line_search import LineSearchError, search
+from nst_graph.optimise.steps import Arrays, Iterate, Outcome, Step, first_step, restart
+
+#: Parts of a vector, at most, whose inner products are summed in float32; their sums are added in float64.
+BLOCKS = 32
+
+
+class LineObjective(Protocol):
+    """An objective whose picture is a point of a line in its graph."""
+
+    graph: tf.Graph
+    session: tf.Session
+    line: Line | None
+    gradient: tf.Tensor
+
+    def evaluate(self, fetches: Any, feed: Mapping[tf.Tensor, Any]) -> tuple[dict[str, float], float, Any]:
+        """Evaluate with what is fed; returns the terms, the total, and what is fetched of the gradient."""
+
+
+def graph_lbfgs(
+    objective: LineObjective,
+    start: Floats,
+    iterations: int,
+    observe: Callable[[Step], None],
+    pairs: int = PAIRS,
+    memory: Arrays | None = None,
+) -> Outcome:
+    """Minimise by L-BFGS on float32 variables of the objective's graph, inner products in float64.
+
+    It is restarted as SciPy's is. With the `memory` of an earlier step at `start` the same steps
+    follow as there. Raises InputError where that is another optimiser's, FloatingPointError where
+    something is not finite and a restart gains nothing.
+    """
+    vectors = _Vectors(objective, pairs)
+    vectors.load(start, memory)
+    iterate = Iterate(observe)
+    slope = change = 0.0
+
+    def evaluate(step: float) -> tuple[float, float]:
+        nonlocal slope, change
+        terms, total, (slope, change) = objective.evaluate(vectors.measured, {vectors.step: step})
+        iterate.count(terms, total, gradient=bool(np.isfinite(change)))
+        return total, slope
+
+    def attempt(warm: bool) -> str:
+        if not warm:
+            vectors.forget()
+        while iterate.last.iteration < iterations:
+            initial, length = vectors.direct()
+            if not initial < 0:
+                return "the direction does not descend"
+            trial = 1.0 if vectors.order else first_step(start.size) / length
+            try:
+                step = search(evaluate, iterate.last.total, initial, trial)
+            except LineSearchError as error:
+                return str(error)
+            vectors.accept(step * (slope - initial), (step * length) ** 2, change)
+            iterate.accept(iterate.last.iteration + 1, vectors.picture, vectors.memory)
+        return "the limit of iterations is reached"
+
+    evaluate(0.0)
+    vectors.begin()
+    iterate.accept(0, vectors.picture, vectors.memory)
+    outcome = restart(iterate, iterations, attempt, warm=bool(vectors.order))
+    vectors.keep_picture()
+    return outcome
+
+
+class _Vectors:
+    """Point x, direction d, gradient and curvature pairs, and the operations on them.
+
+    A vector is a matrix [blocks, length] here. The steps s and changes y of all pairs are the rows
+    of one variable, [blocks, 2 pairs, length]: s in a pair's slot, y `pairs` rows below.
+    """
+
+    def __init__(self, objective: LineObjective, pairs: int) -> None:
+        assert objective.line is not None
+        self._session, self._line, self._pairs = objective.session, objective.line, pairs
+        self.step = self._line.step
+        #: The slots in use, the oldest pair first.
+        self.order: list[int] = []
+        #: Inner products of rows with rows, but for those of steps with steps, and with the gradient.
+        self._products: Vector = np.zeros((2 * pairs, 2 * pairs))
+        self._with_gradient: Vector = np.zeros(2 * pairs)
+        self._last: Floats | None = None
+        with objective.graph.as_default(), tf.variable_scope("lbfgs"):
+            self._build(objective.gradient)
+            self._session.run(tf.variables_initializer(tf.global_variables("lbfgs")))
+
+    def _build(self, gradient: tf.Tensor) -> None:
+        line, pairs = self._line, self._pairs
+        height, width, channels = line.x.shape.as_list()
+        blocks = max(count for count in range(1, BLOCKS + 1) if height % count == 0)
+        self._shape = flat = blocks, height // blocks * width * channels
+        found, here = _variable("found", flat), _variable("here", flat)
+        direction = tf.reshape(line.direction.read_value(), flat)
+        # A resource variable that is written in parts would be copied at each reading.
+        self._rows = _variable("rows", (blocks * 2 * pairs, flat[1]), use_resource=False)
+
+        def rows() -> tf.Tensor:
+            return tf.reshape(tf.identity(self._rows), (blocks, 2 * pairs, flat[1]))
+
+        # An evaluation: the slope along d, and the squared change of the gradient.
+        with tf.control_dependencies([found.assign(tf.reshape(gradient, flat)).op]):
+            new = found.read_value()
+            change = new - here.read_value()
+            self.measured = _dot(new, direction), _dot(change, change)
+
+        # An accepted step: x and the gradient move, and a pair takes a slot; then the inner products.
+        self._slot = tf.placeholder(tf.int32, ())
+        s, y = tf.reshape(line.trial - line.x, flat), found.read_value() - here.read_value()
+        with tf.control_dependencies([s, y]):
+            moved = [line.x.assign(line.trial.read_value()).op, here.assign(found.read_value()).op]
+            first = tf.range(blocks) * 2 * pairs + self._slot
+            stored = [tf.scatter_update(self._rows, first, s).op, tf.scatter_update(self._rows, first + pairs, y).op]
+        with tf.control_dependencies(moved):
+            self._moved = _products(rows(), here.read_value())
+        with tf.control_dependencies(moved + stored):
+            self._moved_and_stored = _products(rows(), here.read_value()), _products(rows(), s)
+
+        # A new direction, combined from the rows and the gradient.
+        self._coefficients, self._descent = tf.placeholder(tf.float32, (2 * pairs,)), tf.placeholder(tf.float32, ())
+        combined = _combination(rows(), self._coefficients) - self._descent * here.read_value()
+        with tf.control_dependencies([line.direction.assign(tf.reshape(combined, line.x.shape)).op]):
+            self._directed = _dot(here.read_value(), combined), _dot(combined, combined)
+
+    def load(self, start: Floats, memory: Arrays | None) -> None:
+        """Begin at a picture, with an earlier step's memory if there is any. Raises InputError."""
+        self._assign(self._line.x, start)
+        if not memory:
+            return
+        check_pairs(memory, start.size)
+        given = len(memory["steps"])
+        if given > self._pairs:  # there is less memory than before
+            latest = by_age(memory)[-self._pairs :]
+            memory = {name: memory[name][latest] for name in ("steps", "changes")}
+            given = self._pairs
+        self.order = [int(slot) for slot in by_age(memory)]
+        used = [*range(given), *range(self._pairs, self._pairs + given)]
+        pairs = np.concatenate([memory["steps"], memory["changes"]]).astype(np.float32, copy=False)
+        wide = None if "products" in memory else pairs.astype(np.float64)
+        self._products[np.ix_(used, used)] = memory["products"] if wide is None else wide @ wide.T
+        blocks, length = self._shape
+        rows = np.zeros((blocks, 2 * self._pairs, length), np.float32)
+        rows[:, used] = pairs.reshape(2 * given, blocks, length).transpose(1, 0, 2)
+        self._assign(self._rows, rows.reshape(-1, length))
+
+    def _assign(self, variable: tf.Variable, value: Floats) -> None:
+        # Its initial value is fed: the array does not become a constant of the graph.
+        self._session.run(variable.initializer, {variable.initializer.inputs[1]: value.astype(np.float32, copy=False)})
+
+    def begin(self) -> None:
+        """Take the point evaluated last for x."""
+        self._with_gradient = self._session.run(self._moved)
+
+    def accept(self, curvature: float, step: float, change: float) -> None:
+        """Move x to the point evaluated last. A pair of positive curvature is kept, in the place of the oldest.
+
+        Given are s^T y, s^T s and y^T y.
+        """
+        if not is_curved(curvature, step, change):
+            return self.begin()
+        full = len(self.order) == self._pairs
+        slot = self.order.pop(0) if full else len(self.order)
+        self.order.append(slot)
+        s, y = slot, self._pairs + slot
+        before = self._with_gradient
+        self._with_gradient, with_step = self._session.run(self._moved_and_stored, {self._slot: slot})
+        with_change = self._with_gradient - before
+        with_change[s], with_change[y] = curvature, change
+        with_step[y] = curvature
+        for row, found in ((s, with_step), (y, with_change)):
+            self._products[row] = self._products[:, row] = found
+
+    def forget(self) -> None:
+        """Drop all pairs."""
+        self.order = []
+
+    def direct(self) -> tuple[float, float]:
+        """Turn d along minus H times the gradient; returns the slope along it, and its length."""
+        coefficients, descent = self._two_loops()
+        feed = {self._coefficients: coefficients, self._descent: descent}
+        slope, square = self._session.run(self._directed, feed)
+        return float(slope), float(np.sqrt(square))
+
+    def _two_loops(self) -> tuple[Vector, float]:
+        """Nocedal and Wright, algorithm 7.4, on coefficients: those of the rows, and minus that of the gradient."""
+        coefficients, descent = np.zeros(2 * self._pairs), 1.0
+        shares = {}
+
+        def along(row: int) -> float:
+            return float(self._products[row] @ coefficients - descent * self._with_gradient[row])
+
+        curvature = {slot: self._products[slot, self._pairs + slot] for slot in self.order}
+        for slot in reversed(self.order):
+            shares[slot] = along(slot) / curvature[slot]
+            coefficients[self._pairs + slot] -= shares[slot]
+        if self.order:
+            last = self._pairs + self.order[-1]
+            scale = curvature[self.order[-1]] / self._products[last, last]
+            coefficients, descent = coefficients * scale, descent * scale
+        for slot in self.order:
+            coefficients[slot] += shares[slot] - along(self._pairs + slot) / curvature[slot]
+        return coefficients, descent
+
+    def picture(self) -> Floats:
+        """The point x [height, width, 3]."""
+        if self._last is not None:
+            return self._last
+        x: Floats = self._session.run(self._line.x)
+        return x
+
+    def keep_picture(self) -> None:
+        """Take the point off the graph, so that it outlives that."""
+        self._last = self.picture()
+
+    def memory(self) -> Arrays:
+        """The pairs, by their slots, the order of these, and inner products; empty where there is none."""
+        if not self.order:
+            return {}
+        blocks, length = self._shape
+        rows = self._session.run(self._rows).reshape(blocks, -1, length).transpose(1, 0, 2).reshape(2 * self._pairs, -1)
+        steps = sorted(self.order)
+        changes = [self._pairs + slot for slot in steps]
+        order, products = np.array(self.order, np.uint8), self._products[np.ix_(steps + changes, steps + changes)]
+        return {"steps": rows[steps], "changes": rows[changes], "order": order, "products": products}
+
+
+def _variable(name: str, shape: tuple[int, ...], use_resource: bool = True) -> tf.Variable:
+    return tf.get_variable(name, shape, tf.float32, tf.zeros_initializer(), use_resource=use_resource)
+
+
+def _dot(one: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
+    """The inner product, of blocks in float32, of their sum in float64."""
+    return tf.reduce_sum(tf.cast(tf.reduce_sum(one * other, axis=1), tf.float64))
+
+
+def _products(rows: tf.Tensor, vector: tf.Tensor) -> tf.Tensor:
+    """The inner products [2 pairs] of all rows with a vector, summed likewise."""
+    # Matrix products on a GPU round to TF32.
+    parts = tf.reduce_sum(rows * vector[:, None], axis=2) if has_gpu() else tf.linalg.matvec(rows, vector)
+    return tf.reduce_sum(tf.cast(parts, tf.float64), axis=0)
+
+
+def _combination(rows: tf.Tensor, coefficients: tf.Tensor) -> tf.Tensor:
+    """The sum of the rows, each times its coefficient."""
+    if has_gpu():
+        return tf.reduce_sum(rows * coefficients[:, None], axis=1)
+    return tf.matmul(coefficients[None, None], rows)[:, 0]

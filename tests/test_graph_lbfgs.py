@@ -1,0 +1,126 @@
+"""L-BFGS in the graph, beside SciPy's, from the same starts."""
+
+import numpy as np
+import pytest
+from conftest import random_picture
+from scipy.optimize import _dcsrch
+
+from nst_graph.errors import InputError
+from nst_graph.graph.objective import Objective, Style
+from nst_graph.graph.tiles import TiledObjective
+from nst_graph.optimise import graph_lbfgs, lbfgs
+from nst_graph.optimise.line_search import LineSearchError, search
+from nst_graph.recipes import Settings
+
+SETTINGS = Settings(beta=1e3)
+SIZE = (48, 64)
+
+
+@pytest.fixture(scope="module")
+def objective(network):
+    """A function that makes objectives of one photograph and painting, whole or in tiles."""
+    part = network.upto(SETTINGS.layers)
+    given = part, random_picture(*SIZE, 1), [Style(random_picture(*SIZE, 2))], SETTINGS
+    return lambda tile=None, **how: Objective(*given, **how) if tile is None else TiledObjective(*given, tile, **how)
+
+
+def trace(outcome_of, objective, iterations, **how):
+    steps = []
+    outcome = outcome_of(objective, random_picture(*SIZE, 3), iterations, steps.append, **how)
+    return outcome, steps
+
+
+def test_the_same_steps_as_scipys(objective):
+    """Losses of the first steps agree as far as rounding lets them, and so do evaluations."""
+    _, scipys = trace(lbfgs, objective(), 20)
+    _, ours = trace(graph_lbfgs, objective(on_line=True), 20)
+    assert [step.total for step in ours] == pytest.approx([step.total for step in scipys], rel=1e-3)
+    assert [step.evaluations for step in ours] == [step.evaluations for step in scipys]
+
+
+def test_the_same_end(objective):
+    """Rounding parts their ways on so small a network; how far they come does not differ."""
+    end, _ = trace(lbfgs, objective(), 200)
+    other, _ = trace(graph_lbfgs, objective(on_line=True), 200)
+    assert other.step.total == pytest.approx(end.step.total, rel=0.05)
+
+
+def test_tiles(objective):
+    """In tiles the loss and the gradient, and so the steps, are the same."""
+    _, whole = trace(graph_lbfgs, objective(on_line=True), 10)
+    _, tiled = trace(graph_lbfgs, objective(tile=32, on_line=True), 10)
+    assert [step.total for step in tiled] == pytest.approx([step.total for step in whole], rel=1e-3)
+
+
+@pytest.mark.parametrize("at", [3, 17])
+def test_resumed_it_takes_the_same_steps(objective, at):
+    """At 17 steps all ten slots are in use, and the oldest pair is not in the first."""
+    _, whole = trace(graph_lbfgs, objective(on_line=True), 25)
+    begun, _ = trace(graph_lbfgs, objective(on_line=True), at)
+    memory = {name: array.copy() for name, array in begun.step.memory().items()}
+    steps = []
+    graph_lbfgs(objective(on_line=True), begun.step.picture, 25 - at, steps.append, memory=memory)
+    assert [step.total for step in steps] == [step.total for step in whole[at:]]
+
+
+def test_a_memory_goes_from_one_to_the_other(objective):
+    """What SciPy's leaves the graph's goes on from, and the other way round: no worse than without."""
+    for first, then in ((lbfgs, graph_lbfgs), (graph_lbfgs, lbfgs)):
+        on = {first: first is graph_lbfgs, then: then is graph_lbfgs}
+        begun, _ = trace(first, objective(on_line=on[first]), 15)
+        with_pairs, without = (
+            then(objective(on_line=on[then]), begun.step.picture, 10, lambda step: None, memory=memory).step.total
+            for memory in (begun.step.memory(), None)
+        )
+        assert with_pairs < without
+
+
+def test_fewer_pairs_than_before(objective):
+    begun, _ = trace(graph_lbfgs, objective(on_line=True), 15)
+    end = graph_lbfgs(
+        objective(on_line=True), begun.step.picture, 5, lambda step: None, pairs=4, memory=begun.step.memory()
+    )
+    assert end.step.total < begun.step.total and len(end.step.memory()["steps"]) == 4
+
+
+def test_another_optimisers_memory(objective):
+    with pytest.raises(InputError, match="not that of this optimiser"):
+        trace(graph_lbfgs, objective(on_line=True), 1, memory={"picture/Adam": np.zeros(3, np.float32)})
+
+
+def test_a_loss_that_is_not_finite(objective):
+    start = np.full((*SIZE, 3), 1e30, np.float32)
+    with pytest.raises(FloatingPointError, match="the loss is"):
+        graph_lbfgs(objective(on_line=True), start, 3, lambda step: None)
+
+
+def test_the_line_search_is_minpacks():
+    """On wavy functions: the same step sizes as SciPy's translation of dcsrch, one after the other."""
+    for seed in range(300):
+        check_a_line_search(np.random.default_rng(seed))
+
+
+def check_a_line_search(rng):
+    heights, waves, phases = rng.normal(size=6), rng.uniform(0.2, 6, 6), rng.uniform(0, 6, 6)
+
+    def function(step):
+        slope = float((heights * waves * np.cos(waves * step + phases)).sum() + 0.1 * step)
+        return float((heights * np.sin(waves * step + phases)).sum() + 0.05 * step**2), slope
+
+    f0, slope0 = function(0.0)
+    if slope0 > 0:
+        heights = -heights
+        f0, slope0 = function(0.0)
+    first = 10 ** rng.uniform(-3, 2)
+    theirs, ours = [], []
+    theirs_search = _dcsrch.DCSRCH(
+        lambda at: theirs.append(at) or function(at)[0], lambda at: function(at)[1], 1e-3, 0.9, 0.1, 0.0, 1e10
+    )
+    expected, *_ = theirs_search(first, f0, slope0, maxiter=20)
+    try:
+        found = search(lambda at: ours.append(at) or function(at), f0, slope0, first)
+    except LineSearchError:
+        found = None
+    assert ours == pytest.approx(theirs[: len(ours)], rel=1e-9)
+    if expected is not None:
+        assert found == pytest.approx(expected, rel=1e-9)
