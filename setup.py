@@ -45,6 +45,7 @@ setup(
     ],
     extras_require={
         "vgg16": ["onnx>=1.17"],  # reads the package that scripts/get_weights.py vgg16 takes VGG-16 from
+        "cuda": ["tensorflow[and-cuda]>=2.21,<3"],  # for a GPU
         "example": ["scikit-learn>=1.5"],  # carries the example's photograph
         "figures": FIGURES,  # losses.png, scripts/figures.py, docs/contact_sheet.py, benchmarks/run.py
         "mp4": MP4,  # --timelapse mp4

@@ -228,7 +228,7 @@ def _paint_part(
 ) -> Outcome:
     """Paint one stage from a picture, and from the optimiser's memory if there is any.
 
-    The memory of its last step stays to be read unless the stage `ends` painting at its size.
+    The memory of the last step can be read afterwards, unless the stage `ends` painting at its size.
     """
     given = network, part.scene.photograph, part.scene.styles, settings
     options: dict[str, Any] = {"compute": tf.bfloat16 if part.stage.bfloat16 else None, "on_line": part.plan.in_graph}
@@ -241,11 +241,11 @@ def _paint_part(
         outcome = minimise(objective, picture, settings, observe, part.plan.pairs, memory)
     except tf.errors.ResourceExhaustedError as error:  # TensorFlow's MemoryError
         raise MemoryError("memory ran out") from error
-    kept = {} if ends else outcome.step.memory()
+    left = {} if ends else outcome.step.memory()
     objective.close()
     del objective
     machine.release_memory()  # or many paintings in one process would add up
-    return replace(outcome, step=replace(outcome.step, memory=lambda: kept))
+    return replace(outcome, step=replace(outcome.step, memory=lambda: left))
 
 
 def _carry(step: Step, before: Picture, photograph: Picture, settings: Settings) -> tuple[Picture, Arrays | None]:

@@ -1,10 +1,14 @@
 """Small networks, in files of every layout, and small pictures."""
 
+import contextlib
 import hashlib
+import importlib
+import io
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import imageio.v3 as iio
 import numpy as np
@@ -139,3 +143,12 @@ def run_script(name, *arguments, **options):
     """Run a script as a user does; returns the finished process with its output as text."""
     command = [sys.executable, str(ROOT / "scripts" / name), *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=300, **options)
+
+
+def run_here(name, *arguments):
+    """The same in this process, which has TensorFlow already."""
+    main = importlib.import_module(f"nst_graph.commands.{name.removesuffix('.py')}").main
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        status = main(list(map(str, arguments)))
+    return SimpleNamespace(returncode=status, stdout=out.getvalue(), stderr=err.getvalue())

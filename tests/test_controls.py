@@ -6,7 +6,7 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 import reference
-from conftest import MEAN, as_reference, random_picture, run_script
+from conftest import MEAN, as_reference, random_picture, run_here, run_script
 from skimage import color
 
 import nst_graph
@@ -166,7 +166,7 @@ def test_style_scale_by_its_formula(layers, network, paint, pictures_dir):
 def test_texture_and_reconstruction(pictures_dir, network_file, tmp_path):
     common = ["--weights", network_file, "--iterations", 20]
     for name, options in (("painting.png", ["--alpha", 0]), ("photo.png", ["--beta", 0])):
-        done = run_script("paint.py", pictures_dir / name, *options, *common, "--output", tmp_path / name)
+        done = run_here("paint.py", pictures_dir / name, *options, *common, "--output", tmp_path / name)
         assert done.returncode == 0, done.stderr
     header, *texture = (tmp_path / "painting.png" / "losses.csv").read_text().splitlines()
     assert header.endswith("content,style,total")
@@ -310,7 +310,7 @@ def test_options_win_over_the_recipe(pictures_dir, network_file, tmp_path):
     import json
 
     words = [pictures_dir / "photo.png", pictures_dir / "painting.png", "--recipe", "devos", "--size", 33]
-    done = run_script("paint.py", *words, "--weights", network_file, "--iterations", 1, "--output", tmp_path / "run")
+    done = run_here("paint.py", *words, "--weights", network_file, "--iterations", 1, "--output", tmp_path / "run")
     assert done.returncode == 0
     settings = json.loads((tmp_path / "run" / "run.json").read_text())["settings"]
     assert (settings["noise_ratio"], settings["size"], settings["iterations"]) == (0.6, 33, 1)

@@ -12,7 +12,7 @@ import time
 import imageio.v3 as iio
 import numpy as np
 import pytest
-from conftest import ROOT, hashes, random_layers, random_picture, run_script, save_mat
+from conftest import ROOT, hashes, random_layers, random_picture, run_here, run_script, save_mat
 
 import nst_graph
 from nst_graph import pictures, places
@@ -36,7 +36,7 @@ def paint(pictures_dir, network_file):
 
 
 def refused(words, *expected):
-    done = run_script("paint.py", *words)
+    done = run_here("paint.py", *words)
     assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
     for word in expected:
         assert word in done.stderr
@@ -160,7 +160,7 @@ def test_without_a_copy_it_says_how(tmp_path, pictures_dir, network_file):
 
     begin(tmp_path / "one")
     photo.rename(tmp_path / "one" / "found by its bytes")
-    assert run_script("paint.py", "--resume", tmp_path / "one").returncode == 0
+    assert run_here("paint.py", "--resume", tmp_path / "one").returncode == 0
     begin(tmp_path / "two")
     photo.unlink()
     refused(["--resume", tmp_path / "two"], "is gone; put it back, or a copy of it into the run's directory")
@@ -171,7 +171,7 @@ def test_options_to_a_finished_run(tmp_path, paint):
     refused(
         ["--resume", tmp_path / "run", "--iterations", 9], "is finished, and --iterations can change nothing", "--init"
     )
-    assert run_script("paint.py", "--resume", tmp_path / "run").returncode == 0
+    assert run_here("paint.py", "--resume", tmp_path / "run").returncode == 0
 
 
 @pytest.mark.parametrize("ignored", [False, True])

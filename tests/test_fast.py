@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import random_picture, run_script
+from conftest import random_picture, run_here
 
 import nst_graph
 from nst_graph import machine, pictures, plans, weights
@@ -147,7 +147,7 @@ def test_scales_above_a_small_picture_are_left_out(pictures_dir, network_file):
 
 def test_fast_on_the_command_line(pictures_dir, network_file, tmp_path):
     words = [pictures_dir / "photo.png", pictures_dir / "painting.png", "--weights", network_file, "--fast"]
-    done = run_script("paint.py", *words, "--iterations", 5, "--output", tmp_path / "run")
+    done = run_here("paint.py", *words, "--iterations", 5, "--output", tmp_path / "run")
     assert done.returncode == 0
     assert [line for line in done.stdout.splitlines() if line.endswith(("in float32", "in bfloat16"))]
 

@@ -1,9 +1,7 @@
 """The paper's figures, and lists of paintings, alone and through dask."""
 
-import contextlib
 import csv
 import importlib.util
-import io
 import json
 import os
 import signal
@@ -11,12 +9,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import imageio.v3 as iio
 import numpy as np
 import pytest
-from conftest import ROOT, random_picture, run_script
+from conftest import ROOT, random_picture, run_here
 
 from nst_graph import pictures, weights
 from nst_graph.batch import jobs
@@ -62,11 +59,7 @@ def test_the_panels_are_the_papers():
 
 
 def call(*words):
-    """scripts/figures.py in this process, which has TensorFlow already."""
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        status = figures.main(list(map(str, words)))
-    return SimpleNamespace(returncode=status, stdout=out.getvalue(), stderr=err.getvalue())
+    return run_here("figures.py", *words)
 
 
 @pytest.mark.parametrize(
@@ -369,7 +362,7 @@ def test_what_a_cluster_leaves_can_be_gone_on_with_alone(images, network_file, t
     process.communicate(timeout=100)
     assert process.returncode == 130
     kept = state.read(tmp_path / "a" / "state.npz").step.iteration
-    done = run_script("paint.py", "--resume", tmp_path / "a")
+    done = run_here("paint.py", "--resume", tmp_path / "a")
     assert done.returncode == 0, done.stderr
     assert f"goes on from iteration {kept}" in done.stdout
     assert json.loads((tmp_path / "a" / "run.json").read_text())["outcome"]["state"] == "finished"
@@ -378,5 +371,5 @@ def test_what_a_cluster_leaves_can_be_gone_on_with_alone(images, network_file, t
 @needs_dask
 def test_no_scheduler_there(images, network_file, tmp_path):
     path = write_list(tmp_path, "list.toml", images, network_file)
-    done = run_script("paint_many.py", path, "--scheduler", "tcp://127.0.0.1:9")
+    done = run_here("paint_many.py", path, "--scheduler", "tcp://127.0.0.1:9")
     assert done.returncode == 2 and "--scheduler tcp://127.0.0.1:9" in done.stderr

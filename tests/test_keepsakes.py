@@ -5,7 +5,7 @@ import importlib.util
 import imageio.v3 as iio
 import numpy as np
 import pytest
-from conftest import run_script
+from conftest import run_here
 
 import nst_graph
 from nst_graph.errors import InputError
@@ -78,8 +78,8 @@ def test_overwriting_takes_all_of_it_away(pictures_dir, network_file, tmp_path):
     words = [pictures_dir / "photo.png", pictures_dir / "painting.png", "--weights", network_file]
     words += ["--output", tmp_path / "run", "--save-every", 2]
     options = ["--iterations", 6, "--tensorboard", "--timelapse", "gif"]
-    assert run_script("paint.py", *words, *options).returncode == 0
-    assert run_script("paint.py", *words, "--iterations", 2, "--overwrite").returncode == 0
+    assert run_here("paint.py", *words, *options).returncode == 0
+    assert run_here("paint.py", *words, "--iterations", 2, "--overwrite").returncode == 0
     left = {file.relative_to(tmp_path / "run").as_posix() for file in (tmp_path / "run").rglob("*") if file.is_file()}
     expected = {"run.json", "losses.csv", "losses.png", "index.html", "content.png", "style-1.png", "final.png"}
     assert left == expected | {"iteration-00002.png", ".lock"}

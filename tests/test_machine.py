@@ -285,9 +285,9 @@ def test_pipes_in_the_places_of_a_runs_files(tmp_path, pictures_dir, network_fil
     assert done.returncode == 2 and "losses.csv" in done.stderr and done.stderr.count("\n") == 1
 
 
-#: What one system has and another has not; psutil's own modules differ by system, and are there already.
+#: What one system has and another has not; other packages' modules differ by system, and are there already.
 ELSEWHERE = """
-import os, psutil, signal, sys
+import asyncio, os, psutil, signal, sys
 for module in ("fcntl", "resource", "termios", "pwd", "grp"):
     sys.modules[module] = None
 for where, names in ((os, ("sysconf", "O_NOFOLLOW")), (signal, ("SIGHUP",))):

@@ -18,7 +18,13 @@ from nst_graph.weights import store
 
 README = (ROOT / "README.md").read_text()
 USAGE = README + (ROOT / "docs" / "usage.md").read_text() + (ROOT / "docs" / "performance.md").read_text()
-BLOCKS = [block.splitlines() for block in re.findall(r"```sh\n(.*?)```", USAGE, re.DOTALL)]
+
+
+def blocks(page):
+    return [block.splitlines() for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL)]
+
+
+BLOCKS = blocks(USAGE)
 MAINS = {
     "python scripts/paint.py": cli.main,
     "python scripts/get_weights.py": get_weights.main,
@@ -54,8 +60,20 @@ def directory(tmp_path, monkeypatch, network_file):
 
 def test_every_command_after_the_other(directory, capsys):
     """As a person would who works through the page in one directory."""
+    painted = check_commands(blocks(README), directory, capsys)
+    assert (directory / "output" / "photo-painting-2" / "final.png").exists()
+    assert {directory / "a", directory / "b", directory / "output" / "night"} < painted
+
+
+@pytest.mark.thorough
+def test_every_command_of_the_other_pages(directory, capsys):
+    assert check_commands(BLOCKS, directory, capsys)
+
+
+def check_commands(blocks, directory, capsys):
+    """Call one command after the other; returns the runs that are there at the end."""
     painted = set()
-    for line in (line for block in BLOCKS for line in block if not line.startswith(ELSEWHERE)):
+    for line in (line for block in blocks for line in block if not line.startswith(ELSEWHERE)):
         command = next(command for command in MAINS if line.startswith(command))
         words = shlex.split(line.removeprefix(command), comments=True)
         few = ["--iterations", "2"] if command.endswith(("paint.py", "figures.py")) and "--resume" not in words else []
@@ -64,8 +82,7 @@ def test_every_command_after_the_other(directory, capsys):
         if few:
             assert runs > painted, line
         painted = runs
-    assert (directory / "output" / "photo-painting-2" / "final.png").exists()
-    assert {directory / "a", directory / "b", directory / "output" / "night"} < painted
+    return painted
 
 
 def test_resume(directory):

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import ROOT, random_layers, run_script, save_mat
+from conftest import ROOT, random_layers, run_here, run_script, save_mat
 
 import nst_graph
 from nst_graph import optimise, pictures
@@ -118,7 +118,7 @@ def test_killed_many_times(words, tmp_path, optimiser, times):
     assert float(rows[-1]["total"]) < 1.01 * expected
     assert not (killed / "state.npz").exists() and not list(killed.glob(".*.*"))
     assert len(list(killed.glob("iteration-*.png"))) == ITERATIONS // SAVE_EVERY
-    again = run_script("paint.py", "--resume", killed)
+    again = run_here("paint.py", "--resume", killed)
     assert again.returncode == 0 and "is finished" in again.stdout
 
 
@@ -228,7 +228,7 @@ def test_what_changed_is_named(words, tmp_path, pictures_dir, network_file):
     paint_until(7, words, tmp_path / "run", iterations=20, save_every=5)
 
     def refused(*options):
-        done = run_script("paint.py", "--resume", tmp_path / "run", *options)
+        done = run_here("paint.py", "--resume", tmp_path / "run", *options)
         assert done.returncode == 2 and done.stderr.count("\n") == 1
         return done.stderr
 
@@ -249,7 +249,7 @@ def test_what_changed_is_named(words, tmp_path, pictures_dir, network_file):
 
 def test_what_is_no_run(tmp_path, words):
     def refused(directory):
-        done = run_script("paint.py", "--resume", directory)
+        done = run_here("paint.py", "--resume", directory)
         assert done.returncode == 2 and done.stderr.count("\n") == 1
         return done.stderr
 
@@ -309,7 +309,7 @@ sys.exit(main())
 @pytest.mark.thorough
 def test_no_room(words, tmp_path):
     """The state outgrows the largest file allowed, as on a full disk; with room it goes on."""
-    first = run_script("paint.py", *words, "--output", tmp_path / "try", "--iterations", 4, "--save-every", 2)
+    first = run_here("paint.py", *words, "--output", tmp_path / "try", "--iterations", 4, "--save-every", 2)
     assert first.returncode == 0
     paint_until(4, words, tmp_path / "probe", iterations=60, save_every=2)
     size = (tmp_path / "probe" / "state.npz").stat().st_size  # grows with L-BFGS's memory until it is full
@@ -321,7 +321,7 @@ def test_no_room(words, tmp_path):
     assert "File too large" in done.stderr
     assert state.read(tmp_path / "run" / "state.npz").step.iteration == 4
     check_whole(tmp_path / "run")
-    assert run_script("paint.py", "--resume", tmp_path / "run").returncode == 0
+    assert run_here("paint.py", "--resume", tmp_path / "run").returncode == 0
     assert int(check_whole(tmp_path / "run")[-1]["iteration"]) == 60
 
 

@@ -39,7 +39,7 @@ def test_it_is_where_it_pays(vgg19_file):
     network = weights.read(vgg19_file).upto(["conv5_1"])
     for compute, direct in ((None, ["conv1_1", "conv1_2", "conv2_1"]), (tf.bfloat16, None)):
         with tf.Graph().as_default() as within:
-            vgg.build(network, tf.placeholder(tf.float32, (384, 512, 3)), compute=compute, fewer=True)
+            vgg.build(network, tf.placeholder(tf.float32, (384, 512, 3)), compute=compute, use_winograd=True)
             names = [operation.name for operation in within.get_operations() if operation.type == "Conv2D"]
         assert names == (direct or [layer.name for layer in network.layers if isinstance(layer, weights.Conv)])
 

@@ -40,7 +40,7 @@ def run(program: str, work: Callable[[], int]) -> int:
     except OSError as error:
         message = f"{error.filename or 'output'}: {error.strerror or error}; mend that and run again"
     except MemoryError:
-        message = "memory ran out; take a smaller --size, or a machine with more"
+        message = "memory ran out; take a smaller --size, tiles such as --tile 512, or a machine with more"
     except KeyboardInterrupt as error:
         print(f"{program}: interrupted; {one_line(str(error)) or 'the same command goes on'}", file=sys.stderr)
         return 130

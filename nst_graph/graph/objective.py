@@ -17,7 +17,7 @@ from nst_graph.pictures import Mask, Picture
 from nst_graph.recipes import Settings
 from nst_graph.weights import Network
 
-#: What a mask has to cover of a layer at least, in positions, to have a target there.
+#: The positions of a layer that a mask covers at least if its style has a target there.
 LEAST_POSITIONS = 0.5
 
 
@@ -26,7 +26,7 @@ class Style:
     """A painting [height, width, 3], its share of the style term, and where it is wanted.
 
     A mask [height, width] in 0..1, of the content's size, says which part of the picture is to
-    have this style: the Gram matrix of that part is then held against the painting's.
+    have this style: the Gram matrix of that part is then compared with the painting's.
     """
 
     picture: Picture
@@ -36,7 +36,7 @@ class Style:
 
 @dataclass(frozen=True)
 class Target:
-    """What the Gram matrix [N_l, N_l] at a layer is held against for a style, and what that weighs.
+    """The Gram matrix [N_l, N_l] that a style asks for at a layer, and the weight of its term.
 
     `style` is the style's index, `positions` M_l, or the sum of the mask [M_l] at that layer.
     """
@@ -147,12 +147,12 @@ class Measure:
     def __init__(self, network: Network, settings: Settings, dtype: npt.DTypeLike = np.float32) -> None:
         contents = list(settings.content_layers) if settings.alpha else []
         styles = list(settings.style_layers) if settings.beta else []
-        with tf.Graph().as_default() as within:
+        with tf.Graph().as_default() as graph:
             self._picture = tf.placeholder(np.dtype(dtype), (None, None, 3))
             features = vgg.build(network, self._picture, settings.pooling)
             contents_found = {layer: features[layer] for layer in contents}
             self._found = contents_found, {layer: losses.gram(features[layer]) for layer in styles}
-            self._session = tf.Session(graph=within)
+            self._session = tf.Session(graph=graph)
 
     def close(self) -> None:
         """Give the memory back."""

@@ -24,10 +24,10 @@ def mean_activations(network: Network, pictures: Iterable[Picture], pooling: str
     sums = {name: np.zeros(conv.bias.size) for name, conv in zip(names, network.convolutions, strict=True)}
     positions = dict.fromkeys(names, 0)
     for picture in pictures:
-        with tf.Graph().as_default() as within, tf.Session(graph=within) as session:
-            shown = tf.placeholder(tf.float32, picture.shape)
-            features = vgg.build(network, shown, pooling)
-            means = session.run({name: tf.reduce_mean(features[name], [0, 1, 2]) for name in names}, {shown: picture})
+        with tf.Graph().as_default() as graph, tf.Session(graph=graph) as session:
+            given = tf.placeholder(tf.float32, picture.shape)
+            features = vgg.build(network, given, pooling)
+            means = session.run({name: tf.reduce_mean(features[name], [0, 1, 2]) for name in names}, {given: picture})
         for name, mean in means.items():
             count = network.positions(picture, name)
             sums[name] += mean.astype(np.float64) * count

@@ -21,26 +21,26 @@ from nst_graph.weights import Network, Pool
 
 @dataclass(frozen=True)
 class Tile:
-    """The part of a picture whose features a tile owns, and the larger part it is computed from.
+    """The part of a picture whose features are a tile's own, and the larger part, its halo included, to compute them.
 
     Each is (top, bottom, left, right) in pixels, cut at whole positions of the deepest layer.
     """
 
     own: tuple[int, int, int, int]
-    seen: tuple[int, int, int, int]
+    outer: tuple[int, int, int, int]
 
     def cut(self, picture: Floats) -> Floats:
-        """The part that is seen."""
-        top, bottom, left, right = self.seen
+        """The outer part of a picture."""
+        top, bottom, left, right = self.outer
         return picture[top:bottom, left:right]
 
     def owned(self, level: int) -> list[int]:
-        """What it owns of a layer after so many poolings, [top, bottom, left, right], within the tile."""
-        offsets = (self.seen[0], self.seen[0], self.seen[2], self.seen[2])
+        """Its own part of a layer after so many poolings, [top, bottom, left, right] within the tile."""
+        offsets = (self.outer[0], self.outer[0], self.outer[2], self.outer[2])
         return [(at - offset) >> level for at, offset in zip(self.own, offsets, strict=True)]
 
     def positions(self, level: int) -> tuple[slice, slice]:
-        """The same within the whole layer."""
+        """Its own part within the whole layer."""
         top, bottom, left, right = (at >> level for at in self.own)
         return slice(top, bottom), slice(left, right)
 
@@ -57,9 +57,9 @@ def tiles(network: Network, picture: Floats, side: int) -> list[Tile]:
             yield start, end, max(0, start - reach), min(length, end + reach)
 
     return [
-        Tile((top, bottom, left, right), (seen_top, seen_bottom, seen_left, seen_right))
-        for top, bottom, seen_top, seen_bottom in spans(picture.shape[0])
-        for left, right, seen_left, seen_right in spans(picture.shape[1])
+        Tile((top, bottom, left, right), (outer_top, outer_bottom, outer_left, outer_right))
+        for top, bottom, outer_top, outer_bottom in spans(picture.shape[0])
+        for left, right, outer_left, outer_right in spans(picture.shape[1])
     ]
 
 
@@ -107,7 +107,7 @@ class TiledObjective:
             self.line = Line(content.shape, tf.float32) if on_line else None
             self.picture = self.line.point if self.line else tf.placeholder(tf.float32, content.shape, name="picture")
             self._point = self.line.trial if self.line else _variable("point", content.shape)
-            self._load = self.picture.op if self.line else self._point.assign(self.picture).op
+            self._load = self._point.assign(self.picture).op
             self._sum = _variable("gradient", content.shape)
             self.gradient = self._sum.read_value()
             self._build_tile(content, compute)
@@ -138,8 +138,8 @@ class TiledObjective:
         """What is done to each tile: its content term and Gram matrices, and their gradient, are added."""
         self._cut = tf.placeholder(tf.int32, (4,))
         top, bottom, left, right = tf.unstack(self._cut)
-        self._seen = tf.ensure_shape(self._point.read_value()[top:bottom, left:right], (None, None, 3))
-        features = vgg.build(self._network, self._seen, self._settings.pooling, compute, self._settings.winograd)
+        self._input = tf.ensure_shape(self._point.read_value()[top:bottom, left:right], (None, None, 3))
+        features = vgg.build(self._network, self._input, self._settings.pooling, compute, self._settings.winograd)
         self._bounds, own = {}, {}
         for layer in dict.fromkeys([*self._content_layers, *self._style_layers]):
             self._bounds[layer] = tf.placeholder(tf.int32, (4,))
@@ -162,7 +162,7 @@ class TiledObjective:
         added = zip(sums, [content_term, *self._grams.values()], strict=True)
         self._add_terms = [total.assign_add(value).op for total, value in added]
         pulled = [tf.reduce_sum(self._slopes[key] * gram) for key, gram in self._grams.items()]
-        (gradient,) = tf.gradients(tf.add_n([self._settings.alpha * content_term, *pulled]), self._seen)
+        (gradient,) = tf.gradients(tf.add_n([self._settings.alpha * content_term, *pulled]), self._input)
         with tf.control_dependencies([gradient]):
             before = self._sum.read_value()[top:bottom, left:right]
         self._add_gradient = self._sum[top:bottom, left:right].assign(before + gradient).op
@@ -187,7 +187,7 @@ class TiledObjective:
 
     def _feed(self, tile: Tile, wanted: Mapping[str, Floats], picture: Floats | None = None) -> dict[Any, Any]:
         """What a tile needs; its part of `picture`, if that is given, takes the place of the point's."""
-        feed: dict[Any, Any] = {self._cut: tile.seen} if picture is None else {self._seen: tile.cut(picture)}
+        feed: dict[Any, Any] = {self._cut: tile.outer} if picture is None else {self._input: tile.cut(picture)}
         feed |= {bounds: tile.owned(self._network.poolings(layer)) for layer, bounds in self._bounds.items()}
         feed |= {self._targets[layer]: features for layer, features in wanted.items()}
         for (region, layer), share in self._shares.items():
@@ -199,7 +199,7 @@ class TiledObjective:
         """The Gram matrices of a painting of any size."""
         sums: dict[str, Any] = dict.fromkeys(self._style_layers, 0.0)
         for tile in tiles(self._network, painting, self._side):
-            feed: dict[Any, Any] = {self._seen: tile.cut(painting)}
+            feed: dict[Any, Any] = {self._input: tile.cut(painting)}
             feed |= {bounds: tile.owned(self._network.poolings(layer)) for layer, bounds in self._bounds.items()}
             found = self.session.run({layer: self._grams[None, layer] for layer in sums}, feed)
             sums = {layer: sums[layer] + found[layer] for layer in sums}

@@ -15,7 +15,7 @@ def build(
     picture: tf.Tensor,
     pooling: str = "average",
     compute: tf.DType | None = None,
-    fewer: bool = False,
+    use_winograd: bool = False,
 ) -> dict[str, tf.Tensor]:
     """Build the network on a picture [height, width, 3], RGB in 0..255.
 
@@ -27,23 +27,23 @@ def build(
     `compute` is the type of all convolutions but the first, which sees the pixels and is cheap:
     it keeps the picture's type, so that neither they nor their gradient are rounded. A processor
     without products of bfloat16 multiplies the same rounded numbers in the picture's type: TensorFlow's
-    own bfloat16 would there round sums before biases are added, and again after. With `fewer`
-    multiplications convolutions are Winograd's where those are faster, and not of a narrower type.
+    own bfloat16 would there round sums before biases are added, and again after. Convolutions that are
+    not of a narrower type are Winograd's, where `use_winograd` is set and those are faster.
     """
     given = picture.dtype
-    kept = given if compute is None or not has_bfloat16() else compute
+    dtype = given if compute is None or not has_bfloat16() else compute
 
     def rounded(values: tf.Tensor) -> tf.Tensor:
-        return tf.cast(tf.cast(values, compute or given), kept)
+        return tf.cast(tf.cast(values, compute or given), dtype)
 
     features: dict[str, tf.Tensor] = {}
     tensor = tf.expand_dims(picture - network.mean.astype(given.as_numpy_dtype), 0)
     for layer in network.layers:
         if isinstance(layer, Conv):
             bias = tf.constant(layer.bias, tensor.dtype, name=f"{layer.name}_bias")
-            by = winograd.fastest(tensor.shape, layer.kernel) if fewer and compute is None else None
-            if by is not None:
-                tensor = winograd.convolve(tensor, layer.kernel, by)
+            filtering = winograd.fastest(tensor.shape, layer.kernel) if use_winograd and compute is None else None
+            if filtering is not None:
+                tensor = winograd.convolve(tensor, layer.kernel, filtering)
             else:
                 kernel = tf.constant(layer.kernel, given, name=f"{layer.name}_kernel")
                 tensor = tf.nn.conv2d(

@@ -1,8 +1,8 @@
 """Convolutions with fewer multiplications, by Winograd's minimal filtering.
 
 F(m x m, 3 x 3) of Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (2016): a
-tile of values with sides of m + 2 and a kernel of 3 x 3 are each seen as polynomials and evaluated
-at m + 2 points both ways, one of them infinity; there their product is one multiplication a point,
+tile of values with sides of m + 2 and a kernel of 3 x 3 are taken as polynomials in two variables and
+evaluated at m + 2 points of each, one of them infinity; their product is one multiplication a point,
 from which m x m results are interpolated. A result takes 9 multiplications directly, 2.25 with
 m = 4 and 1.78 with m = 6.
 """
@@ -112,8 +112,8 @@ def _convolve(values: tf.Tensor, points: tf.Tensor, by: Filtering) -> tf.Tensor:
     places = tf.where_v2(inside, down[:, None, :, None] * width + right[:, None], height * width)
     tiles = tf.gather(flat, tf.reshape(places, [by.side**2, rows * columns]))
 
-    seen = _at_points(by.values, tf.reshape(tiles, [by.side**2, rows * columns * inner]))
-    products = tf.matmul(tf.reshape(seen, [by.side**2, rows * columns, inner]), points)
+    values_at_points = _at_points(by.values, tf.reshape(tiles, [by.side**2, rows * columns * inner]))
+    products = tf.matmul(tf.reshape(values_at_points, [by.side**2, rows * columns, inner]), points)
     found = _at_points(by.results, tf.reshape(products, [by.side**2, rows * columns * outer]))
 
     y, x = tf.range(height)[:, None], tf.range(width)
