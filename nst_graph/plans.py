@@ -26,9 +26,9 @@ WHOLE_PER_PIXEL = 110
 #: Bytes a pixel and channel of SciPy's L-BFGS-B, in float64: its work space (5 numbers), bounds (2), integers
 #: (2), copies of picture and gradient (9); and for each pair its own (2), History's points and pairs (2.5), Root's (1).
 SCIPY, SCIPY_PAIR = 18 * 8, 5.5 * 8
-#: The same of the graph's, in float32: variables and what an operation holds; and for each pair two vectors, twice
-#: while they are made (measured: 555 bytes a pixel with 10 pairs, 215 with 3).
-GRAPH, GRAPH_PAIR = 12 * 4, 4 * 4
+#: The same of the graph's, in float32: variables and what an operation holds; and for each pair two vectors
+#: (measured: 280 bytes a pixel with 10 pairs, 107 with 3).
+GRAPH, GRAPH_PAIR = 12 * 4, 2 * 4
 
 
 @dataclass(frozen=True)

@@ -245,7 +245,9 @@ class _Vectors:
 
 
 def _variable(name: str, shape: tuple[int, ...], use_resource: bool = True) -> tf.Variable:
-    return tf.get_variable(name, shape, tf.float32, tf.zeros_initializer(), use_resource=use_resource)
+    # Zeros as a constant would stay in memory beside the variable.
+    zeros = tf.raw_ops.Empty(shape=shape, dtype=tf.float32, init=True)
+    return tf.get_variable(name, initializer=zeros, use_resource=use_resource)
 
 
 def _dot(one: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
