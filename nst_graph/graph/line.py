@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nst_graph.graph.tensorflow import tf
+from nst_graph.graph.tensorflow import tf, zeros
 
 
 class Line:
@@ -15,8 +15,6 @@ class Line:
     """
 
     def __init__(self, shape: Sequence[int], dtype: tf.DType) -> None:
-        self.x, self.direction, self.trial = (
-            tf.get_variable(name, shape, dtype, tf.zeros_initializer(), use_resource=True) for name in ("x", "d", "at")
-        )
+        self.x, self.direction, self.trial = (zeros(name, shape, dtype) for name in ("x", "d", "at"))
         self.step = tf.placeholder_with_default(tf.constant(0, dtype), (), name="t")
         self.point = self.trial.assign(self.x + self.step * self.direction).value()

@@ -16,8 +16,9 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 
 from nst_graph import machine
 
@@ -66,19 +67,30 @@ def _without_keras() -> Iterator[None]:
 with _silence(), _without_keras():
     import tensorflow.compat.v1 as tf
 
-__all__ = ["gpu_memory", "has_gpu", "tf"]
+__all__ = ["gpu_memory", "has_gpu", "tf", "zeros"]
 
 
+@cache
 def has_gpu() -> bool:
     """Whether TensorFlow computes on a GPU here."""
     return bool(tf.config.list_physical_devices("GPU"))
 
 
+@cache
 def gpu_memory() -> int:
     """Bytes of the first GPU's memory that TensorFlow may use; 0 where there is none."""
+    if not has_gpu():
+        return 0
     from tensorflow.python.client import device_lib
 
     return max(
         (int(device.memory_limit) for device in device_lib.list_local_devices() if device.device_type == "GPU"),
         default=0,
+    )
+
+
+def zeros(name: str, shape: Sequence[int], dtype: tf.DType = tf.float32, use_resource: bool = True) -> tf.Variable:
+    """A variable that begins with zeros, which as a constant would stay in memory beside it."""
+    return tf.get_variable(
+        name, initializer=tf.raw_ops.Empty(shape=shape, dtype=dtype, init=True), use_resource=use_resource
     )

@@ -13,7 +13,7 @@ from nst_graph.evaluation import Evaluation, Floats
 from nst_graph.graph import losses, vgg
 from nst_graph.graph.line import Line
 from nst_graph.graph.objective import Style, Target, style_targets, term_weights, weigh
-from nst_graph.graph.tensorflow import tf
+from nst_graph.graph.tensorflow import tf, zeros
 from nst_graph.pictures import Picture
 from nst_graph.recipes import Settings
 from nst_graph.weights import Network, Pool
@@ -106,9 +106,9 @@ class TiledObjective:
             self.session = tf.Session(graph=self.graph)
             self.line = Line(content.shape, tf.float32) if on_line else None
             self.picture = self.line.point if self.line else tf.placeholder(tf.float32, content.shape, name="picture")
-            self._point = self.line.trial if self.line else _variable("point", content.shape)
+            self._point = self.line.trial if self.line else zeros("point", content.shape)
             self._load = self._point.assign(self.picture).op
-            self._sum = _variable("gradient", content.shape)
+            self._sum = zeros("gradient", content.shape)
             self.gradient = self._sum.read_value()
             self._build_tile(content, compute)
             self.session.run(tf.global_variables_initializer())
@@ -154,9 +154,9 @@ class TiledObjective:
         for layer, weight in self._content_layers.items():
             squares = losses.squared_difference(own[layer], self._targets[layer])
             content_term += weight * loss(squares, float(self._network.values(content, layer)))
-        self._content = _variable("content", ())
-        self._sums = {key: _variable(f"gram{n}", gram.shape) for n, (key, gram) in enumerate(self._grams.items())}
-        self._slopes = {key: _variable(f"slope{n}", gram.shape) for n, (key, gram) in enumerate(self._grams.items())}
+        self._content = zeros("content", ())
+        self._sums = {key: zeros(f"gram{n}", gram.shape) for n, (key, gram) in enumerate(self._grams.items())}
+        self._slopes = {key: zeros(f"slope{n}", gram.shape) for n, (key, gram) in enumerate(self._grams.items())}
         sums = [self._content, *self._sums.values()]
         self._reset = [total.assign(tf.zeros_like(total)).op for total in sums]
         added = zip(sums, [content_term, *self._grams.values()], strict=True)
@@ -204,7 +204,3 @@ class TiledObjective:
             found = self.session.run({layer: self._grams[None, layer] for layer in sums}, feed)
             sums = {layer: sums[layer] + found[layer] for layer in sums}
         return sums
-
-
-def _variable(name: str, shape: Any) -> tf.Variable:
-    return tf.get_variable(name, shape, tf.float32, tf.zeros_initializer(), use_resource=True)

@@ -14,7 +14,7 @@ import numpy as np
 
 from nst_graph.evaluation import Floats
 from nst_graph.graph.line import Line
-from nst_graph.graph.tensorflow import has_gpu, tf
+from nst_graph.graph.tensorflow import has_gpu, tf, zeros
 from nst_graph.optimise.history import PAIRS, Vector, by_age, check_pairs, is_curved
 from nst_graph.optimise.line_search import LineSearchError, search
 from nst_graph.optimise.steps import Arrays, Iterate, Outcome, Step, first_step, restart
@@ -110,10 +110,10 @@ class _Vectors:
         height, width, channels = line.x.shape.as_list()
         blocks = max(count for count in range(1, BLOCKS + 1) if height % count == 0)
         self._shape = flat = blocks, height // blocks * width * channels
-        found, here = _variable("found", flat), _variable("here", flat)
+        found, here = zeros("found", flat), zeros("here", flat)
         direction = tf.reshape(line.direction.read_value(), flat)
         # A resource variable that is written in parts would be copied at each reading.
-        self._rows = _variable("rows", (blocks * 2 * pairs, flat[1]), use_resource=False)
+        self._rows = zeros("rows", (blocks * 2 * pairs, flat[1]), use_resource=False)
 
         def rows() -> tf.Tensor:
             return tf.reshape(tf.identity(self._rows), (blocks, 2 * pairs, flat[1]))
@@ -242,12 +242,6 @@ class _Vectors:
         changes = [self._pairs + slot for slot in steps]
         order, products = np.array(self.order, np.uint8), self._products[np.ix_(steps + changes, steps + changes)]
         return {"steps": rows[steps], "changes": rows[changes], "order": order, "products": products}
-
-
-def _variable(name: str, shape: tuple[int, ...], use_resource: bool = True) -> tf.Variable:
-    # Zeros as a constant would stay in memory beside the variable.
-    zeros = tf.raw_ops.Empty(shape=shape, dtype=tf.float32, init=True)
-    return tf.get_variable(name, initializer=zeros, use_resource=use_resource)
 
 
 def _dot(one: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
