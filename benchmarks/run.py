@@ -32,8 +32,8 @@ import numpy as np
 import scipy.io
 
 from nst_graph import pictures, weights
-from nst_graph.graph import bfloat16
 from nst_graph.graph.objective import Objective, Style
+from nst_graph.graph.precision import fastest
 from nst_graph.graph.tensorflow import tf
 from nst_graph.graph.tiles import TiledObjective
 from nst_graph.optimise import PAIRS, minimise
@@ -67,10 +67,10 @@ def evaluations(given):
     from torch_painter import TorchObjective
 
     network, photograph, painting = load(given, given.size)
-    settings, styles = Settings(), [Style(painting)]
+    settings, styles = Settings(convolutions="direct"), [Style(painting)]
     start = pictures.start(photograph, network.mean, 1.0, 0)
     ours = Objective(network, photograph, styles, settings)
-    fewer = Objective(network, photograph, styles, replace(settings, winograd=True))
+    fewer = Objective(network, photograph, styles, replace(settings, convolutions="winograd"))
     narrow = Objective(network, photograph, styles, settings, compute=tf.bfloat16)
     theirs = TorchObjective(network, photograph, painting, settings)
     tensor = theirs.tensor(start).requires_grad_()
@@ -79,7 +79,7 @@ def evaluations(given):
         tensor.grad = None
         theirs(tensor).backward()
 
-    sides = {"float32": lambda: ours(start), "float32 --winograd": lambda: fewer(start)}
+    sides = {"float32, direct": lambda: ours(start), "float32, Winograd": lambda: fewer(start)}
     sides |= {"bfloat16": lambda: narrow(start), "PyTorch float32": torch_side}
     products = {name: matrix_product(dtype) for name, dtype in (("float32", tf.float32), ("bfloat16", tf.bfloat16))}
     sides |= {f"matrix product {name}": product for name, (product, _) in products.items()}
@@ -134,10 +134,10 @@ def time_to_loss(given):
     ours("Adam, rate 10", adam)
     goal = min(loss for _, loss in traces["Adam, rate 10"])  # it wavers; at its end it may be above
     ours("ours, --fast", replace(plain, **fast(given.size) | {"iterations": given.steps}))
-    if bfloat16.pays(False):
+    if fastest(True) == "bfloat16":
         ours("ours, --precision bfloat16", replace(plain, precision="bfloat16"))
-    ours("ours, --winograd", replace(plain, winograd=True))
     ours("ours, the paper's settings", plain)
+    ours("ours, --convolutions direct", replace(plain, convolutions="direct"))
     if not given.no_torch:
         import torch_painter
 
@@ -206,11 +206,10 @@ def precision(given):
     lines = ["| settings | loss | against float32 | pixels outside 0..255 | seconds |", "|---|---|---|---|---|"]
     whole = None
     for name, changes in (
-        ("float32", {}),
-        ("--winograd", {"winograd": True}),
+        ("--convolutions direct", {"convolutions": "direct"}),
+        ("--convolutions winograd", {"convolutions": "winograd"}),
         ("--precision auto", {"precision": "auto"}),
         ("--precision bfloat16", {"precision": "bfloat16"}),
-        ("--precision auto --winograd", {"precision": "auto", "winograd": True}),
         ("--bounded", {"bounded": True}),
     ):
         began = time.monotonic()
@@ -227,7 +226,7 @@ def precision(given):
 def gradients(given):
     """How far each precision's gradients are from those in float64, at white noise and at the photograph."""
     network, photograph, painting = load(given, given.size)
-    styles, settings = [Style(painting)], Settings()
+    styles, settings = [Style(painting)], Settings(convolutions="direct")
 
     def at_both(settings, *types):
         objective = Objective(network, photograph, styles, settings, *types)
@@ -238,8 +237,8 @@ def gradients(given):
     exact = at_both(settings, np.float64)
     lines = ["| gradient | from float64's at white noise | at the photograph |", "|---|---|---|"]
     for name, found in (
-        ("float32", at_both(settings)),
-        ("--winograd", at_both(replace(settings, winograd=True))),
+        ("--convolutions direct", at_both(settings)),
+        ("--convolutions winograd", at_both(replace(settings, convolutions="winograd"))),
         ("--precision bfloat16", at_both(settings, np.float32, tf.bfloat16)),
     ):
         errors = [np.linalg.norm(a - b) / np.linalg.norm(b) for a, b in zip(found, exact, strict=True)]
@@ -336,10 +335,10 @@ def costs(given):
             add(f"reading weights, {megabytes:.0f} MB", f"{took:.2f} s, {grown * 1024 / 1e6:.0f} MB of memory")
 
     network, photograph, painting = load(given, given.size)
-    plain, styles = Settings(iterations=given.iterations), [Style(painting)]
+    plain, styles = Settings(iterations=given.iterations, convolutions="direct"), [Style(painting)]
     start = pictures.start(photograph, network.mean, 1.0, 0)
     size = f"{photograph.shape[1]} x {photograph.shape[0]}"
-    sides = [(plain, PAIRS), (plain, 20), (replace(plain, winograd=True), PAIRS)]
+    sides = [(plain, PAIRS), (plain, 20), (replace(plain, convolutions="winograd"), PAIRS)]
     for settings, count in sides:
         objective, within = Objective(network, photograph, styles, settings), []
         objective(start)
@@ -355,7 +354,7 @@ def costs(given):
         took = time.monotonic() - began
         share = 1 - sum(within) / took
         what = f"optimiser's share of {step.iteration} iterations of L-BFGS, {count} corrections, {size}"
-        what += ", --winograd" if settings.winograd else ""
+        what += f", --convolutions {settings.convolutions}"
         add(what, f"{share:.1%}, {(took - sum(within)) / step.evaluations * 1e3:.0f} ms an evaluation")
         objective.close()
 
@@ -404,7 +403,8 @@ def one(given):
     """One size of memory(): prints JSON."""
     network, photograph, painting = load(given, given.size)
     start = pictures.start(photograph, network.mean, 1.0, 0)
-    settings, styles = Settings(size=given.size, winograd=given.winograd), [Style(painting)]
+    convolutions = "winograd" if given.winograd else "direct"
+    settings, styles = Settings(size=given.size, convolutions=convolutions), [Style(painting)]
     compute = tf.bfloat16 if given.bfloat16 else None
     if given.tile:
         objective = TiledObjective(network, photograph, styles, settings, given.tile, compute=compute)

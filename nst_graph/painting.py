@@ -13,9 +13,9 @@ import numpy as np
 
 from nst_graph import files, machine, pictures, scenes, weights
 from nst_graph.errors import InputError
-from nst_graph.graph import bfloat16
+from nst_graph.graph import precision
 from nst_graph.graph.objective import Measure, Objective
-from nst_graph.graph.tensorflow import has_gpu, tf
+from nst_graph.graph.tensorflow import gpu_name, has_gpu, tf, tf32
 from nst_graph.graph.tiles import TiledObjective
 from nst_graph.optimise import PAIRS, Outcome, Step, minimise
 from nst_graph.optimise.steps import Arrays, Relay
@@ -75,7 +75,7 @@ def paint(
         parts = _parts(originals, network, settings, say)
         start = pictures.start(parts[0].scene.base, network.mean, settings.start_noise, settings.seed)
         height, width = parts[-1].scene.shape[:2]
-        device = " on the GPU" if has_gpu() else ""
+        device = f" on {gpu_name()}" if has_gpu() else ""
         say(f"{whole.name} paints {width} x {height} pixels{device} ({sources.weights})")
         begun = _begun(run, parts, say)
         finish = partial(originals.finish, settings=settings)
@@ -101,8 +101,7 @@ class Part:
         height, width = self.scene.shape[:2]
         names = {"lbfgs": f"{'the graph' if self.plan.in_graph else 'SciPy'}'s L-BFGS", "adam": "Adam"}
         name = names.get(settings.optimiser, "gradient descent")
-        dtype = "bfloat16" if self.stage.bfloat16 else "float32"
-        line = f"{iterations} iterations of {name} at {width} x {height} in {dtype}"
+        line = f"{iterations} iterations of {name} at {width} x {height} in {self.stage.precision}"
         if self.plan.tile is not None:
             line += f", in tiles of {self.plan.tile}"
         if settings.optimiser == "lbfgs" and self.plan.pairs < PAIRS:
@@ -144,13 +143,15 @@ def _parts(originals: Originals, network: Network, settings: Settings, say: Say)
 
 def _stages(settings: Settings, photograph: Picture, need: int, say: Say) -> list[Stage]:
     """The stages for a photograph, without scales not below it, or with sides below `need` pixels."""
-    narrow = settings.precision != "float32" and bfloat16.pays(settings.winograd)
-    if settings.precision != "float32" and not narrow:
+    fastest = "float32" if settings.precision == "float32" else precision.fastest(settings.convolutions != "direct")
+    if settings.precision == "tf32" and not has_gpu():
+        say("--precision tf32: there is no GPU; float32 paints")
+        settings = replace(settings, precision="float32")
+    elif settings.precision != "float32" and fastest == "float32":
         slower = "it paints all the same" if settings.precision == "bfloat16" else "float32 paints"
-        than = "float32 with --winograd" if settings.winograd else "float32"
-        say(f"--precision {settings.precision}: bfloat16 is not faster than {than} on this machine; {slower}")
+        say(f"--precision {settings.precision}: bfloat16 is not faster than float32 on this machine; {slower}")
     longer, shorter = max(photograph.shape[:2]), min(photograph.shape[:2])
-    stages = settings.stages(narrow)
+    stages = settings.stages(fastest)
     last = [replace(stage, size=longer) for stage in stages if stage.size == settings.size]
     coarse = [stage for stage in stages if stage.size < min(longer, settings.size)]
     for stage in coarse:
@@ -231,14 +232,16 @@ def _paint_part(
     The memory of the last step can be read afterwards, unless the stage `ends` painting at its size.
     """
     given = network, part.scene.photograph, part.scene.styles, settings
-    options: dict[str, Any] = {"compute": tf.bfloat16 if part.stage.bfloat16 else None, "on_line": part.plan.in_graph}
+    compute = tf.bfloat16 if part.stage.precision == "bfloat16" else None
+    options: dict[str, Any] = {"compute": compute, "on_line": part.plan.in_graph}
     try:
         objective = (
             Objective(*given, measure=measure, **options)
             if part.plan.tile is None
             else TiledObjective(*given, part.plan.tile, **options)
         )
-        outcome = minimise(objective, picture, settings, observe, part.plan.pairs, memory)
+        with tf32(part.stage.precision == "tf32"):  # but targets are exact
+            outcome = minimise(objective, picture, settings, observe, part.plan.pairs, memory)
     except tf.errors.ResourceExhaustedError as error:  # TensorFlow's MemoryError
         raise MemoryError("memory ran out") from error
     left = {} if ends else outcome.step.memory()

@@ -20,7 +20,8 @@ STYLE_LOSSES = ("equation4", "mean", "mean-over-size", "over-pixels")
 SMOOTHNESS_LOSSES = ("absolute", "power")
 OPTIMISERS = ("lbfgs", "adam", "gradient-descent")
 LBFGS = ("auto", "scipy", "graph")
-PRECISIONS = ("float32", "bfloat16", "auto")
+PRECISIONS = ("float32", "tf32", "bfloat16", "auto")
+CONVOLUTIONS = ("auto", "direct", "winograd")
 TIMELAPSES = ("gif", "mp4")
 COLOURS = ("painting", "luminance", "histogram", "covariance")
 
@@ -43,11 +44,11 @@ FLOAT32_SHARE = 0.1
 
 @dataclass(frozen=True)
 class Stage:
-    """A longer side in pixels, the iterations there, and whether convolutions are in bfloat16."""
+    """A longer side in pixels, the iterations there, and the type of the convolutions: of PRECISIONS, but not auto."""
 
     size: int
     iterations: int
-    bfloat16: bool
+    precision: str
 
 
 @dataclass(frozen=True)
@@ -107,11 +108,11 @@ class Settings:
     epsilon: float = 1e-8
     #: Keep every pixel in 0..255: box bounds of L-BFGS-B; the others clip after each step.
     bounded: bool = False
-    #: Type of the convolutions: one of PRECISIONS; auto is bfloat16 where that is faster,
-    #: and float32 for the last iterations.
+    #: Type of the convolutions: one of PRECISIONS; auto is tf32 on a GPU, bfloat16 where that is
+    #: faster, and float32 for the last iterations.
     precision: str = "float32"
-    #: Convolve with fewer multiplications where that is faster; see winograd.py.
-    winograd: bool = False
+    #: How float32 is convolved: one of CONVOLUTIONS; auto is winograd where that is faster, see winograd.py.
+    convolutions: str = "auto"
     #: Longer sides, in pixels, to paint at before `size`, each from the one before.
     scales: tuple[int, ...] = ()
     #: Iterations at each of `scales`.
@@ -173,17 +174,17 @@ class Settings:
         """The layers in use: those of the terms that weigh anything."""
         return [*(self.content_layers if self.alpha else ()), *(self.style_layers if self.beta else ())]
 
-    def stages(self, narrow: bool) -> list[Stage]:
-        """What is painted one after the other; `narrow` says whether the processor likes bfloat16."""
-        bfloat16 = self.precision == "bfloat16" or (self.precision == "auto" and narrow)
+    def stages(self, fastest: str) -> list[Stage]:
+        """What is painted one after the other; `fastest` is the type that "auto" stands for, but at the end."""
+        precision = fastest if self.precision == "auto" else self.precision
         before = zip(self.scales, self.scale_iterations, strict=True)
-        stages = [Stage(size, iterations, bfloat16) for size, iterations in before]
+        stages = [Stage(size, iterations, precision) for size, iterations in before]
         rest = self.iterations
-        if self.precision == "auto" and bfloat16:
-            stages.append(Stage(self.size, round(rest * (1 - FLOAT32_SHARE)), True))
+        if self.precision == "auto" and precision != "float32":
+            stages.append(Stage(self.size, round(rest * (1 - FLOAT32_SHARE)), precision))
             rest -= stages[-1].iterations
-            bfloat16 = False
-        return [*stages, Stage(self.size, rest, bfloat16)]
+            precision = "float32"
+        return [*stages, Stage(self.size, rest, precision)]
 
     def blend(self, styles: int) -> tuple[float, ...]:
         """The weight of each of so many style pictures; they sum to one."""
@@ -207,6 +208,7 @@ CHOICES = {
     "optimiser": OPTIMISERS,
     "lbfgs": LBFGS,
     "precision": PRECISIONS,
+    "convolutions": CONVOLUTIONS,
     "timelapse": TIMELAPSES,
 }
 
@@ -233,7 +235,6 @@ def fast(size: int) -> dict[str, Any]:
     scales = tuple(round(share * size) for share in FAST_SCALES if share * size >= SMALLEST_SCALE)
     return {
         "precision": "auto",
-        "winograd": True,
         "scales": scales,
         "scale_iterations": (FAST_FIRST, *[FAST_NEXT] * len(scales))[: len(scales)],
         "iterations": FAST_ITERATIONS,

@@ -10,7 +10,7 @@ import nst_graph
 from nst_graph import machine, pictures, plans, weights
 from nst_graph.commands import paint as cli
 from nst_graph.errors import InputError
-from nst_graph.graph import bfloat16
+from nst_graph.graph import precision as precisions
 from nst_graph.graph.objective import Objective, Style
 from nst_graph.graph.tensorflow import tf
 from nst_graph.graph.tiles import TiledObjective
@@ -20,13 +20,15 @@ from nst_graph.recipes import Settings, Stage, fast
 
 def test_stages():
     plain = Settings(size=100, iterations=50)
-    assert plain.stages(True) == [Stage(100, 50, False)]
+    assert plain.stages("bfloat16") == [Stage(100, 50, "float32")]
     coarse = replace(plain, scales=(25, 50), scale_iterations=(7, 8))
-    assert coarse.stages(False) == [Stage(25, 7, False), Stage(50, 8, False), Stage(100, 50, False)]
+    assert coarse.stages("float32") == [Stage(*stage, "float32") for stage in ((25, 7), (50, 8), (100, 50))]
     auto = replace(coarse, precision="auto")
-    assert auto.stages(False) == coarse.stages(False)  # without the processor's help nothing is narrow
-    assert auto.stages(True) == [Stage(25, 7, True), Stage(50, 8, True), Stage(100, 45, True), Stage(100, 5, False)]
-    assert replace(plain, precision="bfloat16").stages(False) == [Stage(100, 50, True)]
+    assert auto.stages("float32") == coarse.stages("float32")  # without the machine's help nothing is narrow
+    for narrow in ("bfloat16", "tf32"):
+        stages = [Stage(*stage, narrow) for stage in ((25, 7), (50, 8), (100, 45))]
+        assert auto.stages(narrow) == [*stages, Stage(100, 5, "float32")]
+        assert replace(plain, precision=narrow).stages("float32") == [Stage(100, 50, narrow)]
 
 
 @pytest.mark.parametrize(
@@ -36,7 +38,7 @@ def test_stages():
         ({"scales": (64,)}, "--scale-iterations"),
         ({"scales": (64,), "scale_iterations": (0,)}, "--scale-iterations 0"),
         ({"tile": 8}, "--tile 8"),
-        ({"precision": "half"}, "--precision half: give one of float32, bfloat16, auto"),
+        ({"precision": "half"}, "--precision half: give one of float32, tf32, bfloat16, auto"),
     ],
 )
 def test_settings_that_cannot_be_used(changes, words):
@@ -81,7 +83,7 @@ def test_bfloat16_is_near_float32(vgg19_file):
 
 @pytest.mark.thorough
 def test_auto_ends_near_float32(vgg19_file, tmp_path, monkeypatch):
-    monkeypatch.setattr(bfloat16, "pays", lambda winograd: True)
+    monkeypatch.setattr(precisions, "fastest", lambda winograd: "bfloat16")
     import imageio.v3 as iio
 
     iio.imwrite(tmp_path / "photo.png", random_picture(72, 96, 1).astype(np.uint8))
@@ -99,7 +101,7 @@ def test_auto_ends_near_float32(vgg19_file, tmp_path, monkeypatch):
 
 
 def test_a_processor_without_bfloat16_is_told(monkeypatch, pictures_dir, network_file):
-    monkeypatch.setattr(bfloat16, "pays", lambda winograd: False)
+    monkeypatch.setattr(precisions, "fastest", lambda winograd: "float32")
     said = []
     nst_graph.paint(
         pictures_dir / "photo.png", pictures_dir / "painting.png", Settings(iterations=1, precision="auto"),

@@ -250,9 +250,11 @@ def test_lists_as_spreadsheets_write_them(tmp_path, encoding, separator):
     assert one.masks == (tmp_path / "m 1.png", tmp_path / "m 2.png")
     assert list(one.settings.style_layers) == ["conv1_1", "conv2_1"]
     assert (
-        not one.settings.bounded and not one.settings.winograd and one.settings.init == str(tmp_path / "my start.png")
+        not one.settings.bounded
+        and one.settings.convolutions == "auto"
+        and one.settings.init == str(tmp_path / "my start.png")
     )
-    assert two.settings.bounded and two.settings.winograd and two.settings.init == "content"
+    assert two.settings.bounded and two.settings.convolutions == "winograd" and two.settings.init == "content"
     assert two.output == tmp_path / "two three"
 
 

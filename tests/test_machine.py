@@ -16,7 +16,7 @@ import nst_graph
 from nst_graph import machine, places
 from nst_graph.commands import paint as cli
 from nst_graph.errors import Pause
-from nst_graph.graph import bfloat16
+from nst_graph.graph import precision
 from nst_graph.recipes import Settings
 from nst_graph.runs import page
 
@@ -241,20 +241,29 @@ def test_onednn_is_on_where_it_helps(given):
 
 
 @pytest.mark.parametrize(
-    ("gain", "winograd", "liked"),
-    [(2.1, False, True), (1.0, False, False), (0.57, False, False), (2.1, True, True), (1.5, True, False)],
+    ("gain", "winograd", "fastest"),
+    [
+        (2.1, False, "bfloat16"),
+        (1.0, False, "float32"),
+        (0.57, False, "float32"),
+        (2.1, True, "bfloat16"),
+        (1.5, True, "float32"),
+    ],
 )
-def test_bfloat16_must_be_worth_it(monkeypatch, gain, winograd, liked):
+def test_bfloat16_must_be_worth_it(monkeypatch, gain, winograd, fastest):
     """A Xeon with the dot product and without AMX takes longer in bfloat16."""
     monkeypatch.setattr(machine, "has_bfloat16", lambda: True)
-    monkeypatch.setattr(bfloat16, "gain", lambda: gain)
-    assert bfloat16.pays(winograd) is liked
+    monkeypatch.setattr(precision, "has_gpu", lambda: False)
+    monkeypatch.setattr(precision, "gain", lambda: gain)
+    assert precision.fastest(winograd) == fastest
     monkeypatch.setattr(machine, "has_bfloat16", lambda: False)
-    assert not bfloat16.pays(winograd)
+    assert precision.fastest(winograd) == "float32"
+    monkeypatch.setattr(precision, "has_gpu", lambda: True)
+    assert precision.fastest(winograd) == precision.ON_GPU
 
 
 def test_the_gain_is_measured():
-    assert 0.001 < bfloat16.gain() < 1000 and bfloat16.gain() == bfloat16.gain()
+    assert 0.001 < precision.gain() < 1000 and precision.gain() == precision.gain()
 
 
 def test_without_avx512(words, tmp_path, pictures_dir, network_file):

@@ -17,7 +17,7 @@ from conftest import ROOT, random_layers, run_here, run_script, save_mat
 import nst_graph
 from nst_graph import optimise, pictures
 from nst_graph.errors import InputError, Pause
-from nst_graph.graph import bfloat16
+from nst_graph.graph import precision
 from nst_graph.optimise import steps
 from nst_graph.recipes import Settings
 from nst_graph.runs import records, state
@@ -164,7 +164,7 @@ def paint_until(iteration, words, output, **settings):
 @pytest.mark.parametrize("stop", [3, 10, 15])
 def test_stages_and_optimisers_go_on(words, tmp_path, monkeypatch, settings, stop):
 
-    monkeypatch.setattr(bfloat16, "pays", lambda winograd: True)
+    monkeypatch.setattr(precision, "fastest", lambda winograd: "bfloat16")
     content, style, _, weights_file = words
     given = {"weights_file": weights_file}
     whole = nst_graph.paint(content, style, Settings(**settings), **given).outcome.step
@@ -192,7 +192,7 @@ def test_what_bfloat16_leaves_is_painted_in_float32(words, tmp_path, monkeypatch
             settings = replace(settings, iterations=settings.iterations - 11)
         return optimise.minimise(objective, start, settings, *rest)
 
-    monkeypatch.setattr(bfloat16, "pays", lambda winograd: True)
+    monkeypatch.setattr(precision, "fastest", lambda winograd: "bfloat16")
     monkeypatch.setattr(painting, "minimise", early)
     content, style, _, weights_file = words
     settings = {"iterations": 20, "precision": "auto", "scales": (24,), "scale_iterations": (5,)}
@@ -240,11 +240,11 @@ def test_what_changed_is_named(words, tmp_path, pictures_dir, network_file):
     assert "leave --overwrite out" in refused("--overwrite")
     assert state.read(tmp_path / "run" / "state.npz").step.iteration == 7  # nothing is lost by asking
     record = json.loads((tmp_path / "run" / "run.json").read_text())
-    del record["settings"]["winograd"]  # as if begun by a version that had no such setting
+    del record["settings"]["convolutions"]  # as if begun by a version that had no such setting
     record["settings"]["beta"] = 7.0
     (tmp_path / "run" / "run.json").write_text(json.dumps(record))
     message = refused()
-    assert "--beta 7.0: the run was begun with 1000.0" in message and "winograd" not in message
+    assert "--beta 7.0: the run was begun with 1000.0" in message and "convolutions" not in message
 
 
 def test_what_is_no_run(tmp_path, words):

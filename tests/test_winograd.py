@@ -39,7 +39,7 @@ def test_it_is_where_it_pays(vgg19_file):
     network = weights.read(vgg19_file).upto(["conv5_1"])
     for compute, direct in ((None, ["conv1_1", "conv1_2", "conv2_1"]), (tf.bfloat16, None)):
         with tf.Graph().as_default() as within:
-            vgg.build(network, tf.placeholder(tf.float32, (384, 512, 3)), compute=compute, use_winograd=True)
+            vgg.build(network, tf.placeholder(tf.float32, (384, 512, 3)), compute=compute, convolutions="winograd")
             names = [operation.name for operation in within.get_operations() if operation.type == "Conv2D"]
         assert names == (direct or [layer.name for layer in network.layers if isinstance(layer, weights.Conv)])
 
@@ -57,7 +57,7 @@ def test_larger_tiles_where_positions_are_many():
 
 def test_the_objective(vgg19_file, monkeypatch):
     """Loss and gradient on the real network, whole and in tiles, against direct convolutions in float64."""
-    plain, fewer = Settings(), Settings(winograd=True)
+    plain, fewer = Settings(convolutions="direct"), Settings(convolutions="winograd")
     network = weights.read(vgg19_file).upto(plain.layers)
     shape = (150, 213)
     picture, content, style = random_picture(*shape, 1), random_picture(*shape, 2), Style(random_picture(*shape, 3))
@@ -81,7 +81,7 @@ def test_the_objective(vgg19_file, monkeypatch):
 def test_the_gradient_on_vgg16(vgg16_file, monkeypatch, by):
     """Where no unit is that near to zero, the whole gradient is to 1e-4."""
     monkeypatch.setattr(winograd, "LARGE", by)
-    plain, fewer = Settings(), Settings(winograd=True)
+    plain, fewer = Settings(convolutions="direct"), Settings(convolutions="winograd")
     network = weights.read(vgg16_file).upto(plain.layers)
     picture, content, style = (random_picture(150, 213, seed) for seed in (1, 2, 3))
     exact = Objective(network, content, [Style(style)], plain, np.float64)(picture)

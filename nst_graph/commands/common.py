@@ -69,6 +69,12 @@ def gigabytes(text: str) -> float:
 gigabytes.__name__ = "number of GB above 0"  # for argparse's error
 
 
+def add_winograd(parser: argparse._ActionsContainer) -> None:
+    """Add the short name of --convolutions winograd."""
+    about = "the same as --convolutions winograd"
+    parser.add_argument("--winograd", action="store_const", dest="convolutions", const="winograd", help=about)
+
+
 def add_workers(parser: argparse.ArgumentParser) -> None:
     """Add the options that say where jobs are painted."""
     parser.add_argument("--scheduler", metavar="ADDRESS", help="a dask scheduler, such as tcp://host:8786")

@@ -27,7 +27,7 @@ def _parser() -> argparse.ArgumentParser:
     defaults = Settings()
     parser = common.Parser(prog=places.program("figures"), description="Paint the paper's figures.", allow_abbrev=False)
     add = parser.add_argument
-    about = "trace: losses of the authors' notebook beside ours; takes --size, the shorter side, and --winograd"
+    about = "trace: losses of the authors' notebook beside ours; takes --size, the shorter side, and --convolutions"
     add("figure", choices=[*FIGURES, "trace"], help=about)
     add("--images", metavar="DIR", type=Path, required=True, help="pictures, named as docs/figures.md says")
     add("--output", metavar="DIR", type=Path, help="default: output/FIGURE-SIZE-ITERATIONS")
@@ -35,7 +35,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--iterations", metavar="N", type=int, default=defaults.iterations, help="default: %(default)s")
     add("--save-every", metavar="N", type=int, default=defaults.save_every, help="default: %(default)s")
     add("--precision", default=defaults.precision, help="as in paint.py (default: %(default)s)")
-    add("--winograd", action="store_true", help="as in paint.py")
+    add("--convolutions", default=defaults.convolutions, help="as in paint.py (default: %(default)s)")
+    common.add_winograd(parser)
     add("--panels", metavar="NAME", nargs="+", help="paint these alone, such as B or conv3_1-0.001")
     add("--painting", metavar="FILE", type=Path, help="another painting in the place of the figure's only one")
     add("--weights", metavar="FILE", type=Path, help="default: VGG-19, else VGG-16, in model/")
@@ -54,7 +55,7 @@ def _main(arguments: Sequence[str] | None) -> int:
     if given.figure == "trace":
         from nst_graph.commands import trace  # imports TensorFlow
 
-        return trace.run(given.images, given.weights, given.size, given.winograd, given.read_limit)
+        return trace.run(given.images, given.weights, given.size, given.convolutions, given.read_limit)
     if importlib.util.find_spec("matplotlib") is None:
         raise InputError("figures need matplotlib; pip install 'nst_graph[figures]'")
     figure, sources = _figure(given)
@@ -96,7 +97,7 @@ def _figure(given: argparse.Namespace) -> tuple[Figure, dict[str, Path]]:
 
 def _jobs(figure: Figure, sources: dict[str, Path], directory: Path, given: argparse.Namespace) -> list[Job]:
     """A job for each requested panel whose pictures exist."""
-    names = ("size", "iterations", "save_every", "precision", "winograd")
+    names = ("size", "iterations", "save_every", "precision", "convolutions")
     common_settings = Settings(**{name: getattr(given, name) for name in names})
     jobs = []
     for panel in figure.panels:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nst_graph import places
-from nst_graph.commands.common import Parser, add_read_limit
+from nst_graph.commands.common import Parser, add_read_limit, add_winograd
 from nst_graph.errors import InputError
 from nst_graph.recipes import CHOICES, DEFAULT, RECIPES, Settings, layer_weights
 
@@ -55,8 +55,8 @@ HOW: list[Option] = [
     ("bounded", "keep every pixel in 0..255 while painting", FLAG),
 ]
 SPEED: list[Option] = [
-    ("precision", "type of the convolutions; auto is bfloat16 where that is fast, float32 at the end", {}),
-    ("winograd", "convolve in float32 with fewer multiplications, to five digits the same", FLAG),
+    ("precision", "type of the convolutions; auto is tf32 or bfloat16 where that is fast, float32 at the end", {}),
+    ("convolutions", "how float32 is convolved; winograd has fewer multiplications, to five digits the same", {}),
     ("scales", "longer sides to paint at first", PIXELS | SEVERAL),
     ("scale_iterations", "iterations at each of --scales", COUNT | SEVERAL),
     ("tile", "side of tiles, for large pictures (default: as memory demands)", PIXELS),
@@ -93,9 +93,10 @@ def parser() -> argparse.ArgumentParser:
     _add(group, STYLES)
     _add(parser.add_argument_group("how it is painted"), HOW)
     group = parser.add_argument_group("how fast, and how large")
-    about = "--precision auto, --winograd, coarse to fine, fewer iterations; see README.md"
+    about = "--precision auto, coarse to fine, fewer iterations; see README.md"
     group.add_argument("--fast", action="store_true", help=about)
     _add(group, SPEED)
+    add_winograd(group)
     add_read_limit(group)
     group = parser.add_argument_group("what is saved")
     about = "directory of the run (default: output/CONTENT-STYLE, then -2, -3 ...)"
@@ -136,7 +137,7 @@ def parse(words: Sequence[str] | None) -> dict[str, Any]:
 
 def switches() -> list[str]:
     """The options that take no value."""
-    return [action.dest for action in parser()._actions if action.nargs == 0]
+    return [action.option_strings[-1][2:].replace("-", "_") for action in parser()._actions if action.nargs == 0]
 
 
 def settings(given: dict[str, Any]) -> dict[str, Any]:

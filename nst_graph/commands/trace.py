@@ -46,13 +46,13 @@ STAGES = (
 )
 
 
-def run(images: Path, weights_file: Path | None, size: int, winograd: bool, limit: float) -> int:
+def run(images: Path, weights_file: Path | None, size: int, convolutions: str, limit: float) -> int:
     """Paint as the notebook does, and print its losses beside ours; returns the exit status.
 
     `size` replaces 512 as the shorter side of the first stage; the second is scaled likewise. Raises
     InputError if a picture is missing or too small.
     """
-    settings = replace(RECIPES[NOTEBOOK].settings, winograd=winograd)
+    settings = replace(RECIPES[NOTEBOOK].settings, convolutions=convolutions)
     path = weights_file if weights_file is not None else weights.find(settings.network, tell)
     originals = [pictures.read(images / name, limit) for name in FILES]
     whole = weights.read(path, limit)

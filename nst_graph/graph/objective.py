@@ -89,7 +89,7 @@ class Objective:
         with tf.Graph().as_default() as self.graph:
             self.line = Line(content.shape, tf.as_dtype(self._dtype)) if on_line else None
             self.picture = self.line.point if self.line else tf.placeholder(self._dtype, content.shape, name="picture")
-            features = vgg.build(network, self.picture, settings.pooling, compute, settings.winograd)
+            features = vgg.build(network, self.picture, settings.pooling, compute, settings.convolutions)
 
             def at(layer: str, weight: float) -> tf.Tensor:
                 return losses.unit_gradient(features[layer], weight) if settings.unit_gradients else features[layer]

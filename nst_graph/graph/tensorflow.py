@@ -67,13 +67,38 @@ def _without_keras() -> Iterator[None]:
 with _silence(), _without_keras():
     import tensorflow.compat.v1 as tf
 
-__all__ = ["gpu_memory", "has_gpu", "tf", "zeros"]
+__all__ = ["gpu_memory", "gpu_name", "has_bfloat16", "has_gpu", "tf", "tf32", "zeros"]
+
+# By itself TensorFlow lets a GPU round the factors of products to TF32, of 10 bits.
+tf.config.experimental.enable_tensor_float_32_execution(False)
 
 
 @cache
 def has_gpu() -> bool:
     """Whether TensorFlow computes on a GPU here."""
     return bool(tf.config.list_physical_devices("GPU"))
+
+
+@cache
+def gpu_name() -> str:
+    """The first GPU's name; empty where there is none."""
+    gpus = tf.config.list_physical_devices("GPU")
+    return str(tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")) if gpus else ""
+
+
+def has_bfloat16() -> bool:
+    """Whether products of bfloat16 are computed on a GPU, or by the processor."""
+    return has_gpu() or machine.has_bfloat16()
+
+
+@contextmanager
+def tf32(use: bool) -> Iterator[None]:
+    """Let a GPU round the factors of products in float32 to TF32, which is faster. Nothing changes on a CPU."""
+    tf.config.experimental.enable_tensor_float_32_execution(use)
+    try:
+        yield
+    finally:
+        tf.config.experimental.enable_tensor_float_32_execution(False)
 
 
 @cache

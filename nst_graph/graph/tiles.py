@@ -139,7 +139,7 @@ class TiledObjective:
         self._cut = tf.placeholder(tf.int32, (4,))
         top, bottom, left, right = tf.unstack(self._cut)
         self._input = tf.ensure_shape(self._point.read_value()[top:bottom, left:right], (None, None, 3))
-        features = vgg.build(self._network, self._input, self._settings.pooling, compute, self._settings.winograd)
+        features = vgg.build(self._network, self._input, self._settings.pooling, compute, self._settings.convolutions)
         self._bounds, own = {}, {}
         for layer in dict.fromkeys([*self._content_layers, *self._style_layers]):
             self._bounds[layer] = tf.placeholder(tf.int32, (4,))

@@ -1,4 +1,4 @@
-"""Whether bfloat16 is worth using on this processor, measured on a matrix product."""
+"""Precision: the type that convolutions are computed in, where a narrower one than float32 is faster."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import time
 from functools import cache
 
 from nst_graph import machine
-from nst_graph.graph.tensorflow import tf
+from nst_graph.graph.tensorflow import has_gpu, tf
 
 #: The side of the matrices that are multiplied, and how often.
 SIDE, TRIES = 1024, 5
 #: The least gain that pays, over float32 and over Winograd's convolutions in float32.
 GAIN, GAIN_OVER_WINOGRAD = 1.2, 1.9
+#: The fastest on a GPU.
+ON_GPU = "tf32"
 
 
 @cache
@@ -38,6 +40,9 @@ def _seconds(session: tf.Session, operation: tf.Operation) -> float:
     return time.perf_counter() - began
 
 
-def pays(winograd: bool) -> bool:
-    """Whether painting in bfloat16 is faster here than in float32, with Winograd's convolutions or without."""
-    return machine.has_bfloat16() and gain() > (GAIN_OVER_WINOGRAD if winograd else GAIN)
+def fastest(winograd: bool) -> str:
+    """The type in which painting is fastest here; `winograd` says whether float32 has Winograd's convolutions."""
+    if has_gpu():
+        return ON_GPU
+    pays = machine.has_bfloat16() and gain() > (GAIN_OVER_WINOGRAD if winograd else GAIN)
+    return "bfloat16" if pays else "float32"
