@@ -6,16 +6,16 @@ import codecs
 import hashlib
 import io
 import os
-import tempfile
+import secrets
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 #: The default of --read-limit: the memory that reading a file may take, in GB.
 READ_LIMIT = 1.0
-#: Flags for opening a file: without following links, where this can be asked for, and in binary mode on Windows.
-BINARY = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+#: A flag for opening a file without following links, where this can be asked for.
+NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 #: The largest text file, a record or a list, in bytes.
 TEXT_LIMIT = 50_000_000
 
@@ -47,37 +47,29 @@ def atomic(path: Path, mark: str | None = None) -> Iterator[io.BufferedRandom]:
     Until then its name begins with a dot and ends with `mark` or random characters. After an error
     `path` is unchanged. Raises OSError as open and write do.
     """
-    if mark is None:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    else:
-        name = str(path.with_name(f".{path.name}.{mark}"))
-        handle = os.open(name, os.O_RDWR | os.O_CREAT | os.O_TRUNC | BINARY, 0o600)
+    unfinished = path.with_name(f".{path.name}.{mark or secrets.token_hex(8)}")
     try:
-        with os.fdopen(handle, "w+b") as file:
+        with open(unfinished, "w+b", opener=lambda name, flags: os.open(name, flags | NO_LINK, 0o666)) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        # The file was created with mode 0600; set the one that the user's umask allows.
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(name, 0o666 & ~umask)
-        _replace(name, path)
+        _replace(unfinished, path)
     except BaseException:
-        with suppress(FileNotFoundError):  # an interruption may come just after the replacement
-            os.unlink(name)
+        unfinished.unlink(missing_ok=True)  # an interruption may come just after the replacement
         raise
 
 
-def _replace(name: str, path: Path) -> None:
+def _replace(unfinished: Path, path: Path) -> None:
     """Rename a file over another, waiting a little if a viewer has that open, which Windows does not allow."""
     for wait in (0.1, 0.3, 1.0):
         try:
-            return os.replace(name, path)
+            unfinished.replace(path)
+            return
         except PermissionError:
             if os.name != "nt":
                 raise
             time.sleep(wait)
-    os.replace(name, path)
+    unfinished.replace(path)
 
 
 def sha256(path: Path) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.util
 import json
 import tempfile
 import warnings
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -118,8 +120,8 @@ class _Pool:
 
     def __init__(self, client: Any, say: Say) -> None:
         self._client, self._say = client, say
-        self._weights: dict[str, Path] = {}
-        self._tries: dict[Path, int] = {}
+        self._find_weights = functools.cache(lambda network: weights.find(network, say))  # says news once
+        self._tries: Counter[Path] = Counter()
         self.jobs: dict[Any, Job] = {}
         self.failures: list[str] = []
 
@@ -130,10 +132,7 @@ class _Pool:
                 raise InputError("--init: a picture of one's own does not travel to workers; paint it alone")
             stack.callback(lock(job.output).release)
             Directory.at(job.output).check()
-            network = job.settings.network
-            if job.weights is None and network not in self._weights:
-                self._weights[network] = weights.find(network, self._say)
-            self._submit(replace(job, weights=job.weights or self._weights[network]))
+            self._submit(replace(job, weights=job.weights or self._find_weights(job.settings.network)))
             self._say(f"{job.output}: paints")
         except InputError as error:
             self.failures.append(f"{job.output}: {error}")
@@ -165,7 +164,7 @@ class _Pool:
             results = future.result()
             if results is None:  # that worker does not have the pictures and weights yet
                 return self._submit(job, with_inputs=True)
-            self._tries.pop(job.output, None)
+            del self._tries[job.output]
             _receive(job, results)
             if job.finished():
                 self._say(f"{job.output}: is finished")
@@ -177,7 +176,7 @@ class _Pool:
             return self._submit(job)
         if isinstance(failure, InputError | FloatingPointError):
             return self._fail(f"{job.output}: {failure}")
-        self._tries[job.output] = self._tries.get(job.output, 0) + 1
+        self._tries[job.output] += 1
         reason = failure or future.status
         if self._tries[job.output] == TRIES:
             return self._fail(f"{job.output}: given up after {TRIES} failures: {reason}")

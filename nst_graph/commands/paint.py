@@ -69,10 +69,8 @@ def _job(given: dict[str, Any]) -> Job:
 
 def _free(path: Path) -> Path:
     """The first of PATH, PATH-2, PATH-3, ... that does not exist, with a message unless it is PATH."""
-    numbers = itertools.count(2)
-    free = path
-    while free.is_symlink() or free.exists():
-        free = path.with_name(f"{path.name}-{next(numbers)}")
+    others = (path.with_name(f"{path.name}-{number}") for number in itertools.count(2))
+    free = next(place for place in itertools.chain([path], others) if not os.path.lexists(place))
     if free != path:
         tell(f"{_near(path)} is there already; this painting goes into {_near(free)}")
     return free

@@ -27,6 +27,8 @@ CALL = 20
 #: PyTorch's defaults: the number of curvature pairs (s, y), and the smallest s^T y of a pair that is used.
 PAIRS, LEAST_CURVATURE = 100, 1e-10
 
+Vector = npt.NDArray[np.float32]
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -93,7 +95,7 @@ def lbfgs(objective: Objective, start: Picture, iterations: int, observe: Callab
     Nocedal and Wright, Numerical Optimization, algorithm 7.4. `observe` is called with each
     evaluation's number and loss. Returns the picture after the last step.
     """
-    pairs: deque[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]] = deque(maxlen=PAIRS)
+    pairs: deque[tuple[Vector, Vector]] = deque(maxlen=PAIRS)
     x, before, step = start.ravel().astype(np.float32), None, None
     for evaluation in range(1, iterations + 1):
         result = objective(x.reshape(start.shape))
@@ -111,9 +113,7 @@ def lbfgs(objective: Objective, start: Picture, iterations: int, observe: Callab
     return x.reshape(start.shape)
 
 
-def _direction(
-    gradient: npt.NDArray[np.float32], pairs: deque[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]
-) -> npt.NDArray[np.float32]:
+def _direction(gradient: Vector, pairs: deque[tuple[Vector, Vector]]) -> Vector:
     """Minus the inverse Hessian, approximated from the pairs (s, y), times the gradient."""
     direction = -gradient
     alphas = []

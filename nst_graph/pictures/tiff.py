@@ -89,9 +89,8 @@ def _values(path: Path, page: tifffile.TiffPage) -> npt.NDArray[np.generic]:
     # Adobe's Technical Note 3: each row has the first bytes of all values, then the second ones, and so on,
     # all stored as differences.
     samples = page.shape[-1] if page.axes == "YXS" else 1
-    rows = np.frombuffer(b"".join(strips), np.uint8)[:size].reshape(-1, page.imagewidth, dtype.itemsize * samples)
-    summed = rows.reshape(len(rows), -1, samples).cumsum(axis=1, dtype=np.uint8)
-    planes = summed.reshape(len(rows), dtype.itemsize, -1).swapaxes(1, 2)
+    rows = np.frombuffer(b"".join(strips), np.uint8)[:size].reshape(-1, page.imagewidth * dtype.itemsize, samples)
+    planes = rows.cumsum(axis=1, dtype=np.uint8).reshape(len(rows), dtype.itemsize, -1).swapaxes(1, 2)
     return np.ascontiguousarray(planes).view(dtype.newbyteorder(">")).reshape(page.shape)
 
 

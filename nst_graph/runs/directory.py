@@ -95,19 +95,21 @@ class Directory:
         """Write bytes to a file of the run. Raises as `write` does."""
         self.write(name, lambda file: file.write(data))
 
-    def remove(self, name: str) -> None:
-        """Remove a file if it exists and is the run's, and its entry in the list."""
-        if self._owns(name):
-            (self.path / name).unlink()
-        self._listed.pop(name, None)
+    def remove(self, *names: str) -> None:
+        """Remove files if they exist and are the run's, their entries in the list, and empty subdirectories."""
+        for name in names:
+            if self._owns(name):
+                (self.path / name).unlink()
+            self._listed.pop(name, None)
+        for subdirectory in (TENSORBOARD, records.COPIES):
+            with suppress(OSError):
+                (self.path / subdirectory).rmdir()
 
     def clear(self) -> None:
         """Remove all files of the run except run.json, and begin a new one."""
-        for name in list(self._listed):
-            self.remove(name)
         for events in self.path.glob(f"{TENSORBOARD}/*.{self.mark}"):
             events.unlink()
-        self._remove_if_empty(TENSORBOARD)
+        self.remove(*self._listed)
         self.mark = secrets.token_hex(8)
 
     def tidy(self) -> None:
@@ -125,19 +127,13 @@ class Directory:
 
     def remove_copies(self) -> None:
         """Remove the copies of the source pictures."""
-        for name in [name for name in self._listed if name.startswith(f"{records.COPIES}/")]:
-            self.remove(name)
-        self._remove_if_empty(records.COPIES)
+        self.remove(*(name for name in self._listed if name.startswith(f"{records.COPIES}/")))
 
     def pictures(self) -> list[Path]:
         """The pictures saved while painting, in order, and the final one if it is different."""
         listed = (self.path / name for name in self._listed if name.startswith("iteration-"))
         saved, final = sorted(file for file in listed if file.exists()), self.path / "final.png"
         return saved if saved and files.sha256(saved[-1]) == files.sha256(final) else [*saved, final]
-
-    def _remove_if_empty(self, name: str) -> None:
-        with suppress(OSError):
-            (self.path / name).rmdir()
 
     def _hash(self, name: str) -> str:
         """The hash of a file; "" if it does not exist or is a link."""

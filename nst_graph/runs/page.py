@@ -46,11 +46,9 @@ def write_gallery(directory: Path) -> None:
 
 def _is_gallery(path: Path) -> bool:
     """Whether a file begins as the galleries written here."""
-    head = _template("gallery.html").partition("<style>")[0].encode()
-    if not path.is_file() or path.is_symlink():  # a pipe would not even open
-        return False
-    with suppress(OSError), path.open("rb") as file:
-        return file.read(len(head)) == head
+    head = _template("gallery.html").partition("<style>")[0]
+    with suppress(OSError, ValueError):
+        return not path.is_symlink() and files.read_text(path).startswith(head)
     return False
 
 

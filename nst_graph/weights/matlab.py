@@ -6,6 +6,7 @@ before memory is allocated. Objects, functions and sparse matrices are skipped.
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import zlib
@@ -48,23 +49,24 @@ def read(path: Path, names: Collection[str], limit: float) -> dict[str, Value]:
     found: dict[str, Value] = {}
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
-        order = _byte_order(file.read(_HEADER))
-        budget = _Budget(limit)
+        reader = _Reader(_byte_order(file.read(_HEADER)), limit)
         at = _HEADER
         while at < size:
             file.seek(at)
-            reader: _Reader = _Reader(file, at, order, budget)
+            reader.open(file, at)
             kind, length, at = reader.tag(size)
+            variable = file
             if kind == _COMPRESSED:
                 at = min(at, reader.at + length)  # compressed elements are not padded
-                reader = _CompressedReader(file, length, order, budget)
+                variable = io.BufferedReader(_Decompressed(file, length))
+                reader.open(variable, 0)
                 kind, length, _ = reader.tag(math.inf)
             if kind != _MATRIX:
                 raise MatlabError(f"an element of type {kind} where a variable should be")
-            end = reader.at + length
-            name, value = reader.matrix(end, 0, names)
+            name, value = reader.matrix(reader.at + length, 0, names)
             if name in names:
-                reader.finish(end)
+                if variable is not file and variable.read(1):  # which also has zlib compare the checksum
+                    raise MatlabError("its compressed data are damaged")
                 found[name] = value
     return found
 
@@ -79,55 +81,45 @@ def _byte_order(header: bytes) -> str:
     return order
 
 
-class _Budget:
-    """The bytes and elements of a file that may still be read."""
-
-    def __init__(self, limit: float) -> None:
-        self._bytes, self._elements, self._limit = limit, ELEMENTS, limit
-
-    def take(self, size: float) -> None:
-        self._bytes -= size
-        if self._bytes < 0:
-            raise MatlabError(f"it takes more than {self._limit / 1e9:g} GB, --read-limit, to read")
-
-    def element(self) -> None:
-        self._elements -= 1
-        if self._elements < 0:
-            raise MatlabError(f"it has more than {ELEMENTS} elements")
-
-
 class _Reader:
     """Reads elements in sequence from the position `at`; `end` is where the enclosing element ends."""
 
-    def __init__(self, file: BinaryIO, at: int, order: str, budget: _Budget) -> None:
-        self._file, self.at, self._order, self._budget = file, at, order, budget
+    def __init__(self, order: str, limit: float) -> None:
+        """The order of bytes, and how many bytes may be read of all variables."""
+        self._order, self._limit = order, limit
+        self._bytes, self._elements = limit, ELEMENTS
 
-    def _bytes(self, size: int) -> bytes:
-        return self._file.read(size)
-
-    def _skip(self, size: int) -> None:
-        self._file.seek(size, os.SEEK_CUR)
-
-    def finish(self, end: int) -> None:
-        """Check what can only be checked once the variable that ends at `end` is read."""
+    def open(self, file: io.BufferedReader, at: int) -> None:
+        """Read from this file, which is at this position."""
+        self._file, self.at = file, at
 
     def take(self, size: int, end: float) -> bytes:
         if size > end - self.at:
             raise MatlabError("it ends early, or a size in it is wrong")
-        self._budget.take(size)
-        data = self._bytes(size)
+        self._spend(size)
+        data = self._file.read(size)
         if len(data) < size:
             raise MatlabError("it ends early")
         self.at += size
         return data
 
+    def _spend(self, size: int) -> None:
+        self._bytes -= size
+        if self._bytes < 0:
+            raise MatlabError(f"it takes more than {self._limit / 1e9:g} GB, --read-limit, to read")
+
     def goto(self, at: int) -> None:
-        self._skip(at - self.at)
-        self.at = at
+        if self._file.seekable():
+            self._file.seek(at - self.at, os.SEEK_CUR)
+            self.at = at
+        while self.at < at:
+            self.take(min(at - self.at, _CHUNK), at)
 
     def tag(self, end: float) -> tuple[int, int, int]:
         """Read an element's tag: its type, the size of the data that follow, and where the next element begins."""
-        self._budget.element()
+        self._elements -= 1
+        if self._elements < 0:
+            raise MatlabError(f"it has more than {ELEMENTS} elements")
         (first,) = np.frombuffer(self.take(4, end), self._order + "u4").tolist()
         if first >> 16:  # the small format: type, size and data in eight bytes
             kind, size, after = first & 0xFFFF, first >> 16, self.at + 4
@@ -220,44 +212,33 @@ class _Reader:
             return np.empty((0, 0))
         if count > LARGEST:
             return np.broadcast_to(np.float32(np.nan), shape)
-        self._budget.take(4 * count)  # for the later copy in float32
+        self._spend(4 * count)  # for the later copy in float32
         return np.frombuffer(self.take(size, end), self._order + _NUMBERS[kind]).reshape(shape, order="F")
 
 
-class _CompressedReader(_Reader):
-    """Reads a compressed variable, which can only be decompressed from its beginning."""
+class _Decompressed(io.RawIOBase):
+    """The data of a compressed variable of this many bytes, which can only be read from its beginning."""
 
-    def __init__(self, file: BinaryIO, length: int, order: str, budget: _Budget) -> None:
-        super().__init__(file, 0, order, budget)
-        self._remaining = length
+    def __init__(self, file: BinaryIO, length: int) -> None:
+        self._file, self._remaining = file, length
         self._decompressor = zlib.decompressobj()
 
-    def _bytes(self, size: int) -> bytes:
-        parts, missing = [], size
-        while missing:
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._decompressor.eof:
             compressed = self._decompressor.unconsumed_tail
             if not compressed:
                 compressed = self._file.read(min(_CHUNK, self._remaining))
                 self._remaining -= len(compressed)
             try:
-                part = self._decompressor.decompress(compressed, missing)
+                part = self._decompressor.decompress(compressed, len(buffer))
             except zlib.error as error:
                 raise MatlabError("its compressed data are damaged") from error
-            if not part and (self._decompressor.eof or not compressed):
-                break
-            parts.append(part)
-            missing -= len(part)
-        return b"".join(parts)
-
-    def _skip(self, size: int) -> None:
-        while size:
-            step = min(size, _CHUNK)
-            self._budget.take(step)
-            if len(self._bytes(step)) < step:
+            if part:
+                buffer[: len(part)] = part
+                return len(part)
+            if not compressed:
                 raise MatlabError("it ends early")
-            size -= step
-
-    def finish(self, end: int) -> None:
-        # zlib compares the checksum only when it reaches the end of the stream.
-        if self.at != end or self._bytes(1) or not self._decompressor.eof:
-            raise MatlabError("its compressed data are damaged")
+        return 0

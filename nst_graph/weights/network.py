@@ -314,12 +314,11 @@ def mirrors(conv: Conv) -> Mirrors:
     VGG was trained with random left-right mirroring, so left_right is normally larger. If up_down
     is larger, the file has its kernels transposed, [width, height].
     """
-    flat = conv.kernel.reshape(-1, conv.bias.size).T.astype(np.float64)
-    flat /= np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-30)
-    kernels = flat.T.reshape(conv.kernel.shape)
+    filters = conv.kernel.reshape(-1, conv.bias.size).astype(np.float64)
+    filters /= np.maximum(np.linalg.norm(filters, axis=0), 1e-30)
 
     def best(axis: int) -> float:
-        mirrored = np.flip(kernels, axis).reshape(-1, conv.bias.size).T
-        return float((mirrored @ flat.T).max(axis=1).mean())
+        mirrored = np.flip(filters.reshape(conv.kernel.shape), axis).reshape(filters.shape)
+        return float((mirrored.T @ filters).max(axis=1).mean())
 
     return Mirrors(left_right=best(1), up_down=best(0))

