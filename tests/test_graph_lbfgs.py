@@ -75,6 +75,12 @@ def test_a_memory_goes_from_one_to_the_other(objective):
         assert with_pairs < without
 
 
+def test_one_objective_serves_several_runs(objective):
+    given = objective(on_line=True)
+    runs = [trace(graph_lbfgs, given, 12)[0].step for _ in range(2)]
+    assert runs[0].total == runs[1].total and np.array_equal(runs[0].picture, runs[1].picture)
+
+
 def test_fewer_pairs_than_before(objective):
     begun, _ = trace(graph_lbfgs, objective(on_line=True), 15)
     end = graph_lbfgs(

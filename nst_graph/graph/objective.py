@@ -12,7 +12,7 @@ import numpy.typing as npt
 from nst_graph.evaluation import Evaluation, Floats
 from nst_graph.graph import losses, vgg
 from nst_graph.graph.line import Line
-from nst_graph.graph.tensorflow import tf
+from nst_graph.graph.tensorflow import session, tf
 from nst_graph.pictures import Mask, Picture
 from nst_graph.recipes import Settings
 from nst_graph.weights import Network
@@ -107,7 +107,7 @@ class Objective:
             self._terms = {name: tf.add_n(parts) for name, parts in terms.items() if parts}
             total = tf.add_n([self._weights[name] * term for name, term in self._terms.items()])
             (self.gradient,) = tf.gradients(total, self.picture)
-            self.session = tf.Session(graph=self.graph)
+            self.session = session(self.graph)
             self.session.run(tf.global_variables_initializer())
 
     def close(self) -> None:
@@ -152,7 +152,7 @@ class Measure:
             features = vgg.build(network, self._picture, settings.pooling)
             contents_found = {layer: features[layer] for layer in contents}
             self._found = contents_found, {layer: losses.gram(features[layer]) for layer in styles}
-            self._session = tf.Session(graph=graph)
+            self._session = session(graph)
 
     def close(self) -> None:
         """Give the memory back."""

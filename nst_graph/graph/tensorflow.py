@@ -67,7 +67,7 @@ def _without_keras() -> Iterator[None]:
 with _silence(), _without_keras():
     import tensorflow.compat.v1 as tf
 
-__all__ = ["gpu_memory", "gpu_name", "has_bfloat16", "has_gpu", "tf", "tf32", "zeros"]
+__all__ = ["gpu_memory", "gpu_name", "has_bfloat16", "has_gpu", "session", "tf", "tf32", "zeros"]
 
 # By itself TensorFlow lets a GPU round the factors of products to TF32, of 10 bits.
 tf.config.experimental.enable_tensor_float_32_execution(False)
@@ -112,6 +112,13 @@ def gpu_memory() -> int:
         (int(device.memory_limit) for device in device_lib.list_local_devices() if device.device_type == "GPU"),
         default=0,
     )
+
+
+def session(graph: tf.Graph) -> tf.Session:
+    """A session of a graph. On a processor it does without Grappler, which takes seconds and gains nothing here."""
+    config = tf.ConfigProto()
+    config.graph_options.rewrite_options.disable_meta_optimizer = not has_gpu()
+    return tf.Session(graph=graph, config=config)
 
 
 def zeros(name: str, shape: Sequence[int], dtype: tf.DType = tf.float32, use_resource: bool = True) -> tf.Variable:

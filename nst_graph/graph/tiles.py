@@ -13,7 +13,7 @@ from nst_graph.evaluation import Evaluation, Floats
 from nst_graph.graph import losses, vgg
 from nst_graph.graph.line import Line
 from nst_graph.graph.objective import Style, Target, style_targets, term_weights, weigh
-from nst_graph.graph.tensorflow import tf, zeros
+from nst_graph.graph.tensorflow import session, tf, zeros
 from nst_graph.pictures import Picture
 from nst_graph.recipes import Settings
 from nst_graph.weights import Network, Pool
@@ -103,7 +103,7 @@ class TiledObjective:
         }
         self._tiles = tiles(network, content, side)
         with tf.Graph().as_default() as self.graph:
-            self.session = tf.Session(graph=self.graph)
+            self.session = session(self.graph)
             self.line = Line(content.shape, tf.float32) if on_line else None
             self.picture = self.line.point if self.line else tf.placeholder(tf.float32, content.shape, name="picture")
             self._point = self.line.trial if self.line else zeros("point", content.shape)

@@ -101,9 +101,9 @@ class _Vectors:
         self._products: Vector = np.zeros((2 * pairs, 2 * pairs))
         self._with_gradient: Vector = np.zeros(2 * pairs)
         self._last: Floats | None = None
-        with objective.graph.as_default(), tf.variable_scope("lbfgs"):
+        with objective.graph.as_default(), tf.variable_scope(None, "lbfgs") as scope:
             self._build(objective.gradient)
-            self._session.run(tf.variables_initializer(tf.global_variables("lbfgs")))
+            self._session.run(tf.variables_initializer(tf.global_variables(f"{scope.name}/")))
 
     def _build(self, gradient: tf.Tensor) -> None:
         line, pairs = self._line, self._pairs
