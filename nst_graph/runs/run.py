@@ -49,10 +49,10 @@ class Run:
 
     It writes iteration-00000.png, the start, iteration-00100.png, ... and final.png; losses.csv with a
     row for each iteration; run.json with everything needed to repeat the painting; index.html; and,
-    until the run is finished, state.npz and copies of the source pictures. Raises InputError if the directory cannot be used, if
-    it holds a run and neither `overwrite` nor `resume` is set, if it has other files with names that
-    runs use, or if another process paints there. It is a context manager: an unfinished run saves its
-    state at the end, and the directory is unlocked.
+    until the run is finished, state.npz and copies of the source pictures. Raises InputError if the
+    directory cannot be used, if it holds a run and neither `overwrite` nor `resume` is set, if it has
+    other files with names that runs use, or if another process paints there. It is a context manager:
+    an unfinished run saves its state at the end, and the directory is unlocked.
     """
 
     def __init__(self, path: Path, overwrite: bool = False, resume: bool = False) -> None:
