@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -73,12 +74,13 @@ def paint(
         whole = _read_weights(sources, say)
         network = whole.upto(settings.layers)
         parts = _parts(originals, network, settings, say)
-        start = pictures.start(parts[0].scene.base, network.mean, settings.start_noise, settings.seed)
+        del originals  # which may be much larger
+        start = parts[0].start(network)
         height, width = parts[-1].scene.shape[:2]
         device = f" on {gpu_name()}" if has_gpu() else ""
         say(f"{whole.name} paints {width} x {height} pixels{device} ({sources.weights})")
         begun = _begun(run, parts, say)
-        finish = partial(originals.finish, settings=settings)
+        finish = partial(parts[-1].scene.finish, settings=settings)
         observers = list(observers)
         if run is not None:
             observers[:0] = run.open(sources, whole.name, settings, parts[-1].scene, finish)
@@ -90,14 +92,22 @@ def paint(
 
 @dataclass(frozen=True)
 class Part:
-    """A stage of the painting, with its pictures and its plan."""
+    """A stage of the painting, with its settings, its pictures and its plan."""
 
     stage: Stage
+    settings: Settings
     scene: Scene
     plan: Plan
 
-    def news(self, iterations: int, settings: Settings) -> str:
+    def start(self, network: Network) -> Picture:
+        """What is painted from, where this is the first stage."""
+        share, seed = self.settings.start_noise, self.settings.seed
+        noise = self.settings.noise, self.settings.noise_amplitude
+        return pictures.start(self.scene.base, network.mean, share, seed, *noise)
+
+    def news(self, iterations: int) -> str:
         """A line that says what will be painted."""
+        settings = self.settings
         height, width = self.scene.shape[:2]
         names = {"lbfgs": f"{'the graph' if self.plan.in_graph else 'SciPy'}'s L-BFGS", "adam": "Adam"}
         name = names.get(settings.optimiser, "gradient descent")
@@ -123,16 +133,21 @@ def _parts(originals: Originals, network: Network, settings: Settings, say: Say)
     """
     masks = originals.sources.masks
     stages = _stages(settings, originals.photograph, network.smallest_side(settings.layers), say)
-    photographs = [pictures.fit(originals.photograph, stage.size) for stage in stages]
-    plans = [plan(network, photograph, settings) for photograph in photographs]
+    last = stages[-1][1]
+    staged = [settings.at(stage, math.prod(shape)) for stage, shape in stages]
+    plans = []
+    for (_, shape), wanted in zip(stages, staged, strict=True):
+        largest = max((height * width for height, width in originals.style_sides(shape, wanted)), default=0.0)
+        plans.append(plan(network, shape, largest, wanted))
+    whole = pictures.resize(originals.photograph, *last, settings.resample)
     parts = []
-    for stage, photograph, planned in zip(stages, photographs, plans, strict=True):
-        part = Part(stage, originals.scene(photograph, settings), planned)
-        height, width = photograph.shape[:2]
+    for (stage, (height, width)), wanted, planned in zip(stages, staged, plans, strict=True):
+        photograph = pictures.resize(whole, height, width, settings.resample)
+        part = Part(stage, wanted, originals.scene(photograph, wanted), planned)
         mask = scenes.uncovered(part.scene, masks, network, settings)
         if mask is None:
             parts.append(part)
-        elif photograph.shape != photographs[-1].shape:
+        elif (height, width) != last:
             say(f"scale {stage.size} is left out: {mask} covers no position of a style layer there")
         else:
             remedy = "draw more of it white, or take a larger --size or a shallower layer"
@@ -141,8 +156,11 @@ def _parts(originals: Originals, network: Network, settings: Settings, say: Say)
     return parts
 
 
-def _stages(settings: Settings, photograph: Picture, need: int, say: Say) -> list[Stage]:
-    """The stages for a photograph, without scales not below it, or with sides below `need` pixels."""
+def _stages(settings: Settings, photograph: Picture, need: int, say: Say) -> list[tuple[Stage, tuple[int, int]]]:
+    """The stages for a photograph, each with its height and width.
+
+    Scales that are not below it, or have sides below `need` pixels, are left out.
+    """
     fastest = "float32" if settings.precision == "float32" else precision.fastest(settings.convolutions != "direct")
     if settings.precision == "tf32" and not has_gpu():
         say("--precision tf32: there is no GPU; float32 paints")
@@ -150,14 +168,15 @@ def _stages(settings: Settings, photograph: Picture, need: int, say: Say) -> lis
     elif settings.precision != "float32" and fastest == "float32":
         slower = "it paints all the same" if settings.precision == "bfloat16" else "float32 paints"
         say(f"--precision {settings.precision}: bfloat16 is not faster than float32 on this machine; {slower}")
-    longer, shorter = max(photograph.shape[:2]), min(photograph.shape[:2])
-    stages = settings.stages(fastest)
-    last = [replace(stage, size=longer) for stage in stages if stage.size == settings.size]
-    coarse = [stage for stage in stages if stage.size < min(longer, settings.size)]
-    for stage in coarse:
-        if round(shorter * stage.size / longer) < need:
+    last = pictures.fitted(photograph.shape, settings.size, settings.side, settings.squash)
+    stages = []
+    for stage in settings.stages(fastest):
+        shape = pictures.fitted(last, stage.size, settings.side, settings.squash)
+        if stage.size == settings.size or (shape != last and min(shape) >= need):
+            stages.append((stage, shape))
+        elif shape != last:
             say(f"scale {stage.size} is left out: a side would have fewer than the {need} pixels that the layers need")
-    return [stage for stage in coarse if round(shorter * stage.size / longer) >= need] + last
+    return stages
 
 
 def _begun(run: Run | None, parts: Sequence[Part], say: Say) -> Step | None:
@@ -206,9 +225,9 @@ def _paint_parts(
         same_size = last is not None and last.picture.shape == photograph.shape
         if last is not None and same_size:
             iterations -= last.iteration - last.before
-        say(part.news(iterations, settings))
+        say(part.news(iterations))
         relay = Relay(observers, index, last, same_size)
-        wanted = replace(settings, iterations=iterations)
+        wanted = replace(part.settings, iterations=iterations)
         ends = index + 1 == len(parts) or parts[index + 1].scene.shape != photograph.shape
         outcome = _paint_part(network, part, picture, wanted, relay.observe, memory, measure, ends)
         last = relay.counted(outcome.step)

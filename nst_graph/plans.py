@@ -9,7 +9,6 @@ from nst_graph.errors import InputError
 from nst_graph.graph.tensorflow import gpu_memory, has_gpu
 from nst_graph.graph.tiles import refuse_unit_gradients
 from nst_graph.optimise.history import PAIRS
-from nst_graph.pictures import Picture
 from nst_graph.recipes import Settings
 from nst_graph.weights import Network
 
@@ -40,15 +39,18 @@ class Plan:
     in_graph: bool = False
 
 
-def plan(network: Network, photograph: Picture, settings: Settings, memory: float | None = None) -> Plan:
-    """Plan for a picture of the photograph's size in `memory` bytes, by default the GPU's or the machine's.
+def plan(
+    network: Network, shape: tuple[int, int], style: float, settings: Settings, memory: float | None = None
+) -> Plan:
+    """Plan for a picture of this height and width, and styles of at most so many pixels.
+
+    `memory` is what it may take, in bytes; by default, what the GPU or the machine has.
 
     Raises InputError where no plan fits, with what would, or where unit gradients would need tiles.
     """
     budget = SHARE * (gpu_memory() or machine.memory() if memory is None else memory)
-    height, width = photograph.shape[:2]
-    pixels = int(height * width)
-    style = pixels * settings.style_scale * settings.style_scale  # infinite where ** would raise
+    height, width = shape
+    pixels = height * width
     whole = BASE + WHOLE_PER_PIXEL * max(pixels, style)
     plans = [Plan(None, PAIRS)] if settings.optimiser != "lbfgs" else _lbfgs_plans(settings)
 

@@ -6,7 +6,7 @@ To add a recipe, write its numbers into RECIPES.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from nst_graph.errors import InputError
@@ -18,6 +18,10 @@ POOLINGS = ("average", "max")
 CONTENT_LOSSES = ("equation1", "squares", "mean")
 STYLE_LOSSES = ("equation4", "mean", "mean-over-size", "over-pixels")
 SMOOTHNESS_LOSSES = ("absolute", "power")
+SIDES = ("longer", "shorter")
+RESAMPLINGS = ("lanczos", "bicubic", "bilinear")
+STYLE_SHAPES = ("content", "own")
+NOISES = ("uniform", "normal", "full-range")
 OPTIMISERS = ("lbfgs", "adam", "gradient-descent")
 LBFGS = ("auto", "scipy", "graph")
 PRECISIONS = ("float32", "tf32", "bfloat16", "auto")
@@ -44,9 +48,9 @@ FLOAT32_SHARE = 0.1
 
 @dataclass(frozen=True)
 class Stage:
-    """A longer side in pixels, the iterations there, and the type of the convolutions: of PRECISIONS, but not auto."""
+    """A size as in Settings, the iterations there, and the type of the convolutions: of PRECISIONS, but not auto."""
 
-    size: int
+    size: int | None
     iterations: int
     precision: str
 
@@ -60,14 +64,23 @@ class Settings:
 
     #: Which weights are taken from model/ where none are named; one of NETWORKS.
     network: str = "VGG-19"
-    #: Longer side of the result, in pixels.
-    size: int = 512
+    #: A side of the result, in pixels, that a smaller photograph does not reach; None: the photograph's.
+    size: int | None = 512
+    #: Which side `size` is; one of SIDES.
+    side: str = "longer"
+    #: Width and height, or their ratio, that the photograph is squashed to; where it is None, it keeps its own.
+    squash: tuple[int, ...] | None = None
+    #: The filter by which photograph, styles and a start are resized; one of RESAMPLINGS.
+    resample: str = "lanczos"
     #: Most iterations, or steps, of the optimiser.
     iterations: int = 1000
     #: Weight of the content, equation 7; 0 leaves texture synthesis.
     alpha: float = 1.0
     #: Weight of the style, equation 7; 0 leaves content reconstruction.
     beta: float = 1000.0
+    #: The pixels of the picture that alpha and beta are meant for: with others, beta is scaled by
+    #: their number over this one. Where it is None, beta is the same at all sizes.
+    ratio_pixels: int | None = None
     #: Layers of the content, with weights.
     content_layers: Mapping[str, float] = field(default_factory=lambda: {"conv4_2": 1.0})
     #: Layers of equation 5, with weights w_l.
@@ -84,7 +97,10 @@ class Settings:
     unit_gradients: bool = False
     #: Weight of each style picture, scaled to sum to one; equal where there is none.
     style_blend: tuple[float, ...] | None = None
-    #: Size of the style pictures, relative to the content's.
+    #: Whose shape a style picture is given: the content's, to which it is stretched, or its own,
+    #: shrunk to `size` as the photograph is; one of STYLE_SHAPES.
+    style_shape: str = "content"
+    #: Size of the style pictures, relative to that.
     style_scale: float = 1.0
     #: Whose colours; one of COLOURS.
     colours: str = "painting"
@@ -94,17 +110,23 @@ class Settings:
     init: str = "noise"
     #: Share of noise in the start; where it is None, 1 for init "noise" and 0 for the others.
     noise_ratio: float | None = None
+    #: The distribution of the noise; one of NOISES, see pictures.NOISES.
+    noise: str = "uniform"
+    #: Of uniform noise its largest value, of normal noise its standard deviation, in grey levels.
+    noise_amplitude: float = 20.0
     #: Seed of the noise.
     seed: int = 0
     #: One of OPTIMISERS.
     optimiser: str = "lbfgs"
     #: Whose L-BFGS: one of LBFGS. "auto" is the graph's where there is a GPU, or where SciPy's takes too much memory.
     lbfgs: str = "auto"
-    #: Learning rate of adam and gradient-descent, for pixels in 0..255.
+    #: What adam and gradient-descent divide red, green and blue by: their variables are the quotients.
+    pixel_scale: tuple[float, ...] = (1.0, 1.0, 1.0)
+    #: Learning rate of adam and gradient-descent, for these variables.
     rate: float = 10.0
     #: Adam's decay of the mean gradient.
     beta1: float = 0.9
-    #: Adam's guard against division by zero, for pixels in 0..255.
+    #: Adam's guard against division by zero, for these variables.
     epsilon: float = 1e-8
     #: Keep every pixel in 0..255: box bounds of L-BFGS-B; the others clip after each step.
     bounded: bool = False
@@ -113,7 +135,7 @@ class Settings:
     precision: str = "float32"
     #: How float32 is convolved: one of CONVOLUTIONS; auto is winograd where that is faster, see winograd.py.
     convolutions: str = "auto"
-    #: Longer sides, in pixels, to paint at before `size`, each from the one before.
+    #: Sizes, in pixels, to paint at before `size`, each from the one before.
     scales: tuple[int, ...] = ()
     #: Iterations at each of `scales`.
     scale_iterations: tuple[int, ...] = ()
@@ -127,16 +149,20 @@ class Settings:
     timelapse: str | None = None
 
     def __post_init__(self) -> None:
-        for option, least in (("size", 1), ("iterations", 0), ("save_every", 1), ("seed", 0)):
+        for option, least in (("size", 1), ("ratio_pixels", 1), ("iterations", 0), ("save_every", 1), ("seed", 0)):
             value = getattr(self, option)
-            _require(value >= least, option, value, f"give a whole number of {least} or more")
+            _require(value is None or value >= least, option, value, f"give a whole number of {least} or more")
         _require(self.seed < 2**32, "seed", self.seed, "give a whole number below 2^32")
-        for option in ("alpha", "beta", "smoothness"):
+        for option in ("alpha", "beta", "smoothness", "noise_amplitude"):
             value = getattr(self, option)
             _require(_weight(value), option, value, "give a number from 0 to 1e30")
         for option in ("style_scale", "rate", "epsilon"):
             value = getattr(self, option)
             _require(_weight(value) and value > 0, option, value, "give a number above 0, at most 1e30")
+        for option, length in (("squash", 2), ("pixel_scale", 3)):
+            value = getattr(self, option)
+            good = value is None or (len(value) == length and all(_weight(number) and number > 0 for number in value))
+            _require(good, option, _words(value), f"give {length} numbers above 0, at most 1e30")
         _require(not (self.bounded and self.lbfgs == "graph"), "lbfgs", self.lbfgs, "keeps no bounds; scipy does")
         _require(0 <= self.beta1 < 1, "beta1", self.beta1, "give a number from 0 to below 1")
         _require(self.alpha + self.beta > 0, "beta", self.beta, "give alpha or beta above 0: nothing would be painted")
@@ -146,18 +172,17 @@ class Settings:
             for name, weight in layers.items():
                 _require(_weight(weight), option, f"{name}={weight}", "give a weight from 0 to 1e30")
         if self.style_blend is not None:
-            text = " ".join(map(str, self.style_blend))
             good = all(map(_weight, self.style_blend)) and sum(self.style_blend) > 0
-            _require(good, "style_blend", text, "give weights from 0 to 1e30, one of them above 0")
+            _require(good, "style_blend", _words(self.style_blend), "give weights from 0 to 1e30, one of them above 0")
         for option, choices in CHOICES.items():
             value = getattr(self, option)
             good = value in choices or value is None is getattr(type(self), option)
             _require(good, option, value, f"give one of {', '.join(choices)}")
         for scale in self.scales:
-            _require(0 < scale < self.size, "scales", scale, f"give sizes below --size {self.size}")
+            _require(0 < scale < (self.size or LARGEST), "scales", scale, f"give sizes below --size {self.size}")
         fits = len(self.scale_iterations) == len(self.scales) and all(number >= 1 for number in self.scale_iterations)
-        given = " ".join(map(str, self.scale_iterations))
-        _require(fits, "scale_iterations", given, "give a whole number above 0 for each of --scales")
+        remedy = "give a whole number above 0 for each of --scales"
+        _require(fits, "scale_iterations", _words(self.scale_iterations), remedy)
         _require(self.tile is None or self.tile >= 16, "tile", self.tile, "give 16 pixels or more")
         ratio = self.noise_ratio
         _require(ratio is None or 0 <= ratio <= 1, "noise_ratio", ratio, "give a number from 0 to 1")
@@ -186,12 +211,15 @@ class Settings:
             precision = "float32"
         return [*stages, Stage(self.size, rest, precision)]
 
+    def at(self, stage: Stage, pixels: int) -> Settings:
+        """The settings of a stage at which the picture has so many pixels."""
+        beta = self.beta if self.ratio_pixels is None else self.beta * pixels / self.ratio_pixels
+        return replace(self, size=stage.size, scales=(), scale_iterations=(), beta=beta, ratio_pixels=None)
+
     def blend(self, styles: int) -> tuple[float, ...]:
         """The weight of each of so many style pictures; they sum to one."""
         weights = self.style_blend if self.style_blend is not None else (1.0,) * styles
-        _require(
-            len(weights) == styles, "style_blend", " ".join(map(str, weights)), f"give {styles}, one for each style"
-        )
+        _require(len(weights) == styles, "style_blend", _words(weights), f"give {styles}, one for each style")
         return tuple(weight / sum(weights) for weight in weights)
 
 
@@ -203,6 +231,10 @@ CHOICES = {
     "content_loss": CONTENT_LOSSES,
     "style_loss": STYLE_LOSSES,
     "smoothness_loss": SMOOTHNESS_LOSSES,
+    "side": SIDES,
+    "resample": RESAMPLINGS,
+    "style_shape": STYLE_SHAPES,
+    "noise": NOISES,
     "colours": COLOURS,
     "pooling": POOLINGS,
     "optimiser": OPTIMISERS,
@@ -215,6 +247,10 @@ CHOICES = {
 
 def _weight(value: float) -> bool:
     return 0 <= value <= LARGEST
+
+
+def _words(values: Iterable[float] | None) -> str:
+    return " ".join(map(str, values or ()))
 
 
 def _require(good: bool, option: str, value: object, remedy: str) -> None:
@@ -230,9 +266,9 @@ FAST_FIRST, FAST_NEXT, FAST_ITERATIONS = 60, 35, 150
 SMALLEST_SCALE = 64
 
 
-def fast(size: int) -> dict[str, Any]:
-    """The settings that --fast stands for at a size."""
-    scales = tuple(round(share * size) for share in FAST_SCALES if share * size >= SMALLEST_SCALE)
+def fast(size: int | None) -> dict[str, Any]:
+    """The settings that --fast stands for at a size; one scale where that is the photograph's."""
+    scales = tuple(round(share * size) for share in FAST_SCALES if size and share * size >= SMALLEST_SCALE)
     return {
         "precision": "auto",
         "scales": scales,
@@ -252,36 +288,56 @@ class Recipe:
 _FILTERS = {"conv1_1": 64, "conv2_1": 128, "conv3_1": 256, "conv4_1": 512, "conv5_1": 512}
 
 
-# The rates on record make the loss grow at once on pixels in 0..255 (from 9.06e9 to 9.5e11 and
-# 1.6e19, at 128 pixels); divided by 255, as for pixels in 0..1, every variant descends.
-def _shibuya(
-    alpha: float,
-    beta: float,
-    smoothness: float,
-    iterations: int,
-    rate: float,
-    *,
-    init: str = "content",
-    content: str = "conv5_2",
-    style: Iterable[str] = STYLE_LAYERS,
-) -> Settings:
-    return Settings(
-        network="VGG-16",
-        pooling="max",
-        init=init,
-        alpha=alpha,
-        beta=beta,
-        smoothness=smoothness,
-        smoothness_loss="power",
-        content_layers=equal([content]),
-        style_layers=equal(style),
-        content_loss="squares",
-        style_loss="over-pixels",
-        optimiser="gradient-descent",
-        rate=rate / 255,
-        iterations=iterations,
-        save_every=max(1, iterations // 10),
-    )
+# The author's cat and wave, 1023 x 768 pixels, which are not resized. A step grows as 1/pixels, so his
+# rates diverge at smaller sizes: ratio_pixels is ours and keeps them steady. At his size it changes nothing.
+# Ours too: a picture every tenth of the steps.
+_CAT = Settings(
+    network="VGG-16",
+    pooling="max",
+    size=None,
+    resample="bilinear",
+    init="content",
+    noise="full-range",
+    alpha=0.8,
+    beta=1.0,
+    ratio_pixels=1023 * 768,
+    smoothness=0.1,
+    smoothness_loss="power",
+    content_layers={"conv5_2": 1.0},
+    content_loss="squares",
+    style_loss="over-pixels",
+    optimiser="gradient-descent",
+    rate=0.001,
+    iterations=10,
+    save_every=1,
+)
+_LONGER = replace(_CAT, beta=1.0, rate=0.01, iterations=100, save_every=10)
+_FROM_NOISE = replace(
+    _CAT, init="noise", alpha=1.0, beta=0.05, smoothness=0.01, rate=0.03, iterations=5000, save_every=500
+)
+_MEN = equal(["conv1_2", "conv2_2", "conv3_3"])
+_MEN_FROM_NOISE = equal(["conv1_2", "conv2_2", "conv3_3", "conv4_3", "conv5_3"])
+
+# Pixels are in 0..1, so the weight of their variation is divided by 255.
+_BISHT = Settings(
+    pooling="max",
+    size=512,
+    resample="bicubic",
+    style_shape="own",
+    init="content",
+    alpha=1e4,
+    beta=1e-2,
+    smoothness=4e-4 / 255,
+    content_layers={"conv5_2": 1.0},
+    content_loss="mean",
+    style_loss="mean",
+    optimiser="adam",
+    pixel_scale=(255.0, 255.0, 255.0),
+    rate=0.02,
+    beta1=0.99,
+    epsilon=0.1,
+    bounded=True,
+)
 
 
 #: The recipe in force where none is named.
@@ -295,6 +351,8 @@ RECIPES = {
         "the authors' released notebook: means for sums, 1e3/N^2 per layer, max pooling, from the content",
         Settings(
             pooling="max",
+            side="shorter",
+            style_shape="own",
             init="content",
             beta=1.0,
             content_loss="mean",
@@ -309,6 +367,8 @@ RECIPES = {
         Settings(
             network="VGG-19 rescaled",
             pooling="max",
+            side="shorter",
+            style_shape="own",
             init="content",
             alpha=1e6,
             beta=1e9,
@@ -318,78 +378,72 @@ RECIPES = {
             save_every=50,
         ),
     ),
-    # Its optimiser is not on record ("iterations of one session"): L-BFGS, as in the paper.
+    # 1:200 a layer, as with 1, 1000 and 1/5. The noise is for a --noise-ratio of yours, 0.75 in another of
+    # his notebooks; its amplitude is not on record.
     "devos": Recipe(
-        "de Vos, TensorFlow 1: the paper from 60 % noise and 40 % content, 640 pixels",
-        Settings(noise_ratio=0.6, size=640),
+        "Arnout Devos, TensorFlow 1: the paper's losses from the content, Adam, squashed to 640 x 480",
+        Settings(
+            size=640,
+            squash=(640, 480),
+            init="content",
+            noise="normal",
+            alpha=0.0025,
+            beta=1.0,
+            style_layers=dict.fromkeys(STYLE_LAYERS, 0.5),
+            optimiser="adam",
+            rate=2.0,
+        ),
     ),
-    "shibuya2017": Recipe("Shibuya 2017, Keras, cats into art: VGG-16, 10 steps", _shibuya(0.8, 1, 0.1, 10, 0.001)),
-    "shibuya2017-style": Recipe("the same, style alone, 100 steps", _shibuya(0, 1, 0, 100, 0.01)),
-    "shibuya2017-both": Recipe("the same, content and style alike", _shibuya(1, 1, 0, 100, 0.01)),
-    "shibuya2017-smooth": Recipe("the same, and smoothness 0.7", _shibuya(1, 1, 0.7, 100, 0.01)),
-    "shibuya2017-light": Recipe("the same, content 0.1, smoothness 0.1", _shibuya(0.1, 1, 0.1, 100, 0.001)),
-    "shibuya2017-noise": Recipe("the same from noise, 5000 steps", _shibuya(1, 0.05, 0.01, 5000, 0.03, init="noise")),
-    "shibuya2017-conv5_1": Recipe(
-        "shibuya2017 with content from conv5_1", _shibuya(0.8, 1, 0.1, 10, 0.001, content="conv5_1")
+    "shibuya2017": Recipe("Shibuya 2017, Keras, cats into art: VGG-16, cat and wave, 10 steps", _CAT),
+    "shibuya2017-cat-style": Recipe("the same, style alone, 100 steps", replace(_LONGER, alpha=0.0, smoothness=0.0)),
+    "shibuya2017-cat-both": Recipe(
+        "the same, content and style alike, 100 steps", replace(_LONGER, alpha=1.0, smoothness=0.0)
     ),
-    "shibuya2017-conv5_3": Recipe(
-        "shibuya2017 with content from conv5_3", _shibuya(0.8, 1, 0.1, 10, 0.001, content="conv5_3")
+    "shibuya2017-cat-smooth": Recipe("the same, and smoothness 0.7", replace(_LONGER, alpha=1.0, smoothness=0.7)),
+    "shibuya2017-cat-noise": Recipe("cat and wave from noise, 5000 steps", _FROM_NOISE),
+    "shibuya2017-men": Recipe(
+        "his dancing men, 100 steps",
+        replace(_CAT, alpha=0.1, content_layers={"conv5_1": 1.0}, style_layers=_MEN, iterations=100, save_every=10),
     ),
-    "shibuya2017-three": Recipe(
-        "shibuya2017 with style from three layers",
-        _shibuya(0.8, 1, 0.1, 10, 0.001, style=("conv1_2", "conv2_2", "conv3_3")),
+    "shibuya2017-men-noise": Recipe(
+        "his dancing men from noise, 5000 steps",
+        replace(_FROM_NOISE, content_layers={"conv5_3": 1.0}, style_layers=_MEN_FROM_NOISE),
     ),
-    "shibuya2017-last": Recipe(
-        "shibuya2017 with style from each block's last layer",
-        _shibuya(0.8, 1, 0.1, 10, 0.001, style=("conv1_2", "conv2_2", "conv3_3", "conv4_3", "conv5_3")),
-    ),
-    # The rate is 0.003 on pixels that torchvision divides by 255 and a deviation of about 0.226;
-    # "the same small size" is taken as 400.
+    # 1e6 belongs to torchvision's VGG-19 on normalised pixels; with the original's activations it means something else.
     "vgg19-adam": Recipe(
         "PyTorch course notebook: VGG-19, max pooling, from the content, Adam",
         Settings(
             pooling="max",
-            init="content",
             size=400,
+            side="shorter",
+            init="content",
             beta=1e6,
             content_loss="mean",
             style_loss="mean-over-size",
             style_layers={"conv1_1": 1.0, "conv2_1": 0.8, "conv3_1": 0.5, "conv4_1": 0.3, "conv5_1": 0.1},
             optimiser="adam",
-            rate=0.003 * 0.226 * 255,
+            pixel_scale=(0.229 * 255, 0.224 * 255, 0.225 * 255),
+            rate=0.003,
             iterations=2000,
+            save_every=400,
         ),
     ),
-    # Its pixels are in 0..1: the weight of their variation, Adam's rate and epsilon are scaled.
-    "bisht2020": Recipe(
-        "Bisht 2020, TensorFlow 2: VGG-19, max pooling, from the content, Adam, clipped",
+    "bisht2020": Recipe("Bisht 2020, TensorFlow 2: VGG-19, max pooling, from the content, Adam, clipped", _BISHT),
+    # The deviation of its noise is not on record.
+    "bisht2020-noise": Recipe("the same from noise", replace(_BISHT, init="noise", noise="normal")),
+    # The ratio of content and style is not on record: this one is ours.
+    "avelar2019": Recipe(
+        "Avelar 2019, PyTorch: several paintings at once, squashed to 512 x 512, L-BFGS",
         Settings(
             pooling="max",
+            size=512,
+            squash=(512, 512),
             init="content",
-            alpha=1e4,
-            beta=1e-2,
-            smoothness=4e-4 / 255,
-            content_layers={"conv5_2": 1.0},
             content_loss="mean",
             style_loss="mean",
-            optimiser="adam",
-            rate=0.02 * 255,
-            beta1=0.99,
-            epsilon=0.1 / 255,
-            bounded=True,
-        ),
-    ),
-    # No number but the layers' kind is on record: the weights and the rate are ours.
-    "avelar2019": Recipe(
-        "Avelar 2019, PyTorch: several paintings at once, one late layer, gradient descent",
-        Settings(
-            init="content",
-            content_layers={"conv5_2": 1.0},
-            content_loss="mean",
-            style_loss="mean",
+            style_layers=dict.fromkeys(STYLE_LAYERS, 1.0),
             beta=1e-4,
-            optimiser="gradient-descent",
-            rate=3.0,  # VGG-19 diverges at 10
+            iterations=200,
         ),
     ),
 }

@@ -69,46 +69,56 @@ class Scene:
         """[height, width, 3] of the painting."""
         return self.photograph.shape
 
+    def finish(self, picture: Picture, settings: Settings) -> Picture:
+        """The final form of a painted picture: with the photograph's colours, if the settings say so."""
+        if settings.colours != "luminance":
+            return picture
+        return colours.keep(picture, pictures.resize(self.photograph, *picture.shape[:2]))
+
 
 @dataclass(frozen=True)
 class Originals:
-    """The pictures as read from files, the photograph reduced to the settings' size."""
+    """The pictures as read from files."""
 
     photograph: Picture
     styles: list[Picture]
     init: Picture | None
     sources: Sources
 
+    def style_sides(self, shape: Sequence[int], settings: Settings) -> list[tuple[float, float]]:
+        """The height and width of each style, before rounding, at a stage whose photograph has this shape."""
+        own = settings.style_shape == "own"
+        shapes = [
+            pictures.fitted(style.shape, settings.size, settings.side) if own else shape[:2] for style in self.styles
+        ]
+        return [(height * settings.style_scale, width * settings.style_scale) for height, width in shapes]
+
     def scene(self, photograph: Picture, settings: Settings) -> Scene:
-        """The pictures for a stage with this resized photograph.
+        """The pictures for a stage with this resized photograph and these settings.
 
         Raises InputError if a mask cannot be read, or the start is a style and there is none.
         """
         height, width = photograph.shape[:2]
-        scale = settings.style_scale
+        sides = self.style_sides(photograph.shape, settings)
+        shares = settings.blend(len(self.styles))
         styles = []
-        for index, (original, share) in enumerate(zip(self.styles, settings.blend(len(self.styles)), strict=True)):
-            picture = pictures.resize(original, max(1, round(height * scale)), max(1, round(width * scale)))
+        for index, (original, share) in enumerate(zip(self.styles, shares, strict=True)):
+            rows, columns = (max(1, round(side)) for side in sides[index])
+            picture = pictures.resize(original, rows, columns, settings.resample)
             if settings.colours in ("histogram", "covariance"):
                 picture = colours.match(picture, photograph, settings.colours)
             masks, limit = self.sources.masks, self.sources.read_limit
             mask = pictures.read_mask(masks[index], height, width, limit) if masks else None
             styles.append(Style(picture, share, mask))
         if self.init is not None:
-            base = pictures.resize(self.init, height, width)
+            base = pictures.resize(self.init, height, width, settings.resample)
         elif settings.init != "style":
             base = photograph
         elif styles:
-            base = pictures.resize(styles[0].picture, height, width)
+            base = pictures.resize(styles[0].picture, height, width, settings.resample)
         else:
             raise InputError("--init style: there is no style; name a STYLE or another start")
         return Scene(photograph, styles, base)
-
-    def finish(self, picture: Picture, settings: Settings) -> Picture:
-        """The final form of a painted picture: with the photograph's colours, if the settings say so."""
-        if settings.colours != "luminance":
-            return picture
-        return colours.keep(picture, pictures.resize(self.photograph, *picture.shape[:2]))
 
 
 def read(sources: Sources, settings: Settings, say: Say) -> Originals:
@@ -117,9 +127,9 @@ def read(sources: Sources, settings: Settings, say: Say) -> Originals:
     def picture(path: Path) -> Picture:
         return pictures.read(path, sources.read_limit, say)
 
-    photograph = pictures.fit(picture(sources.content), settings.size)
+    photograph = picture(sources.content)
     height, width = photograph.shape[:2]
-    if max(height, width) < settings.size:
+    if settings.size is not None and pictures.SIDES[settings.side]((height, width)) < settings.size:
         say(f"{sources.content} has only {width} x {height} pixels, --size is {settings.size}: it keeps its size")
     styles = [picture(path) for path in sources.styles]
     return Originals(photograph, styles, None if sources.init is None else picture(sources.init), sources)
@@ -127,7 +137,8 @@ def read(sources: Sources, settings: Settings, say: Say) -> Originals:
 
 def check(scene: Scene, sources: Sources, network: Network, settings: Settings) -> None:
     """Raise InputError if a picture is too small for the layers in use."""
-    larger = "--size" if settings.style_scale >= 1 else "--style-scale or --size"
+    larger = "picture or --size" if settings.style_shape == "own" else "--size"
+    larger = larger if settings.style_scale >= 1 else "--style-scale or --size"
     checked = [(sources.content, scene.photograph, "picture or --size")]
     checked += [(path, style.picture, larger) for path, style in zip(sources.styles, scene.styles, strict=True)]
     need = network.smallest_side(settings.layers)

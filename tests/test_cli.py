@@ -61,12 +61,15 @@ def test_files(paint, tmp_path, pictures_dir):
     run = tmp_path / "run"
     assert (status, err) == (0, "")
     assert "VGG-16 paints 64 x 48 pixels" in out and "only 64 x 48 pixels, --size is 512: it keeps its size" in out
-    names = [".lock", "content.png", "final.png", "index.html", "iteration-00005.png", "iteration-00010.png"]
+    saved = ["iteration-00000.png", "iteration-00005.png", "iteration-00010.png"]
+    names = [".lock", "content.png", "final.png", "index.html", *saved]
     names += ["losses.csv", "losses.png", "run.json", "style-1.png"]
     assert sorted(path.name for path in run.iterdir()) == names
-    for name in ("final.png", "iteration-00005.png", "iteration-00010.png", "content.png"):
+    for name in ("final.png", *saved, "content.png"):
         assert iio.imread(run / name).shape == (48, 64, 3)
     assert (run / "final.png").read_bytes() == (run / "iteration-00010.png").read_bytes()
+    start = pictures.start(np.zeros((48, 64, 3), np.float32), np.array(MEAN, np.float32), 1.0, 0)
+    np.testing.assert_array_equal(iio.imread(run / "iteration-00000.png"), pictures.to_bytes(start))
     table = rows(run)
     assert list(table[0]) == ["iteration", "evaluations", "seconds", "content", "style", "total"]
     assert [int(row["iteration"]) for row in table] == list(range(11))

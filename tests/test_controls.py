@@ -226,6 +226,25 @@ def test_gradient_descent_by_its_formula():
     np.testing.assert_allclose(seen[-1].picture, start * 0.75**10, rtol=1e-5)
 
 
+@pytest.mark.parametrize("optimiser", ["adam", "gradient-descent"])
+def test_scaled_pixels_are_the_optimisers_variables(optimiser):
+    """As if a program took steps in pixels that it divided itself."""
+    start, scale = random_picture(3, 4, 1), np.float32([58.395, 57.12, 255])
+    same = {"optimiser": optimiser, "rate": 0.01, "epsilon": 0.1, "iterations": 15}
+
+    def objective(picture):
+        return Evaluation({}, float(-30 * np.cos(picture / 30).sum()), np.sin(picture / 30).astype(np.float32))
+
+    def divided(variables):
+        found = objective(variables * scale)
+        return Evaluation({}, found.total, found.gradient * scale)
+
+    scaled = optimise.minimise(objective, start, Settings(pixel_scale=tuple(map(float, scale)), **same), lambda _: None)
+    plain = optimise.minimise(divided, start / scale, Settings(**same), lambda _: None)
+    np.testing.assert_allclose(scaled.step.picture, plain.step.picture * scale, rtol=1e-4)
+    assert np.abs(scaled.step.picture - start).max() > 1
+
+
 def test_unit_gradients(network):
     """One layer: the gradient at its features has an L1 norm of its weight; the loss stays as it was."""
     content, style = random_picture(32, 32, 1), random_picture(32, 32, 2)
@@ -313,4 +332,4 @@ def test_options_win_over_the_recipe(pictures_dir, network_file, tmp_path):
     done = run_here("paint.py", *words, "--weights", network_file, "--iterations", 1, "--output", tmp_path / "run")
     assert done.returncode == 0
     settings = json.loads((tmp_path / "run" / "run.json").read_text())["settings"]
-    assert (settings["noise_ratio"], settings["size"], settings["iterations"]) == (0.6, 33, 1)
+    assert (settings["squash"], settings["size"], settings["iterations"]) == ([640, 480], 33, 1)

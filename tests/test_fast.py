@@ -158,28 +158,28 @@ def test_fast_on_the_command_line(pictures_dir, network_file, tmp_path):
 GIGABYTE = 1e9
 
 
-def blank(width, height):
-    return np.broadcast_to(np.float32(0), (height, width, 3))
-
-
 def test_plans(network):
     part = network.upto(["conv5_1"])
-    assert plans.plan(part, blank(512, 384), Settings(), 24 * GIGABYTE) == plans.Plan(None, PAIRS)
-    assert plans.plan(part, blank(512, 384), Settings(tile=256), 24 * GIGABYTE) == plans.Plan(256, PAIRS)
-    large = plans.plan(part, blank(2048, 1536), Settings(), 8 * GIGABYTE)
+
+    def plan(width, height, settings, memory):
+        return plans.plan(part, (height, width), height * width, settings, memory)
+
+    assert plan(512, 384, Settings(), 24 * GIGABYTE) == plans.Plan(None, PAIRS)
+    assert plan(512, 384, Settings(tile=256), 24 * GIGABYTE) == plans.Plan(256, PAIRS)
+    large = plan(2048, 1536, Settings(), 8 * GIGABYTE)
     assert large.tile in plans.TILES
-    adam = plans.plan(part, blank(4096, 3072), Settings(optimiser="adam"), 6 * GIGABYTE)
+    adam = plan(4096, 3072, Settings(optimiser="adam"), 6 * GIGABYTE)
     assert adam.tile in plans.TILES
-    scipys = plans.plan(part, blank(4096, 3072), Settings(lbfgs="scipy"), 18 * GIGABYTE)
+    scipys = plan(4096, 3072, Settings(lbfgs="scipy"), 18 * GIGABYTE)
     assert plans.FEWEST_PAIRS <= scipys.pairs < PAIRS and not scipys.in_graph
-    graphs = plans.plan(part, blank(4096, 3072), Settings(), 18 * GIGABYTE)
+    graphs = plan(4096, 3072, Settings(), 18 * GIGABYTE)
     assert graphs.pairs == PAIRS and graphs.in_graph
-    fewer = plans.plan(part, blank(4096, 3072), Settings(), 9 * GIGABYTE)
+    fewer = plan(4096, 3072, Settings(), 9 * GIGABYTE)
     assert plans.FEWEST_PAIRS <= fewer.pairs < PAIRS and fewer.in_graph
-    bounded = plans.plan(part, blank(2048, 1536), Settings(bounded=True), 12 * GIGABYTE)
+    bounded = plan(2048, 1536, Settings(bounded=True), 12 * GIGABYTE)
     assert not bounded.in_graph
     with pytest.raises(InputError, match="--size 4096.*4096 x 3072 pixels takes .* GB.*--optimiser adam"):
-        plans.plan(part, blank(4096, 3072), Settings(), 6 * GIGABYTE)
+        plan(4096, 3072, Settings(), 6 * GIGABYTE)
 
 
 def test_memory_of_the_control_group(monkeypatch, tmp_path):

@@ -335,7 +335,7 @@ def test_a_figure_by_two_workers_one_of_which_is_killed(images, network_file, tm
         with (directory / "losses.csv").open(newline="") as file:
             iterations = [int(row["iteration"]) for row in csv.DictReader(file)]
         assert iterations == list(range(151))
-        assert len(list(directory.glob("iteration-*.png"))) == 15
+        assert len(list(directory.glob("iteration-*.png"))) == 16
         assert not (directory / "state.npz").exists()
     assert (tmp_path / "figure" / "fig2.png").exists()
 

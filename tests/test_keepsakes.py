@@ -55,7 +55,7 @@ def test_timelapse(paint, kind):
     frames = iio.imread(run / f"timelapse.{kind}", index=None, plugin=plugin)
     assert frames.shape[1:] == (48, 64, 3)  # the smaller scale's pictures too
     if kind == "mp4":  # a GIF's equal frames are one
-        assert len(frames) == 5 + timelapse.STILL
+        assert len(frames) == 6 + timelapse.STILL
     final = iio.imread(run / "final.png").astype(float)
     assert np.abs(frames[-1] - final).mean() < 25 < np.abs(frames[0] - final).mean() + 25
 
@@ -82,4 +82,4 @@ def test_overwriting_takes_all_of_it_away(pictures_dir, network_file, tmp_path):
     assert run_here("paint.py", *words, "--iterations", 2, "--overwrite").returncode == 0
     left = {file.relative_to(tmp_path / "run").as_posix() for file in (tmp_path / "run").rglob("*") if file.is_file()}
     expected = {"run.json", "losses.csv", "losses.png", "index.html", "content.png", "style-1.png", "final.png"}
-    assert left == expected | {"iteration-00002.png", ".lock"}
+    assert left == expected | {"iteration-00000.png", "iteration-00002.png", ".lock"}

@@ -113,11 +113,11 @@ def test_the_slider(browser, runs):
     source = lambda: browser.find_element("id", "picture").get_attribute("src")  # noqa: E731
     assert label.text == "end: iteration 30" and "final.png" in source()
     slider.send_keys(Keys.HOME)
-    assert label.text == "iteration 5" and "iteration-00005.png" in source()
+    assert label.text == "iteration 0" and "iteration-00000.png" in source()
     slider.send_keys(Keys.ARROW_RIGHT)
-    assert label.text == "iteration 10" and "iteration-00010.png" in source()
+    assert label.text == "iteration 5" and "iteration-00005.png" in source()
     browser.refresh()  # as the page does by itself while a run goes on
-    assert browser.find_element("id", "label").text == "iteration 10"
+    assert browser.find_element("id", "label").text == "iteration 5"
     browser.find_element("id", "slider").send_keys(Keys.END)
     browser.refresh()
     assert browser.find_element("id", "label").text == "end: iteration 30"
@@ -193,7 +193,7 @@ def test_without_a_browser(runs):
         assert addresses <= {"http://www.w3.org/2000/svg"}
     data = (runs / "finished" / "index.html").read_text().split('application/json">')[1].split("</script>")[0]
     shown = json.loads(data)
-    assert [picture["label"] for picture in shown["pictures"]][:2] == ["iteration 5", "iteration 10"]
+    assert [picture["label"] for picture in shown["pictures"]][:2] == ["iteration 0", "iteration 5"]
     assert shown["losses"]["iteration"] == list(range(31))
 
 

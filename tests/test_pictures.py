@@ -456,6 +456,32 @@ def test_fit(size, shape):
     assert pictures.fit(random_picture(48, 64), size).shape == (*shape, 3)
 
 
+@pytest.mark.parametrize(
+    ("given", "shape"),
+    [
+        ({"size": 32}, (24, 32)),
+        ({"size": 24, "side": "shorter"}, (24, 32)),
+        ({"size": 100, "side": "shorter"}, (48, 64)),
+        ({"size": None}, (48, 64)),
+        ({"size": 32, "squash": (512, 512)}, (32, 32)),
+        ({"size": 32, "squash": (640, 480)}, (24, 32)),
+        ({"size": 32, "squash": (3, 4), "side": "shorter"}, (43, 32)),
+        ({"size": None, "squash": (1, 1)}, (64, 64)),
+    ],
+)
+def test_fitted(given, shape):
+    assert pictures.fitted((48, 64, 3), **given) == shape
+    assert pictures.fitted(shape, **given) == shape
+
+
+def test_a_bilinear_filter_by_its_formula():
+    """Shrunk to a half, a pixel has the triangle's share of each within two of its middle."""
+    row = np.random.default_rng(1).uniform(0, 255, (1, 12, 3)).astype(np.float32)
+    weights = np.array([0.25, 0.75, 0.75, 0.25]) / 2
+    found = pictures.resize(row, 1, 6, "bilinear")
+    np.testing.assert_allclose(found[0, 2], weights @ row[0, 3:7], rtol=1e-5)
+
+
 def test_resize_keeps_range_and_colour():
     edge = np.zeros((40, 40, 3), np.float32)
     edge[:, 20:] = 255
@@ -473,6 +499,18 @@ def test_start_follows_the_formula():
     np.testing.assert_allclose(
         pictures.start(PICTURE, mean, 0.6, 7), 0.6 * noise + 0.4 * (PICTURE - mean) + mean, atol=1e-4
     )
+
+
+def test_noises():
+    mean, large = np.array(MEAN, np.float32), np.zeros((200, 200, 3), np.float32)
+    normal = pictures.start(large, mean, 1.0, 7, "normal", 5.0)
+    np.testing.assert_allclose(normal.mean(axis=(0, 1)), MEAN, atol=0.2)
+    assert normal.std(axis=(0, 1)) == pytest.approx(5, rel=0.03)
+    full = pictures.start(large, mean, 1.0, 7, "full-range")
+    assert 0 <= full.min() < 1 and 254 < full.max() <= 255.001 and full.mean() == pytest.approx(127.5, abs=1)
+    half = pictures.start(large, mean, 0.5, 7, "full-range")
+    np.testing.assert_allclose(half, full / 2, atol=1e-4)
+    assert np.abs(pictures.start(large, mean, 1.0, 7, amplitude=1.0) - mean).max() <= 1.001
 
 
 def test_a_seed_is_the_same_everywhere():

@@ -1,21 +1,25 @@
 """Every recipe's loss at its start, from the tables' formulas alone, and that it falls."""
 
-from dataclasses import replace
+import re
+from dataclasses import asdict, replace
 
 import imageio.v3 as iio
 import numpy as np
 import pytest
 import reference
 from conftest import MEAN, ROOT, as_reference, random_picture
+from PIL import Image
 
 import nst_graph.painting
-from nst_graph import pictures, places, weights
+from nst_graph import places, weights
+from nst_graph.commands import options
 from nst_graph.commands import paint as cli
 from nst_graph.errors import InputError
 from nst_graph.graph import rescaling
-from nst_graph.recipes import RECIPES
+from nst_graph.recipes import RECIPES, Settings
 
-HEIGHT, WIDTH = 72, 96
+#: Width and height of the photograph and of the painting.
+PHOTO, PAINTING = (80, 48), (56, 72)
 FIRST = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
 
 
@@ -23,8 +27,8 @@ FIRST = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
 def directory(tmp_path_factory, vgg19_file):
     """A photograph, a painting and the weights, with a rescaled network beside them."""
     directory = tmp_path_factory.mktemp("recipes")
-    iio.imwrite(directory / "photo.png", random_picture(HEIGHT, WIDTH, 1).astype(np.uint8))
-    iio.imwrite(directory / "painting.png", random_picture(HEIGHT, WIDTH, 2).astype(np.uint8))
+    iio.imwrite(directory / "photo.png", random_picture(*PHOTO[::-1], 1).astype(np.uint8))
+    iio.imwrite(directory / "painting.png", random_picture(*PAINTING[::-1], 2).astype(np.uint8))
     name = "imagenet-vgg-verydeep-19-8bit.mat"
     (directory / name).symlink_to(vgg19_file)
     network = weights.read(vgg19_file)
@@ -35,11 +39,11 @@ def directory(tmp_path_factory, vgg19_file):
 
 @pytest.fixture(scope="module")
 def measured(directory):
-    """Features by (network, pooling, picture), each computed once."""
+    """Features by network, pooling and picture, each computed once."""
     cache = {}
 
-    def features(rescaled, pooling, name, picture):
-        key = rescaled, pooling, name
+    def features(rescaled, pooling, picture):
+        key = rescaled, pooling, picture.shape, picture.tobytes()
         if key not in cache:
             file = "imagenet-vgg-verydeep-19-8bit" + ("-rescaled" if rescaled else "") + ".mat"
             layers = as_reference(weights.read(directory / file))
@@ -58,9 +62,12 @@ def gatys_2015(painted, content, style, picture):
     return 1 * reference.content_loss(painted["conv4_2"], content["conv4_2"]) + 1000 * style_term
 
 
+def mean_gram(features):
+    return reference.gram(features) / (features.shape[0] * features.shape[1])
+
+
 def mean_gram_squares(painted, style, name):
-    height, width, _ = painted[name].shape
-    return np.mean(((reference.gram(painted[name]) - reference.gram(style[name])) / (height * width)) ** 2)
+    return np.mean((mean_gram(painted[name]) - mean_gram(style[name])) ** 2)
 
 
 def gatys_2016(painted, content, style, picture):
@@ -73,10 +80,16 @@ def gatys_2016_rescaled(painted, content, style, picture):
     return 1e6 * np.mean((painted["conv4_2"] - content["conv4_2"]) ** 2) + sum(terms)
 
 
+def devos(painted, content, style, picture):
+    style_term = sum(0.5 * reference.style_loss(painted[name], style[name]) for name in FIRST)
+    return 0.0025 * reference.content_loss(painted["conv4_2"], content["conv4_2"]) + 1 * style_term
+
+
 def shibuya(alpha, beta, gamma, content_layer="conv5_2", style_layers=FIRST):
     def total(painted, content, style, picture):
+        pixels = picture.shape[0] * picture.shape[1]
         layers = [squares(reference.gram(painted[name]) - reference.gram(style[name])) for name in style_layers]
-        style_term = np.mean(layers) / (4 * 3**2 * (HEIGHT * WIDTH) ** 2)
+        style_term = np.mean(layers) / (4 * 3**2 * pixels**2) * pixels / (1023 * 768)
         content_term = squares(painted[content_layer] - content[content_layer])
         dx, dy = picture[:-1, 1:] - picture[:-1, :-1], picture[1:, :-1] - picture[:-1, :-1]
         return alpha * content_term + beta * style_term + gamma * np.sum((dx**2 + dy**2) ** 1.25)
@@ -100,56 +113,83 @@ def bisht(painted, content, style, picture):
 
 
 def avelar(painted, content, style, picture):
-    style_term = np.mean([mean_gram_squares(painted, style, name) for name in FIRST])
-    return np.mean((painted["conv5_2"] - content["conv5_2"]) ** 2) + 1e-4 * style_term
+    style_term = sum(mean_gram_squares(painted, style, name) for name in FIRST)
+    return np.mean((painted["conv4_2"] - content["conv4_2"]) ** 2) + 1e-4 * style_term
 
 
-#: By recipe: the formula, the pooling, the share of noise in the start.
+def of_content(photo, random):
+    return photo
+
+
+def around_the_mean(photo, random):
+    return MEAN + random.uniform(-20, 20, photo.shape)
+
+
+def normal(photo, random):
+    return MEAN + random.normal(0, 20, photo.shape)
+
+
+def full_range(photo, random):
+    return random.uniform(0, 255, photo.shape)
+
+
+#: For the pictures above, shrunk to 40 pixels where the recipe shrinks at all: width and height of photograph and
+#: painting, and the filter. Of its own shape, the painting is 40 x 51 by its shorter side, 31 x 40 by its longer one.
+STRETCHED = (40, 24), (40, 24), Image.Resampling.LANCZOS
+SHORTER_OWN = (67, 40), (40, 51), Image.Resampling.LANCZOS
+SHORTER = (67, 40), (67, 40), Image.Resampling.LANCZOS
+LONGER_OWN = (40, 24), (31, 40), Image.Resampling.BICUBIC
+FOUR_TO_THREE = (40, 30), (40, 30), Image.Resampling.LANCZOS
+SQUARE = (40, 40), (40, 40), Image.Resampling.LANCZOS
+AS_IT_IS = (80, 48), (80, 48), Image.Resampling.BILINEAR
+MEN, MEN_FROM_NOISE = (
+    ("conv1_2", "conv2_2", "conv3_3"),
+    ("conv1_2", "conv2_2", "conv3_3", "conv4_3", "conv5_3"),
+)
+#: By recipe: the formula, the pooling, the sizes, the start.
 FORMULAS = {
-    "gatys2015": (gatys_2015, "average", 1.0),
-    "gatys2016": (gatys_2016, "max", 0.0),
-    "gatys2016-rescaled": (gatys_2016_rescaled, "max", 0.0),
-    "devos": (gatys_2015, "average", 0.6),
-    "shibuya2017": (shibuya(0.8, 1, 0.1), "max", 0.0),
-    "shibuya2017-style": (shibuya(0, 1, 0), "max", 0.0),
-    "shibuya2017-both": (shibuya(1, 1, 0), "max", 0.0),
-    "shibuya2017-smooth": (shibuya(1, 1, 0.7), "max", 0.0),
-    "shibuya2017-light": (shibuya(0.1, 1, 0.1), "max", 0.0),
-    "shibuya2017-noise": (shibuya(1, 0.05, 0.01), "max", 1.0),
-    "shibuya2017-conv5_1": (shibuya(0.8, 1, 0.1, "conv5_1"), "max", 0.0),
-    "shibuya2017-conv5_3": (shibuya(0.8, 1, 0.1, "conv5_3"), "max", 0.0),
-    "shibuya2017-three": (shibuya(0.8, 1, 0.1, "conv5_2", ("conv1_2", "conv2_2", "conv3_3")), "max", 0.0),
-    "shibuya2017-last": (
-        shibuya(0.8, 1, 0.1, "conv5_2", ("conv1_2", "conv2_2", "conv3_3", "conv4_3", "conv5_3")), "max", 0.0
-    ),
-    "vgg19-adam": (vgg19_adam, "max", 0.0),
-    "bisht2020": (bisht, "max", 0.0),
-    "avelar2019": (avelar, "average", 0.0),
-}  # fmt: skip
+    "gatys2015": (gatys_2015, "average", STRETCHED, around_the_mean),
+    "gatys2016": (gatys_2016, "max", SHORTER_OWN, of_content),
+    "gatys2016-rescaled": (gatys_2016_rescaled, "max", SHORTER_OWN, of_content),
+    "devos": (devos, "average", FOUR_TO_THREE, of_content),
+    "shibuya2017": (shibuya(0.8, 1, 0.1), "max", AS_IT_IS, of_content),
+    "shibuya2017-cat-style": (shibuya(0, 1, 0), "max", AS_IT_IS, of_content),
+    "shibuya2017-cat-both": (shibuya(1, 1, 0), "max", AS_IT_IS, of_content),
+    "shibuya2017-cat-smooth": (shibuya(1, 1, 0.7), "max", AS_IT_IS, of_content),
+    "shibuya2017-cat-noise": (shibuya(1, 0.05, 0.01), "max", AS_IT_IS, full_range),
+    "shibuya2017-men": (shibuya(0.1, 1, 0.1, "conv5_1", MEN), "max", AS_IT_IS, of_content),
+    "shibuya2017-men-noise": (shibuya(1, 0.05, 0.01, "conv5_3", MEN_FROM_NOISE), "max", AS_IT_IS, full_range),
+    "vgg19-adam": (vgg19_adam, "max", SHORTER, of_content),
+    "bisht2020": (bisht, "max", LONGER_OWN, of_content),
+    "bisht2020-noise": (bisht, "max", LONGER_OWN, normal),
+    "avelar2019": (avelar, "max", SQUARE, of_content),
+}
 
 
 def test_every_recipe_has_its_formula():
     assert set(FORMULAS) == set(RECIPES)
 
 
+def resized(file, size, resample):
+    """A picture by Pillow, in floating point."""
+    bands = Image.open(file).split()
+    return np.stack([np.clip(band.convert("F").resize(size, resample), 0, 255) for band in bands], axis=-1)
+
+
 @pytest.mark.parametrize("name", FORMULAS)
 def test_loss_at_the_start(name, directory, measured, monkeypatch):
     monkeypatch.setattr(places, "MODEL", directory)
-    formula, pooling, noise = FORMULAS[name]
-    steps = []
+    formula, pooling, (photo_size, painting_size, resample), start = FORMULAS[name]
+    steps, settings = [], RECIPES[name].settings
+    size = 40 if settings.size is not None else None
     nst_graph.paint(
         directory / "photo.png", directory / "painting.png",
-        replace(RECIPES[name].settings, iterations=0), observers=[steps.append],
+        replace(settings, size=size, iterations=0), observers=[steps.append],
     )  # fmt: skip
-    photo, painting = (pictures.read(directory / file) for file in ("photo.png", "painting.png"))
-    picture = noise * np.random.RandomState(0).uniform(-20, 20, photo.shape) + (1 - noise) * (photo - MEAN) + MEAN
-    rescaled = "rescaled" in name
-    expected = formula(
-        measured(rescaled, pooling, f"start {noise}", picture),
-        measured(rescaled, pooling, "photo", photo),
-        measured(rescaled, pooling, "painting", painting),
-        picture,
-    )
+    photo = resized(directory / "photo.png", photo_size, resample)
+    painting = resized(directory / "painting.png", painting_size, resample)
+    picture = start(photo, np.random.RandomState(0))
+    expected = formula(*(measured("rescaled" in name, pooling, each) for each in (picture, photo, painting)), picture)
     assert steps[0].total == pytest.approx(expected, rel=1e-4)
 
 
@@ -179,25 +219,6 @@ def test_it_runs_and_its_loss_falls_on_vgg16(name, vgg16_file, tmp_path):
     assert falls(name, tmp_path, weights_file=vgg16_file)
 
 
-#: What the tables say of optimisers, steps, rates and sizes.
-NUMBERS = {
-    "gatys2015": {"optimiser": "lbfgs", "save_every": 100, "smoothness": 0, "network": "VGG-19"},
-    "devos": {"size": 640, "iterations": 1000, "save_every": 100},
-    "shibuya2017": {"optimiser": "gradient-descent", "iterations": 10, "rate": 0.001 / 255, "network": "VGG-16"},
-    "shibuya2017-both": {"iterations": 100, "rate": 0.01 / 255},
-    "shibuya2017-noise": {"iterations": 5000, "rate": 0.03 / 255, "init": "noise"},
-    "vgg19-adam": {"optimiser": "adam", "iterations": 2000},
-    "bisht2020": {"size": 512, "iterations": 1000, "rate": 5.1, "beta1": 0.99, "epsilon": 0.1 / 255, "bounded": True},
-    "avelar2019": {"optimiser": "gradient-descent"},
-}
-
-
-@pytest.mark.parametrize("name", NUMBERS)
-def test_numbers(name):
-    for setting, value in NUMBERS[name].items():
-        assert getattr(RECIPES[name].settings, setting) == (pytest.approx(value) if isinstance(value, float) else value)
-
-
 def test_no_recipe_is_named_outside_its_file():
     for path in (ROOT / "nst_graph").glob("*.py"):
         if path.name != "recipes.py":
@@ -224,3 +245,39 @@ def test_no_weights_at_all(tmp_path, monkeypatch):
     monkeypatch.setattr(places, "MODEL", tmp_path)
     with pytest.raises(InputError, match="no VGG-19 rescaled .* rescale FILE --images DIR"):
         nst_graph.paint("a.png", "b.png", RECIPES["gatys2016-rescaled"].settings)
+
+
+def options_of(cell):
+    """The words of the code in a cell that are options."""
+    code = [words for words in re.findall("`([^`]*)`", cell) if words.startswith("--") and words != "--size"]
+    return " ".join(code).split()
+
+
+def painted_by(words, network, size):
+    named = Settings(network=network, size=size)
+    return replace(named, **options.settings(options.parse(words)))
+
+
+def recipes_on_the_page():
+    """Each recipe's settings as docs/recipes.md says them: by a table, or by options beside a table."""
+    for section in (ROOT / "docs" / "recipes.md").read_text().split("\n## ")[1:]:
+        name, words, network, size = section.split("\n")[0], [], "", Settings.size
+        rows = [[cell.strip() for cell in row.split("|")[1:-1]] for row in section.split("\n") if row.startswith("| ")]
+        for what, _, here in rows:
+            if what.strip("`") in RECIPES:
+                other = re.findall(r"network (VGG[^`,]*)", here) or [network]
+                yield what.strip("`"), painted_by([*words, *options_of(here)], other[0], size)
+                continue
+            network = here.split(",")[0] if what == "network" else network
+            size = None if "not resized" in here else size
+            words += options_of(here)
+        yield name, painted_by(words, network, size)
+
+
+def test_the_page_says_what_the_recipes_are():
+    found = dict(recipes_on_the_page())
+    assert set(found) == set(RECIPES)
+    for name, recipe in RECIPES.items():
+        for setting, value in asdict(recipe.settings).items():
+            expected = pytest.approx(value, rel=1e-6) if isinstance(value, float | dict | tuple) else value
+            assert getattr(found[name], setting) == expected, (name, setting)

@@ -117,7 +117,9 @@ def test_killed_many_times(words, tmp_path, optimiser, times):
     assert int(rows[-1]["iteration"]) == ITERATIONS
     assert float(rows[-1]["total"]) < 1.01 * expected
     assert not (killed / "state.npz").exists() and not list(killed.glob(".*.*"))
-    assert len(list(killed.glob("iteration-*.png"))) == ITERATIONS // SAVE_EVERY
+    saved = [f"iteration-{iteration:05}.png" for iteration in range(0, ITERATIONS + 1, SAVE_EVERY)]
+    assert sorted(path.name for path in killed.glob("iteration-*.png")) == saved
+    assert set(saved) < set(records.read(killed)["files"])
     again = run_here("paint.py", "--resume", killed)
     assert again.returncode == 0 and "is finished" in again.stdout
 

@@ -21,9 +21,17 @@ WEIGHT, SEVERAL = {"metavar": "WEIGHT", "type": float}, {"nargs": "+"}
 #: Options for settings, in groups: the setting, its help, and what argparse is told. The default is
 #: added to the help, unless it is None.
 WHAT: list[Option] = [
-    ("size", "longer side of the result, in pixels", PIXELS),
+    ("size", "a side of the result, in pixels; a smaller photograph keeps its own", PIXELS),
+    ("side", "which side --size is", {}),
+    (
+        "squash",
+        "squash the photograph to this ratio of width and height",
+        {"metavar": ("WIDTH", "HEIGHT"), "nargs": 2, "type": int},
+    ),
+    ("resample", "filter by which pictures are resized", {}),
     ("alpha", "weight of the content, equation 7; 0: texture of the STYLE alone", NUMBER),
     ("beta", "weight of the style, equation 7; 0: reconstruction of the CONTENT alone", NUMBER),
+    ("ratio_pixels", "pixels that alpha and beta are meant for: beta is scaled to those of the result", COUNT),
     ("content_layers", "layers of the content; of n layers, one without a weight gets 1/n", SEVERAL),
     ("style_layers", "layers of the style; of n layers, one without a weight gets 1/n", SEVERAL),
     ("pooling", "how poolings pool", {}),
@@ -35,7 +43,8 @@ WHAT: list[Option] = [
 ]
 STYLES: list[Option] = [
     ("style_blend", "weight of each STYLE (default: equal)", WEIGHT | SEVERAL),
-    ("style_scale", "size of each STYLE, relative to the content's", {"metavar": "FACTOR", "type": float}),
+    ("style_shape", "whose shape a STYLE gets; its own: --size as the photograph's", {}),
+    ("style_scale", "size of each STYLE, relative to that", {"metavar": "FACTOR", "type": float}),
     ("colours", "luminance paints the lightness alone, histogram and covariance match the STYLE's colours first", {}),
 ]
 HOW: list[Option] = [
@@ -45,11 +54,18 @@ HOW: list[Option] = [
         "start from RATIO * noise + (1 - RATIO) * picture, by default 1 or 0",
         {"metavar": "RATIO"} | NUMBER,
     ),
+    ("noise", "distribution of the noise", {}),
+    ("noise_amplitude", "largest value of uniform noise, deviation of normal noise, in grey levels", NUMBER),
     ("seed", "seed of the noise", {"type": int}),
     ("optimiser", "the optimiser", {}),
     ("lbfgs", "whose L-BFGS; auto is the graph's on a GPU, and where SciPy's takes too much memory", {}),
     ("iterations", "limit of iterations", COUNT),
-    ("rate", "learning rate of adam and gradient-descent, for pixels in 0..255", NUMBER),
+    (
+        "pixel_scale",
+        "what adam and gradient-descent divide the channels by: --rate and --epsilon are for the quotients",
+        {"metavar": ("RED", "GREEN", "BLUE"), "nargs": 3, "type": float},
+    ),
+    ("rate", "learning rate of adam and gradient-descent", NUMBER),
     ("beta1", "adam's decay of the mean gradient", NUMBER),
     ("epsilon", "adam's guard against division by zero", NUMBER),
     ("bounded", "keep every pixel in 0..255 while painting", FLAG),
@@ -119,6 +135,8 @@ def _add(group: argparse._ArgumentGroup, options: Sequence[Option]) -> None:
             told.setdefault("metavar", "NAME")
         if isinstance(default, float):
             default = f"{default:g}"
+        if name == "pixel_scale":
+            default = " ".join(f"{number:g}" for number in default)
         shown = about if default is None or default is False else f"{about} (default: {default})"
         group.add_argument(f"--{name.replace('_', '-')}", help=shown, **told)
 
@@ -147,7 +165,7 @@ def settings(given: dict[str, Any]) -> dict[str, Any]:
     for name in ("content_layers", "style_layers"):
         if name in values:
             values[name] = layers(f"--{name.replace('_', '-')}", values[name])
-    for name in ("style_blend", "scales", "scale_iterations"):
+    for name in ("style_blend", "scales", "scale_iterations", "squash", "pixel_scale"):
         if name in values:
             values[name] = tuple(values[name])
     return values

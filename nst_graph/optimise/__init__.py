@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import cast
 
+import numpy as np
+
 from nst_graph.evaluation import Floats
 from nst_graph.graph.tensorflow import tf
 from nst_graph.optimise.descent import descend
@@ -39,4 +41,5 @@ def minimise(
         rule = tf.train.AdamOptimizer(settings.rate, beta1=settings.beta1, epsilon=settings.epsilon)
     else:
         rule = tf.train.GradientDescentOptimizer(settings.rate)
-    return descend(objective, start, settings.iterations, observe, rule, settings.bounded, memory)
+    scale = np.asarray(settings.pixel_scale, np.float32)
+    return descend(objective, start, settings.iterations, observe, rule, scale, settings.bounded, memory)

@@ -18,28 +18,31 @@ def descend(
     iterations: int,
     observe: Callable[[Step], None],
     rule: tf.train.Optimizer,
+    scale: Floats,
     bounded: bool = False,
     memory: Arrays | None = None,
 ) -> Outcome:
     """Take so many steps of a tf.compat.v1.train optimiser; bounded clips to 0..255 after each.
 
+    Its variable is the picture divided by `scale` [3], as for networks that take normalised pixels.
     `memory` holds the optimiser's moments at an earlier step, to go on from. Raises InputError
     where they are another's, FloatingPointError where something is not finite.
     """
     with tf.Graph().as_default() as graph, tf.Session(graph=graph) as session:
-        picture = tf.get_variable("picture", initializer=start)
+        variable = tf.get_variable("picture", initializer=start / scale)
         gradient = tf.placeholder(tf.float32, start.shape)
-        step = rule.apply_gradients([(gradient, picture)])
+        step = rule.apply_gradients([(gradient * scale, variable)])
         with tf.control_dependencies([step]):
-            bounds = picture.assign(tf.clip_by_value(picture, *BOUNDS)) if bounded else tf.no_op()
-        moments = {variable.op.name: variable for variable in tf.global_variables() if variable is not picture}
+            low, high = (bound / scale for bound in BOUNDS)
+            bounds = variable.assign(tf.clip_by_value(variable, low, high)) if bounded else tf.no_op()
+        moments = {moment.op.name: moment for moment in tf.global_variables() if moment is not variable}
         with tf.control_dependencies([bounds]):
-            moved = picture.read_value(), {name: variable.read_value() for name, variable in moments.items()}
+            moved = variable.read_value() * scale, {name: moment.read_value() for name, moment in moments.items()}
         session.run(tf.global_variables_initializer())
         if memory:
-            check_shapes({name: tuple(variable.shape) for name, variable in moments.items()}, memory)
-            for name, variable in moments.items():
-                variable.load(memory[name], session)
+            check_shapes({name: tuple(moment.shape) for name, moment in moments.items()}, memory)
+            for name, moment in moments.items():
+                moment.load(memory[name], session)
         iterate = HostIterate(objective, observe)
         iterate.evaluate(start)
         first = session.run(moments)

@@ -1,12 +1,14 @@
 """Pictures: float32 RGB arrays [height, width, 3] in 0..255, read, resized, recoloured and written."""
 
 from nst_graph.pictures.pictures import (
+    SIDES,
     SUFFIXES,
     Mask,
     Picture,
     carry,
     enlarge,
     fit,
+    fitted,
     read,
     read_mask,
     resize,
@@ -16,12 +18,14 @@ from nst_graph.pictures.pictures import (
 )
 
 __all__ = [
+    "SIDES",
     "SUFFIXES",
     "Mask",
     "Picture",
     "carry",
     "enlarge",
     "fit",
+    "fitted",
     "read",
     "read_mask",
     "resize",

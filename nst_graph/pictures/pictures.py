@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from PIL import ExifTags, Image
 
 from nst_graph import files
 from nst_graph.errors import InputError
+from nst_graph.evaluation import Floats
 from nst_graph.pictures import tiff
 
 Picture = npt.NDArray[np.float32]
@@ -31,8 +32,16 @@ BYTES_PER_PIXEL, ROWS = 20, 64
 #: How a PNG file begins, and the types of the chunks that are needed for its pixels.
 PNG = b"\x89PNG\r\n\x1a\n"
 PNG_CHUNKS = (b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"eXIf")
-#: The uniform noise of the start is in -NOISE..NOISE.
-NOISE = 20.0
+#: The sides that a size may be of, and the filters of resizing, by name.
+SIDES: dict[str, Callable[[Sequence[int]], int]] = {"longer": max, "shorter": min}
+RESAMPLINGS = {name: Image.Resampling[name.upper()] for name in ("lanczos", "bicubic", "bilinear")}
+#: The noise of the start, about the mean RGB: from a source of random numbers, an amplitude, the mean, and
+#: [height, width, 3]. Noise of the full range is U(0, 255) whatever its amplitude.
+NOISES: dict[str, Callable[[np.random.RandomState, float, Floats, tuple[int, ...]], Floats]] = {
+    "uniform": lambda random, amplitude, mean, shape: random.uniform(-amplitude, amplitude, shape),
+    "normal": lambda random, amplitude, mean, shape: random.normal(0, amplitude, shape),
+    "full-range": lambda random, amplitude, mean, shape: random.uniform(0, 255, shape) - mean,
+}
 
 
 def read(
@@ -182,19 +191,19 @@ def _rgb(pixels: npt.NDArray[np.generic], ground: float) -> Picture:
     return picture
 
 
-def resize(picture: Picture, height: int, width: int) -> Picture:
-    """Resample with a Lanczos filter, clipped to 0..255."""
-    return np.clip(enlarge(picture, height, width), 0, 255)
+def resize(picture: Picture, height: int, width: int, resample: str = "lanczos") -> Picture:
+    """Resample with one of RESAMPLINGS, which widen as they shrink, clipped to 0..255."""
+    return np.clip(enlarge(picture, height, width, resample), 0, 255)
 
 
-def enlarge(picture: Picture, height: int, width: int) -> Picture:
-    """Resample with a Lanczos filter; values may leave 0..255."""
+def enlarge(picture: Picture, height: int, width: int, resample: str = "lanczos") -> Picture:
+    """Resample with one of RESAMPLINGS; values may leave 0..255."""
     if picture.shape[:2] == (height, width):
         return picture
     resized = np.empty((height, width, 3), np.float32)
     for band in range(3):
         image = Image.fromarray(np.ascontiguousarray(picture[..., band]))
-        resized[..., band] = np.asarray(image.resize((width, height), Image.Resampling.LANCZOS))
+        resized[..., band] = np.asarray(image.resize((width, height), RESAMPLINGS[resample]))
     return resized
 
 
@@ -219,22 +228,34 @@ def read_mask(path: Path, height: int, width: int, limit: float = files.READ_LIM
 
 
 def fit(picture: Picture, size: int) -> Picture:
-    """Shrink so that the longer side has `size` pixels; a smaller picture is returned unchanged."""
-    height, width = picture.shape[:2]
-    scale = size / max(height, width)
-    if scale >= 1:
-        return picture
-    return resize(picture, max(1, round(height * scale)), max(1, round(width * scale)))
+    """Shrink so that the longer side has `size` pixels; a smaller picture keeps its size."""
+    return resize(picture, *fitted(picture.shape, size))
 
 
-def start(base: Picture, mean: npt.NDArray[np.float32], noise_ratio: float, seed: int) -> Picture:
-    """mean + noise_ratio * U(-20, 20) + (1 - noise_ratio) * (base - mean).
+def fitted(
+    shape: Sequence[int], size: int | None, side: str = "longer", squash: Sequence[int] | None = None
+) -> tuple[int, int]:
+    """The height and width at which the longer, or shorter, side of a picture has `size` pixels, at most its own.
+
+    `squash` is the ratio, width and height, that it is given; without one it keeps its own.
+    """
+    own = SIDES[side](shape[:2])
+    height, width = shape[:2] if squash is None else (squash[1], squash[0])
+    scale = (own if size is None else min(own, size)) / SIDES[side]((height, width))
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def start(
+    base: Picture, mean: Floats, noise_ratio: float, seed: int, noise: str = "uniform", amplitude: float = 20.0
+) -> Picture:
+    """mean + noise_ratio * noise + (1 - noise_ratio) * (base - mean), with noise of one of NOISES.
 
     A ratio of 1 is white noise around the mean RGB, 0 is `base`. The same seed and size always give
     the same noise: NumPy guarantees the streams of RandomState.
     """
-    noise = np.random.RandomState(seed).uniform(-NOISE, NOISE, base.shape)
-    mixed = noise_ratio * noise + (1 - noise_ratio) * (base - mean.astype(np.float64))
+    mean = mean.astype(np.float64)
+    drawn = NOISES[noise](np.random.RandomState(seed), amplitude, mean, base.shape)
+    mixed = noise_ratio * drawn + (1 - noise_ratio) * (base - mean)
     return (mixed + mean).astype(np.float32)
 
 

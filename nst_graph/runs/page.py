@@ -67,7 +67,7 @@ def _data(directory: Path, record: dict[str, Any]) -> dict[str, Any]:
     iterations = int(sum(settings["scale_iterations"]) + settings["iterations"])
     names = [_text(Path(source["path"]).name) for source in (record["content"], *record["styles"])]
     saved = sorted(directory / name for name in record.get("files", ()) if name.startswith("iteration-"))
-    labels = {file: f"iteration {file.stem.split('-')[1].lstrip('0')}" for file in saved}
+    labels = {file: f"iteration {int(file.stem.split('-')[1])}" for file in saved}
     labels[directory / "final.png"] = f"end: iteration {outcome.get('iterations', '')}"
     pictures = [
         {"file": f"{file.name}?{int(file.stat().st_mtime)}", "label": label}

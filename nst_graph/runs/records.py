@@ -99,7 +99,7 @@ def differences(begun: dict[str, Any], now: dict[str, Any]) -> list[str]:
         before, after = _sources(begun, name), _sources(now, name)
         if [source["sha256"] for source in before] != [source["sha256"] for source in after]:
             lines.append(f"{name} {_paths(after)}: the run was begun with other bytes, of {_paths(before)}")
-    before = asdict(Settings()) | begun["settings"]  # an older version may lack some
+    before = json.loads(json.dumps(asdict(Settings()))) | begun["settings"]  # an older version may lack some
     for name, value in now["settings"].items():
         old = before[name]
         if name == "init" and begun.get("init") and now.get("init"):

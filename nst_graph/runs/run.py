@@ -47,12 +47,12 @@ def _rows(columns: Curves, iteration: int) -> list[list[str]]:
 class Run:
     """An observer that records a painting in a directory, so that it can be watched, repeated and resumed.
 
-    It writes iteration-00100.png, ... and final.png; losses.csv with a row for each iteration; run.json
-    with everything needed to repeat the painting; index.html; and, until the run is finished,
-    state.npz and copies of the source pictures. Raises InputError if the directory cannot be used, if
-    it holds a run and neither `overwrite` nor `resume` is set, if it has other files with names that
-    runs use, or if another process paints there. It is a context manager: an unfinished run saves its
-    state at the end, and the directory is unlocked.
+    It writes iteration-00000.png, the start, iteration-00100.png, ... and final.png; losses.csv with a
+    row for each iteration; run.json with everything needed to repeat the painting; index.html; and,
+    until the run is finished, state.npz and copies of the source pictures. Raises InputError if the
+    directory cannot be used, if it holds a run and neither `overwrite` nor `resume` is set, if it has
+    other files with names that runs use, or if another process paints there. It is a context manager:
+    an unfinished run saves its state at the end, and the directory is unlocked.
     """
 
     def __init__(self, path: Path, overwrite: bool = False, resume: bool = False) -> None:
@@ -133,19 +133,19 @@ class Run:
         self._show()
 
     def observe(self, step: Step) -> None:
-        """Log a step, and save its picture and the state every `save_every` iterations."""
+        """Log a step, and save its picture and the state every `save_every` iterations; of the start, its picture."""
         self._last = step
         if not self._rows:
             self._rows.append([*curves.COUNTS, *step.terms, "total"])
         self._rows.append(_row(step.iteration, step.evaluations, step.seconds, *step.terms.values(), step.total))
-        due = step.iteration > 0 and step.iteration % self._save_every == 0
+        due = step.iteration % self._save_every == 0
         if due:
             picture = step.picture  # read once
             step = replace(step, read=lambda: picture)
             self._save(step, f"iteration-{step.iteration:05}.png")
-        if due or step.iteration == 0 or time.monotonic() - self._written > LOSSES_EVERY:
+        if due or time.monotonic() - self._written > LOSSES_EVERY:
             self._log()
-        if due:
+        if due and step.iteration > 0:
             self._save_state(step)
             if time.monotonic() - self._drawn > PLOT_EVERY:
                 self._draw()
