@@ -16,7 +16,7 @@ from nst_graph import files, machine, pictures, scenes, weights
 from nst_graph.errors import InputError
 from nst_graph.graph import precision
 from nst_graph.graph.objective import Measure, Objective
-from nst_graph.graph.tensorflow import gpu_name, has_gpu, tf, tf32
+from nst_graph.graph.tensorflow import gpu_name, has_gpu, tf
 from nst_graph.graph.tiles import TiledObjective
 from nst_graph.optimise import PAIRS, Outcome, Step, minimise
 from nst_graph.optimise.steps import Arrays, Relay
@@ -162,10 +162,7 @@ def _stages(settings: Settings, photograph: Picture, need: int, say: Say) -> lis
     Scales that are not below it, or have sides below `need` pixels, are left out.
     """
     fastest = "float32" if settings.precision == "float32" else precision.fastest(settings.convolutions != "direct")
-    if settings.precision == "tf32" and not has_gpu():
-        say("--precision tf32: there is no GPU; float32 paints")
-        settings = replace(settings, precision="float32")
-    elif settings.precision != "float32" and fastest == "float32":
+    if settings.precision != "float32" and fastest == "float32":
         slower = "it paints all the same" if settings.precision == "bfloat16" else "float32 paints"
         say(f"--precision {settings.precision}: bfloat16 is not faster than float32 on this machine; {slower}")
     last = pictures.fitted(photograph.shape, settings.size, settings.side, settings.squash)
@@ -259,8 +256,7 @@ def _paint_part(
             if part.plan.tile is None
             else TiledObjective(*given, part.plan.tile, **options)
         )
-        with tf32(part.stage.precision == "tf32"):  # but targets are exact
-            outcome = minimise(objective, picture, settings, observe, part.plan.pairs, memory)
+        outcome = minimise(objective, picture, settings, observe, part.plan.pairs, memory)
     except tf.errors.ResourceExhaustedError as error:  # TensorFlow's MemoryError
         raise MemoryError("memory ran out") from error
     left = {} if ends else outcome.step.memory()

@@ -24,7 +24,7 @@ STYLE_SHAPES = ("content", "own")
 NOISES = ("uniform", "normal", "full-range")
 OPTIMISERS = ("lbfgs", "adam", "gradient-descent")
 LBFGS = ("auto", "scipy", "graph")
-PRECISIONS = ("float32", "tf32", "bfloat16", "auto")
+PRECISIONS = ("float32", "bfloat16", "auto")
 CONVOLUTIONS = ("auto", "direct", "winograd")
 TIMELAPSES = ("gif", "mp4")
 COLOURS = ("painting", "luminance", "histogram", "covariance")
@@ -130,8 +130,8 @@ class Settings:
     epsilon: float = 1e-8
     #: Keep every pixel in 0..255: box bounds of L-BFGS-B; the others clip after each step.
     bounded: bool = False
-    #: Type of the convolutions: one of PRECISIONS; auto is tf32 on a GPU, bfloat16 where that is
-    #: faster, and float32 for the last iterations.
+    #: Type of the convolutions: one of PRECISIONS; auto is bfloat16 where that is faster,
+    #: and float32 for the last iterations.
     precision: str = "float32"
     #: How float32 is convolved: one of CONVOLUTIONS; auto is winograd where that is faster, see winograd.py.
     convolutions: str = "auto"

@@ -71,7 +71,7 @@ HOW: list[Option] = [
     ("bounded", "keep every pixel in 0..255 while painting", FLAG),
 ]
 SPEED: list[Option] = [
-    ("precision", "type of the convolutions; auto is tf32 or bfloat16 where that is fast, float32 at the end", {}),
+    ("precision", "type of the convolutions; auto is bfloat16 where that is fast, float32 at the end", {}),
     ("convolutions", "how float32 is convolved; winograd has fewer multiplications, to five digits the same", {}),
     ("scales", "longer sides to paint at first", PIXELS | SEVERAL),
     ("scale_iterations", "iterations at each of --scales", COUNT | SEVERAL),

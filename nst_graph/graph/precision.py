@@ -5,15 +5,12 @@ from __future__ import annotations
 import time
 from functools import cache
 
-from nst_graph import machine
-from nst_graph.graph.tensorflow import has_gpu, tf
+from nst_graph.graph.tensorflow import has_bfloat16, tf
 
 #: The side of the matrices that are multiplied, and how often.
 SIDE, TRIES = 1024, 5
 #: The least gain that pays, over float32 and over Winograd's convolutions in float32.
 GAIN, GAIN_OVER_WINOGRAD = 1.2, 1.9
-#: The fastest on a GPU.
-ON_GPU = "tf32"
 
 
 @cache
@@ -42,7 +39,5 @@ def _seconds(session: tf.Session, operation: tf.Operation) -> float:
 
 def fastest(winograd: bool) -> str:
     """The type in which painting is fastest here; `winograd` says whether float32 has Winograd's convolutions."""
-    if has_gpu():
-        return ON_GPU
-    pays = machine.has_bfloat16() and gain() > (GAIN_OVER_WINOGRAD if winograd else GAIN)
+    pays = has_bfloat16() and gain() > (GAIN_OVER_WINOGRAD if winograd else GAIN)
     return "bfloat16" if pays else "float32"

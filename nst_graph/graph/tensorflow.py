@@ -67,9 +67,9 @@ def _without_keras() -> Iterator[None]:
 with _silence(), _without_keras():
     import tensorflow.compat.v1 as tf
 
-__all__ = ["gpu_memory", "gpu_name", "has_bfloat16", "has_gpu", "session", "tf", "tf32", "zeros"]
+__all__ = ["gpu_memory", "gpu_name", "has_bfloat16", "has_gpu", "session", "tf", "zeros"]
 
-# By itself TensorFlow lets a GPU round the factors of products to TF32, of 10 bits.
+# By itself TensorFlow lets a GPU round the factors of products to TF32, which has 10 bits for float32's 23.
 tf.config.experimental.enable_tensor_float_32_execution(False)
 
 
@@ -89,16 +89,6 @@ def gpu_name() -> str:
 def has_bfloat16() -> bool:
     """Whether products of bfloat16 are computed on a GPU, or by the processor."""
     return has_gpu() or machine.has_bfloat16()
-
-
-@contextmanager
-def tf32(use: bool) -> Iterator[None]:
-    """Let a GPU round the factors of products in float32 to TF32, which is faster. Nothing changes on a CPU."""
-    tf.config.experimental.enable_tensor_float_32_execution(use)
-    try:
-        yield
-    finally:
-        tf.config.experimental.enable_tensor_float_32_execution(False)
 
 
 @cache

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nst_graph.graph import winograd
-from nst_graph.graph.tensorflow import has_bfloat16, has_gpu, tf
+from nst_graph.graph.tensorflow import has_bfloat16, tf
 from nst_graph.weights import Conv, Network, Relu
 
 POOLINGS = {"average": tf.nn.avg_pool2d, "max": tf.nn.max_pool2d}
@@ -27,8 +27,7 @@ def build(
     it keeps the picture's type, so that neither they nor their gradient are rounded. A processor
     without products of bfloat16 multiplies the same rounded numbers in the picture's type: TensorFlow's
     own bfloat16 would there round sums before biases are added, and again after. Convolutions that are
-    not of a narrower type may be Winograd's where those are faster: `convolutions` is "direct", "winograd",
-    or "auto", which is direct on a GPU, where cuDNN chooses.
+    not of a narrower type are Winograd's where those are faster, unless `convolutions` are to be "direct".
     """
     given = picture.dtype
     dtype = given if compute is None or not has_bfloat16() else compute
@@ -36,7 +35,7 @@ def build(
     def rounded(values: tf.Tensor) -> tf.Tensor:
         return tf.cast(tf.cast(values, compute or given), dtype)
 
-    by_winograd = compute is None and (convolutions == "winograd" or (convolutions == "auto" and not has_gpu()))
+    by_winograd = compute is None and convolutions != "direct"
     features: dict[str, tf.Tensor] = {}
     tensor = tf.expand_dims(picture - network.mean.astype(given.as_numpy_dtype), 0)
     for layer in network.layers:

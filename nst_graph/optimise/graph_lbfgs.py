@@ -14,7 +14,7 @@ import numpy as np
 
 from nst_graph.evaluation import Floats
 from nst_graph.graph.line import Line
-from nst_graph.graph.tensorflow import has_gpu, tf, zeros
+from nst_graph.graph.tensorflow import tf, zeros
 from nst_graph.optimise.history import PAIRS, Vector, by_age, check_pairs, is_curved
 from nst_graph.optimise.line_search import LineSearchError, search
 from nst_graph.optimise.steps import Arrays, Iterate, Outcome, Step, first_step, restart
@@ -251,13 +251,9 @@ def _dot(one: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
 
 def _products(rows: tf.Tensor, vector: tf.Tensor) -> tf.Tensor:
     """The inner products [2 pairs] of all rows with a vector, summed likewise."""
-    # Matrix products on a GPU round to TF32.
-    parts = tf.reduce_sum(rows * vector[:, None], axis=2) if has_gpu() else tf.linalg.matvec(rows, vector)
-    return tf.reduce_sum(tf.cast(parts, tf.float64), axis=0)
+    return tf.reduce_sum(tf.cast(tf.linalg.matvec(rows, vector), tf.float64), axis=0)
 
 
 def _combination(rows: tf.Tensor, coefficients: tf.Tensor) -> tf.Tensor:
     """The sum of the rows, each times its coefficient."""
-    if has_gpu():
-        return tf.reduce_sum(rows * coefficients[:, None], axis=1)
     return tf.matmul(coefficients[None, None], rows)[:, 0]
