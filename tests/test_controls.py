@@ -64,6 +64,7 @@ def test_a_white_mask_changes_nothing(network):
     assert masked.total == pytest.approx(plain.total, rel=1e-6)
 
 
+@pytest.mark.thorough
 def test_masks_on_the_real_network(vgg19_file, tmp_path):
     """Two styles, half a picture each: after 100 iterations each half is nearer to its own style."""
     height, width = 64, 96
@@ -280,12 +281,13 @@ def test_smoothness_has_a_column_of_its_own(paint, tmp_path):
     assert header == "iteration,evaluations,seconds,content,style,smoothness,total"
 
 
-def test_rescaling(vgg19_file, tmp_path, monkeypatch):
+@pytest.mark.parametrize("weights_file", ["network_file", pytest.param("vgg19_file", marks=pytest.mark.thorough)])
+def test_rescaling(request, weights_file, tmp_path):
     """Features are the original's over the scales; the mean activations are one; twice changes nothing."""
     (tmp_path / "images").mkdir()
     for seed in (1, 2):
         iio.imwrite(tmp_path / "images" / f"{seed}.png", random_picture(64, 80, seed).astype(np.uint8))
-    (tmp_path / "vgg.mat").symlink_to(vgg19_file)
+    (tmp_path / "vgg.mat").symlink_to(request.getfixturevalue(weights_file))
     assert get_weights.main(["rescale", str(tmp_path / "vgg.mat"), "--images", str(tmp_path / "images")]) == 0
     assert get_weights.main(["rescale", str(tmp_path / "vgg-rescaled.mat"), "--images", str(tmp_path / "images")]) == 0
     networks = [weights.read(tmp_path / f"{name}.mat") for name in ("vgg", "vgg-rescaled", "vgg-rescaled-rescaled")]

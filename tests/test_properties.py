@@ -72,7 +72,7 @@ def check_loss_and_gradient(narrow, task, seed):
     np.testing.assert_allclose(other.gradient, one.gradient, rtol=0, atol=1e-4 * np.abs(one.gradient).max())
 
 
-@settings(few, max_examples=10)
+@settings(few, max_examples=6)
 @given(task=tasks(), seed=st.integers(0, 9))
 def test_loss_and_gradient(narrow, task, seed):
     check_loss_and_gradient(narrow, task, seed)
@@ -126,7 +126,7 @@ def command_lines(draw):
     return words
 
 
-@settings(few, max_examples=20)
+@settings(few, max_examples=12)
 @given(words=command_lines())
 @example(words=["--style-scale", "1e300"])
 @example(words=["--style-scale", "1000"])
@@ -227,7 +227,7 @@ def check_strangers(place, pictures_dir, network_file, begun, strangers, command
     assert {name: after.get(name) for name in before} == before
 
 
-@settings(few, max_examples=15)
+@settings(few, max_examples=8)
 @given(begun=st.booleans(), strangers=st.dictionaries(st.sampled_from(NAMES), BYTES, max_size=4), command=commands())
 @example(begun=False, strangers={"fig1.png": b"mine"}, command=("figures", ["fig1"]))
 @example(begun=True, strangers={"final.png": b"retouched"}, command=("overwrite", []))

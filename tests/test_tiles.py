@@ -54,6 +54,7 @@ def test_masks(network):
     close(tiled(picture), Objective(part, content, styles, settings)(picture))
 
 
+@pytest.mark.thorough
 def test_the_real_network(vgg19_file):
     settings = Settings()
     part = weights.read(vgg19_file).upto(settings.layers)
