@@ -89,7 +89,8 @@ def test_what_was_put_into_a_run_stays(tmp_path, paint, name):
     assert hashes(tmp_path / "run") == before
     (tmp_path / "run" / name).rename(tmp_path / "elsewhere")
     paint(tmp_path / "run", Settings(iterations=1), overwrite=True)
-    assert not list((tmp_path / "run").glob("iteration-*")) and (tmp_path / "run" / "notes.txt").exists()
+    assert [path.name for path in (tmp_path / "run").glob("iteration-*")] == ["iteration-00000.png"]
+    assert (tmp_path / "run" / "notes.txt").exists()
 
 
 def test_a_start_in_the_run_that_is_replaced(tmp_path, paint):

@@ -114,7 +114,7 @@ def bisht(painted, content, style, picture):
 
 def avelar(painted, content, style, picture):
     style_term = sum(mean_gram_squares(painted, style, name) for name in FIRST)
-    return np.mean((painted["conv4_2"] - content["conv4_2"]) ** 2) + 1e-4 * style_term
+    return np.mean((painted["conv4_2"] - content["conv4_2"]) ** 2) + 4e-3 * style_term
 
 
 def of_content(photo, random):
@@ -249,7 +249,11 @@ def test_no_weights_at_all(tmp_path, monkeypatch):
 
 def options_of(cell):
     """The words of the code in a cell that are options."""
-    code = [words for words in re.findall("`([^`]*)`", cell) if words.startswith("--") and words != "--size"]
+    code = [
+        words
+        for words in re.findall("`([^`]*)`", cell)
+        if (words.startswith("--") and " " in words) or words == "--bounded"
+    ]
     return " ".join(code).split()
 
 
