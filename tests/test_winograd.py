@@ -24,7 +24,7 @@ def test_convolution_and_gradient(size, known, by):
     slope = random.normal(size=(1, *size, 7))
     with tf.Graph().as_default() as within, tf.Session(graph=within) as session:
         values = tf.placeholder(tf.float64, given.shape if known else (1, None, None, 5))
-        result = winograd.convolve(values, kernel, by)
+        result = winograd.convolve(values, kernel, winograd.tiling(values, by))
         assert result.shape.as_list() == [1, *(size if known else (None, None)), 7]
         gradient = tf.gradients(result, values, tf.constant(slope))
         session.run(tf.global_variables_initializer())

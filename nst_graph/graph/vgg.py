@@ -37,13 +37,15 @@ def build(
 
     by_winograd = compute is None and convolutions != "direct"
     features: dict[str, tf.Tensor] = {}
+    cut: winograd.Tiling | None = None
     tensor = tf.expand_dims(picture - network.mean.astype(given.as_numpy_dtype), 0)
     for layer in network.layers:
         if isinstance(layer, Conv):
             bias = tf.constant(layer.bias, tensor.dtype, name=f"{layer.name}_bias")
             filtering = winograd.fastest(tensor.shape, layer.kernel) if by_winograd else None
             if filtering is not None:
-                tensor = winograd.convolve(tensor, layer.kernel, filtering)
+                cut = cut or winograd.tiling(tensor, filtering)
+                tensor = winograd.convolve(tensor, layer.kernel, cut)
             else:
                 kernel = tf.constant(layer.kernel, given, name=f"{layer.name}_kernel")
                 tensor = tf.nn.conv2d(
@@ -54,5 +56,5 @@ def build(
             tensor = features[layer.name] = rounded(tf.nn.relu(tensor))
         else:
             tensor = POOLINGS[pooling](tensor, ksize=2, strides=2, padding="VALID", name=layer.name)
-            tensor = rounded(tensor)
+            tensor, cut = rounded(tensor), None
     return features

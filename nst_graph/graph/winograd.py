@@ -70,25 +70,51 @@ def fastest(shape: tf.TensorShape, kernel: npt.NDArray[np.floating]) -> Filterin
     return LARGE if positions >= MANY_POSITIONS else SMALL
 
 
-def convolve(values: tf.Tensor, kernel: npt.NDArray[np.floating], by: Filtering) -> tf.Tensor:
+@dataclass(frozen=True)
+class Tiling:
+    """How values [1, height, width, any] are cut into tiles, and results put together.
+
+    `values` [side * side, tiles] are indices of each tile's values among height * width, which stands
+    for the zeros beyond the border; `results` [height, width] are those among step * step * tiles results.
+    """
+
+    by: Filtering
+    values: tf.Tensor
+    results: tf.Tensor
+
+
+def tiling(values: tf.Tensor, by: Filtering) -> Tiling:
+    """The tiling of values [1, height, width, any], and of others of their size."""
+    height, width = tf.unstack(tf.shape(values)[1:3])
+    rows, columns = -(-height // by.step), -(-width // by.step)
+    down, right = (tf.range(by.side)[:, None] - 1 + by.step * tf.range(tiles) for tiles in (rows, columns))
+    inside = ((down >= 0) & (down < height))[:, None, :, None] & ((right >= 0) & (right < width))[:, None]
+    places = tf.where_v2(inside, down[:, None, :, None] * width + right[:, None], height * width)
+    y, x = tf.range(height)[:, None], tf.range(width)
+    results = ((y % by.step * by.step + x % by.step) * rows + y // by.step) * columns + x // by.step
+    return Tiling(by, tf.reshape(places, [by.side**2, rows * columns]), results)
+
+
+def convolve(values: tf.Tensor, kernel: npt.NDArray[np.floating], cut: Tiling) -> tf.Tensor:
     """tf.nn.conv2d(values, kernel, 1, "SAME"), and its gradient.
 
     `values` are [1, height, width, in], `kernel` is [3, 3, in, out]. Variables keep the kernel's
     points: initialise them before.
     """
-    ahead = _points(kernel, by, values.dtype)
-    back = _points(np.flip(kernel, (0, 1)).swapaxes(2, 3), by, values.dtype)
-    found = _convolve(tf.stop_gradient(values), ahead, by)
+    ahead = _points(kernel, cut.by, values.dtype)
+    back = _points(np.flip(kernel, (0, 1)).swapaxes(2, 3), cut.by, values.dtype)
+    found = _convolve(tf.stop_gradient(values), ahead, cut)
     # tf.custom_gradient would do the same, and keep the graph for as long as the process lives.
     with values.graph.gradient_override_map({"IdentityN": "Winograd"}):
-        result, _, _ = tf.identity_n([found, values, back])
+        result, *_ = tf.identity_n([found, values, back, cut.values, cut.results])
     return result
 
 
 @tf.RegisterGradient("Winograd")  # type: ignore[untyped-decorator]
-def _gradient(op: tf.Operation, slope: tf.Tensor, *_: tf.Tensor) -> tuple[None, tf.Tensor, None]:
-    back = op.inputs[2]
-    return None, _convolve(slope, back, next(by for by in (SMALL, LARGE) if by.side**2 == back.shape[0])), None
+def _gradient(op: tf.Operation, slope: tf.Tensor, *_: tf.Tensor) -> tuple[tf.Tensor | None, ...]:
+    _, _, back, values, results = op.inputs
+    by = next(by for by in (SMALL, LARGE) if by.side**2 == back.shape[0])
+    return None, _convolve(slope, back, Tiling(by, values, results)), None, None, None
 
 
 def _points(kernel: npt.NDArray[np.floating], by: Filtering, dtype: tf.DType) -> tf.Variable:
@@ -100,32 +126,16 @@ def _points(kernel: npt.NDArray[np.floating], by: Filtering, dtype: tf.DType) ->
     return tf.Variable(found, trainable=False, use_resource=True)
 
 
-def _convolve(values: tf.Tensor, points: tf.Tensor, by: Filtering) -> tf.Tensor:
-    height, width = tf.unstack(tf.shape(values)[1:3])
-    rows, columns = -(-height // by.step), -(-width // by.step)
-    inner, outer = points.shape[1:]
-
-    # Of all tiles the first value, of all the second ...; zeros beyond the border.
-    flat = tf.pad(tf.reshape(values, [height * width, inner]), [[0, 1], [0, 0]])
-    down, right = _offsets(rows, by), _offsets(columns, by)
-    inside = ((down >= 0) & (down < height))[:, None, :, None] & ((right >= 0) & (right < width))[:, None]
-    places = tf.where_v2(inside, down[:, None, :, None] * width + right[:, None], height * width)
-    tiles = tf.gather(flat, tf.reshape(places, [by.side**2, rows * columns]))
-
-    values_at_points = _at_points(by.values, tf.reshape(tiles, [by.side**2, rows * columns * inner]))
-    products = tf.matmul(tf.reshape(values_at_points, [by.side**2, rows * columns, inner]), points)
-    found = _at_points(by.results, tf.reshape(products, [by.side**2, rows * columns * outer]))
-
-    y, x = tf.range(height)[:, None], tf.range(width)
-    places = ((y % by.step * by.step + x % by.step) * rows + y // by.step) * columns + x // by.step
-    result = tf.gather(tf.reshape(found, [by.step**2 * rows * columns, outer]), places)[None]
+def _convolve(values: tf.Tensor, points: tf.Tensor, cut: Tiling) -> tf.Tensor:
+    many, (inner, outer) = cut.by.side**2, points.shape[1:]
+    flat = tf.pad(tf.reshape(values, [-1, inner]), [[0, 1], [0, 0]])
+    tiles = tf.gather(flat, cut.values)  # of all tiles the first value, of all the second ...
+    values_at_points = _at_points(cut.by.values, tf.reshape(tiles, [many, -1]))
+    products = tf.matmul(tf.reshape(values_at_points, [many, -1, inner]), points)
+    found = _at_points(cut.by.results, tf.reshape(products, [many, -1]))
+    result = tf.gather(tf.reshape(found, [-1, outer]), cut.results)[None]
     result.set_shape([*values.shape[:3], outer])
     return result
-
-
-def _offsets(tiles: tf.Tensor, by: Filtering) -> tf.Tensor:
-    """Where each tile's values are [side, tiles], which begin one before its results."""
-    return tf.range(by.side)[:, None] - 1 + by.step * tf.range(tiles)
 
 
 def _at_points(matrix: Matrix, tiles: tf.Tensor) -> tf.Tensor:
