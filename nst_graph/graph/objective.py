@@ -80,8 +80,8 @@ class Objective:
         self._dtype = np.dtype(dtype)
         self._weights = term_weights(settings)
         measured = measure or Measure(network, settings, self._dtype)
-        wanted, _ = measured(content)
-        targets = style_targets(network, content, styles, settings, lambda painting: measured(painting)[1])
+        wanted = measured.features(content)
+        targets = style_targets(network, content, styles, settings, measured.grams)
         if measure is None:
             measured.close()
         pixels = content.shape[0] * content.shape[1]
@@ -150,19 +150,23 @@ class Measure:
         with tf.Graph().as_default() as graph:
             self._picture = tf.placeholder(np.dtype(dtype), (None, None, 3))
             features = vgg.build(network, self._picture, settings.pooling)
-            contents_found = {layer: features[layer] for layer in contents}
-            self._found = contents_found, {layer: losses.gram(features[layer]) for layer in styles}
+            self._features = {layer: features[layer] for layer in contents}
+            self._grams = {layer: losses.gram(features[layer]) for layer in styles}
             self._session = session(graph)
 
     def close(self) -> None:
         """Give the memory back."""
         self._session.close()
 
-    def __call__(self, picture: Picture) -> tuple[dict[str, Floats], dict[str, Floats]]:
-        """The content features and the Gram matrices of a picture [height, width, 3]."""
-        # Always both: TensorFlow prepares a graph anew for whatever else is asked of it, which takes longer.
-        features, grams = self._session.run(self._found, {self._picture: picture})
-        return features, grams
+    def features(self, picture: Picture) -> dict[str, Floats]:
+        """The content features of a picture [height, width, 3]."""
+        features: dict[str, Floats] = self._session.run(self._features, {self._picture: picture})
+        return features
+
+    def grams(self, picture: Picture) -> dict[str, Floats]:
+        """The Gram matrices of a picture [height, width, 3]."""
+        grams: dict[str, Floats] = self._session.run(self._grams, {self._picture: picture})
+        return grams
 
 
 def style_targets(
