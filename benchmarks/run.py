@@ -9,6 +9,7 @@
     python benchmarks/run.py memory CONTENT STYLE          peak memory and time a pixel, tiled and not
     python benchmarks/run.py costs CONTENT STYLE           start-up, weights, optimiser, odd sizes, threads
     python benchmarks/run.py processors CONTENT STYLE      evaluations with oneDNN and without, by instruction set
+    python benchmarks/run.py painting CONTENT STYLE        an evaluation alone, and as part of a painting
 
 Each writes a table and a plot into --docs (docs/). PyTorch is an extra: pip install '.[benchmarks,figures]'.
 """
@@ -247,6 +248,48 @@ def gradients(given):
     return lines
 
 
+def painting(given):
+    """An evaluation alone, and one of a painting's, with all that L-BFGS does between."""
+    lines = ["| pixels | convolutions | alone, ms | with L-BFGS | ms | times |", "|---|---|---|---|---|---|"]
+    for size in given.sizes:
+        network, photograph, painted = load(given, size)
+        start = pictures.start(photograph, network.mean, 1.0, 0)
+        for name, convolutions, compute in (
+            ("direct", "direct", None),
+            ("Winograd's", "winograd", None),
+            ("bfloat16", "direct", tf.bfloat16),
+        ):
+            settings = Settings(beta=given.beta, iterations=given.iterations, convolutions=convolutions)
+            for whose, on_line in (("the graph's", True), ("SciPy's", False)):
+                sides = network, photograph, [Style(painted)], settings
+                objective = Objective(*sides, compute=compute, on_line=on_line)
+                feed = {objective.line.step: 0.0} if on_line else {objective.picture: start}
+                alone = median_seconds(lambda it=objective, feed=feed: it.evaluate(it.gradient.op, feed), given.repeats)
+                marks = []
+
+                def observe(step, marks=marks):
+                    marks.append((time.perf_counter(), step.evaluations))
+
+                minimise(objective, start, settings, observe)
+                (began, first), (ended, last) = marks[min(5, len(marks) - 2)], marks[-1]
+                each = (ended - began) / (last - first)
+                sides = f"{photograph.shape[1]} x {photograph.shape[0]} | {name} | {1e3 * alone:.2f} | {whose}"
+                lines.append(f"| {sides} | {1e3 * each:.2f} | {each / alone:.2f} |")
+                print(lines[-1], flush=True)
+                objective.close()
+    return lines, None
+
+
+def median_seconds(work, repeats):
+    """The median of some calls' seconds, after two that are not counted."""
+    seconds = []
+    for _ in range(repeats + 2):
+        began = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - began)
+    return statistics.median(seconds[2:])
+
+
 def corrections(given):
     """The loss after so many iterations of L-BFGS with more or fewer corrections, from the same start."""
     network, photograph, painting = load(given, given.size)
@@ -444,6 +487,7 @@ BENCHMARKS = {
     "memory": memory,
     "costs": costs,
     "processors": processors,
+    "painting": painting,
 }
 
 
