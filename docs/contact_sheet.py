@@ -19,7 +19,7 @@ import matplotlib.pyplot as plt
 import nst_graph
 from nst_graph.recipes import RECIPES, Settings, equal
 
-PLAIN = Settings(beta=1e5, convolutions="winograd")
+PLAIN = Settings(beta=1e5)
 #: What is painted, by the options that name it beside --beta 100000.
 CONTROLS = {
     "no option": PLAIN,

@@ -97,6 +97,29 @@ def test_settings_of_a_panel(images, network_file, tmp_path):
     assert record["styles"][0]["path"].endswith("the_scream.jpg")
 
 
+def test_a_matrix(images, network_file, tmp_path):
+    """Every photograph in every style, by a recipe; given again, nothing is painted twice."""
+    for directory, names in (("photos", ("one.png", "two.jpg")), ("styles", ("a.jpg", "b.png", "not-a-picture.txt"))):
+        (tmp_path / directory).mkdir()
+        for seed, name in enumerate(names):
+            if name.endswith("txt"):
+                (tmp_path / directory / name).write_text("notes")
+            else:
+                iio.imwrite(tmp_path / directory / name, random_picture(40, 48, seed).astype(np.uint8))
+    words = ["matrix", "--contents", tmp_path / "photos", "--styles", tmp_path / "styles", "--weights", network_file]
+    words += ["--recipe", "avelar2019", "--size", 32, "--iterations", 1, "--output", tmp_path / "sheet"]
+    done = call(*words)
+    assert done.returncode == 0, done.stderr
+    names = {file.parent.name for file in (tmp_path / "sheet").glob("*/final.png")}
+    assert names == {"one-a", "one-b", "two-a", "two-b"}
+    record = records.read(tmp_path / "sheet" / "two-b")["settings"]
+    assert record["pooling"] == "max" and record["squash"] == [512, 512] and record["size"] == 32
+    assert min(iio.imread(tmp_path / "sheet" / "matrix.png").shape[:2]) > 300
+    assert call(*words).stdout.count("is finished") == 4
+    iio.imwrite(tmp_path / "styles" / "a.png", random_picture(40, 48, 3).astype(np.uint8))
+    assert "another picture there is called a too" in call(*words).stderr
+
+
 def test_missing_pictures_leave_gaps(images, network_file, tmp_path):
     done = call("fig2", "--images", images, "--weights", network_file, "--size", 40, "--iterations", 1,
                 "--output", tmp_path)  # fmt: skip
@@ -111,7 +134,12 @@ def test_missing_pictures_leave_gaps(images, network_file, tmp_path):
     [
         (["fig2", "--images", "nowhere"], "--images nowhere: no such directory"),
         (["fig2", "--images", ".", "--panels", "G"], "--panels G: not in fig2; it has B, C, D, E, F"),
-        (["fig2", "--images", ".", "--painting", "x.jpg"], "this figure has several"),
+        (["fig2", "--images", ".", "--painting", "x.jpg"], "fig2 has several"),
+        (["fig2"], "--images: wanted by fig2; name --images DIR"),
+        (["fig2", "--images", ".", "--styles", "."], "--styles: not for fig2"),
+        (["matrix", "--contents", "."], "--styles: wanted by matrix; name --contents DIR and --styles DIR"),
+        (["fig2", "--images", ".", "--recipe", "devos"], "--recipe devos: for matrix alone"),
+        (["matrix", "--contents", "docs/nothing", "--styles", "."], "--contents docs/nothing: no such directory"),
         (["fig3", "--images", ".", "--painting", "x.jpg"], "--painting x.jpg: no such file"),
         (["fig9", "--images", "."], "invalid choice"),
         (["fig1", "--images", ".", "--workers", "0"], "--workers 0"),

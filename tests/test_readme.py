@@ -47,8 +47,9 @@ def directory(tmp_path, monkeypatch, network_file):
     (tmp_path / "model" / store.FILES["VGG-19"][-1]).symlink_to(network_file)
     for seed, name in enumerate(PICTURES):
         iio.imwrite(tmp_path / name, random_picture(64, 80, seed).astype(np.uint8))
-    (tmp_path / "photographs").mkdir()
-    iio.imwrite(tmp_path / "photographs" / "one.jpg", random_picture(64, 80).astype(np.uint8))
+    for name in ("photographs", "paintings"):
+        (tmp_path / name).mkdir()
+        iio.imwrite(tmp_path / name / "one.jpg", random_picture(64, 80).astype(np.uint8))
     (tmp_path / "pictures").mkdir()
     for source in figures.SOURCES.values():
         iio.imwrite(tmp_path / "pictures" / source.file, random_picture(64, 80).astype(np.uint8))

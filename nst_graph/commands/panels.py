@@ -1,8 +1,10 @@
-"""The paper's figures as data: their panels, and the pictures they show."""
+"""Figures as data: their panels, and the pictures they show."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from nst_graph.recipes import STYLE_LAYERS, equal
@@ -89,3 +91,14 @@ def _figure3() -> Figure:
 
 
 FIGURES = {"fig1": _figure1, "fig2": _figure2, "fig3": _figure3}
+
+
+def matrix(contents: Sequence[Path], styles: Sequence[Path]) -> Figure:
+    """Every photograph in every style, beside the pictures themselves, which go by their paths."""
+    panels = [Panel(style.stem, style.stem, 0, column, None, str(style)) for column, style in enumerate(styles, 1)]
+    for row, content in enumerate(contents, 1):
+        panels.append(Panel(content.stem, "", row, 0, str(content)))
+        for column, style in enumerate(styles, 1):
+            panels.append(Panel(f"{content.stem}-{style.stem}", "", row, column, str(content), str(style), {}))
+    caption = f"{len(contents)} photographs in {len(styles)} styles"
+    return Figure(caption, panels, rows=["", *(content.stem for content in contents)])

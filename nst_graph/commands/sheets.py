@@ -77,5 +77,7 @@ def _reduced(path: Path, size: int, limit: float) -> Any:
 
 def gap(name: str) -> str:
     """The text in place of a panel whose picture is missing."""
+    if name not in SOURCES:
+        return f"{name} is missing"
     source = SOURCES[name]
     return f"{source.title}\n{source.maker}, {source.year}\nis missing: put it into\n--images as\n{source.file}"
