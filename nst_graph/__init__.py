@@ -6,8 +6,6 @@
 What needs TensorFlow is imported when it is first used.
 """
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING, Any
 
 from nst_graph.errors import InputError

@@ -1,7 +1,5 @@
 """An Evaluation: what an objective returns and an optimiser takes."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Files: written atomically, read as text, hashed."""
 
-from __future__ import annotations
-
 import codecs
 import hashlib
 import io

@@ -1,7 +1,5 @@
 """The machine: its memory, and its processor's instruction sets."""
 
-from __future__ import annotations
-
 import ctypes
 import gc
 import os

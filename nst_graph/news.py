@@ -1,7 +1,5 @@
 """News: messages on standard output, which may be closed without harm to a run."""
 
-from __future__ import annotations
-
 import os
 import sys
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """Painting: from files and settings to a picture. What scripts/paint.py does, as one function."""
 
-from __future__ import annotations
-
 import contextlib
 import math
 from collections.abc import Callable, Iterable, Sequence

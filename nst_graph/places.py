@@ -1,7 +1,5 @@
 """Places: the directories of weights and paintings, and the names of commands, in a checkout or installed."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A Plan: how a picture's size fits into memory, decided before painting starts."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 from nst_graph import machine

@@ -1,7 +1,5 @@
 """Jobs: paintings to be made, alone or in lists."""
 
-from __future__ import annotations
-
 import csv
 import io
 import re

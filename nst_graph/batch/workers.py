@@ -1,7 +1,5 @@
 """Workers: jobs are painted in sequence in this process, or on many machines by dask.distributed."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import importlib.util

@@ -1,7 +1,5 @@
 """What the commands share: the parser, one-line errors, signals."""
 
-from __future__ import annotations
-
 import argparse
 import math
 import signal

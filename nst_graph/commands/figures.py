@@ -1,7 +1,5 @@
 """The command scripts/figures.py: the paper's figures, and others, painted panel by panel and arranged."""
 
-from __future__ import annotations
-
 import argparse
 import importlib.util
 from collections.abc import Sequence

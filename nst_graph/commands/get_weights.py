@@ -1,7 +1,5 @@
 """The command scripts/get_weights.py: put weights into model/, or describe a file of weights."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The options of scripts/paint.py, and the settings that they name."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """The command scripts/paint.py: turn options into a job, and paint it."""
 
-from __future__ import annotations
-
 import importlib.util
 import itertools
 import os

@@ -1,7 +1,5 @@
 """The command scripts/paint_many.py: make all paintings in a list."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Figures as data: their panels, and the pictures they show."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Sheets: a figure's panels, arranged and labelled, as PNG or PDF."""
 
-from __future__ import annotations
-
 import math
 import os
 from collections.abc import Mapping

@@ -4,8 +4,6 @@ Gatys' PyTorch notebook (2017) paints at 512 pixels, then at 800 from the result
 resizing and PyTorch's L-BFGS are reimplemented here as they were in the libraries of that time.
 """
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace

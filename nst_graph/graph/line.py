@@ -1,7 +1,5 @@
 """A Line: points x + t d, as variables of a graph, so that a line search need not move pictures to and fro."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from nst_graph.graph.tensorflow import tf, zeros

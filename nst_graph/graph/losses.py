@@ -4,8 +4,6 @@ Features are [1, height, width, filters]: the paper's F^l has N_l = filters rows
 M_l = height * width columns. CONTENT, STYLE and SMOOTHNESS name what settings can ask for.
 """
 
-from __future__ import annotations
-
 from nst_graph.graph.tensorflow import tf
 
 

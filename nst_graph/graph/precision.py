@@ -1,7 +1,5 @@
 """Precision: the type that convolutions are computed in, where a narrower one than float32 is faster."""
 
-from __future__ import annotations
-
 import time
 from functools import cache
 

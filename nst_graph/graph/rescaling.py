@@ -1,7 +1,5 @@
 """Rescaling a network so that every filter's mean activation is one (Gatys et al. 2016, section 2)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 
 import numpy as np

@@ -10,8 +10,6 @@ By itself TensorFlow turns oneDNN on only where there is AVX-512, but AVX2 is en
 (docs/benchmark-processors.md).
 """
 
-from __future__ import annotations
-
 import atexit
 import gc
 import os

@@ -1,7 +1,5 @@
 """The objective in bounded memory: exact loss and gradient, tile by tile."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """A Network as a TensorFlow 1.x graph: convolution, rectifier and pooling, built by hand."""
 
-from __future__ import annotations
-
 from nst_graph.graph import winograd
 from nst_graph.graph.tensorflow import has_bfloat16, tf
 from nst_graph.weights import Conv, Network, Relu

@@ -7,8 +7,6 @@ from which m x m results are interpolated. A result takes 9 multiplications dire
 m = 4 and 1.78 with m = 6.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Optimisers: from an objective and a start to steps, which are reported to observers as they come."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import cast
 

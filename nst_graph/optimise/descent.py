@@ -1,7 +1,5 @@
 """Gradient descent and Adam: the rules of tf.compat.v1.train, which take steps of a given size."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

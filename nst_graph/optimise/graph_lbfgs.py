@@ -5,8 +5,6 @@ curvature pairs and the gradient; its coefficients follow from their inner produ
 2014, "Large-scale L-BFGS using MapReduce"), so that an iteration passes over the pairs only twice.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 

@@ -1,7 +1,5 @@
 """L-BFGS by SciPy: its L-BFGS-B, begun anew where it gives up, and resumed with its history."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Steps: where an optimiser is, and what it reports as it goes."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """Colours: transferring those of the photograph to the painting, before or after painting."""
 
-from __future__ import annotations
-
 import numpy as np
 from skimage import color, exposure
 

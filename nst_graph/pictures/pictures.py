@@ -1,7 +1,5 @@
 """Pictures: float32 RGB arrays [height, width, 3] in 0..255; read, resized, mixed, written."""
 
-from __future__ import annotations
-
 import io
 import os
 import warnings

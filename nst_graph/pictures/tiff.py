@@ -1,7 +1,5 @@
 """TIFF files with more than 8 bits per channel, of which Pillow reads few, and some wrongly."""
 
-from __future__ import annotations
-
 import logging
 import math
 import zlib

@@ -1,7 +1,5 @@
 """Curves: the columns of losses.csv."""
 
-from __future__ import annotations
-
 import csv
 import math
 from pathlib import Path

@@ -1,7 +1,5 @@
 """index.html: the page of a run, and a gallery of runs, from the files in their directories."""
 
-from __future__ import annotations
-
 import json
 import os
 import time

@@ -1,7 +1,5 @@
 """losses.png: the loss curves of a run, if matplotlib is installed."""
 
-from __future__ import annotations
-
 import importlib.util
 import io
 import logging

@@ -1,7 +1,5 @@
 """Records: run.json, which describes what a run was begun with."""
 
-from __future__ import annotations
-
 import itertools
 import json
 import re

@@ -1,7 +1,5 @@
 """A State: everything needed to resume a killed run, in one file of arrays and JSON."""
 
-from __future__ import annotations
-
 import json
 import math
 import zipfile

@@ -1,7 +1,5 @@
 """Events: losses and pictures of a run for TensorBoard."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Timelapses: the saved pictures of a run as a film."""
 
-from __future__ import annotations
-
 import importlib.util
 import io
 import math

