@@ -12,7 +12,7 @@ import numpy.typing as npt
 from nst_graph.evaluation import Evaluation, Floats
 from nst_graph.graph import losses, vgg
 from nst_graph.graph.line import Line
-from nst_graph.graph.tensorflow import session, tf
+from nst_graph.graph.tensorflow import initialise, session, tf
 from nst_graph.pictures import Mask, Picture
 from nst_graph.recipes import Settings
 from nst_graph.weights import Network
@@ -108,7 +108,7 @@ class Objective:
             total = tf.add_n([self._weights[name] * term for name, term in self._terms.items()])
             (self.gradient,) = tf.gradients(total, self.picture)
             self.session = session(self.graph)
-            self.session.run(tf.global_variables_initializer())
+            initialise(self.session)
 
     def close(self) -> None:
         """Give the memory back."""

@@ -80,7 +80,7 @@ with _silence(), _without_keras(), _without_collection():
 
 atexit.register(gc.freeze)  # or Python looks for garbage once more before it ends, which takes two seconds
 
-__all__ = ["gpu_memory", "gpu_name", "has_bfloat16", "has_gpu", "session", "tf", "zeros"]
+__all__ = ["gpu_memory", "gpu_name", "has_bfloat16", "has_gpu", "initialise", "session", "tf", "zeros"]
 
 # By itself TensorFlow lets a GPU round the factors of products to TF32, which has 10 bits for float32's 23.
 tf.config.experimental.enable_tensor_float_32_execution(False)
@@ -122,6 +122,12 @@ def session(graph: tf.Graph) -> tf.Session:
     config = tf.ConfigProto()
     config.graph_options.rewrite_options.disable_meta_optimizer = not has_gpu()
     return tf.Session(graph=graph, config=config)
+
+
+def initialise(session: tf.Session) -> None:
+    """Initialise the current graph's variables, one by one: together, what they are made of takes more memory."""
+    for variable in tf.global_variables():
+        session.run(variable.initializer)
 
 
 def zeros(name: str, shape: Sequence[int], dtype: tf.DType = tf.float32, use_resource: bool = True) -> tf.Variable:

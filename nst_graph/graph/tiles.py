@@ -11,7 +11,7 @@ from nst_graph.evaluation import Evaluation, Floats
 from nst_graph.graph import losses, vgg
 from nst_graph.graph.line import Line
 from nst_graph.graph.objective import Style, Target, style_targets, term_weights, weigh
-from nst_graph.graph.tensorflow import session, tf, zeros
+from nst_graph.graph.tensorflow import initialise, session, tf, zeros
 from nst_graph.pictures import Picture
 from nst_graph.recipes import Settings
 from nst_graph.weights import Network, Pool
@@ -109,7 +109,7 @@ class TiledObjective:
             self._sum = zeros("gradient", content.shape)
             self.gradient = self._sum.read_value()
             self._build_tile(content, compute)
-            self.session.run(tf.global_variables_initializer())
+            initialise(self.session)
             self._wanted = [self.session.run(self._own, self._feed(tile, {}, content)) for tile in self._tiles]
             self._build_whole(style_targets(network, content, styles, settings, self._grams_of), content)
 
