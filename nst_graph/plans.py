@@ -17,7 +17,7 @@ TILES = (1024, 768, 512, 384, 256)
 #: The fewest curvature pairs with which L-BFGS is worth using.
 FEWEST_PAIRS = 3
 #: Bytes of one evaluation in one piece: TensorFlow itself, and each pixel (benchmarks/run.py memory).
-BASE, PER_PIXEL = 1.7e9, 2200
+BASE, PER_PIXEL = 1.5e9, 2500
 #: Bytes a pixel whatever the tiles: pictures, gradient, the content's features.
 WHOLE_PER_PIXEL = 110
 #: Bytes a pixel and channel of SciPy's L-BFGS-B, in float64: its work space (5 numbers), bounds (2), integers
