@@ -193,13 +193,11 @@ def test_loss_at_the_start(name, directory, measured, monkeypatch):
     assert steps[0].total == pytest.approx(expected, rel=1e-4)
 
 
-def falls(name, tmp_path, **where):
-    iio.imwrite(tmp_path / "photo.png", random_picture(96, 128, 1).astype(np.uint8))
+def falls(name, photograph, style, **where):
     totals = []
     nst_graph.paint(
-        tmp_path / "photo.png", cli.EXAMPLE_STYLE,
-        replace(RECIPES[name].settings, size=128, iterations=15), observers=[lambda step: totals.append(step.total)],
-        **where,
+        photograph, style, replace(RECIPES[name].settings, size=128, iterations=15),
+        observers=[lambda step: totals.append(step.total)], **where,
     )  # fmt: skip
     return len(totals) == 16 and totals[-1] < 0.95 * totals[0]
 
@@ -210,13 +208,16 @@ ON_VGG16 = [name for name, recipe in RECIPES.items() if recipe.settings.network 
 @pytest.mark.parametrize("name", [name for name in RECIPES if name not in ON_VGG16])
 def test_it_runs_and_its_loss_falls(name, directory, tmp_path, monkeypatch):
     monkeypatch.setattr(places, "MODEL", directory)
-    assert falls(name, tmp_path)
+    iio.imwrite(tmp_path / "photo.png", random_picture(96, 128, 1).astype(np.uint8))
+    assert falls(name, tmp_path / "photo.png", cli.EXAMPLE_STYLE)
 
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("name", ON_VGG16)
-def test_it_runs_and_its_loss_falls_on_vgg16(name, vgg16_file, tmp_path):
-    assert falls(name, tmp_path, weights_file=vgg16_file)
+def test_it_runs_and_its_loss_falls_on_vgg16(name, vgg16_file):
+    """On photographs: the author's rates are too large for a style of strong contrast, as docs/recipes.md says."""
+    china = cli._example_photograph()
+    assert falls(name, china, china.with_name("flower.jpg"), weights_file=vgg16_file)
 
 
 def test_no_recipe_is_named_outside_its_file():
