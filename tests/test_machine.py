@@ -252,10 +252,10 @@ def test_onednn_is_on_where_it_helps(given):
 )
 def test_bfloat16_must_be_worth_it(monkeypatch, gain, winograd, fastest):
     """A Xeon with the dot product and without AMX takes longer in bfloat16."""
-    monkeypatch.setattr(machine, "has_bfloat16", lambda: True)
+    monkeypatch.setattr(precision, "has_bfloat16", lambda: True)
     monkeypatch.setattr(precision, "gain", lambda: gain)
     assert precision.fastest(winograd) == fastest
-    monkeypatch.setattr(machine, "has_bfloat16", lambda: False)
+    monkeypatch.setattr(precision, "has_bfloat16", lambda: False)
     assert precision.fastest(winograd) == "float32"
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nst_graph.graph import vgg
-from nst_graph.graph.tensorflow import tf
+from nst_graph.graph.tensorflow import session, tf
 from nst_graph.pictures import Picture
 from nst_graph.weights import Conv, Network
 
@@ -22,10 +22,10 @@ def mean_activations(network: Network, pictures: Iterable[Picture], pooling: str
     sums = {name: np.zeros(conv.bias.size) for name, conv in zip(names, network.convolutions, strict=True)}
     positions = dict.fromkeys(names, 0)
     for picture in pictures:
-        with tf.Graph().as_default() as graph, tf.Session(graph=graph) as session:
+        with tf.Graph().as_default() as graph, session(graph) as running:
             given = tf.placeholder(tf.float32, picture.shape)
             features = vgg.build(network, given, pooling)
-            means = session.run({name: tf.reduce_mean(features[name], [0, 1, 2]) for name in names}, {given: picture})
+            means = running.run({name: tf.reduce_mean(features[name], [0, 1, 2]) for name in names}, {given: picture})
         for name, mean in means.items():
             count = network.positions(picture, name)
             sums[name] += mean.astype(np.float64) * count

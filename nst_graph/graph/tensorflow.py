@@ -67,12 +67,14 @@ def _without_keras() -> Iterator[None]:
 @contextmanager
 def _without_collection() -> Iterator[None]:
     """Nothing in a module is garbage; looking for it takes a fifth of the time."""
+    enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         gc.freeze()
-        gc.enable()
+        if enabled:
+            gc.enable()
 
 
 with _silence(), _without_keras(), _without_collection():
