@@ -24,10 +24,10 @@ from nst_graph.optimise import graph_lbfgs, lbfgs
 class Quadratic:
     """The sum of w x^2 / 2, on a line or fed, with w from 1 to 1000."""
 
-    def __init__(self, shape):
+    def __init__(self, shape, vectors=np.float64):
         weights = 10 ** np.random.default_rng(0).uniform(0, 3, shape)
         with tf.Graph().as_default() as self.graph:
-            self.line = Line(shape, tf.float32)
+            self.line = Line(shape, vectors)
             self.picture = self.line.point
             given = tf.get_variable("w", initializer=weights.astype(np.float32))
             self.gradient = given * self.picture
@@ -63,7 +63,7 @@ class Counted:
 
 
 def measure(size, iterations, repeats):
-    """Milliseconds an evaluation: SciPy's own, the host's beside it; the graph's own; and outside its session calls."""
+    """Milliseconds an evaluation: SciPy's, the graph's in float64 and in float32; outside session calls."""
     shape = (size * 3 // 4, size, 3)
     start = np.random.default_rng(1).normal(0, 20, shape).astype(np.float32)
     rows = []
@@ -72,20 +72,26 @@ def measure(size, iterations, repeats):
         began = time.perf_counter()
         end = lbfgs(objective, start, iterations, lambda step: None).step
         scipys = (time.perf_counter() - began - objective.seconds) / end.evaluations
-        objective = Quadratic(shape)
-        alone = [_seconds(lambda it=objective: it.evaluate((), {it.line.step: 0.0})) for _ in range(20)]
-        objective.session = session = Counted(objective.session)
-        begun = []
-
-        def observe(step, begun=begun, session=session):
-            if step.iteration <= 1:  # the graph is built before
-                begun[:] = time.perf_counter(), session.seconds, step.evaluations
-
-        end = graph_lbfgs(objective, start, iterations, observe).step
-        seconds, inside = time.perf_counter() - begun[0], session.seconds - begun[1]
-        ours = seconds / (end.evaluations - begun[2]) - statistics.median(alone)
-        rows.append((scipys, ours, (seconds - inside) / (end.iteration - 1)))
+        double, outside = graphs(Quadratic(shape), start, iterations)
+        single, _ = graphs(Quadratic(shape, np.float32), start, iterations)
+        rows.append((scipys, double, single, outside))
     return [1e3 * statistics.median(column) for column in zip(*rows, strict=True)]
+
+
+def graphs(objective, start, iterations):
+    """Seconds an evaluation of the graph's L-BFGS alone, and an iteration outside its session calls."""
+    alone = [_seconds(lambda: objective.evaluate((), {objective.line.step: 0.0})) for _ in range(20)]
+    objective.session = session = Counted(objective.session)
+    begun = []
+
+    def observe(step):
+        if step.iteration <= 1:  # the graph is built before
+            begun[:] = time.perf_counter(), session.seconds, step.evaluations
+
+    end = graph_lbfgs(objective, start, iterations, observe).step
+    seconds, inside = time.perf_counter() - begun[0], session.seconds - begun[1]
+    each = seconds / (end.evaluations - begun[2]) - statistics.median(alone)
+    return each, (seconds - inside) / (end.iteration - 1)
 
 
 def _seconds(work):
@@ -106,12 +112,13 @@ def main():
         "",
         "Milliseconds, medians; of the graph's, those outside session calls are an iteration's.",
         "",
-        "| pixels | SciPy's L-BFGS, an evaluation | the graph's | ratio | of that outside session calls |",
-        "|---|---|---|---|---|",
+        "| pixels | SciPy's L-BFGS, an evaluation | the graph's | ratio | in float32 | ratio | outside session calls |",
+        "|---|---|---|---|---|---|---|",
     ]
     for size in given.sizes:
-        scipys, ours, outside = measure(size, given.iterations, given.repeats)
-        row = f"| {size} x {size * 3 // 4} | {scipys:.1f} | {ours:.1f} | {ours / scipys:.2f} | {outside:.2f} |"
+        scipys, *ours, outside = measure(size, given.iterations, given.repeats)
+        double, single = (f"{each:.1f} | {each / scipys:.2f}" for each in ours)
+        row = f"| {size} x {size * 3 // 4} | {scipys:.1f} | {double} | {single} | {outside:.2f} |"
         lines.append(row)
         print(row, flush=True)
     (given.docs / "benchmark-lbfgs.md").write_text("\n".join([*lines, ""]))

@@ -260,10 +260,10 @@ def painting(given):
             ("bfloat16", "direct", tf.bfloat16),
         ):
             settings = Settings(beta=given.beta, iterations=given.iterations, convolutions=convolutions)
-            for whose, on_line in (("the graph's", True), ("SciPy's", False)):
+            for whose, line in (("the graph's", np.float64), ("SciPy's", None)):
                 sides = network, photograph, [Style(painted)], settings
-                objective = Objective(*sides, compute=compute, on_line=on_line)
-                feed = {objective.line.step: 0.0} if on_line else {objective.picture: start}
+                objective = Objective(*sides, compute=compute, line=line)
+                feed = {objective.line.step: 0.0} if line else {objective.picture: start}
                 alone = median_seconds(lambda it=objective, feed=feed: it.evaluate(it.gradient.op, feed), given.repeats)
                 marks = []
 

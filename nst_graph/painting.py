@@ -107,7 +107,7 @@ class Part:
         """A line that says what will be painted."""
         settings = self.settings
         height, width = self.scene.shape[:2]
-        names = {"lbfgs": f"{'the graph' if self.plan.in_graph else 'SciPy'}'s L-BFGS", "adam": "Adam"}
+        names = {"lbfgs": f"{'the graph' if self.plan.line else 'SciPy'}'s L-BFGS", "adam": "Adam"}
         name = names.get(settings.optimiser, "gradient descent")
         line = f"{iterations} iterations of {name} at {width} x {height} in {self.stage.precision}"
         if self.plan.tile is not None:
@@ -247,7 +247,7 @@ def _paint_part(
     """
     given = network, part.scene.photograph, part.scene.styles, settings
     compute = tf.bfloat16 if part.stage.precision == "bfloat16" else None
-    options: dict[str, Any] = {"compute": compute, "on_line": part.plan.in_graph}
+    options: dict[str, Any] = {"compute": compute, "line": part.plan.line}
     try:
         objective = (
             Objective(*given, measure=measure, **options)

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from nst_graph import machine
 from nst_graph.errors import InputError
 from nst_graph.graph.tensorflow import gpu_memory, has_gpu
@@ -23,18 +25,17 @@ WHOLE_PER_PIXEL = 110
 #: Bytes a pixel and channel of SciPy's L-BFGS-B, in float64: its work space (5 numbers), bounds (2), integers
 #: (2), copies of picture and gradient (9); and for each pair its own (2), History's points and pairs (2.5), Root's (1).
 SCIPY, SCIPY_PAIR = 18 * 8, 5.5 * 8
-#: The same of the graph's, in float32: variables and what an operation holds; and for each pair two vectors
-#: (measured: 280 bytes a pixel with 10 pairs, 107 with 3).
-GRAPH, GRAPH_PAIR = 12 * 4, 2 * 4
+#: Numbers a pixel and channel of the graph's: variables and what an operation holds; and for each pair two.
+GRAPH, GRAPH_PAIR = 12, 2
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The side of the tiles, None for one piece; L-BFGS's curvature pairs, and whether it is the graph's."""
+    """The side of the tiles, None for one piece; L-BFGS's curvature pairs, and the type of the graph's vectors."""
 
     tile: int | None
     pairs: int
-    in_graph: bool = False
+    line: str | None = None
 
 
 def plan(
@@ -79,15 +80,18 @@ def plan(
 
 
 def _lbfgs_plans(settings: Settings) -> list[Plan]:
-    """What L-BFGS may be, the best first: SciPy's or the graph's, then with fewer pairs."""
-    sides = {"scipy": [False], "graph": [True], "auto": [True] if has_gpu() else [False, True]}[settings.lbfgs]
-    sides = [False] if settings.bounded else sides
-    return [Plan(None, PAIRS, side) for side in sides] + [
-        Plan(None, pairs, sides[-1]) for pairs in range(PAIRS - 1, FEWEST_PAIRS - 1, -1)
+    """What L-BFGS may be, the best first: SciPy's or the graph's, that in float32, then with fewer pairs."""
+    scipys: list[str | None] = [None]
+    graphs: list[str | None] = ["float64", "float32"]
+    lines = {"scipy": scipys, "graph": graphs, "auto": graphs if has_gpu() else [*scipys, *graphs]}[settings.lbfgs]
+    lines = scipys if settings.bounded else lines
+    return [Plan(None, PAIRS, line) for line in lines] + [
+        Plan(None, pairs, lines[-1]) for pairs in range(PAIRS - 1, FEWEST_PAIRS - 1, -1)
     ]
 
 
 def lbfgs_bytes(pixels: int, plan: Plan) -> float:
     """The memory of L-BFGS, in bytes, for a picture of so many pixels."""
-    fixed, pair = (GRAPH, GRAPH_PAIR) if plan.in_graph else (SCIPY, SCIPY_PAIR)
-    return 3 * pixels * (fixed + pair * plan.pairs)
+    if plan.line is None:
+        return 3 * pixels * (SCIPY + SCIPY_PAIR * plan.pairs)
+    return 3 * pixels * (GRAPH + GRAPH_PAIR * plan.pairs) * np.dtype(plan.line).itemsize

@@ -170,13 +170,15 @@ def test_plans(network):
     adam = plan(4096, 3072, Settings(optimiser="adam"), 6 * GIGABYTE)
     assert adam.tile in plans.TILES
     scipys = plan(4096, 3072, Settings(lbfgs="scipy"), 18 * GIGABYTE)
-    assert plans.FEWEST_PAIRS <= scipys.pairs < PAIRS and not scipys.in_graph
+    assert plans.FEWEST_PAIRS <= scipys.pairs < PAIRS and scipys.line is None
     graphs = plan(4096, 3072, Settings(), 18 * GIGABYTE)
-    assert graphs.pairs == PAIRS and graphs.in_graph
+    assert graphs.pairs == PAIRS and graphs.line == "float64"
+    single = plan(4096, 3072, Settings(), 12 * GIGABYTE)
+    assert single.pairs == PAIRS and single.line == "float32"
     fewer = plan(4096, 3072, Settings(), 9 * GIGABYTE)
-    assert plans.FEWEST_PAIRS <= fewer.pairs < PAIRS and fewer.in_graph
+    assert plans.FEWEST_PAIRS <= fewer.pairs < PAIRS and fewer.line == "float32"
     bounded = plan(2048, 1536, Settings(bounded=True), 12 * GIGABYTE)
-    assert not bounded.in_graph
+    assert bounded.line is None
     with pytest.raises(InputError, match="--size 4096.*4096 x 3072 pixels takes .* GB.*--optimiser adam"):
         plan(4096, 3072, Settings(), 6 * GIGABYTE)
 

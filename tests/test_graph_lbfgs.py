@@ -4,11 +4,14 @@ import numpy as np
 import pytest
 from conftest import random_picture
 from scipy.optimize import _dcsrch
+from sklearn.datasets import load_sample_image
 
+from nst_graph import pictures, weights
+from nst_graph.commands.paint import EXAMPLE_STYLE
 from nst_graph.errors import InputError
 from nst_graph.graph.objective import Objective, Style
 from nst_graph.graph.tiles import TiledObjective
-from nst_graph.optimise import graph_lbfgs, lbfgs
+from nst_graph.optimise import Step, graph_lbfgs, lbfgs, minimise
 from nst_graph.optimise.line_search import LineSearchError, search
 from nst_graph.recipes import Settings
 
@@ -30,74 +33,91 @@ def trace(outcome_of, objective, iterations, **how):
     return outcome, steps
 
 
-def test_the_same_steps_as_scipys(objective):
+@pytest.mark.parametrize(("line", "rel"), [(np.float64, 1e-4), (np.float32, 1e-3)])
+def test_the_same_steps_as_scipys(objective, line, rel):
     """Losses of the first steps agree as far as rounding lets them, and so do evaluations."""
     _, scipys = trace(lbfgs, objective(), 20)
-    _, ours = trace(graph_lbfgs, objective(on_line=True), 20)
-    assert [step.total for step in ours] == pytest.approx([step.total for step in scipys], rel=1e-3)
+    _, ours = trace(graph_lbfgs, objective(line=line), 20)
+    assert [step.total for step in ours] == pytest.approx([step.total for step in scipys], rel=rel)
     assert [step.evaluations for step in ours] == [step.evaluations for step in scipys]
+
+
+@pytest.mark.thorough
+def test_the_same_steps_on_the_real_network(vgg19_file):
+    """The paper's settings from white noise, a photograph and a painting of 256 pixels."""
+    settings = Settings(iterations=20)
+    network = weights.read(vgg19_file).upto(settings.layers)
+    photograph = pictures.fit(np.float32(load_sample_image("china.jpg")), 256)
+    painting = pictures.resize(pictures.read(EXAMPLE_STYLE), *photograph.shape[:2])
+    start = pictures.start(photograph, network.mean, 1.0, 0)
+    totals = {}
+    for line in (None, np.float64):
+        steps: list[Step] = []
+        minimise(Objective(network, photograph, [Style(painting)], settings, line=line), start, settings, steps.append)
+        totals[line] = [step.total for step in steps]
+    assert totals[np.float64] == pytest.approx(totals[None], rel=1e-3)
 
 
 def test_the_same_end(objective):
     """Rounding parts their ways on so small a network; how far they come does not differ."""
     end, _ = trace(lbfgs, objective(), 200)
-    other, _ = trace(graph_lbfgs, objective(on_line=True), 200)
+    other, _ = trace(graph_lbfgs, objective(line=np.float64), 200)
     assert other.step.total == pytest.approx(end.step.total, rel=0.05)
 
 
 def test_tiles(objective):
     """In tiles the loss and the gradient, and so the steps, are the same."""
-    _, whole = trace(graph_lbfgs, objective(on_line=True), 10)
-    _, tiled = trace(graph_lbfgs, objective(tile=32, on_line=True), 10)
+    _, whole = trace(graph_lbfgs, objective(line=np.float64), 10)
+    _, tiled = trace(graph_lbfgs, objective(tile=32, line=np.float64), 10)
     assert [step.total for step in tiled] == pytest.approx([step.total for step in whole], rel=1e-3)
 
 
 @pytest.mark.parametrize("at", [3, 17])
 def test_resumed_it_takes_the_same_steps(objective, at):
     """At 17 steps all ten slots are in use, and the oldest pair is not in the first."""
-    _, whole = trace(graph_lbfgs, objective(on_line=True), 25)
-    begun, _ = trace(graph_lbfgs, objective(on_line=True), at)
+    _, whole = trace(graph_lbfgs, objective(line=np.float64), 25)
+    begun, _ = trace(graph_lbfgs, objective(line=np.float64), at)
     memory = {name: array.copy() for name, array in begun.step.memory().items()}
     steps = []
-    graph_lbfgs(objective(on_line=True), begun.step.picture, 25 - at, steps.append, memory=memory)
+    graph_lbfgs(objective(line=np.float64), begun.step.picture, 25 - at, steps.append, memory=memory)
     assert [step.total for step in steps] == [step.total for step in whole[at:]]
 
 
 def test_a_memory_goes_from_one_to_the_other(objective):
     """What SciPy's leaves the graph's goes on from, and the other way round: no worse than without."""
     for first, then in ((lbfgs, graph_lbfgs), (graph_lbfgs, lbfgs)):
-        on = {first: first is graph_lbfgs, then: then is graph_lbfgs}
-        begun, _ = trace(first, objective(on_line=on[first]), 15)
+        on = {one: np.float64 if one is graph_lbfgs else None for one in (first, then)}
+        begun, _ = trace(first, objective(line=on[first]), 15)
         with_pairs, without = (
-            then(objective(on_line=on[then]), begun.step.picture, 10, lambda step: None, memory=memory).step.total
+            then(objective(line=on[then]), begun.step.picture, 10, lambda step: None, memory=memory).step.total
             for memory in (begun.step.memory(), None)
         )
         assert with_pairs < without
 
 
 def test_one_objective_serves_several_runs(objective):
-    given = objective(on_line=True)
+    given = objective(line=np.float64)
     runs = [trace(graph_lbfgs, given, 12)[0].step for _ in range(2)]
     assert runs[0].total == runs[1].total and np.array_equal(runs[0].picture, runs[1].picture)
 
 
 def test_fewer_pairs_than_before(objective):
-    begun, _ = trace(graph_lbfgs, objective(on_line=True), 15)
+    begun, _ = trace(graph_lbfgs, objective(line=np.float64), 15)
     end = graph_lbfgs(
-        objective(on_line=True), begun.step.picture, 5, lambda step: None, pairs=4, memory=begun.step.memory()
+        objective(line=np.float64), begun.step.picture, 5, lambda step: None, pairs=4, memory=begun.step.memory()
     )
     assert end.step.total < begun.step.total and len(end.step.memory()["steps"]) == 4
 
 
 def test_another_optimisers_memory(objective):
     with pytest.raises(InputError, match="not that of this optimiser"):
-        trace(graph_lbfgs, objective(on_line=True), 1, memory={"picture/Adam": np.zeros(3, np.float32)})
+        trace(graph_lbfgs, objective(line=np.float64), 1, memory={"picture/Adam": np.zeros(3, np.float32)})
 
 
 def test_a_loss_that_is_not_finite(objective):
     start = np.full((*SIZE, 3), 1e30, np.float32)
     with pytest.raises(FloatingPointError, match="the loss is"):
-        graph_lbfgs(objective(on_line=True), start, 3, lambda step: None)
+        graph_lbfgs(objective(line=np.float64), start, 3, lambda step: None)
 
 
 def test_the_line_search_is_minpacks():

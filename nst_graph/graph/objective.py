@@ -63,7 +63,8 @@ class Objective:
 
     Pictures, losses and gradients are of type `dtype`, convolutions of type `compute`, which is
     the same unless it is given (see vgg.build). Targets never are of the narrower type. A
-    `measure` of the same network and settings may serve several objectives.
+    `measure` of the same network and settings may serve several objectives. With `line`, which is
+    the type of its vectors, the picture is a point of a Line.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class Objective:
         dtype: npt.DTypeLike = np.float32,
         compute: tf.DType | None = None,
         measure: Measure | None = None,
-        on_line: bool = False,
+        line: npt.DTypeLike | None = None,
     ) -> None:
         self._dtype = np.dtype(dtype)
         self._weights = term_weights(settings)
@@ -87,7 +88,7 @@ class Objective:
         pixels = content.shape[0] * content.shape[1]
         terms: dict[str, list[tf.Tensor]] = {name: [] for name in self._weights}
         with tf.Graph().as_default() as self.graph:
-            self.line = Line(content.shape, tf.as_dtype(self._dtype)) if on_line else None
+            self.line = Line(content.shape, line) if line else None
             self.picture = self.line.point if self.line else tf.placeholder(self._dtype, content.shape, name="picture")
             features = vgg.build(network, self.picture, settings.pooling, compute, settings.convolutions)
 

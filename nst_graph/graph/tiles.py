@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from nst_graph.errors import InputError
 from nst_graph.evaluation import Evaluation, Floats
@@ -87,7 +88,7 @@ class TiledObjective:
         settings: Settings,
         side: int,
         compute: tf.DType | None = None,
-        on_line: bool = False,
+        line: npt.DTypeLike | None = None,
     ) -> None:
         refuse_unit_gradients(settings)
         self._settings, self._network, self._side = settings, network, side
@@ -102,10 +103,10 @@ class TiledObjective:
         self._tiles = tiles(network, content, side)
         with tf.Graph().as_default() as self.graph:
             self.session = session(self.graph)
-            self.line = Line(content.shape, tf.float32) if on_line else None
+            self.line = Line(content.shape, line) if line else None
             self.picture = self.line.point if self.line else tf.placeholder(tf.float32, content.shape, name="picture")
             self._point = self.line.trial if self.line else zeros("point", content.shape)
-            self._load = self._point.assign(self.picture).op
+            self._load = self.picture.op if self.line else self._point.assign(self.picture).op
             self._sum = zeros("gradient", content.shape)
             self.gradient = self._sum.read_value()
             self._build_tile(content, compute)
@@ -136,7 +137,8 @@ class TiledObjective:
         """What is done to each tile: its content term and Gram matrices, and their gradient, are added."""
         self._cut = tf.placeholder(tf.int32, (4,))
         top, bottom, left, right = tf.unstack(self._cut)
-        self._input = tf.ensure_shape(self._point.read_value()[top:bottom, left:right], (None, None, 3))
+        cut = tf.cast(self._point.read_value()[top:bottom, left:right], tf.float32)
+        self._input = tf.ensure_shape(cut, (None, None, 3))
         features = vgg.build(self._network, self._input, self._settings.pooling, compute, self._settings.convolutions)
         self._bounds, own = {}, {}
         for layer in dict.fromkeys([*self._content_layers, *self._style_layers]):
@@ -175,10 +177,11 @@ class TiledObjective:
             used[key] = self._sums[key].read_value() if key not in used else used[key]
             terms["style"] += target.term(used[key], settings.style_loss, height * width)
         slopes = tf.gradients(settings.beta * terms["style"], list(used.values())) if used else []
-        first = tf.zeros_like(self._point)
+        first = tf.zeros_like(self._sum)
         if settings.smoothness:
-            terms["smoothness"] = losses.SMOOTHNESS[settings.smoothness_loss](self._point.read_value())
-            (first,) = tf.gradients(settings.smoothness * terms["smoothness"], self._point)
+            picture = tf.cast(self._point.read_value(), tf.float32)
+            terms["smoothness"] = losses.SMOOTHNESS[settings.smoothness_loss](picture)
+            (first,) = tf.gradients(settings.smoothness * terms["smoothness"], picture)
         self._terms = terms
         stored = [self._slopes[key].assign(slope).op for key, slope in zip(used, slopes, strict=True)]
         self._begin_gradient = [self._sum.assign(first).op, *stored]
