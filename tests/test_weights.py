@@ -200,15 +200,6 @@ def test_it_reads_what_scipy_reads(tmp_path):
     assert found["f"]["g"].size == 0 and found["f"]["h"].item() == 7
 
 
-def test_the_other_order_of_bytes(tmp_path):
-    parts = struct.pack(">IIII", 6, 8, 6, 0), struct.pack(">IIii", 5, 8, 1, 2), struct.pack(">II", 1, 1) + b"a".ljust(8)
-    body = b"".join(parts) + struct.pack(">IIdd", 9, 16, 1.5, -2.0)
-    header = b"MATLAB 5.0 MAT-file".ljust(124) + b"\x01\x00MI"
-    (tmp_path / "a.mat").write_bytes(header + struct.pack(">II", 14, len(body)) + body)
-    np.testing.assert_array_equal(scipy.io.loadmat(tmp_path / "a.mat")["a"], [[1.5, -2.0]])
-    np.testing.assert_array_equal(matlab.read(tmp_path / "a.mat", ["a"], 1e9)["a"], [[1.5, -2.0]])
-
-
 def test_other_variables(tmp_path):
     scipy.io.savemat(tmp_path / "a.mat", {"x": np.eye(3)})
     refused(tmp_path / "a.mat", "no variable 'layers'")

@@ -1,7 +1,8 @@
 """MATLAB files of level 5, read as far as networks need them: numbers, text, cells and structs.
 
 The format is MathWorks' "MAT-File Format", 2020. Sizes are checked against the bytes that are there
-before memory is allocated. Objects, functions and sparse matrices are skipped.
+before memory is allocated. Objects, functions, sparse matrices and arrays of structs are skipped, and
+the order of bytes is that of all of today's MATLABs.
 """
 
 import io
@@ -15,7 +16,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-#: A numeric array, text, a cell or an array of structs, one struct, or None for what is skipped.
+#: A numeric array, text, a cell, a struct, or None for what is skipped.
 Value = npt.NDArray[np.generic] | str | list[Any] | dict[str, Any] | None
 
 #: Arrays of more numbers than this are skipped; no convolution of a VGG has as many.
@@ -27,9 +28,9 @@ DEPTH, ELEMENTS = 16, 100_000
 _HEADER = 128
 _CHUNK = 1 << 20
 _MATRIX, _COMPRESSED = 14, 15
-_INTEGERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 12: "i8", 13: "u8"}
-_NUMBERS = _INTEGERS | {7: "f4", 9: "f8"}
-_TEXTS = {1: "latin-1", 2: "latin-1", 4: "utf-16", 16: "utf-8", 17: "utf-16", 18: "utf-32"}
+_INTEGERS = {1: "<i1", 2: "<u1", 3: "<i2", 4: "<u2", 5: "<i4", 6: "<u4", 12: "<i8", 13: "<u8"}
+_NUMBERS = _INTEGERS | {7: "<f4", 9: "<f8"}
+_TEXTS = {1: "latin-1", 2: "latin-1", 4: "utf-16-le", 16: "utf-8", 17: "utf-16-le", 18: "utf-32-le"}
 _CELL, _STRUCT, _CHAR, _NUMERIC = 1, 2, 4, range(6, 16)
 _COMPLEX = 0x800
 
@@ -47,7 +48,8 @@ def read(path: Path, names: Collection[str], limit: float) -> dict[str, Value]:
     found: dict[str, Value] = {}
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
-        reader = _Reader(_byte_order(file.read(_HEADER)), limit)
+        _check_header(file.read(_HEADER))
+        reader = _Reader(limit)
         at = _HEADER
         while at < size:
             file.seek(at)
@@ -69,23 +71,19 @@ def read(path: Path, names: Collection[str], limit: float) -> dict[str, Value]:
     return found
 
 
-def _byte_order(header: bytes) -> str:
+def _check_header(header: bytes) -> None:
     if header.startswith(b"MATLAB 7.3"):
         raise MatlabError("level 7.3; save it in MATLAB with -v7")
-    order = {b"IM": "<", b"MI": ">"}.get(header[126:])
-    version = b"\x00\x01" if order == "<" else b"\x01\x00"
-    if order is None or header[124:126] != version:
+    if header[124:] != b"\x00\x01IM":
         raise MatlabError("its header is no MATLAB file's")
-    return order
 
 
 class _Reader:
     """Reads elements in sequence from the position `at`; `end` is where the enclosing element ends."""
 
-    def __init__(self, order: str, limit: float) -> None:
-        """The order of bytes, and how many bytes may be read of all variables."""
-        self._order, self._limit = order, limit
-        self._bytes, self._elements = limit, ELEMENTS
+    def __init__(self, limit: float) -> None:
+        """How many bytes may be read of all variables."""
+        self._limit, self._bytes, self._elements = limit, limit, ELEMENTS
 
     def open(self, file: io.BufferedReader, at: int) -> None:
         """Read from this file, which is at this position."""
@@ -118,11 +116,11 @@ class _Reader:
         self._elements -= 1
         if self._elements < 0:
             raise MatlabError(f"it has more than {ELEMENTS} elements")
-        (first,) = np.frombuffer(self.take(4, end), self._order + "u4").tolist()
+        first = int.from_bytes(self.take(4, end), "little")
         if first >> 16:  # the small format: type, size and data in eight bytes
             kind, size, after = first & 0xFFFF, first >> 16, self.at + 4
         else:
-            kind, (size,) = first, np.frombuffer(self.take(4, end), self._order + "u4").tolist()
+            kind, size = first, int.from_bytes(self.take(4, end), "little")
             after = self.at + -(-size // 8) * 8
         if self.at + size > end or (first >> 16 and size > 4):
             raise MatlabError("it ends early, or a size in it is wrong")
@@ -131,9 +129,9 @@ class _Reader:
     def integers(self, end: int, most: int) -> npt.NDArray[np.generic]:
         """Read an element of integers that take at most `most` bytes."""
         kind, size, after = self.tag(end)
-        if size > most or kind not in _INTEGERS or size % int(_INTEGERS[kind][1]):
+        if size > most or kind not in _INTEGERS or size % np.dtype(_INTEGERS[kind]).itemsize:
             raise MatlabError("a part of a variable's head is not what it should be")
-        data = np.frombuffer(self.take(size, end), self._order + _INTEGERS[kind])
+        data = np.frombuffer(self.take(size, end), _INTEGERS[kind])
         self.goto(after)
         return data
 
@@ -158,11 +156,11 @@ class _Reader:
         if names is None or name in names:
             if kind == _CELL:
                 value = self._values(math.prod(shape), end, depth)
-            elif kind == _STRUCT:
-                value = self._structs(math.prod(shape), end, depth)
+            elif kind == _STRUCT and math.prod(shape) == 1:
+                value = self._struct(end, depth)
             elif kind == _CHAR:
                 value = self._text(end)
-            elif not is_complex:
+            elif kind in _NUMERIC and not is_complex:
                 value = self._numbers(shape, end)
             self.goto(end)
         return name, value
@@ -179,39 +177,32 @@ class _Reader:
             self.goto(after)
         return values
 
-    def _structs(self, count: int, end: int, depth: int) -> dict[str, Value] | list[Any]:
-        """A single struct as a dictionary, any other number of them as a list."""
+    def _struct(self, end: int, depth: int) -> dict[str, Value]:
         length = self.integers(end, 4)
         text = self.integers(end, 1 << 16).tobytes()
         if length.size != 1 or not 1 <= int(length[0]) <= 64 or len(text) % int(length[0]):
             raise MatlabError("a struct's field names are not what they should be")
         step = int(length[0])
         fields = [text[at : at + step].split(b"\0")[0].decode("latin-1") for at in range(0, len(text), step)]
-        values = self._values(count * len(fields), end, depth)
-        if count == 1:
-            return dict(zip(fields, values, strict=True))
-        return [dict(zip(fields, values[at:], strict=False)) for at in range(0, len(values), max(1, len(fields)))]
+        return dict(zip(fields, self._values(len(fields), end, depth), strict=True))
 
     def _text(self, end: int) -> str:
         kind, size, _ = self.tag(end)
         if kind not in _TEXTS or size > _CHUNK:
             return ""
-        encoding = _TEXTS[kind]
-        if encoding in ("utf-16", "utf-32"):
-            encoding += "-le" if self._order == "<" else "-be"
-        return self.take(size, end).decode(encoding, "replace")
+        return self.take(size, end).decode(_TEXTS[kind], "replace")
 
     def _numbers(self, shape: list[int], end: int) -> npt.NDArray[np.generic]:
         kind, size, _ = self.tag(end)
         count = math.prod(shape)
-        if kind not in _NUMBERS or count * int(_NUMBERS[kind][1]) != size:
+        if kind not in _NUMBERS or count * np.dtype(_NUMBERS[kind]).itemsize != size:
             raise MatlabError("an array has not the numbers that its shape claims")
         if count == 0:
             return np.empty((0, 0))
         if count > LARGEST:
             return np.broadcast_to(np.float32(np.nan), shape)
         self._spend(4 * count)  # for the later copy in float32
-        return np.frombuffer(self.take(size, end), self._order + _NUMBERS[kind]).reshape(shape, order="F")
+        return np.frombuffer(self.take(size, end), _NUMBERS[kind]).reshape(shape, order="F")
 
 
 class _Decompressed(io.RawIOBase):
