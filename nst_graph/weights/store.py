@@ -18,10 +18,7 @@ SOURCES = {"vgg19": FILES["VGG-19"][1], "vgg19-full": FILES["VGG-19"][0], "vgg16
 
 
 def find(network: str, say: Callable[[str], None]) -> Path:
-    """Find the file of a network, or else, with a message, of VGG-16 for VGG-19 or the reverse.
-
-    Raises InputError if there is neither.
-    """
+    """Find the file of a network, or, with a message, of VGG-16 for VGG-19 or the reverse. Raises InputError."""
     sibling = network.replace("19", "16") if "19" in network else network.replace("16", "19")
     what = "rescale FILE --images DIR" if "rescaled" in network else network.lower().replace("-", "")
     get = f"{places.command('get_weights')} {what}"
