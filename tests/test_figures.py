@@ -153,8 +153,7 @@ def test_bad_words(words, expected, capsys):
 
 def test_the_trace_prints_losses(images, network_file, capsys, monkeypatch):
     """Both stages, the second from what the first painted; what the notebook calls "2" is its first evaluation."""
-    stages = trace.Stage(512, {2: 9.0, 4: 8.0}), trace.Stage(800, {2: 7.0})
-    monkeypatch.setattr(trace, "STAGES", stages)
+    monkeypatch.setattr(trace, "PUBLISHED", {512: {2: 9.0, 4: 8.0}, 800: {2: 7.0}})
     monkeypatch.setattr(trace, "CALL", 2)
     photograph, painting = (trace.fit(pictures.read(images / name), 32) for name in trace.FILES)
     settings = RECIPES[NOTEBOOK].settings

@@ -20,10 +20,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def run(program: str, work: Callable[[], int]) -> int:
-    """Do the work of a command; returns its exit status.
-
-    That is 2 after an error that the user can correct, 130 after Ctrl-C, SIGTERM or SIGHUP.
-    """
+    """Do a command's work; returns its exit status: 2 after a user's error, 130 after Ctrl-C, SIGTERM or SIGHUP."""
     news.open_streams()
     for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP, and nohup ignores it
         number = getattr(signal, name, None)
@@ -50,9 +47,7 @@ def run(program: str, work: Callable[[], int]) -> int:
 
 def add_read_limit(parser: argparse._ActionsContainer) -> None:
     """Add the option that limits the memory for reading a file."""
-    about = (
-        f"memory that reading a picture or weights may take; larger ones are refused (default: {files.READ_LIMIT:g})"
-    )
+    about = f"most memory to read a picture or weights in; larger ones are refused (default: {files.READ_LIMIT:g})"
     parser.add_argument("--read-limit", metavar="GB", type=gigabytes, help=about)
 
 

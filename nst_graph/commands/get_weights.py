@@ -83,8 +83,7 @@ def get(network: str, url: str) -> None:
 def rescale(path: Path, images: Path, limit: float) -> None:
     """Rescale a network so that each filter's mean activation over the pictures in a directory is one.
 
-    It is written beside `path`, with -rescaled in its name. Raises InputError if that file exists, if
-    there are no pictures, or if one is too small.
+    It is written beside `path`, with -rescaled in its name. Raises InputError if that is there, or pictures are not.
     """
     target = path.with_name(f"{path.stem}-rescaled.mat")
     if target.exists():

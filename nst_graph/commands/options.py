@@ -16,16 +16,17 @@ Option = tuple[str, str, dict[str, Any]]
 NUMBER, FLAG = {"type": float}, {"action": "store_true"}
 PIXELS, COUNT = {"metavar": "PIXELS", "type": int}, {"metavar": "N", "type": int}
 WEIGHT, SEVERAL = {"metavar": "WEIGHT", "type": float}, {"nargs": "+"}
-#: Options for settings, in groups: the setting, its help, and what argparse is told. The default is
-#: added to the help, unless it is None.
+RATIO, SHAPE = {"metavar": "RATIO", "type": float}, {"metavar": ("WIDTH", "HEIGHT"), "nargs": 2, "type": int}
+CHANNELS = {"metavar": ("RED", "GREEN", "BLUE"), "nargs": 3, "type": float}
+FILE, DIRECTORY = {"metavar": "FILE", "type": Path}, {"metavar": "DIR", "type": Path}
+MASKS = {"metavar": "MASK", "nargs": "+", "type": Path}
+#: Options in groups: the name, the help, and what argparse is told. A setting's default is added to
+#: the help, unless it is None.
 WHAT: list[Option] = [
+    ("weights", "VGG .mat file (default: VGG-19, else VGG-16, in model/)", FILE),
     ("size", "a side of the result, in pixels; a smaller photograph keeps its own", PIXELS),
     ("side", "which side --size is", {}),
-    (
-        "squash",
-        "squash the photograph to this ratio of width and height",
-        {"metavar": ("WIDTH", "HEIGHT"), "nargs": 2, "type": int},
-    ),
+    ("squash", "squash the photograph to this ratio of width and height", SHAPE),
     ("resample", "filter by which pictures are resized", {}),
     ("alpha", "weight of the content, equation 7; 0: texture of the STYLE alone", NUMBER),
     ("beta", "weight of the style, equation 7; 0: reconstruction of the CONTENT alone", NUMBER),
@@ -40,6 +41,7 @@ WHAT: list[Option] = [
     ("unit_gradients", "scale each layer's gradient to an L1 norm of its weight", FLAG),
 ]
 STYLES: list[Option] = [
+    ("masks", "a grey picture for each STYLE, white where it is wanted", MASKS),
     ("style_blend", "weight of each STYLE (default: equal)", WEIGHT | SEVERAL),
     ("style_shape", "whose shape a STYLE gets; its own: --size as the photograph's", {}),
     ("style_scale", "size of each STYLE, relative to that", {"metavar": "FACTOR", "type": float}),
@@ -47,28 +49,21 @@ STYLES: list[Option] = [
 ]
 HOW: list[Option] = [
     ("init", "the start: noise, content, style or a picture FILE", {"metavar": "START"}),
-    (
-        "noise_ratio",
-        "start from RATIO * noise + (1 - RATIO) * picture, by default 1 or 0",
-        {"metavar": "RATIO"} | NUMBER,
-    ),
+    ("noise_ratio", "start from RATIO * noise + (1 - RATIO) * picture, by default 1 or 0", RATIO),
     ("noise", "distribution of the noise", {}),
     ("noise_amplitude", "largest value of uniform noise, deviation of normal noise, in grey levels", NUMBER),
     ("seed", "seed of the noise", {"type": int}),
     ("optimiser", "the optimiser", {}),
     ("lbfgs", "whose L-BFGS; auto is the graph's on a GPU, and where SciPy's takes too much memory", {}),
     ("iterations", "limit of iterations", COUNT),
-    (
-        "pixel_scale",
-        "what adam and gradient-descent divide the channels by: --rate and --epsilon are for the quotients",
-        {"metavar": ("RED", "GREEN", "BLUE"), "nargs": 3, "type": float},
-    ),
+    ("pixel_scale", "what adam and gradient-descent divide the channels by, before --rate and --epsilon", CHANNELS),
     ("rate", "learning rate of adam and gradient-descent", NUMBER),
     ("beta1", "adam's decay of the mean gradient", NUMBER),
     ("epsilon", "adam's guard against division by zero", NUMBER),
     ("bounded", "keep every pixel in 0..255 while painting", FLAG),
 ]
 SPEED: list[Option] = [
+    ("fast", "--precision auto, coarse to fine, fewer iterations; see README.md", FLAG),
     ("precision", "type of the convolutions; auto is bfloat16 where that is fast, float32 at the end", {}),
     ("convolutions", "how float32 is convolved; winograd has fewer multiplications, to five digits the same", {}),
     ("scales", "longer sides to paint at first", PIXELS | SEVERAL),
@@ -76,6 +71,9 @@ SPEED: list[Option] = [
     ("tile", "side of tiles, for large pictures (default: as memory demands)", PIXELS),
 ]
 RECORD: list[Option] = [
+    ("output", "directory of the run (default: output/CONTENT-STYLE, then -2, -3 ...)", DIRECTORY),
+    ("overwrite", "replace a run that --output holds", FLAG),
+    ("resume", "go on with the run in DIR, from its last saved state", DIRECTORY),
     ("save_every", "iterations between pictures", COUNT),
     ("tensorboard", "write losses and pictures for TensorBoard too", FLAG),
     ("timelapse", "a film of the saved pictures at the end", {"metavar": "KIND"}),
@@ -87,8 +85,7 @@ def parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog=places.program("paint"),
         description="Paint a photograph in the style of a painting, as Gatys, Ecker and Bethge (2015) describe. "
-        "Without arguments, paint an example. "
-        f"Defaults are those of the recipe {DEFAULT}.",
+        f"Without arguments, paint an example. Defaults are those of the recipe {DEFAULT}.",
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
     )
@@ -97,34 +94,20 @@ def parser() -> argparse.ArgumentParser:
     add("styles", metavar="STYLE", nargs="*", type=Path, default=[], help="the painting, or several to blend")
     add("--recipe", choices=RECIPES, metavar="NAME", help="settings by name; see --recipes")
     add("--recipes", action="store_true", help="list the recipes, and end")
-    group = parser.add_argument_group("what is painted")
-    about = "VGG .mat file (default: VGG-19, else VGG-16, in model/)"
-    group.add_argument("--weights", metavar="FILE", type=Path, help=about)
-    _add(group, WHAT)
-    group = parser.add_argument_group("the styles")
-    about = "a grey picture for each STYLE, white where it is wanted"
-    group.add_argument("--masks", metavar="MASK", nargs="+", type=Path, help=about)
-    _add(group, STYLES)
+    _add(parser.add_argument_group("what is painted"), WHAT)
+    _add(parser.add_argument_group("the styles"), STYLES)
     _add(parser.add_argument_group("how it is painted"), HOW)
     group = parser.add_argument_group("how fast, and how large")
-    about = "--precision auto, coarse to fine, fewer iterations; see README.md"
-    group.add_argument("--fast", action="store_true", help=about)
     _add(group, SPEED)
     add_winograd(group)
     add_read_limit(group)
-    group = parser.add_argument_group("what is saved")
-    about = "directory of the run (default: output/CONTENT-STYLE, then -2, -3 ...)"
-    group.add_argument("--output", metavar="DIR", type=Path, help=about)
-    group.add_argument("--overwrite", action="store_true", help="replace a run that --output holds")
-    about = "go on with the run in DIR, from its last saved state"
-    group.add_argument("--resume", metavar="DIR", type=Path, help=about)
-    _add(group, RECORD)
+    _add(parser.add_argument_group("what is saved"), RECORD)
     return parser
 
 
 def _add(group: argparse._ArgumentGroup, options: Sequence[Option]) -> None:
     for name, about, given in options:
-        default = getattr(Settings(), name)
+        default: Any = getattr(Settings(), name, None)
         told = dict(given)
         if name.endswith("_layers"):
             default, told["metavar"] = " ".join(default), "LAYER[=WEIGHT]"
@@ -140,10 +123,7 @@ def _add(group: argparse._ArgumentGroup, options: Sequence[Option]) -> None:
 
 
 def parse(words: Sequence[str] | None) -> dict[str, Any]:
-    """The options given; what follows -- is CONTENT and STYLE, even where it begins with a dash.
-
-    Raises InputError where they cannot be parsed.
-    """
+    """The options given; what follows -- is CONTENT and STYLE, even with a dash in front. Raises InputError."""
     words = list(sys.argv[1:] if words is None else words)
     end = words.index("--") if "--" in words else len(words)
     given = vars(parser().parse_intermixed_args(words[:end]))
@@ -158,14 +138,12 @@ def switches() -> list[str]:
 
 def settings(given: dict[str, Any]) -> dict[str, Any]:
     """The settings among the options. Raises InputError where layers are not named as they should be."""
-    names = {field.name for field in fields(Settings)}
-    values = {name: value for name, value in given.items() if name in names}
-    for name in ("content_layers", "style_layers"):
-        if name in values:
-            values[name] = layers(f"--{name.replace('_', '-')}", values[name])
-    for name in ("style_blend", "scales", "scale_iterations", "squash", "pixel_scale"):
-        if name in values:
-            values[name] = tuple(values[name])
+    values = {field.name: given[field.name] for field in fields(Settings) if field.name in given}
+    for name, value in values.items():
+        if name.endswith("_layers"):
+            values[name] = layers(f"--{name.replace('_', '-')}", value)
+        elif isinstance(value, list):
+            values[name] = tuple(value)
     return values
 
 

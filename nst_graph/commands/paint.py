@@ -143,11 +143,8 @@ def _paint(given: dict[str, Any]) -> None:
     finally:
         progress.close()
     step = painting.outcome.step
-    tell(
-        f"{step.iteration} iterations, {step.evaluations} evaluations, {step.restarts} restarts; "
-        f"{painting.outcome.reason}"
-    )
-    tell(f"painted {_near(output / 'final.png')}")
+    counts = f"{step.iteration} iterations, {step.evaluations} evaluations, {step.restarts} restarts"
+    tell(f"{counts}; {painting.outcome.reason}", f"painted {_near(output / 'final.png')}")
 
 
 def _example_photograph() -> Path:

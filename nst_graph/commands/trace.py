@@ -1,12 +1,13 @@
 """The authors' notebook repeated: its settings and optimiser, and the losses it printed beside ours.
 
-Gatys' PyTorch notebook (2017) paints at 512 pixels, then at 800 from the result. Pillow's bilinear
-resizing and PyTorch's L-BFGS are reimplemented here as they were in the libraries of that time.
+Gatys' PyTorch notebook (2017) paints at 512 pixels, then at 800 from the result. PyTorch's L-BFGS is
+reimplemented here as it was at that time.
 """
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,29 +29,19 @@ PAIRS, LEAST_CURVATURE = 100, 1e-10
 Vector = npt.NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class Stage:
-    """A shorter side in pixels, and the losses that the notebook prints at this size, by its numbers for them.
-
-    These are one more than the number of the evaluation: "50" is the 49th.
-    """
-
-    size: int
-    published: dict[int, float]
-
-
 _AT_512 = (1388532.5, 707860.75, 538045.4, 469374.9, 433804.6, 411657.6, 395248.2, 383885.3, 375128.8, 368493.8)
-STAGES = (
-    Stage(512, dict(zip(range(50, 501, 50), _AT_512, strict=True))),
-    Stage(800, {50: 393681.7, 100: 318565.3, 150: 288719.7, 200: 272176.6}),
-)
+#: The stages: the losses that the notebook prints, by the shorter side in pixels, and by its numbers for them.
+#: These are one more than the number of the evaluation: "50" is the 49th.
+PUBLISHED = {
+    512: dict(zip(range(50, 501, 50), _AT_512, strict=True)),
+    800: {50: 393681.7, 100: 318565.3, 150: 288719.7, 200: 272176.6},
+}
 
 
 def run(images: Path, weights_file: Path | None, size: int, convolutions: str, limit: float) -> int:
     """Paint as the notebook does, and print its losses beside ours; returns the exit status.
 
-    `size` replaces 512 as the shorter side of the first stage; the second is scaled likewise. Raises
-    InputError if a picture is missing or too small.
+    `size` replaces 512, and 800 likewise. Raises InputError if a picture is missing or too small.
     """
     settings = replace(RECIPES[NOTEBOOK].settings, convolutions=convolutions)
     path = weights_file if weights_file is not None else weights.find(settings.network, tell)
@@ -61,29 +52,29 @@ def run(images: Path, weights_file: Path | None, size: int, convolutions: str, l
     if size < need:
         raise InputError(f"--size {size}: the deepest layer needs {need} pixels; take more")
     picture: Picture | None = None
-    for stage in STAGES:
-        shorter = round(stage.size * size / STAGES[0].size)
+    for side, published in PUBLISHED.items():
+        shorter = round(side * size / 512)
         photograph, painting = (fit(original, shorter) for original in originals)
         height, width = photograph.shape[:2]
-        tell(f"{whole.name}, {width} x {height} pixels; published: VGG-19, shorter side {stage.size}")
+        tell(f"{whole.name}, {width} x {height} pixels; published: VGG-19, shorter side {side}")
         # The notebook converts the result to 8 bits, rounding down, before it enlarges it.
         start = photograph if picture is None else resize(np.floor(np.clip(picture, 0, 255)), height, width)
         objective = Objective(network, photograph, [Style(painting)], settings)
-        picture = _minimise(objective, start, stage)
+        picture = _minimise(objective, start, published)
         objective.close()
     return 0
 
 
-def _minimise(objective: Objective, start: Picture, stage: Stage) -> Picture:
+def _minimise(objective: Objective, start: Picture, published: dict[int, float]) -> Picture:
     tell("iteration  published       ours  difference")
 
     def observe(evaluation: int, loss: float) -> None:
         number = evaluation + 1
-        if number in stage.published:
-            published = stage.published[number]
-            tell(f"{number:9}  {published:9.7g}  {loss:9.7g}  {loss / published - 1:+10.2%}")
+        if number in published:
+            theirs = published[number]
+            tell(f"{number:9}  {theirs:9.7g}  {loss:9.7g}  {loss / theirs - 1:+10.2%}")
 
-    calls = max(stage.published) // CALL + 1  # the notebook stops after the call in which it prints the last loss
+    calls = max(published) // CALL + 1  # the notebook stops after the call in which it prints the last loss
     return lbfgs(objective, start, calls * CALL, observe)
 
 
@@ -135,14 +126,8 @@ def fit(picture: Picture, shorter: int) -> Picture:
 
 def resize(picture: Picture, height: int, width: int) -> Picture:
     """Resample as Pillow before 2.7: bilinear at any scale, shifted by half a pixel, rounded down."""
-    top, bottom, down = _neighbours(picture.shape[0], height)
-    left, right, along = _neighbours(picture.shape[1], width)
-    rows = picture[top] + down[:, None, None] * (picture[bottom] - picture[top])
-    return np.floor(rows[:, left] + along[:, None] * (rows[:, right] - rows[:, left])).astype(np.float32)
-
-
-def _neighbours(old: int, new: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.float64]]:
-    """The two old pixels on either side of each new one, and its distance from the first."""
-    positions: npt.NDArray[np.float64] = np.arange(new, dtype=np.float64) * (old / new) - 0.5
-    first = np.floor(positions).astype(np.intp)
-    return np.maximum(first, 0), np.minimum(first + 1, old - 1), positions - first
+    for axis, new in enumerate((height, width)):
+        old = picture.shape[axis]
+        positions = np.arange(new) * (old / new) - 0.5
+        picture = np.apply_along_axis(partial(np.interp, positions, np.arange(old)), axis, picture)
+    return np.floor(picture).astype(np.float32)
