@@ -238,7 +238,7 @@ def good_runs(directory):
             1, 3, 0.5, lambda: picture, {"content": 12.5, "style": 9e5}, 9e8, 0, lambda memory=memory: memory, 0, 0
         )
         with io.BytesIO() as file:
-            state.write(state.State(step, json.loads(base["run.json"])), file)
+            state.write(step, json.loads(base["run.json"]), file)
             base[name] = file.getvalue()
     hashes = {"losses.csv": base["losses.csv"], "state.npz": base["lbfgs.npz"]}
     record["files"] = {name: [hashlib.sha256(data).hexdigest()] for name, data in hashes.items()}

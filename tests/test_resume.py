@@ -22,7 +22,6 @@ from nst_graph.optimise import steps
 from nst_graph.recipes import Settings
 from nst_graph.runs import records, state
 from nst_graph.runs.run import Run
-from nst_graph.runs.state import State
 
 ITERATIONS, SAVE_EVERY = 600, 5
 
@@ -276,7 +275,7 @@ def test_a_state_is_read_as_it_was_written(tmp_path):
     source = {"path": "photo.jpg", "sha256": "0"}
     record = {"settings": {}, "content": source, "styles": [], "masks": [], "weights": source}
     with (tmp_path / "state.npz").open("wb") as file:
-        state.write(State(step, record), file)
+        state.write(step, record, file)
     found = state.read(tmp_path / "state.npz")
     assert found.record == record and found.step.terms == {"content": 2.0}
     assert (found.step.iteration, found.step.stage, found.step.before, found.step.restarts) == (7, 2, 5, 1)

@@ -63,9 +63,7 @@ class Directory:
         own = [self.path / name for name in (*self._listed, "run.json")]
         for path in paths:
             if any(file.exists() and file.samefile(path) for file in own):
-                raise InputError(
-                    f"{path}: a file of the run that --overwrite replaces; copy it elsewhere, and name that"
-                )
+                raise InputError(f"{path}: a file of the run that --overwrite replaces; name a copy elsewhere")
 
     def describe(self, record: dict[str, Any]) -> None:
         """Write run.json. Raises OSError as open and write do."""
@@ -75,10 +73,7 @@ class Directory:
             file.write(json.dumps(content, indent=2).encode() + b"\n")
 
     def write(self, name: str, fill: Callable[[BinaryIO], object]) -> None:
-        """Write a file of the run with the function `fill`.
-
-        Raises InputError if a file of that name that is not the run's has appeared, OSError as open and write do.
-        """
+        """Write a file of the run by `fill`. Raises InputError if a file not the run's has that name, or OSError."""
         path = self.path / name
         if name not in self._listed and os.path.lexists(path):
             raise InputError(f"{path}: is not this program's; move it away")
@@ -145,10 +140,7 @@ class Directory:
 
 
 def lock(path: Path) -> filelock.BaseFileLock:
-    """Create a directory and lock it against other runs, until the lock is released or the process ends.
-
-    Raises InputError if another run has locked it, OSError if it cannot be created.
-    """
+    """Create a directory, and lock it until released or the process ends. Raises InputError if locked, or OSError."""
     path.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(path / ".lock")
     try:

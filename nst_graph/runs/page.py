@@ -24,10 +24,7 @@ def of_run(directory: Path) -> bytes:
 
 
 def write_gallery(directory: Path) -> None:
-    """Write an index.html that shows all runs in a directory, the latest first. Raises OSError.
-
-    Any other index.html is not overwritten.
-    """
+    """Write an index.html of the runs in a directory, the latest first, unless another is there. Raises OSError."""
     path = directory / "index.html"
     if os.path.lexists(path) and not _is_gallery(path):
         return

@@ -88,10 +88,7 @@ def _is_a(value: Any, kind: Any) -> bool:
 
 
 def differences(begun: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """A line for each source or setting that differs from what a run was begun with.
-
-    Sources are compared by their bytes; they may have been moved.
-    """
+    """A line for each setting, and each source by its bytes, that differs from what a run was begun with."""
     lines = []
     for name in SOURCES:
         before, after = _sources(begun, name), _sources(now, name)
@@ -99,11 +96,9 @@ def differences(begun: dict[str, Any], now: dict[str, Any]) -> list[str]:
             lines.append(f"{name} {_paths(after)}: the run was begun with other bytes, of {_paths(before)}")
     before = json.loads(json.dumps(asdict(Settings()))) | begun["settings"]  # an older version may lack some
     for name, value in now["settings"].items():
-        old = before[name]
-        if name == "init" and begun.get("init") and now.get("init"):
-            continue  # pictures, whose bytes are compared above
-        if old != value:
-            lines.append(f"--{name.replace('_', '-')} {value}: the run was begun with {old}")
+        are_files = name == "init" and begun.get("init") and now.get("init")  # whose bytes are compared above
+        if before[name] != value and not are_files:
+            lines.append(f"--{name.replace('_', '-')} {value}: the run was begun with {before[name]}")
     return lines
 
 
@@ -121,10 +116,7 @@ def source(path: Path) -> dict[str, str]:
 
 
 def find(source: dict[str, str], directories: Iterable[Path]) -> Path:
-    """Find a source at its path, or else a file with the same bytes in or below these directories.
-
-    Raises InputError if there is none.
-    """
+    """Find a source at its path, or its bytes in or below these directories. Raises InputError if there is none."""
     path = Path(source["path"])
     others = (other for directory in directories for other in sorted(directory.rglob("*")))
     for candidate in itertools.chain([path], others):

@@ -25,7 +25,6 @@ from nst_graph.recipes import Settings
 from nst_graph.runs import curves, page, plots, records, state, timelapse
 from nst_graph.runs.curves import Curves
 from nst_graph.runs.directory import TENSORBOARD, Directory, lock
-from nst_graph.runs.state import State
 from nst_graph.scenes import Scene, Sources
 
 #: Packages whose versions are recorded.
@@ -47,12 +46,11 @@ def _rows(columns: Curves, iteration: int) -> list[list[str]]:
 class Run:
     """An observer that records a painting in a directory, so that it can be watched, repeated and resumed.
 
-    It writes iteration-00000.png, the start, iteration-00100.png, ... and final.png; losses.csv with a
-    row for each iteration; run.json with everything needed to repeat the painting; index.html; and,
-    until the run is finished, state.npz and copies of the source pictures. Raises InputError if the
-    directory cannot be used, if it holds a run and neither `overwrite` nor `resume` is set, if it has
-    other files with names that runs use, or if another process paints there. It is a context manager:
-    an unfinished run saves its state at the end, and the directory is unlocked.
+    It writes iteration-00000.png, the start, iteration-00100.png, ... and final.png; losses.csv with a row for
+    each iteration; run.json with everything needed to repeat the painting; index.html; and, until it is finished,
+    state.npz and copies of the source pictures. As a context manager it saves the state of an unfinished run at
+    the end, and unlocks the directory. Raises InputError if that cannot be used, holds a run and neither
+    `overwrite` nor `resume` is set, has other files with names that runs use, or is another process's.
     """
 
     def __init__(self, path: Path, overwrite: bool = False, resume: bool = False) -> None:
@@ -63,7 +61,8 @@ class Run:
         self._last: Step | None = None
         self._written = 0.0
         self._drawn = time.monotonic()
-        self._state: State | None = None
+        #: The last step before a resumed run stopped; None if it begins from the start.
+        self.begun: Step | None = None
         self._resume, self._opened = resume, False
         self._directory = Directory.at(path)
         if self._directory.record and not overwrite and not resume:
@@ -74,26 +73,20 @@ class Run:
             if resume:
                 self._before = records.read(path)
                 if (path / "state.npz").exists():
-                    self._state = state.read(path / "state.npz")
-                    self._last, self._before = self._state.step, self._state.record
-                    self._rows = _rows(curves.read(path), self._state.step.iteration)
+                    self.begun, self._before = state.read(path / "state.npz")
+                    self._last = self.begun
+                    self._rows = _rows(curves.read(path), self.begun.iteration)
             self._directory.check()
             self._locks = stack.pop_all()
-
-    @property
-    def begun(self) -> Step | None:
-        """The last step before a resumed run stopped; None if it begins from the start."""
-        return self._state.step if self._state is not None else None
 
     def open(
         self, sources: Sources, network: str, settings: Settings, scene: Scene, finish: Callable[[Picture], Picture]
     ) -> list[Callable[[Step], None]]:
-        """Prepare the directory, removing an older run unless it is resumed, and write run.json.
+        """Prepare the directory, removing an older run unless it is resumed, and write run.json; returns observers.
 
-        `scene` is that of the last stage; `finish` is applied to each picture before it is saved.
-        Returns the run's observers. Raises InputError if the directory cannot be written, if the
-        resumed run was begun with other sources or settings, or if a source of this run is a file of
-        the older one.
+        `scene` is that of the last stage; `finish` is applied to each picture before it is saved. Raises InputError
+        if the directory cannot be written, the resumed run was begun with other sources or settings, or a source
+        of this run is a file of the older one.
         """
         record = json.loads(json.dumps(_record(sources, network, settings, scene)))
         if self._resume:
@@ -112,13 +105,12 @@ class Run:
         except OSError as error:
             raise InputError(f"--output {self.path}: {error.strerror}; name a directory that can be written") from error
         self._opened = True
-        observers: list[Callable[[Step], None]] = [self.observe]
-        if settings.tensorboard:
-            from nst_graph.runs.tensorboard import Events  # imports TensorFlow
+        if not settings.tensorboard:
+            return [self.observe]
+        from nst_graph.runs.tensorboard import Events  # imports TensorFlow
 
-            events = Events(self.path / TENSORBOARD, self._directory.mark, settings.save_every, finish)
-            observers.append(events.observe)
-        return observers
+        events = Events(self.path / TENSORBOARD, self._directory.mark, settings.save_every, finish)
+        return [self.observe, events.observe]
 
     def _begin(self, sources: Sources, shown: dict[str, Picture]) -> None:
         if not self._directory.record:
@@ -201,7 +193,7 @@ class Run:
         self._describe(outcome)
 
     def _save_state(self, step: Step) -> None:
-        self._directory.write("state.npz", lambda file: state.write(State(step, self._record), file))
+        self._directory.write("state.npz", lambda file: state.write(step, self._record, file))
 
     def _save(self, step: Step, name: str) -> None:
         self._directory.put(name, pictures.to_png(self._finish(step.picture.astype(np.float32))))

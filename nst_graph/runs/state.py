@@ -1,9 +1,8 @@
-"""A State: everything needed to resume a killed run, in one file of arrays and JSON."""
+"""A state: everything needed to resume a killed run, a step and the run's record, in one file of arrays and JSON."""
 
 import json
 import math
 import zipfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -22,24 +21,16 @@ _FIELDS = ("iteration", "evaluations", "seconds", "terms", "total", "restarts", 
 HEADER = 200
 
 
-@dataclass(frozen=True)
-class State:
-    """A step, and the record of its run: sources and settings."""
-
-    step: Step
-    record: dict[str, Any]
-
-
-def write(state: State, file: BinaryIO) -> None:
-    """Write a state to an open file. Raises OSError as write does."""
-    fields = {name: getattr(state.step, name) for name in _FIELDS} | {"record": state.record}
-    memory: dict[str, Any] = {f"memory/{name}": array for name, array in state.step.memory().items()}
+def write(step: Step, record: dict[str, Any], file: BinaryIO) -> None:
+    """Write a step and the record of its run to an open file. Raises OSError as write does."""
+    fields = {name: getattr(step, name) for name in _FIELDS} | {"record": record}
+    memory: dict[str, Any] = {f"memory/{name}": array for name, array in step.memory().items()}
     text = np.frombuffer(json.dumps(fields).encode(), np.uint8)
-    np.savez(file, text=text, picture=state.step.picture, **memory)
+    np.savez(file, text=text, picture=step.picture, **memory)
 
 
-def read(path: Path) -> State:
-    """Read a state, without executing anything in it. Raises InputError if it is damaged."""
+def read(path: Path) -> tuple[Step, dict[str, Any]]:
+    """Read a step and the record of its run, without executing anything. Raises InputError if they are damaged."""
     if kind := files.non_file(path):
         raise InputError(f"{path}: {kind}, not a state; move it away and resume, or paint anew")
     try:
@@ -56,7 +47,7 @@ def read(path: Path) -> State:
             raise ValueError("no picture")
         memory = {name.removeprefix("memory/"): array for name, array in arrays.items()}
         step = Step(read=lambda: cast(Floats, picture), memory=lambda: memory, **fields)
-        return State(step, records.checked(text["record"]))
+        return step, records.checked(text["record"])
     except OSError as error:
         reason = error.strerror or error
         raise InputError(f"{path}: {reason}; make it readable, or move it away and resume, or paint anew") from error
