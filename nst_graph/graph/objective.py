@@ -25,8 +25,8 @@ LEAST_POSITIONS = 0.5
 class Style:
     """A painting [height, width, 3], its share of the style term, and where it is wanted.
 
-    A mask [height, width] in 0..1, of the content's size, says which part of the picture is to
-    have this style: the Gram matrix of that part is then compared with the painting's.
+    A mask [height, width] in 0..1, of the content's size, says which part of the picture is to have this
+    style: that part's Gram matrix is then compared with the painting's.
     """
 
     picture: Picture
@@ -58,13 +58,12 @@ class Objective:
 
     `network` reaches as deep as the layers in use, which the content must be large enough for
     (see Network.smallest_side). The content's features and the styles' Gram matrices are computed
-    once and are constants of the graph; one evaluation is one session call. With several styles
-    the style term is the sum of theirs, each times its share.
+    once and are constants of the graph. With several styles the style term is the sum of theirs,
+    each times its share.
 
-    Pictures, losses and gradients are of type `dtype`, convolutions of type `compute`, which is
-    the same unless it is given (see vgg.build). Targets never are of the narrower type. A
-    `measure` of the same network and settings may serve several objectives. With `line`, which is
-    the type of its vectors, the picture is a point of a Line.
+    Pictures, losses and gradients are of type `dtype`, and so are convolutions unless `compute` is given
+    (see vgg.build); targets never are of a narrower one. A `measure` of the same network and settings
+    may serve several objectives. With `line`, the type of its vectors, the picture is a point of a Line.
     """
 
     def __init__(

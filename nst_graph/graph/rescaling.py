@@ -13,24 +13,20 @@ from nst_graph.weights import Conv, Network
 Scales = Mapping[str, npt.NDArray[np.float64]]
 
 
-def mean_activations(network: Network, pictures: Iterable[Picture], pooling: str = "average") -> Scales:
-    """Each filter's mean activation over all positions of all pictures, [filters] by layer.
-
-    Pictures must be as large as Network.smallest_side wants.
-    """
+def mean_activations(network: Network, pictures: Iterable[Picture]) -> Scales:
+    """Each filter's mean over all positions of pictures as large as Network.smallest_side wants, [filters] by layer."""
     names = [conv.name for conv in network.convolutions]
-    sums = {name: np.zeros(conv.bias.size) for name, conv in zip(names, network.convolutions, strict=True)}
-    positions = dict.fromkeys(names, 0)
-    for picture in pictures:
-        with tf.Graph().as_default() as graph, session(graph) as running:
-            given = tf.placeholder(tf.float32, picture.shape)
-            features = vgg.build(network, given, pooling)
-            means = running.run({name: tf.reduce_mean(features[name], [0, 1, 2]) for name in names}, {given: picture})
-        for name, mean in means.items():
-            count = network.positions(picture, name)
-            sums[name] += mean.astype(np.float64) * count
-            positions[name] += count
-    return {name: sums[name] / positions[name] for name in names}
+    with tf.Graph().as_default() as graph, session(graph) as running:
+        picture = tf.placeholder(tf.float32, (None, None, 3))
+        features = vgg.build(network, picture, "average")
+        averages = {name: tf.reduce_mean(features[name], [0, 1, 2]) for name in names}
+        found = [(shown, running.run(averages, {picture: shown})) for shown in pictures]
+    scales = {}
+    for name in names:
+        means = [mean[name] for _, mean in found]
+        positions = [network.positions(shown, name) for shown, _ in found]
+        scales[name] = np.average(means, axis=0, weights=positions)
+    return scales
 
 
 def rescale(network: Network, scales: Scales) -> Network:

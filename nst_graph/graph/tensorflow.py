@@ -113,10 +113,8 @@ def gpu_memory() -> int:
         return 0
     from tensorflow.python.client import device_lib
 
-    return max(
-        (int(device.memory_limit) for device in device_lib.list_local_devices() if device.device_type == "GPU"),
-        default=0,
-    )
+    devices = device_lib.list_local_devices()
+    return max((int(device.memory_limit) for device in devices if device.device_type == "GPU"), default=0)
 
 
 def session(graph: tf.Graph) -> tf.Session:

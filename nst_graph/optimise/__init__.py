@@ -27,9 +27,9 @@ def minimise(
 ) -> Outcome:
     """Minimise from `start` [height, width, 3] by the optimiser that the settings name.
 
-    An objective on a line is minimised by the graph's L-BFGS, others by SciPy's. `observe` is called
-    with the start and after each iteration. `memory` is that of an earlier step at `start`, to go on
-    from. Raises FloatingPointError where something is not finite.
+    An objective on a line is minimised by the graph's L-BFGS, others by SciPy's. `observe` gets the start and
+    each iteration; `memory` is that of an earlier step at `start`. Raises FloatingPointError where something
+    is not finite.
     """
     if settings.optimiser == "lbfgs" and getattr(objective, "line", None) is not None:
         return graph_lbfgs(cast(LineObjective, objective), start, settings.iterations, observe, pairs, memory)

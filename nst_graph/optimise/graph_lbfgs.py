@@ -62,7 +62,7 @@ def graph_lbfgs(
 
     def attempt(warm: bool) -> str:
         if not warm:
-            vectors.forget()
+            vectors.order.clear()  # all pairs are dropped
         while iterate.last.iteration < iterations:
             initial, length = vectors.direct()
             if not initial < 0:
@@ -178,10 +178,7 @@ class _Vectors:
         self._with_gradient = self._session.run(self._moved)
 
     def accept(self, curvature: float, step: float, change: float) -> None:
-        """Move x to the point evaluated last. A pair of positive curvature is kept, in the place of the oldest.
-
-        Given are s^T y, s^T s and y^T y.
-        """
+        """Move x to the point evaluated last; given s^T y, s^T s and y^T y, a curved pair replaces the oldest."""
         if not is_curved(curvature, step, change):
             return self.begin()
         full = len(self.order) == self._pairs
@@ -195,10 +192,6 @@ class _Vectors:
         with_step[y] = curvature
         for row, found in ((s, with_step), (y, with_change)):
             self._products[row] = self._products[:, row] = found
-
-    def forget(self) -> None:
-        """Drop all pairs."""
-        self.order = []
 
     def direct(self) -> tuple[float, float]:
         """Turn d along minus H times the gradient; returns the slope along it, and its length."""

@@ -51,8 +51,8 @@ def check_pairs(memory: Mapping[str, npt.NDArray[np.generic]], size: int) -> Non
 class History:
     """The last pairs (s, y): a step, and the change of the gradient along it.
 
-    SciPy's L-BFGS-B keeps such pairs but accepts none; kept here too, they outlive an attempt. They
-    are computed on demand from the points between which they lie.
+    SciPy's L-BFGS-B keeps such pairs but accepts none; kept here too, they outlive an attempt. They are
+    computed on demand from the points on either side.
     """
 
     def __init__(self, pairs: int) -> None:

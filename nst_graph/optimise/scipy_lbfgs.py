@@ -26,11 +26,10 @@ def lbfgs(
 ) -> Outcome:
     """Minimise by SciPy's L-BFGS-B, in float64; bounded keeps every pixel in 0..255.
 
-    Rounding in float32 makes the line search give up early at times. It is then restarted from the
-    best picture, without history, until a restart gains nothing. `memory` is an earlier step's
-    history, to go on from; bounds, which fit no change of variables, begin without it. Raises
-    InputError where it is another optimiser's, FloatingPointError where something is not finite
-    and a restart gains nothing.
+    Rounding in float32 makes the line search give up early at times. It is then restarted from the best picture,
+    without history, until that gains nothing. `memory` is an earlier step's history, to go on from; bounds, which
+    fit no change of variables, begin without it. Raises InputError where it is another optimiser's,
+    FloatingPointError where something is not finite and a restart gains nothing.
     """
     history = History(pairs)
     warm = False

@@ -105,9 +105,8 @@ class HostIterate(Iterate):
 def restart(iterate: Iterate, iterations: int, attempt: Callable[[bool], str], warm: bool) -> Outcome:
     """Attempt until so many iterations are made, or an attempt without history gains nothing.
 
-    `attempt` goes on from the last step, with history where it is given True, and returns why it
-    stopped. What is not finite ends an attempt too; FloatingPointError is raised where one without
-    history gains nothing.
+    `attempt` goes on from the last step, with history if it is given True, and returns why it stopped; what is
+    not finite ends it too. Raises FloatingPointError where one without history gains nothing.
     """
     while iterate.last.iteration < iterations:
         before = iterate.last
