@@ -11,10 +11,7 @@ Floats = npt.NDArray[np.floating]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The objective's value at a picture.
-
-    `terms` are unweighted, `total` is equation 7, `gradient` [height, width, 3] is that of the total.
-    """
+    """The objective at a picture: unweighted terms, their total by equation 7, and its gradient [height, width, 3]."""
 
     terms: Mapping[str, float]
     total: float

@@ -26,10 +26,7 @@ def non_file(path: Path) -> str | None:
 
 
 def read_text(path: Path) -> str:
-    """Read a text file in UTF-8, or UTF-16 with a byte order mark, which is removed.
-
-    Raises ValueError if it is not text or too long, OSError as open does.
-    """
+    """Read text in UTF-8, or UTF-16 by its byte order mark. Raises ValueError if it is none or too long, or OSError."""
     kind = non_file(path)
     if kind or path.stat().st_size > TEXT_LIMIT:
         raise ValueError(kind or f"longer than {TEXT_LIMIT / 1e6:g} MB")

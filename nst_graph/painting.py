@@ -53,14 +53,12 @@ def paint(
 ) -> Painting:
     """Paint the photograph `content` in the style of one or several pictures.
 
-    `masks`, one grey picture a style, say where each style is wanted. With `output` the run is
-    recorded in that directory as scripts/paint.py does it, or with `resume` an unfinished one is
-    continued. `read_limit` is the memory that reading a file may take, in GB. `observers` are
-    called with every Step, `say` with lines of news.
+    `masks`, one grey picture a style, say where each style is wanted. With `output` the run is recorded in
+    that directory as scripts/paint.py does it, or with `resume` an unfinished one is continued. `read_limit` is
+    the memory that reading a file may take, in GB. `observers` get every Step, `say` lines of news.
 
-    Raises InputError, before anything is written, where a file or a setting cannot be used, or is
-    not what a run was begun with. KeyboardInterrupt, and Pause from an observer, pass through once
-    the state is saved.
+    Raises InputError, before anything is written, where a file or a setting cannot be used, or is not what a
+    run was begun with. KeyboardInterrupt, and Pause from an observer, pass through once the state is saved.
     """
     settings = settings or Settings()
     sources = Sources.named(content, styles, masks, settings, weights_file, read_limit, say)
@@ -69,7 +67,9 @@ def paint(
     run = Run(Path(output), overwrite, resume) if output is not None else None
     with run or contextlib.nullcontext():
         originals = scenes.read(sources, settings, say)
-        whole = _read_weights(sources, say)
+        whole = weights.read(sources.weights, read_limit)
+        if weights.are_transposed(whole):
+            say(f"{sources.weights}: its kernels lie transposed, and it will not paint as it should; see --check")
         network = whole.upto(settings.layers)
         parts = _parts(originals, network, settings, say)
         del originals  # which may be much larger
@@ -117,18 +117,8 @@ class Part:
         return line
 
 
-def _read_weights(sources: Sources, say: Say) -> Network:
-    network = weights.read(sources.weights, sources.read_limit)
-    if weights.are_transposed(network):
-        say(f"{sources.weights}: its kernels lie transposed, and the painting will not be what it should; see --check")
-    return network
-
-
 def _parts(originals: Originals, network: Network, settings: Settings, say: Say) -> list[Part]:
-    """The stages that can be painted, each planned before its pictures are made, which take memory.
-
-    Raises InputError where the last cannot.
-    """
+    """The stages that can be painted, planned before their pictures are made. Raises InputError if the last cannot."""
     masks = originals.sources.masks
     stages = _stages(settings, originals.photograph, network.smallest_side(settings.layers), say)
     last = stages[-1][1]
@@ -155,10 +145,7 @@ def _parts(originals: Originals, network: Network, settings: Settings, say: Say)
 
 
 def _stages(settings: Settings, photograph: Picture, need: int, say: Say) -> list[tuple[Stage, tuple[int, int]]]:
-    """The stages for a photograph, each with its height and width.
-
-    Scales that are not below it, or have sides below `need` pixels, are left out.
-    """
+    """The stages, with height and width; without scales not below the photograph, or with sides below `need` pixels."""
     fastest = "float32" if settings.precision == "float32" else precision.fastest(settings.convolutions != "direct")
     if settings.precision != "float32" and fastest == "float32":
         slower = "it paints all the same" if settings.precision == "bfloat16" else "float32 paints"
@@ -241,10 +228,7 @@ def _paint_part(
     measure: Measure,
     ends: bool,
 ) -> Outcome:
-    """Paint one stage from a picture, and from the optimiser's memory if there is any.
-
-    The memory of the last step can be read afterwards, unless the stage `ends` painting at its size.
-    """
+    """Paint one stage. The memory of its last step can be read afterwards, unless it `ends` painting at its size."""
     given = network, part.scene.photograph, part.scene.styles, settings
     compute = tf.bfloat16 if part.stage.precision == "bfloat16" else None
     options: dict[str, Any] = {"compute": compute, "line": part.plan.line}

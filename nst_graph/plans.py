@@ -44,33 +44,32 @@ def plan(
     """Plan for a picture of this height and width, and styles of at most so many pixels.
 
     `memory` is what it may take, in bytes; by default, what the GPU or the machine has.
-
     Raises InputError where no plan fits, with what would, or where unit gradients would need tiles.
     """
+    plans = [Plan(None, PAIRS)] if settings.optimiser != "lbfgs" else _lbfgs_plans(settings)
+    if settings.tile is not None:
+        refuse_unit_gradients(settings)
+        return replace(plans[0], tile=settings.tile)
     budget = SHARE * (gpu_memory() or machine.memory() if memory is None else memory)
     height, width = shape
     pixels = height * width
     whole = BASE + WHOLE_PER_PIXEL * max(pixels, style)
-    plans = [Plan(None, PAIRS)] if settings.optimiser != "lbfgs" else _lbfgs_plans(settings)
 
     def bytes_for(plan: Plan) -> float:
         evaluated = max(pixels, style)
         if plan.tile is not None:
             evaluated = min(evaluated, (plan.tile + 2 * network.halo) ** 2)
         found = whole + PER_PIXEL * evaluated
-        return found + lbfgs_bytes(pixels, plan) if settings.optimiser == "lbfgs" else found
+        return found + _lbfgs_bytes(pixels, plan) if settings.optimiser == "lbfgs" else found
 
-    smallest = TILES[-1] if settings.tile is None else settings.tile
     for found in plans:
-        if settings.tile is None and bytes_for(replace(found, tile=smallest)) > budget:
-            continue
-        for tile in (None, *TILES) if settings.tile is None else (settings.tile,):
+        for tile in (None, *TILES):
             tiled = replace(found, tile=tile)
-            if settings.tile is not None or bytes_for(tiled) <= budget:
+            if bytes_for(tiled) <= budget:
                 if tile is not None:
                     refuse_unit_gradients(settings)
                 return tiled
-    least = bytes_for(replace(plans[-1], tile=smallest))
+    least = bytes_for(replace(plans[-1], tile=TILES[-1]))
     lighter = "add --optimiser adam, or " if settings.optimiser == "lbfgs" else ""
     lighter += "take a smaller --style-scale, or " if settings.style_scale > 1 else ""
     raise InputError(
@@ -85,12 +84,11 @@ def _lbfgs_plans(settings: Settings) -> list[Plan]:
     graphs: list[str | None] = ["float64", "float32"]
     lines = {"scipy": scipys, "graph": graphs, "auto": graphs if has_gpu() else [*scipys, *graphs]}[settings.lbfgs]
     lines = scipys if settings.bounded else lines
-    return [Plan(None, PAIRS, line) for line in lines] + [
-        Plan(None, pairs, lines[-1]) for pairs in range(PAIRS - 1, FEWEST_PAIRS - 1, -1)
-    ]
+    fewer = range(PAIRS - 1, FEWEST_PAIRS - 1, -1)
+    return [Plan(None, PAIRS, line) for line in lines] + [Plan(None, pairs, lines[-1]) for pairs in fewer]
 
 
-def lbfgs_bytes(pixels: int, plan: Plan) -> float:
+def _lbfgs_bytes(pixels: int, plan: Plan) -> float:
     """The memory of L-BFGS, in bytes, for a picture of so many pixels."""
     if plan.line is None:
         return 3 * pixels * (SCIPY + SCIPY_PAIR * plan.pairs)

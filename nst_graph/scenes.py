@@ -94,10 +94,7 @@ class Originals:
         return [(height * settings.style_scale, width * settings.style_scale) for height, width in shapes]
 
     def scene(self, photograph: Picture, settings: Settings) -> Scene:
-        """The pictures for a stage with this resized photograph and these settings.
-
-        Raises InputError if a mask cannot be read, or the start is a style and there is none.
-        """
+        """The pictures for a stage. Raises InputError if a mask cannot be read, or there is no style to start from."""
         height, width = photograph.shape[:2]
         sides = self.style_sides(photograph.shape, settings)
         shares = settings.blend(len(self.styles))

@@ -41,10 +41,9 @@ class Job:
 def read_list(path: Path, job: Callable[[list[str]], Job], switches: Collection[str]) -> list[Job]:
     """Read a list of jobs, .toml or .csv; `job` parses the arguments of a command line.
 
-    An entry has `content`, `styles` and any options of scripts/paint.py without dashes; `switches`
-    are the options that take yes or no. CSV may be in UTF-8 or UTF-16, separated by commas,
-    semicolons or tabs; several values in one cell are separated by semicolons. Raises InputError that
-    names the wrong entry.
+    An entry has `content`, `styles` and any options of scripts/paint.py without dashes; `switches` are those
+    that take yes or no. CSV may be in UTF-8 or UTF-16, separated by commas, semicolons or tabs, and several
+    values in one cell by semicolons. Raises InputError that names the wrong entry.
     """
     try:
         if path.suffix.lower() == ".csv":

@@ -49,8 +49,7 @@ def perform(jobs: Sequence[Job], say: Say, scheduler: str | None = None, workers
     """Paint all jobs that are not finished, resuming those that were begun; returns a line for each failure.
 
     With dask.distributed the jobs run on the cluster at `scheduler`, or in `workers` local processes;
-    without it in sequence in this process. Raises InputError if it is needed but not installed, or
-    there is no cluster.
+    without it in sequence in this process. Raises InputError if it is needed and missing, or no cluster is there.
     """
     has_dask = importlib.util.find_spec("distributed") is not None
     if not has_dask and (scheduler or workers > 1):
