@@ -3,14 +3,16 @@
 
     python benchmarks/lbfgs.py --sizes 512 1024
 
-A quadratic of as many variables as a picture of the size, 4:3, has pixels and channels. From each call's time
-that of its evaluations is taken off, which are timed alone. The table goes into --docs (docs/).
+The function is a quadratic of as many variables as a 4:3 picture of that size has numbers. The time of its
+evaluations is taken off. The table goes into --docs (docs/).
 """
 
 import argparse
 import statistics
 import sys
 import time
+import timeit
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -80,7 +82,8 @@ def measure(size, iterations, repeats):
 
 def graphs(objective, start, iterations):
     """Seconds an evaluation of the graph's L-BFGS alone, and an iteration outside its session calls."""
-    alone = [_seconds(lambda: objective.evaluate((), {objective.line.step: 0.0})) for _ in range(20)]
+    evaluate = partial(objective.evaluate, (), {objective.line.step: 0.0})
+    alone = timeit.repeat(evaluate, number=1, repeat=20)
     objective.session = session = Counted(objective.session)
     begun = []
 
@@ -92,12 +95,6 @@ def graphs(objective, start, iterations):
     seconds, inside = time.perf_counter() - begun[0], session.seconds - begun[1]
     each = seconds / (end.evaluations - begun[2]) - statistics.median(alone)
     return each, (seconds - inside) / (end.iteration - 1)
-
-
-def _seconds(work):
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
 
 
 def main():

@@ -2,7 +2,7 @@
 """Measure this program side by side with others, in one process run, and print ratios.
 
     python benchmarks/run.py evaluations CONTENT STYLE     evaluations a second, in each type
-    python benchmarks/run.py time CONTENT STYLE            time to the loss of 1000 steps of Adam
+    python benchmarks/run.py time CONTENT STYLE            time to the lowest loss of Adam's steps
     python benchmarks/run.py pictures CONTENT STYLE        ours and Adam's picture at equal time
     python benchmarks/run.py precision CONTENT STYLE       the loss in each precision, and with bounds
     python benchmarks/run.py corrections CONTENT STYLE     the loss with more and fewer corrections of L-BFGS
@@ -41,6 +41,9 @@ from nst_graph.optimise import PAIRS, minimise
 from nst_graph.painting import paint
 from nst_graph.recipes import Settings, fast
 
+#: The side of the matrices that are multiplied.
+SIDE = 2048
+
 
 def load(given, size):
     """The network, and photograph and painting at a size."""
@@ -53,18 +56,18 @@ def load(given, size):
     return network, photograph, painting
 
 
-def matrix_product(dtype, side=2048):
-    """A callable that multiplies two square matrices, and the operations that takes."""
+def matrix_product(dtype):
+    """A callable that multiplies two square matrices."""
     with tf.Graph().as_default() as within:
-        matrix = tf.Variable(tf.cast(tf.random.normal((side, side)), dtype))
+        matrix = tf.Variable(tf.cast(tf.random.normal((SIDE, SIDE)), dtype))
         product = tf.matmul(matrix, matrix).op
         session = tf.Session(graph=within)
         session.run(tf.global_variables_initializer())
-    return lambda: session.run(product), 2 * side**3
+    return lambda: session.run(product)
 
 
 def evaluations(given):
-    """Sides in turn, so that a machine that slows down slows all of them."""
+    """Evaluations of each kind in turn, so that a machine that slows down slows all of them."""
     from torch_painter import TorchObjective
 
     network, photograph, painting = load(given, given.size)
@@ -82,8 +85,7 @@ def evaluations(given):
 
     sides = {"float32, direct": lambda: ours(start), "float32, Winograd": lambda: fewer(start)}
     sides |= {"bfloat16": lambda: narrow(start), "PyTorch float32": torch_side}
-    products = {name: matrix_product(dtype) for name, dtype in (("float32", tf.float32), ("bfloat16", tf.bfloat16))}
-    sides |= {f"matrix product {name}": product for name, (product, _) in products.items()}
+    sides |= {f"matrix product {dtype.name}": matrix_product(dtype) for dtype in (tf.float32, tf.bfloat16)}
     seconds = {name: [] for name in sides}
     for turn in range(given.repeats + 1):
         for name, side in sides.items():
@@ -96,8 +98,8 @@ def evaluations(given):
     lines = [f"Medians of {given.repeats} at {photograph.shape[1]} x {photograph.shape[0]}:", ""]
     lines += ["| side | seconds | against our float32 | GFLOP/s |", "|---|---|---|---|"]
     for name, value in median.items():
-        work = 2 * 2048**3 if "product" in name else operations
-        ratio = "" if "product" in name else f"{median['float32'] / value:.2f}"
+        work = 2 * SIDE**3 if "product" in name else operations
+        ratio = "" if "product" in name else f"{median['float32, direct'] / value:.2f}"
         lines.append(f"| {name} | {value:.3f} | {ratio} | {work / value / 1e9:.0f} |")
     return lines, None
 
@@ -107,9 +109,8 @@ class ReachedError(Exception):
 
 
 def time_to_loss(given):
-    """Adam first, which sets the goal; then each side until it is there."""
-    network, photograph, _ = load(given, given.size)
-    start = pictures.start(photograph, network.mean, 1.0, 0)
+    """Adam first, whose lowest loss is the goal; then each optimiser until it is there."""
+    network, photograph, painting = load(given, given.size)
     plain = Settings(size=given.size, beta=given.beta)
     adam = replace(plain, optimiser="adam", rate=10.0, iterations=given.steps)
     traces, goal = {}, None
@@ -124,13 +125,9 @@ def time_to_loss(given):
                     raise ReachedError
 
         traces[name] = trace
-        try:
-            done = paint(given.content, given.style, settings, observers=[observe])
-            final = done.picture
-        except ReachedError:
-            final = None
+        with contextlib.suppress(ReachedError):
+            paint(given.content, given.style, settings, observers=[observe])
         print(f"{name}: {trace[-1][0]:.1f} s, loss {trace[-1][1]:.6g}", flush=True)
-        return final
 
     ours("Adam, rate 10", adam)
     goal = min(loss for _, loss in traces["Adam, rate 10"])  # it wavers; at its end it may be above
@@ -150,13 +147,12 @@ def time_to_loss(given):
                 raise ReachedError
 
         traces["PyTorch L-BFGS"] = trace
-        network, photograph, painting = load(given, given.size)
+        start = pictures.start(photograph, network.mean, 1.0, 0)
         objective = torch_painter.TorchObjective(network, photograph, painting, plain)
         with contextlib.suppress(ReachedError):
             torch_painter.lbfgs(objective, start, given.torch_steps, observe)
         print(f"PyTorch L-BFGS: {trace[-1][0]:.1f} s, loss {trace[-1][1]:.6g}", flush=True)
-    whole = traces["Adam, rate 10"][-1][0]
-    last = traces["Adam, rate 10"][-1][1]
+    whole, last = traces["Adam, rate 10"][-1]
     size = f"{photograph.shape[1]} x {photograph.shape[0]}"
     lines = [
         f"Time from white noise at {size}, alpha/beta = {1 / given.beta:g}, to a loss of {goal:.4g}, Adam's lowest in"
@@ -249,7 +245,7 @@ def gradients(given):
 
 
 def painting(given):
-    """An evaluation alone, and one of a painting's, with all that L-BFGS does between."""
+    """The time of an evaluation alone, and in a painting, with all that L-BFGS does between."""
     lines = ["| pixels | convolutions | alone, ms | with L-BFGS | ms | times |", "|---|---|---|---|---|---|"]
     for size in given.sizes:
         network, photograph, painted = load(given, size)
@@ -307,18 +303,22 @@ def corrections(given):
     return [f"Loss after iterations at {size}, alpha/beta = {1 / given.beta:g}:", "", *lines], None
 
 
+def alone(given, *options, before=(), **environment):
+    """What `one` measures, in a process of its own, whose command some words may come before."""
+    command = [*before, sys.executable, __file__, "one", given.content, given.style, *options]
+    environment = os.environ | environment
+    done = subprocess.run([*map(str, command)], stdout=subprocess.PIPE, text=True, check=True, env=environment)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
 def memory(given):
-    """Each size in a process of its own, whose peak is its own."""
+    """Peak memory and time of each size, in one piece and in tiles."""
     lines = ["| pixels | tiles | peak, GB | seconds an evaluation | microseconds a pixel |", "|---|---|---|---|---|"]
-    points = []
     for size in given.sizes:
         for tile in (0, given.tile):
             if not tile and size > given.untiled:
                 continue
-            command = [sys.executable, __file__, "one", str(given.content), str(given.style), "--size", str(size)]
-            done = subprocess.run([*command, "--tile", str(tile)], capture_output=True, text=True, check=True)
-            found = json.loads(done.stdout.splitlines()[-1])
-            points.append(found)
+            found = alone(given, "--size", size, "--tile", tile)
             micro = found["seconds"] / found["pixels"] * 1e6
             lines.append(
                 f"| {found['width']} x {found['height']} | {tile or 'none'} | {found['peak'] / 1e9:.2f} "
@@ -329,17 +329,14 @@ def memory(given):
 
 
 def processors(given):
-    """Evaluations as processors make them that have no more than an instruction set, each in a process of its own."""
+    """The time of an evaluation, with oneDNN and without, limited to each instruction set."""
     lines = ["| instructions | TensorFlow | seconds an evaluation |", "|---|---|---|"]
-    command = [sys.executable, __file__, "one", str(given.content), str(given.style), "--size", str(given.size)]
-    command += ["--repeats", str(given.repeats), "--tile", "0"]
     for most, oneof in itertools.product(
         ("SSE41", "AVX", "AVX2", "DEFAULT"), ("0", "1", "1 --winograd", "1 --bfloat16")
     ):
         flag, *option = oneof.split()
-        environment = os.environ | {"ONEDNN_MAX_CPU_ISA": most, "TF_ENABLE_ONEDNN_OPTS": flag}
-        done = subprocess.run([*command, *option], capture_output=True, text=True, check=True, env=environment)
-        found = json.loads(done.stdout.splitlines()[-1])
+        options = "--size", given.size, "--repeats", given.repeats, "--tile", 0, *option
+        found = alone(given, *options, ONEDNN_MAX_CPU_ISA=most, TF_ENABLE_ONEDNN_OPTS=flag)
         how = ", ".join(["with oneDNN" if flag == "1" else "without oneDNN", *option])
         lines.append(f"| {'all it has' if most == 'DEFAULT' else most} | {how} | {found['seconds']:.2f} |")
         print(lines[-1], flush=True)
@@ -402,12 +399,8 @@ def costs(given):
         objective.close()
 
     for cores in (1, len(os.sched_getaffinity(0))):
-        command = ["taskset", "-c", f"0-{cores - 1}", sys.executable, __file__, "one", given.content, given.style]
         for size in (given.size, given.size - 1):
-            done = subprocess.run(
-                [*command, "--tile", "0", "--size", str(size)], capture_output=True, text=True, check=True
-            )
-            found = json.loads(done.stdout.splitlines()[-1])
+            found = alone(given, "--tile", 0, "--size", size, before=("taskset", "-c", f"0-{cores - 1}"))
             what = f"an evaluation, {found['width']} x {found['height']}, {cores} cores"
             add(what, f"{found['seconds']:.2f} s, {found['seconds'] / found['pixels'] * 1e6:.2f} microseconds a pixel")
     return lines, None
@@ -443,7 +436,7 @@ def write_whole(path, target):
 
 
 def one(given):
-    """One size of memory(): prints JSON."""
+    """Measure one objective, and print what is found as JSON."""
     network, photograph, painting = load(given, given.size)
     start = pictures.start(photograph, network.mean, 1.0, 0)
     convolutions = "winograd" if given.winograd else "direct"
@@ -516,8 +509,8 @@ def main():
     lines, traces = BENCHMARKS[given.what](given)
     print("\n".join(lines))
     name = f"benchmark-{given.what}" + (f"-{given.size}-{given.beta:g}" if given.what == "time" else "")
-    options = [word for word in sys.argv[4:]]
-    command = " ".join(["python benchmarks/run.py", given.what, given.content.name, given.style.name, *options])
+    words = given.what, given.content.name, given.style.name, *sys.argv[4:]
+    command = " ".join(["python benchmarks/run.py", *words])
     (given.docs / f"{name}.md").write_text("\n".join([f"`{command}`", "", *lines, ""]))
     if traces:
         plot(traces, given.docs / f"{name}.png")
