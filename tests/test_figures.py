@@ -390,7 +390,7 @@ def test_what_a_cluster_leaves_can_be_gone_on_with_alone(images, network_file, t
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=100)
     assert process.returncode == 130
-    kept = state.read(tmp_path / "a" / "state.npz").step.iteration
+    kept = state.read(tmp_path / "a" / "state.npz")[0].iteration
     done = run_here("paint.py", "--resume", tmp_path / "a")
     assert done.returncode == 0, done.stderr
     assert f"goes on from iteration {kept}" in done.stdout

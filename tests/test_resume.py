@@ -45,7 +45,7 @@ def check_whole(directory):
         values = [float(row[name]) for row in rows]
         assert values == sorted(values)
     if (directory / "state.npz").exists():
-        found = state.read(directory / "state.npz").step
+        found = state.read(directory / "state.npz")[0]
         assert found.iteration <= int(rows[-1]["iteration"])
         assert float(rows[found.iteration]["total"]) == pytest.approx(found.total, rel=1e-8)
     for picture in directory.glob("*.png"):
@@ -107,7 +107,7 @@ def test_killed_many_times(words, tmp_path, optimiser, times):
         rows = check_whole(killed)
         reached.append(int(rows[-1]["iteration"]) if rows else 0)
         if (killed / "state.npz").exists():
-            kept = state.read(killed / "state.npz").step.iteration
+            kept = state.read(killed / "state.npz")[0].iteration
             assert reached[-1] - kept <= SAVE_EVERY  # at most an interval is lost
     assert kills == times
     done = run_script("paint.py", "--resume", killed)
@@ -133,7 +133,7 @@ def test_signals_lose_nothing(words, tmp_path, number):
     output, _ = run.communicate(timeout=60)
     assert run.returncode == 130 and f"interrupted; --resume {tmp_path / 'run'} goes on" in output
     rows = check_whole(tmp_path / "run")
-    kept = state.read(tmp_path / "run" / "state.npz").step
+    kept = state.read(tmp_path / "run" / "state.npz")[0]
     assert kept.iteration == int(rows[-1]["iteration"]) > 0
     assert json.loads((tmp_path / "run" / "run.json").read_text())["outcome"]["state"] == "interrupted"
 
@@ -239,7 +239,7 @@ def test_what_changed_is_named(words, tmp_path, pictures_dir, network_file):
     assert f"weights {copy}: the run was begun with other bytes, of {network_file}" in refused("--weights", copy)
     assert "leave CONTENT out" in refused(pictures_dir / "photo.png", pictures_dir / "painting.png")
     assert "leave --overwrite out" in refused("--overwrite")
-    assert state.read(tmp_path / "run" / "state.npz").step.iteration == 7  # nothing is lost by asking
+    assert state.read(tmp_path / "run" / "state.npz")[0].iteration == 7  # nothing is lost by asking
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     del record["settings"]["convolutions"]  # as if begun by a version that had no such setting
     record["settings"]["beta"] = 7.0
@@ -276,12 +276,12 @@ def test_a_state_is_read_as_it_was_written(tmp_path):
     record = {"settings": {}, "content": source, "styles": [], "masks": [], "weights": source}
     with (tmp_path / "state.npz").open("wb") as file:
         state.write(step, record, file)
-    found = state.read(tmp_path / "state.npz")
-    assert found.record == record and found.step.terms == {"content": 2.0}
-    assert (found.step.iteration, found.step.stage, found.step.before, found.step.restarts) == (7, 2, 5, 1)
-    np.testing.assert_array_equal(found.step.picture, picture)
-    assert found.step.picture.dtype == picture.dtype
-    np.testing.assert_array_equal(found.step.memory()["steps"], memory["steps"])
+    found, kept = state.read(tmp_path / "state.npz")
+    assert kept == record and found.terms == {"content": 2.0}
+    assert (found.iteration, found.stage, found.before, found.restarts) == (7, 2, 5, 1)
+    np.testing.assert_array_equal(found.picture, picture)
+    assert found.picture.dtype == picture.dtype
+    np.testing.assert_array_equal(found.memory()["steps"], memory["steps"])
 
 
 def test_two_runs_on_one_directory(words, tmp_path):
@@ -320,7 +320,7 @@ def test_no_room(words, tmp_path):
     assert done.returncode == 2, done.stderr
     assert done.stderr.count("\n") == 1 and f"go on with --resume {tmp_path / 'run'}" in done.stderr
     assert "File too large" in done.stderr
-    assert state.read(tmp_path / "run" / "state.npz").step.iteration == 4
+    assert state.read(tmp_path / "run" / "state.npz")[0].iteration == 4
     check_whole(tmp_path / "run")
     assert run_here("paint.py", "--resume", tmp_path / "run").returncode == 0
     assert int(check_whole(tmp_path / "run")[-1]["iteration"]) == 60
@@ -337,7 +337,7 @@ def test_a_full_disk(words, tmp_path):
         done = run_script("paint.py", *words, "--output", disk / "run", "--iterations", 400, "--save-every", 1)
         assert done.returncode == 2 and "No space left on device" in done.stderr, done.stderr
         assert done.stderr.count("\n") == 1 and f"--resume {disk / 'run'}" in done.stderr
-        kept = state.read(disk / "run" / "state.npz").step.iteration
+        kept = state.read(disk / "run" / "state.npz")[0].iteration
         check_whole(disk / "run")
         subprocess.run(["mount", "-o", "remount,size=64m", disk], check=True)
         assert run_script("paint.py", "--resume", disk / "run").returncode == 0

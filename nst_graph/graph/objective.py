@@ -160,13 +160,11 @@ class Measure:
 
     def features(self, picture: Picture) -> dict[str, Floats]:
         """The content features of a picture [height, width, 3]."""
-        features: dict[str, Floats] = self._session.run(self._features, {self._picture: picture})
-        return features
+        return dict(self._session.run(self._features, {self._picture: picture}))
 
     def grams(self, picture: Picture) -> dict[str, Floats]:
         """The Gram matrices of a picture [height, width, 3]."""
-        grams: dict[str, Floats] = self._session.run(self._grams, {self._picture: picture})
-        return grams
+        return dict(self._session.run(self._grams, {self._picture: picture}))
 
 
 def style_targets(

@@ -29,10 +29,9 @@ class Progress:
             terms = ", ".join(f"{name} {value:.4g}" for name, value in step.terms.items())
             left = step.seconds / max(1, step.iteration) * (self._iterations - step.iteration)
             line = f"iteration {step.iteration} of {self._iterations}: loss {step.total:.6g} ({terms}); "
-            times = f"{tqdm.format_interval(step.seconds)} gone"
-            if step.iteration:
-                times += f", {tqdm.format_interval(left)} left"
-            tell(line + times)
+            line += f"{tqdm.format_interval(step.seconds)} gone"
+            line += f", {tqdm.format_interval(left)} left" if step.iteration else ""
+            tell(line)
 
     def say(self, line: str) -> None:
         """Print a line above the bar."""
