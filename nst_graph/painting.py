@@ -1,7 +1,6 @@
 """Painting: from files and settings to a picture. What scripts/paint.py does, as one function."""
 
 import contextlib
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -122,7 +121,7 @@ def _parts(originals: Originals, network: Network, settings: Settings, say: Say)
     masks = originals.sources.masks
     stages = _stages(settings, originals.photograph, network.smallest_side(settings.layers), say)
     last = stages[-1][1]
-    staged = [settings.at(stage, math.prod(shape)) for stage, shape in stages]
+    staged = [settings.at(stage, shape) for stage, shape in stages]
     plans = []
     for (_, shape), wanted in zip(stages, staged, strict=True):
         largest = max((height * width for height, width in originals.style_sides(shape, wanted)), default=0.0)

@@ -5,6 +5,7 @@ To add a recipe, write its numbers into RECIPES.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -78,9 +79,9 @@ class Settings:
     alpha: float = 1.0
     #: Weight of the style, equation 7; 0 leaves content reconstruction.
     beta: float = 1000.0
-    #: The pixels of the picture that alpha and beta are meant for: with others, beta is scaled by
-    #: their number over this one. Where it is None, beta is the same at all sizes.
-    ratio_pixels: int | None = None
+    #: The `size`, or width and height, that alpha and beta are meant for: at others beta is scaled by
+    #: the pixels there over those. Where it is None, beta is the same at all sizes.
+    ratio_at: tuple[int, ...] | None = None
     #: Layers of the content, with weights.
     content_layers: Mapping[str, float] = field(default_factory=lambda: {"conv4_2": 1.0})
     #: Layers of equation 5, with weights w_l.
@@ -149,7 +150,7 @@ class Settings:
     timelapse: str | None = None
 
     def __post_init__(self) -> None:
-        for option, least in (("size", 1), ("ratio_pixels", 1), ("iterations", 0), ("save_every", 1), ("seed", 0)):
+        for option, least in (("size", 1), ("iterations", 0), ("save_every", 1), ("seed", 0)):
             value = getattr(self, option)
             _require(value is None or value >= least, option, value, f"give a whole number of {least} or more")
         _require(self.seed < 2**32, "seed", self.seed, "give a whole number below 2^32")
@@ -163,6 +164,8 @@ class Settings:
             value = getattr(self, option)
             good = value is None or (len(value) == length and all(_weight(number) and number > 0 for number in value))
             _require(good, option, _words(value), f"give {length} numbers above 0, at most 1e30")
+        good = self.ratio_at is None or (len(self.ratio_at) in (1, 2) and all(side >= 1 for side in self.ratio_at))
+        _require(good, "ratio_at", _words(self.ratio_at), "give a size, or width and height, in pixels")
         _require(not (self.bounded and self.lbfgs == "graph"), "lbfgs", self.lbfgs, "keeps no bounds; scipy does")
         _require(0 <= self.beta1 < 1, "beta1", self.beta1, "give a number from 0 to below 1")
         _require(self.alpha + self.beta > 0, "beta", self.beta, "give alpha or beta above 0: nothing would be painted")
@@ -211,10 +214,13 @@ class Settings:
             precision = "float32"
         return [*stages, Stage(self.size, rest, precision)]
 
-    def at(self, stage: Stage, pixels: int) -> Settings:
-        """The settings of a stage at which the picture has so many pixels."""
-        beta = self.beta if self.ratio_pixels is None else self.beta * pixels / self.ratio_pixels
-        return replace(self, size=stage.size, scales=(), scale_iterations=(), beta=beta, ratio_pixels=None)
+    def at(self, stage: Stage, shape: tuple[int, int]) -> Settings:
+        """The settings of a stage at which the picture has this height and width."""
+        beta = self.beta
+        if self.ratio_at is not None:
+            sides = shape if len(self.ratio_at) == 2 else [max(shape) if self.side == "longer" else min(shape)]
+            beta *= (math.prod(sides) / math.prod(self.ratio_at)) ** (2 / len(sides))
+        return replace(self, size=stage.size, scales=(), scale_iterations=(), beta=beta, ratio_at=None)
 
     def blend(self, styles: int) -> tuple[float, ...]:
         """The weight of each of so many style pictures; they sum to one."""
@@ -289,7 +295,7 @@ _FILTERS = {"conv1_1": 64, "conv2_1": 128, "conv3_1": 256, "conv4_1": 512, "conv
 
 
 # The author's cat and wave, 1023 x 768 pixels, which are not resized. A step grows as 1/pixels, so his
-# rates diverge at smaller sizes: ratio_pixels is ours and keeps them steady. At his size it changes nothing.
+# rates diverge at smaller sizes: ratio_at is ours and keeps them steady. At his size it changes nothing.
 # Ours too: a picture every tenth of the steps.
 _CAT = Settings(
     network="VGG-16",
@@ -300,7 +306,7 @@ _CAT = Settings(
     noise="full-range",
     alpha=0.8,
     beta=1.0,
-    ratio_pixels=1023 * 768,
+    ratio_at=(1023, 768),
     smoothness=0.1,
     smoothness_loss="power",
     content_layers={"conv5_2": 1.0},

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import reference
 from conftest import random_picture, run_here
 
 import nst_graph
@@ -16,6 +17,9 @@ from nst_graph.graph.tensorflow import tf
 from nst_graph.graph.tiles import TiledObjective
 from nst_graph.optimise import PAIRS
 from nst_graph.recipes import Settings, Stage, fast
+
+#: Layers that a picture of 16 x 12 pixels has.
+SHALLOW = {"content_layers": {"conv2_1": 1.0}, "style_layers": {"conv1_1": 0.5, "conv2_1": 0.5}}
 
 
 def test_stages():
@@ -37,6 +41,8 @@ def test_stages():
         ({"scales": (64,)}, "--scale-iterations"),
         ({"scales": (64,), "scale_iterations": (0,)}, "--scale-iterations 0"),
         ({"tile": 8}, "--tile 8"),
+        ({"ratio_at": (0,)}, "--ratio-at 0: give a size, or width and height, in pixels"),
+        ({"ratio_at": (1, 2, 3)}, "--ratio-at 1 2 3"),
         ({"precision": "half"}, "--precision half: give one of float32, bfloat16, auto"),
     ],
 )
@@ -129,6 +135,48 @@ def test_scales(pictures_dir, network_file, tmp_path):
     photo, style = (pictures.read(file) for file in files)
     whole = Objective(network, photo, [Style(pictures.resize(style, 48, 64))], Settings())
     assert whole(painting.outcome.step.picture).total == pytest.approx(painting.outcome.step.total, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "shape", "factor"),
+    [
+        ({"ratio_at": (512,)}, (384, 512), 1),
+        ({"ratio_at": (512,)}, (96, 128), 1 / 16),
+        ({"ratio_at": (512,)}, (1536, 1024), 9),  # by the longer side
+        ({"ratio_at": (512,), "side": "shorter"}, (1536, 1024), 4),
+        ({"ratio_at": (1023, 768)}, (384, 512), 384 * 512 / (1023 * 768)),
+        ({}, (96, 128), 1),
+    ],
+)
+def test_beta_follows_the_pixels(changes, shape, factor):
+    settings = Settings(beta=3.0, **changes).at(Stage(shape[1], 1, "float32"), shape)
+    assert settings.beta == pytest.approx(3 * factor) and settings.ratio_at is None
+
+
+def test_the_ratio_of_the_terms_holds_at_other_sizes():
+    """Features repeated twice each way: equation 1 is four times as large, equation 4 the same, their ratio is kept."""
+    rng = np.random.default_rng(0)
+    painted, wanted = rng.uniform(0, 9, (2, 6, 8, 5))
+    ratios = []
+    for times in (1, 2):
+        stage = Stage(64 * times, 1, "float32")
+        settings = Settings(size=128, ratio_at=(128,)).at(stage, (48 * times, 64 * times))
+        pair = [np.tile(features, (times, times, 1)) for features in (painted, wanted)]
+        content, style = reference.content_loss(*pair), reference.style_loss(*pair)
+        ratios.append(settings.alpha * content / (settings.beta * style))
+    assert ratios[0] == pytest.approx(ratios[1], rel=1e-12)
+
+
+def test_the_ratio_at_coarse_scales(pictures_dir, network_file):
+    """Each scale's loss has the beta of its pixels, and the last that of the size that is meant."""
+    steps = []
+    settings = Settings(size=64, iterations=2, scales=(16, 32), scale_iterations=(2, 2), ratio_at=(64,), **SHALLOW)
+    files = pictures_dir / "photo.png", pictures_dir / "painting.png"
+    nst_graph.paint(*files, settings, weights_file=network_file, observers=[steps.append])
+    assert {step.picture.shape[1] for step in steps} == {16, 32, 64}
+    for step in steps:
+        beta = 1000 * (step.picture.shape[1] / 64) ** 2
+        assert step.total == pytest.approx(step.terms["content"] + beta * step.terms["style"], rel=1e-5)
 
 
 def test_an_enlarged_painting_has_the_photographs_detail():

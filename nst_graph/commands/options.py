@@ -30,7 +30,7 @@ WHAT: list[Option] = [
     ("resample", "filter by which pictures are resized", {}),
     ("alpha", "weight of the content, equation 7; 0: texture of the STYLE alone", NUMBER),
     ("beta", "weight of the style, equation 7; 0: reconstruction of the CONTENT alone", NUMBER),
-    ("ratio_pixels", "pixels that alpha and beta are meant for: beta is scaled to those of the result", COUNT),
+    ("ratio_at", "size, or width and height, whose balance all sizes get: beta follows the pixels", PIXELS | SEVERAL),
     ("content_layers", "layers of the content; of n layers, one without a weight gets 1/n", SEVERAL),
     ("style_layers", "layers of the style; of n layers, one without a weight gets 1/n", SEVERAL),
     ("pooling", "how poolings pool", {}),
