@@ -1,5 +1,6 @@
 """The paper's figures, and lists of paintings, alone and through dask."""
 
+import argparse
 import csv
 import importlib.util
 import json
@@ -120,6 +121,102 @@ def test_a_matrix(images, network_file, tmp_path):
     assert "another picture there is called a too" in call(*words).stderr
 
 
+@pytest.fixture
+def sweep(images, network_file, tmp_path, monkeypatch, capsys):
+    """A sweep of two pictures, without dask: its exit status, what it said and the figures it laid out."""
+    find, laid = importlib.util.find_spec, []
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "distributed" else find(name))
+    compose = sheets.compose
+    monkeypatch.setattr(sheets, "compose", lambda figure, *rest: laid.append(figure) or compose(figure, *rest))
+    pair = [str(images / "Tuebingen_Neckarfront.jpg"), str(images / "the_scream.jpg")]
+
+    def call(*words):
+        shared = ["--size", "32", "--iterations", "1", "--weights", str(network_file), "--output", str(tmp_path)]
+        status = figures.main(["sweep", *pair, *words, *shared])
+        told = capsys.readouterr()
+        return status, told.out + told.err, laid
+
+    return call
+
+
+def test_a_sweep(sweep, tmp_path):
+    """Two options by their values, the first in columns; what has one value holds for all; nothing is painted twice."""
+    words = [
+        "--style-scale",
+        "1",
+        "2",
+        "--style-layers",
+        "conv1_1",
+        "conv1_1,conv2_1=0.25",
+        "--beta",
+        "1e4",
+        "--bounded",
+    ]
+    status, told, (figure, _) = sweep(*words)
+    assert status == 0 and f"{tmp_path}: 4 paintings" in told
+    second = "style-layers-conv1_1,conv2_1=0.25"
+    names = {f"style-scale-{scale}_{layers}" for scale in "12" for layers in ("style-layers-conv1_1", second)}
+    assert {file.parent.name for file in tmp_path.glob("*/final.png")} == names
+    record = records.read(tmp_path / f"style-scale-2_{second}")["settings"]
+    assert record["style_scale"] == 2 and record["style_layers"] == {"conv1_1": 0.5, "conv2_1": 0.25}
+    assert record["beta"] == 1e4 and record["bounded"] and record["size"] == 32
+    shown = [(panel.title, panel.row, panel.column) for panel in figure.panels if panel.title]
+    assert shown == [
+        *(("Tuebingen_Neckarfront", 0, 0), ("the_scream", 0, 1)),
+        *(("--style-scale 1", 1, 0), ("--style-scale 2", 1, 1)),
+    ]
+    assert figure.rows == ["", "--style-layers conv1_1", "--style-layers conv1_1 conv2_1=0.25"]
+    assert figure.caption.startswith("Tuebingen_Neckarfront, the_scream: --size 32 --iterations 1 ")
+    assert "--beta 10000" in figure.caption and "--bounded" in figure.caption
+    assert min(iio.imread(tmp_path / "sweep.png").shape[:2]) > 300
+    assert sweep(*words)[1].count("is finished") == 4
+    status, told, _ = sweep(*words, "--seed", "1")
+    assert status == 2 and told.count("holds a run with other settings") == 4
+
+
+def test_a_sweep_of_recipes(sweep, tmp_path):
+    """Whose sizes differ where none is given."""
+    status, _, (figure, _) = sweep("--recipe", "gatys2015", "avelar2019", "--fast")
+    assert status == 0 and figure.rows == [""] and "--fast" in figure.caption
+    assert records.read(tmp_path / "recipe-avelar2019")["settings"]["pooling"] == "max"
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--style-layers", "conv1_1", "conv9_9"], "layer conv9_9: not in this network"),
+        (["--init", "noise", "none.png"], "none.png: no such file"),
+        (["--style-blend", "1", "1,2"], "--style-blend 1.0 2.0: give 1, one for each style"),
+        (["--seed", "1", "2", "--masks", "a.png", "b.png"], "--masks: 2 for 1 styles"),
+        (["--seed", "1", "2", "--panels", "seed-3"], "--panels seed-3: not in sweep; it has seed-1, seed-2"),
+    ],
+)
+def test_a_wrong_value_in_a_sweep_is_told_before_anything_is_painted(sweep, tmp_path, words, expected):
+    status, told, _ = sweep(*words)
+    assert status == 2 and expected in told and told.count("\n") == 1 and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("scales", "64 128"),
+        ("squash", "4 3"),
+        ("ratio-at", "640 480"),
+        ("pixel-scale", "1 2.5 3"),
+        ("style-blend", "1 3"),
+        ("content-layers", "conv1_1 conv2_1=0.5"),
+        ("noise-ratio", "0.5"),
+        ("recipe", "devos"),
+    ],
+)
+def test_a_value_of_a_sweep_is_paints(option, words):
+    """Commas in the place of spaces."""
+    swept = argparse.ArgumentParser()
+    options.add_options(swept, several=True)
+    value = getattr(swept.parse_args(["a.jpg", f"--{option}", words.replace(" ", ",")]), option.replace("-", "_"))
+    assert value == [options.parse(["a.jpg", f"--{option}", *words.split()])[option.replace("-", "_")]]
+
+
 def test_missing_pictures_leave_gaps(images, network_file, tmp_path):
     done = call("fig2", "--images", images, "--weights", network_file, "--size", 40, "--iterations", 1,
                 "--output", tmp_path)  # fmt: skip
@@ -132,17 +229,31 @@ def test_missing_pictures_leave_gaps(images, network_file, tmp_path):
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["fig2", "--images", "nowhere"], "--images nowhere: no such directory"),
+        (["fig2", "--images", "nowhere"], "--images: nowhere: no such directory"),
         (["fig2", "--images", ".", "--panels", "G"], "--panels G: not in fig2; it has B, C, D, E, F"),
-        (["fig2", "--images", ".", "--painting", "x.jpg"], "fig2 has several"),
-        (["fig2"], "--images: wanted by fig2; name --images DIR"),
-        (["fig2", "--images", ".", "--styles", "."], "--styles: not for fig2"),
-        (["matrix", "--contents", "."], "--styles: wanted by matrix; name --contents DIR and --styles DIR"),
-        (["fig2", "--images", ".", "--recipe", "devos"], "--recipe devos: for matrix alone"),
-        (["matrix", "--contents", "docs/nothing", "--styles", "."], "--contents docs/nothing: no such directory"),
+        (["fig2", "--images", ".", "--painting", "x.jpg"], "unrecognized arguments: --painting x.jpg"),
+        (["fig2"], "required: --images"),
+        (["fig2", "--images", ".", "--styles", "."], "unrecognized arguments: --styles ."),
+        (["matrix", "--contents", "."], "required: --styles"),
+        (["trace", "--images", ".", "--iterations", "1"], "unrecognized arguments: --iterations 1"),
+        (["matrix", "--contents", "docs/nothing", "--styles", "."], "--contents: docs/nothing: no such directory"),
         (["fig3", "--images", ".", "--painting", "x.jpg"], "--painting x.jpg: no such file"),
         (["fig9", "--images", "."], "invalid choice"),
         (["fig1", "--images", ".", "--workers", "0"], "--workers 0"),
+        ([], "required: FIGURE"),
+        (["sweep"], "CONTENT is missing"),
+        (
+            ["sweep", "--beta", "1", "2", "a.jpg", "b.jpg"],
+            "CONTENT is missing: name CONTENT and STYLE right after sweep",
+        ),
+        (["sweep", "a.jpg", "--beta", "1", "2"], "STYLE is missing"),
+        (["sweep", "a.jpg", "b.jpg", "--beta", "1"], "sweep: 0 options have several values"),
+        (["sweep", "a.jpg", "b.jpg", "--beta", "1", "2", "--seed", "1", "2", "--size", "1", "2"], "sweep: 3 options"),
+        (["sweep", "a.jpg", "b.jpg", "--beta", "1", "x"], "--beta: invalid float value: 'x'"),
+        (["sweep", "a.jpg", "b.jpg", "--scales", "8,x", "8"], "--scales: invalid int,... value: '8,x'"),
+        (["sweep", "a.jpg", "b.jpg", "--beta", "1", "1.0"], "two panels would be called beta-1;"),
+        (["sweep", "a.jpg", "b.jpg", "--pooling", "max", "mean"], "--pooling mean: give one of average, max"),
+        (["sweep", "a.jpg", "b.jpg", "--beta", "1", "2", "--overwrite"], "unrecognized arguments: --overwrite"),
     ],
 )
 def test_bad_words(words, expected, capsys):

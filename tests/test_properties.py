@@ -189,7 +189,7 @@ def commands(draw):
     if name in ("paint", "overwrite", "paint_many"):
         return name, draw(command_lines())
     if name == "figures":
-        words = [draw(st.sampled_from([*panels.FIGURES, "trace"])), "--iterations", "1", "--size", "32"]
+        words = [draw(st.sampled_from([*panels.FIGURES])), "--iterations", "1", "--size", "32"]
         return name, words + draw(st.sampled_from([[], ["--winograd"], ["--panels", "B"], ["--save-every", "1"]]))
     return name, []
 

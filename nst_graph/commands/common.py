@@ -70,7 +70,8 @@ def add_winograd(parser: argparse._ActionsContainer) -> None:
 
 def add_workers(parser: argparse.ArgumentParser) -> None:
     """Add the options that say where jobs are painted."""
-    parser.add_argument("--scheduler", metavar="ADDRESS", help="a dask scheduler, such as tcp://host:8786")
+    about = "a dask scheduler, such as tcp://host:8786"
+    parser.add_argument("--scheduler", metavar="ADDRESS", default=None, help=about)
     parser.add_argument("--workers", metavar="N", type=int, default=1, help="local processes, without it (default: 1)")
 
 

@@ -2,18 +2,37 @@
 
 import argparse
 import importlib.util
-from collections.abc import Sequence
-from dataclasses import replace
+import sys
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import fields, replace
+from functools import cache
 from pathlib import Path
 
-from nst_graph import files, pictures, places
+from nst_graph import files, pictures, places, weights
 from nst_graph.batch.jobs import Job
-from nst_graph.commands import common, sheets
-from nst_graph.commands.panels import FIGURES, SOURCES, Figure, matrix
+from nst_graph.commands import common, options, paint, sheets
+from nst_graph.commands.panels import FIGURES, SOURCES, Figure, Panel, label, matrix, sweep
 from nst_graph.errors import InputError
 from nst_graph.news import tell
 from nst_graph.recipes import DEFAULT, RECIPES, Settings
 from nst_graph.runs import page
+
+#: The figures, and what is said of them.
+ABOUT = {
+    "fig1": "the paper's Figure 1: style and content from single layers and more",
+    "fig2": "the paper's Figure 2: one photograph in five styles",
+    "fig3": "the paper's Figure 3: one painting by style layers and ratios",
+    "matrix": "every photograph of one directory in every style of another",
+    "sweep": "your pictures by one or two options of several values, in columns and rows; commas within a list",
+    "trace": "losses of the authors' notebook beside ours; --size is the shorter side at first",
+}
+#: The options that say how all panels are painted, but in a sweep, and the types of their values.
+SHARED: dict[str, type] = {"size": int, "iterations": int, "save_every": int, "precision": str, "convolutions": str}
+#: The options that may have several values in a sweep.
+SWEPT = {"recipe", *(field.name for field in fields(Settings))}
+#: A figure, the files of its pictures by name, a job for each panel to be painted, and a name for its directory.
+Laid = tuple[Figure, dict[str, Path], dict[str, Job], str]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,87 +41,86 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    defaults = Settings()
-    parser = common.Parser(prog=places.program("figures"), description="Paint the paper's figures.", allow_abbrev=False)
-    add = parser.add_argument
-    about = (
-        "matrix: every photograph in every style; trace: losses of the authors' notebook beside ours, "
-        "which takes --size, the shorter side, and --convolutions"
-    )
-    add("figure", choices=[*FIGURES, "matrix", "trace"], help=about)
-    add("--images", metavar="DIR", type=Path, help="pictures, named as docs/figures.md says; not for matrix")
-    add("--contents", metavar="DIR", type=Path, help="the photographs of matrix")
-    add("--styles", metavar="DIR", type=Path, help="the styles of matrix")
-    add("--recipe", choices=RECIPES, metavar="NAME", help=f"for matrix (default: {DEFAULT})")
-    add("--output", metavar="DIR", type=Path, help="default: output/FIGURE-SIZE-ITERATIONS")
-    add("--size", metavar="PIXELS", type=int, help=f"longer side (default: the recipe's, {defaults.size})")
-    add("--iterations", metavar="N", type=int, help=f"default: the recipe's, {defaults.iterations}")
-    add("--save-every", metavar="N", type=int, help=f"default: the recipe's, {defaults.save_every}")
-    add("--precision", help=f"as in paint.py (default: {defaults.precision})")
-    add("--convolutions", help=f"as in paint.py (default: {defaults.convolutions})")
-    common.add_winograd(parser)
-    add("--panels", metavar="NAME", nargs="+", help="paint these alone, such as B or conv3_1-0.001")
-    add("--painting", metavar="FILE", type=Path, help="another painting in the place of the figure's only one")
-    add("--weights", metavar="FILE", type=Path, help="default: VGG-19, else VGG-16, in model/")
-    common.add_read_limit(parser)
-    parser.set_defaults(read_limit=files.READ_LIMIT)
-    common.add_workers(parser)
+    """A parser with one below it for each figure, which has the options of that figure alone."""
+    parser = common.Parser(prog=places.program("figures"), description="Paint the paper's figures, and others.")
+    below = parser.add_subparsers(dest="figure", metavar="FIGURE", required=True, help="FIGURE --help has options")
+    for name, about in ABOUT.items():
+        default = argparse.SUPPRESS if name == "sweep" else None
+        one = below.add_parser(name, help=about, description=about, argument_default=default, allow_abbrev=False)
+        add = one.add_argument
+        if name == "sweep":
+            options.add_options(one, several=True)
+        elif name == "matrix":
+            add("--contents", metavar="DIR", type=_directory, required=True, help="the photographs")
+            add("--styles", metavar="DIR", type=_directory, required=True, help="the styles")
+            add("--recipe", choices=RECIPES, metavar="NAME", help=f"default: {DEFAULT}")
+        else:
+            about = "pictures, named as docs/figures.md says"
+            add("--images", metavar="DIR", type=_directory, required=True, help=about)
+        if name in ("fig1", "fig3"):
+            add("--painting", metavar="FILE", type=Path, help="another painting in the place of the figure's only one")
+        if name != "sweep":
+            for option in ("size", "convolutions") if name == "trace" else SHARED:
+                about = f"as in paint.py (default: the recipe's, {getattr(Settings, option)})"
+                add(f"--{option.replace('_', '-')}", type=SHARED[option], help=about)
+            common.add_winograd(one)
+            add("--weights", metavar="FILE", type=Path, help="default: VGG-19, else VGG-16, in model/")
+            common.add_read_limit(one)
+        if name != "trace":
+            about = "default: in output/, named after the figure, its size and iterations"
+            add("--output", metavar="DIR", type=Path, default=None, help=about)
+            add("--panels", metavar="NAME", nargs="+", default=[], help="paint these alone, such as B or beta-1000")
+            common.add_workers(one)
+        one.set_defaults(read_limit=files.READ_LIMIT)
     return parser
 
 
+def _directory(text: str) -> Path:
+    """Parse a directory for argparse."""
+    if not Path(text).is_dir():
+        raise argparse.ArgumentTypeError(f"{text}: no such directory; docs/figures.md says what to put there")
+    return Path(text)
+
+
 def _main(arguments: Sequence[str] | None) -> int:
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["sweep"] and not {"-h", "--help"} & {*words} and "".join(words[1:2])[:1] in ("", "-"):
+        raise InputError("CONTENT is missing: name CONTENT and STYLE right after sweep, before the options")
     parser = _parser()
-    given = parser.parse_args(arguments)
-    common.check_workers(given)
-    _check_directories(given)
-    settings = _settings(given)
+    given = parser.parse_args(words)
     if given.figure == "trace":
         from nst_graph.commands import trace  # imports TensorFlow
 
-        assert settings.size is not None  # the default recipe has one
-        return trace.run(given.images, given.weights, settings.size, settings.convolutions, given.read_limit)
+        size = next(iter(trace.PUBLISHED)) if given.size is None else given.size
+        convolutions = given.convolutions or Settings.convolutions
+        return trace.run(given.images, given.weights, size, convolutions, given.read_limit)
+    common.check_workers(given)
     if importlib.util.find_spec("matplotlib") is None:
         raise InputError("figures need matplotlib; pip install 'nst_graph[figures]'")
-    figure, sources = _figure(given)
-    painting = f"-{given.painting.stem}" if given.painting is not None else ""
-    recipe = f"-{given.recipe}" if given.recipe else ""
-    name = f"{given.figure}{painting}{recipe}-{settings.size or 'whole'}-{settings.iterations}"
+    figure, sources, jobs, name = _sweep(given) if given.figure == "sweep" else _figure(given)
+    for panel in given.panels:
+        if panel not in jobs:
+            raise InputError(f"--panels {panel}: not in {given.figure}; it has {', '.join(jobs)}")
     directory = given.output or places.OUTPUT / name
-    jobs = _jobs(figure, sources, directory, settings, given)
+    wanted = [
+        replace(job, output=directory / panel)
+        for panel, job in jobs.items()
+        if panel in (given.panels or jobs) and all(path.exists() for path in (job.content, *job.styles))
+    ]
     layouts = [directory / f"{given.figure}.{suffix}" for suffix in ("png", "pdf")]
     for path in layouts:
         sheets.check(path)
+    tell(f"{directory}: {len(wanted)} paintings")
 
     from nst_graph.batch import workers  # imports TensorFlow
 
-    failures = workers.perform(jobs, tell, given.scheduler, given.workers)
+    failures = workers.perform(wanted, tell, given.scheduler, given.workers)
     directory.mkdir(parents=True, exist_ok=True)
     for path in layouts:
         sheets.compose(figure, sources, directory, path, given.read_limit)
         tell(f"laid out {path}")
     page.write_gallery(directory)
     return common.report(parser.prog, failures)
-
-
-def _check_directories(given: argparse.Namespace) -> None:
-    """Raise InputError unless the directories that a figure takes are given, and no others."""
-    wanted = ("contents", "styles") if given.figure == "matrix" else ("images",)
-    for name in ("images", "contents", "styles"):
-        path = getattr(given, name)
-        if (path is None) is (name in wanted):
-            remedy = f"name {' and '.join(f'--{one} DIR' for one in wanted)}"
-            raise InputError(f"--{name}: {'wanted by' if path is None else 'not for'} {given.figure}; {remedy}")
-        if path is not None and not path.is_dir():
-            raise InputError(f"--{name} {path}: no such directory; docs/figures.md says what to put there")
-    if given.recipe and given.figure != "matrix":
-        raise InputError(f"--recipe {given.recipe}: for matrix alone; the paper's figures are {DEFAULT}'s")
-
-
-def _settings(given: argparse.Namespace) -> Settings:
-    """The settings of every panel but for its own: the recipe's, and what is given. Raises InputError."""
-    names = ("size", "iterations", "save_every", "precision", "convolutions")
-    values = {name: getattr(given, name) for name in names if getattr(given, name) is not None}
-    return replace(RECIPES[given.recipe or DEFAULT].settings, **values)
 
 
 def _pictures(directory: Path) -> list[Path]:
@@ -116,44 +134,70 @@ def _pictures(directory: Path) -> list[Path]:
     return found
 
 
-def _figure(given: argparse.Namespace) -> tuple[Figure, dict[str, Path]]:
-    """The requested figure, and the files of its pictures by name."""
+def _unlike(figure: Figure) -> list[Panel]:
+    """The panels to be painted. Raises InputError if two of them have one name."""
+    panels = [panel for panel in figure.panels if panel.settings is not None]
+    for name, count in Counter(panel.name for panel in panels).items():
+        if count > 1:
+            raise InputError(f"two panels would be called {name}; rename a picture, or give a value once")
+    return panels
+
+
+def _figure(given: argparse.Namespace) -> Laid:
+    """A figure of the paper's, or a matrix."""
+    painting, recipe = getattr(given, "painting", None), getattr(given, "recipe", None)
     if given.figure == "matrix":
         photographs, paintings = _pictures(given.contents), _pictures(given.styles)
         figure, sources = matrix(photographs, paintings), {str(path): path for path in photographs + paintings}
     else:
         figure = FIGURES[given.figure]()
         sources = {name: given.images / source.file for name, source in SOURCES.items()}
-    names = [panel.name for panel in figure.panels if panel.settings is not None]
-    for name in names:
-        if names.count(name) > 1:
-            raise InputError(f"--contents, --styles: two panels would be called {name}; rename a picture")
-    for name in given.panels or []:
-        if name not in names:
-            raise InputError(f"--panels {name}: not in {given.figure}; it has {', '.join(names)}")
-    if given.painting is not None:
-        styles = {panel.style for panel in figure.panels if panel.style}
-        if len(styles) > 1 or given.figure == "matrix":
-            raise InputError(f"--painting: {given.figure} has several; put them into its directory")
-        if not given.painting.exists():
-            raise InputError(f"--painting {given.painting}: no such file; name a picture file")
-        sources |= dict.fromkeys(styles, given.painting)
-    return figure, sources
-
-
-def _jobs(
-    figure: Figure, sources: dict[str, Path], directory: Path, shared: Settings, given: argparse.Namespace
-) -> list[Job]:
-    """A job for each requested panel whose pictures exist."""
-    jobs = []
-    for panel in figure.panels:
+    if painting is not None:
+        if not painting.exists():
+            raise InputError(f"--painting {painting}: no such file; name a picture file")
+        sources |= {panel.style: painting for panel in figure.panels if panel.style}
+    values = {name: getattr(given, name) for name in SHARED if getattr(given, name) is not None}
+    shared = replace(RECIPES[recipe or DEFAULT].settings, **values)
+    jobs = {}
+    for panel in _unlike(figure):
         paths = [sources[name] for name in (panel.content, panel.style) if name]
-        if panel.settings is None or (given.panels and panel.name not in given.panels):
-            continue
-        if all(path.exists() for path in paths):
-            settings = replace(shared, **panel.settings)
-            # A panel of the style alone takes its size from the style picture.
-            styles = tuple(paths[-1:]) if panel.style else ()
-            output = directory / panel.name
-            jobs.append(Job(paths[0], styles, settings, output, weights=given.weights, read_limit=given.read_limit))
-    return jobs
+        settings = replace(shared, **panel.settings or {})
+        # A panel of the style alone takes its size from the style picture.
+        styles = tuple(paths[-1:]) if panel.style else ()
+        jobs[panel.name] = Job(paths[0], styles, settings, Path(), weights=given.weights, read_limit=given.read_limit)
+    parts = [given.figure, painting and painting.stem, recipe, shared.size or "whole", shared.iterations]
+    return figure, sources, jobs, "-".join(str(part) for part in parts if part is not None)
+
+
+def _sweep(given: argparse.Namespace) -> Laid:
+    """The user's pictures by options with several values, which are in the order in which they were given."""
+    values = {name: value for name, value in vars(given).items() if name in SWEPT and isinstance(value, list)}
+    lists = {name: value for name, value in values.items() if len(value) > 1}
+    if len(lists) not in (1, 2):
+        raise InputError(f"sweep: {len(lists)} options have several values; let one or two, such as --beta 1e3 1e4")
+    shared = vars(given) | {name: value[0] for name, value in values.items()} | {"output": None}
+    paths = [given.content, *given.styles]
+    figure = sweep(paths, lists)
+    jobs = {panel.name: paint.job_of(shared | (panel.settings or {})) for panel in _unlike(figure)}
+    _check(jobs.values())
+    found = {name: {getattr(job.settings, name) for job in jobs.values()} for name in ("size", "iterations")}
+    told = {name: value for name, (value, *others) in found.items() if value and not others}
+    told |= {name: shared[name] for name in shared if name in {*SWEPT, "fast"} - {*lists}}
+    caption = f"{', '.join(path.stem for path in paths)}: {' '.join(label(*option) for option in told.items())}"
+    first = next(iter(jobs.values()))
+    parts = ["sweep", first.output.name, *lists, first.settings.size or "whole", first.settings.iterations]
+    return replace(figure, caption=caption), {str(path): path for path in paths}, jobs, "-".join(map(str, parts))
+
+
+def _check(jobs: Collection[Job]) -> None:
+    """Raise InputError where a file that a job names is missing, or its network lacks one of the layers."""
+    from nst_graph.scenes import Sources  # imports TensorFlow
+
+    read = cache(weights.read)
+    for job in jobs:
+        sources = Sources.named(job.content, job.styles, job.masks, job.settings, job.weights, job.read_limit)
+        for path in sources.by_role().values():
+            if not path.exists():
+                raise InputError(f"{path}: no such file; name CONTENT and STYLE before the options")
+        read(sources.weights, job.read_limit).upto(job.settings.layers)
+        job.settings.blend(len(job.styles))

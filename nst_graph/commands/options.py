@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -71,12 +71,14 @@ SPEED: list[Option] = [
     ("tile", "side of tiles, for large pictures (default: as memory demands)", PIXELS),
 ]
 RECORD: list[Option] = [
-    ("output", "directory of the run (default: output/CONTENT-STYLE, then -2, -3 ...)", DIRECTORY),
-    ("overwrite", "replace a run that --output holds", FLAG),
-    ("resume", "go on with the run in DIR, from its last saved state", DIRECTORY),
     ("save_every", "iterations between pictures", COUNT),
     ("tensorboard", "write losses and pictures for TensorBoard too", FLAG),
     ("timelapse", "a film of the saved pictures at the end", {"metavar": "KIND"}),
+]
+PLACE: list[Option] = [
+    ("output", "directory of the run (default: output/CONTENT-STYLE, then -2, -3 ...)", DIRECTORY),
+    ("overwrite", "replace a run that --output holds", FLAG),
+    ("resume", "go on with the run in DIR, from its last saved state", DIRECTORY),
 ]
 
 
@@ -89,23 +91,36 @@ def parser() -> argparse.ArgumentParser:
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
     )
-    add = parser.add_argument
-    add("content", metavar="CONTENT", nargs="?", type=Path, default=None, help="the photograph")
-    add("styles", metavar="STYLE", nargs="*", type=Path, default=[], help="the painting, or several to blend")
-    add("--recipe", choices=RECIPES, metavar="NAME", help="settings by name; see --recipes")
-    add("--recipes", action="store_true", help="list the recipes, and end")
-    _add(parser.add_argument_group("what is painted"), WHAT)
-    _add(parser.add_argument_group("the styles"), STYLES)
-    _add(parser.add_argument_group("how it is painted"), HOW)
-    group = parser.add_argument_group("how fast, and how large")
-    _add(group, SPEED)
-    add_winograd(group)
-    add_read_limit(group)
-    _add(parser.add_argument_group("what is saved"), RECORD)
+    group = add_options(parser)
+    parser.add_argument("--recipes", action="store_true", help="list the recipes, and end")
+    _add(group, PLACE)
     return parser
 
 
-def _add(group: argparse._ArgumentGroup, options: Sequence[Option]) -> None:
+def add_options(parser: argparse.ArgumentParser, several: bool = False) -> argparse._ArgumentGroup:
+    """Add CONTENT, STYLE and the options that say how to paint; returns the last group, of what is saved.
+
+    With `several` --recipe and every setting take several values; commas part one that is a list.
+    """
+    add = parser.add_argument
+    add("content", metavar="CONTENT", nargs="?", type=Path, default=None, help="the photograph")
+    add("styles", metavar="STYLE", nargs="*", type=Path, default=[], help="the painting, or several to blend")
+    about = "settings by name; paint.py --recipes lists them"
+    add("--recipe", choices=RECIPES, metavar="NAME", nargs="+" if several else None, help=about)
+    _add(parser.add_argument_group("what is painted"), WHAT, several)
+    _add(parser.add_argument_group("the styles"), STYLES, several)
+    _add(parser.add_argument_group("how it is painted"), HOW, several)
+    group = parser.add_argument_group("how fast, and how large")
+    _add(group, SPEED, several)
+    add_winograd(group)
+    add_read_limit(group)
+    group = parser.add_argument_group("what is saved")
+    _add(group, RECORD, several)
+    return group
+
+
+def _add(group: argparse._ArgumentGroup, options: Sequence[Option], several: bool = False) -> None:
+    names = {field.name for field in fields(Settings)}
     for name, about, given in options:
         default: Any = getattr(Settings(), name, None)
         told = dict(given)
@@ -119,7 +134,23 @@ def _add(group: argparse._ArgumentGroup, options: Sequence[Option]) -> None:
         if name == "pixel_scale":
             default = " ".join(f"{number:g}" for number in default)
         shown = about if default is None or default is False else f"{about} (default: {default})"
+        if several and name in names and "nargs" in told:
+            told["type"] = _parts(told.get("type", str))
+            places = told["metavar"]
+            told["metavar"] = f"{places},..." if isinstance(places, str) else ",".join(places)
+        if several and name in names and "action" not in told:
+            told["nargs"] = "+"
         group.add_argument(f"--{name.replace('_', '-')}", help=shown, **told)
+
+
+def _parts(kind: Callable[[str], Any]) -> Callable[[str], list[Any]]:
+    """A type for argparse: what is between commas, each of this type."""
+
+    def parts(word: str) -> list[Any]:
+        return [kind(part) for part in word.split(",")]
+
+    parts.__name__ = f"{kind.__name__},..."  # for argparse's error
+    return parts
 
 
 def parse(words: Sequence[str] | None) -> dict[str, Any]:

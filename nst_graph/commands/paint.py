@@ -41,10 +41,11 @@ def _main(arguments: Sequence[str] | None) -> int:
 
 def job(words: Sequence[str]) -> Job:
     """The job of a command line of scripts/paint.py. Raises InputError."""
-    return _job(options.parse(words))
+    return job_of(options.parse(words))
 
 
-def _job(given: dict[str, Any]) -> Job:
+def job_of(given: dict[str, Any]) -> Job:
+    """The job of the options given. Raises InputError."""
     content, styles = given["content"], given["styles"]
     if content is None:
         given = EXAMPLE | given
@@ -57,7 +58,7 @@ def _job(given: dict[str, Any]) -> Job:
     if not styles and settings.alpha == 0:
         styles = [content]  # a texture of the content, at its size
     if not styles and settings.beta > 0:
-        raise InputError("STYLE is missing: name a photograph and at least one painting")
+        raise InputError("STYLE is missing: name a photograph and at least one painting, before the options")
     names = list(dict.fromkeys(path.stem for path in (content, *styles)))
     size = LONGEST_NAME // len(names) - 1
     output = given.get("output") or places.OUTPUT / "-".join(_shortened(name, size) for name in names)
@@ -115,7 +116,7 @@ def _resumed(given: dict[str, Any]) -> Job | None:
 
 
 def _paint(given: dict[str, Any]) -> None:
-    job = _resumed(given) if "resume" in given else _job(given)
+    job = _resumed(given) if "resume" in given else job_of(given)
     if job is None:
         tell(f"{given['resume']}: is finished")
         return

@@ -1,6 +1,6 @@
 """Figures as data: their panels, and the pictures they show."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -100,3 +100,32 @@ def matrix(contents: Sequence[Path], styles: Sequence[Path]) -> Figure:
             panels.append(Panel(f"{content.stem}-{style.stem}", "", row, column, str(content), str(style), {}))
     caption = f"{len(contents)} photographs in {len(styles)} styles"
     return Figure(caption, panels, rows=["", *(content.stem for content in contents)])
+
+
+def sweep(pictures: Sequence[Path], lists: Mapping[str, Sequence[Any]]) -> Figure:
+    """A painting for each value of a setting, or for each pair of two settings' values, below the pictures.
+
+    The first setting's values are the columns.
+    """
+    content, style = str(pictures[0]), str(pictures[1]) if len(pictures) > 1 else None
+    panels = [Panel(path.stem, path.stem, 0, column, str(path)) for column, path in enumerate(pictures)]
+    (across, columns), (down, rows) = [*lists.items(), ("", [None])][:2]
+    for row, lower in enumerate(rows, 1):
+        for column, value in enumerate(columns):
+            settings = {across: value} | ({down: lower} if down else {})
+            title = label(across, value) if row == 1 else ""
+            # Of a file's path the name alone, so that this is a directory's.
+            name = "_".join(f"{one.replace('_', '-')}-{Path(_text(settings[one])).name}" for one in settings)
+            panels.append(Panel(name.replace(" ", ","), title, row, column, content, style, settings))
+    return Figure("", panels, rows=["", *(label(down, value) for value in rows if down)])
+
+
+def label(option: str, value: Any) -> str:
+    """An option of paint.py with its value, as it is written."""
+    return f"--{option.replace('_', '-')} {_text(value)}".rstrip()
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return " ".join(map(_text, value))
+    return "" if value is True else str(value).removesuffix(".0")

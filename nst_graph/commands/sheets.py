@@ -2,8 +2,10 @@
 
 import math
 import os
+import textwrap
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ from nst_graph import files, pictures
 from nst_graph.commands.panels import SOURCES, Figure, Panel
 from nst_graph.errors import InputError
 
+#: Wraps a text at spaces.
+_fill = partial(textwrap.fill, break_on_hyphens=False)
 #: The program in a sheet's metadata; other files are not overwritten.
 ORIGIN = "nst_graph's figures.py"
 
@@ -41,17 +45,17 @@ def compose(figure: Figure, sources: Mapping[str, Path], directory: Path, path: 
         axis.set(xticks=[], yticks=[])
         axis.set_frame_on(False)
     for row, label in enumerate(figure.rows):
-        axes[row, 0].set_ylabel(label)
+        axes[row, 0].set_ylabel(_fill(label, 28))
     for panel in figure.panels:
         _show(axes[panel.row, panel.column], panel, figure.inset, sources, directory, read_limit)
-    sheet.suptitle(figure.caption, fontsize=10)
+    sheet.suptitle(_fill(figure.caption, 34 * columns), fontsize=10)
     kind = path.suffix[1:]
     with files.atomic(path) as file:
         sheet.savefig(file, format=kind, dpi=150, metadata={"Software" if kind == "png" else "Creator": ORIGIN})
 
 
 def _show(axis: Any, panel: Panel, inset: bool, sources: Mapping[str, Path], directory: Path, limit: float) -> None:
-    axis.set_title(panel.title, fontsize=9)
+    axis.set_title(_fill(panel.title, 38), fontsize=9)
     names = [name for name in (panel.content, panel.style) if name]
     missing = [name for name in names if not sources[name].exists()]
     shown = sources[names[0]] if panel.settings is None else directory / panel.name / "final.png"
