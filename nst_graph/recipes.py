@@ -22,7 +22,7 @@ SMOOTHNESS_LOSSES = ("absolute", "power")
 SIDES = ("longer", "shorter")
 RESAMPLINGS = ("lanczos", "bicubic", "bilinear")
 STYLE_SHAPES = ("content", "own")
-NOISES = ("uniform", "normal", "full-range")
+NOISES = ("grey", "uniform", "normal", "full-range")
 OPTIMISERS = ("lbfgs", "adam", "gradient-descent")
 LBFGS = ("auto", "scipy", "graph")
 PRECISIONS = ("float32", "bfloat16", "auto")
@@ -112,8 +112,8 @@ class Settings:
     #: Share of noise in the start; where it is None, 1 for init "noise" and 0 for the others.
     noise_ratio: float | None = None
     #: The distribution of the noise; one of NOISES, see pictures.NOISES.
-    noise: str = "uniform"
-    #: Of uniform noise its largest value, of normal noise its standard deviation, in grey levels.
+    noise: str = "grey"
+    #: Of grey and uniform noise its largest value, of normal noise its standard deviation, in grey levels.
     noise_amplitude: float = 20.0
     #: Seed of the noise.
     seed: int = 0

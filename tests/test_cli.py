@@ -143,7 +143,7 @@ def test_first_row_is_the_equations(paint, tmp_path, pictures_dir, layers):
     assert status == 0
     content = pictures.resize(pictures.read(photo), 30, 40)
     styles = [pictures.resize(pictures.read(path), 30, 40) for path in (painting, other)]
-    noise = np.random.RandomState(11).uniform(-20, 20, content.shape)
+    noise = np.random.RandomState(11).uniform(-20, 20, (*content.shape[:2], 1))
     start = 0.25 * noise + 0.75 * (styles[0] - MEAN) + MEAN
     content_term, style_term = reference.terms(
         layers, MEAN, start, content, styles, {"conv3_2": 0.5, "conv2_1": 2}, {"conv1_2": 0.1, "conv4_3": 0.5},

@@ -122,7 +122,7 @@ def of_content(photo, random):
 
 
 def around_the_mean(photo, random):
-    return MEAN + random.uniform(-20, 20, photo.shape)
+    return MEAN + random.uniform(-20, 20, (*photo.shape[:2], 1))
 
 
 def normal(photo, random):

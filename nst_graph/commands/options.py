@@ -51,7 +51,7 @@ HOW: list[Option] = [
     ("init", "the start: noise, content, style or a picture FILE", {"metavar": "START"}),
     ("noise_ratio", "start from RATIO * noise + (1 - RATIO) * picture, by default 1 or 0", RATIO),
     ("noise", "distribution of the noise", {}),
-    ("noise_amplitude", "largest value of uniform noise, deviation of normal noise, in grey levels", NUMBER),
+    ("noise_amplitude", "largest value of grey or uniform noise, deviation of normal noise, in grey levels", NUMBER),
     ("seed", "seed of the noise", {"type": int}),
     ("optimiser", "the optimiser", {}),
     ("lbfgs", "whose L-BFGS; auto is the graph's on a GPU, and where SciPy's takes too much memory", {}),

@@ -34,8 +34,10 @@ PNG_CHUNKS = (b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"eXIf")
 SIDES: dict[str, Callable[[Sequence[int]], int]] = {"longer": max, "shorter": min}
 RESAMPLINGS = {name: Image.Resampling[name.upper()] for name in ("lanczos", "bicubic", "bilinear")}
 #: The noise of the start, about the mean RGB: from a source of random numbers, an amplitude, the mean, and
-#: [height, width, 3]. Noise of the full range is U(0, 255) whatever its amplitude.
+#: [height, width, 3]. Grey noise is uniform noise, the same in all channels: fine noise of colour, which the
+#: network hardly sees, would stay (docs/pictures.md). Noise of the full range is U(0, 255) whatever its amplitude.
 NOISES: dict[str, Callable[[np.random.RandomState, float, Floats, tuple[int, ...]], Floats]] = {
+    "grey": lambda random, amplitude, mean, shape: random.uniform(-amplitude, amplitude, (*shape[:2], 1)),
     "uniform": lambda random, amplitude, mean, shape: random.uniform(-amplitude, amplitude, shape),
     "normal": lambda random, amplitude, mean, shape: random.normal(0, amplitude, shape),
     "full-range": lambda random, amplitude, mean, shape: random.uniform(0, 255, shape) - mean,
@@ -244,7 +246,7 @@ def fitted(
 
 
 def start(
-    base: Picture, mean: Floats, noise_ratio: float, seed: int, noise: str = "uniform", amplitude: float = 20.0
+    base: Picture, mean: Floats, noise_ratio: float, seed: int, noise: str = "grey", amplitude: float = 20.0
 ) -> Picture:
     """mean + noise_ratio * noise + (1 - noise_ratio) * (base - mean), with noise of one of NOISES.
 
