@@ -34,7 +34,7 @@ setup(
         "scipy>=1.15",
         "numpy>=2",
         "imageio>=2.37",
-        "pillow>=11",
+        "pillow>=11.3",  # the first that reads AVIF
         "tifffile",  # 16-bit colour TIFF, which Pillow cannot read
         "filelock",
         "platformdirs",  # where an installed copy keeps weights
@@ -49,6 +49,7 @@ setup(
         "example": ["scikit-learn>=1.5"],  # carries the example's photograph
         "figures": FIGURES,  # losses.png, scripts/figures.py, docs/contact_sheet.py, benchmarks/run.py
         "mp4": MP4,  # --timelapse mp4
+        "heic": ["pillow-heif>=1"],  # reads HEIC
         "many": MANY,  # scripts/paint_many.py and figures.py on many processes and machines
         "benchmarks": ["torch>=2.9"],  # what benchmarks/run.py measures against
         "test": [*FIGURES, *MP4, *MANY, "pytest", "pytest-xdist", "hypothesis", "mypy", "ruff", "selenium>=4.20"],

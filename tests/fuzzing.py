@@ -35,6 +35,7 @@ import imageio.v3 as iio
 import numpy as np
 import tifffile
 from conftest import random_layers, random_picture, save_mat
+from icc import WIDE, cmyk_profile, gamma, grey_profile
 from PIL import Image
 
 from nst_graph import files, pictures, weights
@@ -192,6 +193,11 @@ def good_pictures():
         "deep-deflate.tif": tiff(deep, compression="zlib", predictor=True),
         "film.gif": saved(image.quantize(64), "GIF", save_all=True, append_images=[image.quantize(8)]),
         "plain.bmp": saved(image, "BMP"),
+        "plain.avif": saved(image, "AVIF", exif=exif),
+        "p3.jpg": saved(image, "JPEG", icc_profile=WIDE["Display P3"]),
+        "inks.tif": saved(image.convert("CMYK"), "TIFF", icc_profile=cmyk_profile()),
+        "grey.png": saved(image.convert("L"), "PNG", icc_profile=grey_profile(gamma(1.8))),
+        "wide.tif": tiff(deep, iccprofile=WIDE["ProPhoto"]),
     }
     return [Kind(name, good, pictures.read, chunked if name.endswith("png") else None) for name, good in files.items()]
 

@@ -1,21 +1,19 @@
 """Pictures: float32 RGB arrays [height, width, 3] in 0..255, read, resized, recoloured and written."""
 
+from nst_graph.pictures.formats import SUFFIXES, read, read_mask
 from nst_graph.pictures.pictures import (
     SIDES,
-    SUFFIXES,
     Mask,
     Picture,
     carry,
     enlarge,
     fit,
     fitted,
-    read,
-    read_mask,
     resize,
     start,
     to_bytes,
-    to_png,
 )
+from nst_graph.pictures.png import encode as to_png
 
 __all__ = [
     "SIDES",

@@ -26,11 +26,11 @@ BITS[SAMPLEFORMAT.IEEEFP] = (16, 32, 64)
 #: Names for colours that are not supported.
 COLOURS: dict[int, str] = {PHOTOMETRIC.CIELAB: "CIELab", PHOTOMETRIC.ICCLAB: "CIELab", PHOTOMETRIC.ITULAB: "CIELab"}
 COLOURS |= {PHOTOMETRIC.SEPARATED: "CMYK", PHOTOMETRIC.PALETTE: "palette", PHOTOMETRIC.YCBCR: "YCbCr"}
-TAG_ORIENTATION = 274
+TAG_ORIENTATION, TAG_PROFILE = 274, 34675
 
 
-def read(path: Path, max_values: int, say: Callable[[str], None]) -> tuple[Floats, int] | None:
-    """Read the first page's values [height, width, 1 to 4] in 0..255, alpha last, and its EXIF orientation.
+def read(path: Path, max_values: int, say: Callable[[str], None]) -> tuple[Floats, int, bytes | None] | None:
+    """Read the first page's values [height, width, 1 to 4] in 0..255, alpha last, its EXIF orientation and profile.
 
     None for up to 8 bits per channel, which Pillow reads. `say` gets a line if the value of white has
     to be assumed. Raises InputError that names an unsupported property, TooLargeError for more than
@@ -64,7 +64,8 @@ def read(path: Path, max_values: int, say: Callable[[str], None]) -> tuple[Float
         elif page.axes != "YXS":
             raise ValueError(f"axes {page.axes}")
         orientation = page.tags[TAG_ORIENTATION].value if TAG_ORIENTATION in page.tags else 1
-        return _channels(_scaled(path, values, say), colour, page.extrasamples), orientation
+        profile = bytes(page.tags[TAG_PROFILE].value) if TAG_PROFILE in page.tags else None
+        return _channels(_scaled(path, values, say), colour, page.extrasamples), orientation, profile
 
 
 class TooLargeError(Exception):
