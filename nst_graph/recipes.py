@@ -144,6 +144,8 @@ class Settings:
     tile: int | None = None
     #: Iterations from one saved picture to the next.
     save_every: int = 100
+    #: Bits a colour of the saved pictures, 8 or 16.
+    depth: int = 8
     #: Write losses and pictures for TensorBoard too.
     tensorboard: bool = False
     #: A film of the saved pictures at the end: one of TIMELAPSES, or None.
@@ -186,6 +188,7 @@ class Settings:
         fits = len(self.scale_iterations) == len(self.scales) and all(number >= 1 for number in self.scale_iterations)
         remedy = "give a whole number above 0 for each of --scales"
         _require(fits, "scale_iterations", _words(self.scale_iterations), remedy)
+        _require(self.depth in (8, 16), "depth", self.depth, "give 8 or 16")
         _require(self.tile is None or self.tile >= 16, "tile", self.tile, "give 16 pixels or more")
         ratio = self.noise_ratio
         _require(ratio is None or 0 <= ratio <= 1, "noise_ratio", ratio, "give a number from 0 to 1")

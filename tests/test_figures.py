@@ -15,6 +15,7 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 from conftest import ROOT, random_picture, run_here
+from PIL import Image
 
 from nst_graph import pictures, weights
 from nst_graph.batch import jobs
@@ -77,6 +78,8 @@ def test_a_small_figure(images, network_file, tmp_path, name):
     assert {file.parent.name for file in tmp_path.glob("*/final.png")} == set(panels)
     sheet = iio.imread(tmp_path / f"{name}.png")
     assert min(sheet.shape[:2]) > 300
+    with Image.open(tmp_path / f"{name}.png") as image:
+        assert image.info["srgb"] == 0
     assert (tmp_path / f"{name}.pdf").read_bytes().startswith(b"%PDF")
     again = call(*words)
     assert again.returncode == 0 and again.stdout.count("is finished") == len(panels)

@@ -9,7 +9,7 @@ import pytest
 from conftest import ROOT, random_picture
 
 import nst_graph
-from nst_graph import places
+from nst_graph import pictures, places
 from nst_graph.commands import figures, get_weights, paint_many
 from nst_graph.commands import paint as cli
 from nst_graph.errors import Pause
@@ -100,10 +100,15 @@ def test_resume(directory):
 
 
 def test_python(directory):
-    (code,) = re.findall(r"```python\n(.*?)```", USAGE, re.DOTALL)
+    first, second = re.findall(r"```python\n(.*?)```", USAGE, re.DOTALL)
     names = {}
-    exec(code.replace("size=256, iterations=200", "size=32, iterations=2"), names)
+    exec(first.replace("size=256, iterations=200", "size=32, iterations=2"), names)
     assert names["painting"].picture.shape == (26, 32, 3)
+    words = ["photo.jpg", "painting.jpg", "--size", "32", "--iterations", "2", "--depth", "16"]
+    assert cli.main([*words, "--output", "output/photo-painting"]) == 0
+    exec(second, names)
+    final = pictures.read(directory / "output" / "photo-painting" / "final.png")
+    np.testing.assert_allclose(names["again"].picture.clip(0, 255), final, atol=0.01)
 
 
 def test_make_targets():

@@ -72,6 +72,7 @@ SPEED: list[Option] = [
 ]
 RECORD: list[Option] = [
     ("save_every", "iterations between pictures", COUNT),
+    ("depth", "bits a colour of the saved pictures: 8, or 16 for printing", {"metavar": "BITS", "type": int}),
     ("tensorboard", "write losses and pictures for TensorBoard too", FLAG),
     ("timelapse", "a film of the saved pictures at the end", {"metavar": "KIND"}),
 ]

@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from PIL.PngImagePlugin import PngInfo
+
 from nst_graph import files, pictures
 from nst_graph.commands.panels import SOURCES, Figure, Panel
 from nst_graph.errors import InputError
@@ -50,8 +52,12 @@ def compose(figure: Figure, sources: Mapping[str, Path], directory: Path, path: 
         _show(axes[panel.row, panel.column], panel, figure.inset, sources, directory, read_limit)
     sheet.suptitle(_fill(figure.caption, 34 * columns), fontsize=10)
     kind = path.suffix[1:]
+    text = PngInfo()
+    text.add_text("Software", ORIGIN)
+    text.add(b"sRGB", b"\0")
+    named: dict[str, Any] = {"pil_kwargs": {"pnginfo": text}} if kind == "png" else {"metadata": {"Creator": ORIGIN}}
     with files.atomic(path) as file:
-        sheet.savefig(file, format=kind, dpi=150, metadata={"Software" if kind == "png" else "Creator": ORIGIN})
+        sheet.savefig(file, format=kind, dpi=150, **named)
 
 
 def _show(axis: Any, panel: Panel, inset: bool, sources: Mapping[str, Path], directory: Path, limit: float) -> None:

@@ -5,13 +5,14 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from nst_graph import files
 from nst_graph.errors import InputError
-from nst_graph.recipes import Settings
+from nst_graph.recipes import STARTS, Settings
 
 #: The names of a run's files.
 NAMES = re.compile(
@@ -71,6 +72,12 @@ def settings(record: dict[str, Any], path: Path) -> Settings:
     if not all(name in kinds and _is_a(value, kinds[name]) for name, value in values.items()):
         raise InputError(f"{path / 'run.json'}: settings of another version; paint anew with --overwrite")
     return Settings(**values)
+
+
+def texts(settings: Settings, network: str) -> dict[str, str]:
+    """What a picture says of how it was painted, by keywords: no dates, and "FILE" for a picture that was the start."""
+    values = asdict(settings) | ({} if settings.init in STARTS else {"init": "FILE"})
+    return {"Software": f"nst_graph {version('nst_graph')}", "Network": network, "Settings": json.dumps(values)}
 
 
 def _is_a(value: Any, kind: Any) -> bool:

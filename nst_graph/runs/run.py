@@ -98,6 +98,7 @@ class Run:
         else:
             self._directory.check_apart(sources.by_role().values())
         self._record, self._finish, self._save_every = record, finish, settings.save_every
+        self._depth, self._texts = settings.depth, records.texts(settings, network)
         shown = {"content": scene.photograph}
         shown |= {f"style-{number}": style.picture for number, style in enumerate(scene.styles, 1)}
         try:
@@ -196,7 +197,8 @@ class Run:
         self._directory.write("state.npz", lambda file: state.write(step, self._record, file))
 
     def _save(self, step: Step, name: str) -> None:
-        self._directory.put(name, pictures.to_png(self._finish(step.picture.astype(np.float32))))
+        picture = self._finish(step.picture.astype(np.float32))
+        self._directory.put(name, pictures.to_png(picture, self._depth, self._texts))
 
     def _log(self) -> None:
         table = io.StringIO()
