@@ -43,7 +43,7 @@ def find(icc: bytes, mode: str, ignored: Callable[[], None]) -> Profile | None:
 
 
 class Profile:
-    """A conversion to sRGB by relative colorimetry, with black as the profile has it: what Chromium shows."""
+    """A conversion to sRGB by relative colorimetry, with black as the profile has it, as Chromium converts."""
 
     def __init__(self, icc: bytes) -> None:
         """Raises ValueError, KeyError or ImageCms's errors if the profile cannot be used."""
