@@ -4,9 +4,10 @@
     python docs/contact_sheet.py photo.jpg painting.jpg docs/recipes.jpg
     python docs/contact_sheet.py photo.jpg painting.jpg docs/controls.jpg --controls --size 320 --iterations 150
 
-Each recipe runs at 384 pixels for at most 80 iterations (--size, --iterations). Recipes for the
-rescaled network take it from model/ (scripts/get_weights.py rescale) and are left out without it.
-With --controls, what single options do to one painting is shown instead.
+Each recipe runs at its own size for its own iterations, unless --size or --iterations says otherwise: that
+takes a night. Recipes for the rescaled network take it from model/ (scripts/get_weights.py rescale) and are
+left out without it. With --controls, what single options do to one painting is shown instead. A sheet that
+broke off goes on where it was.
 """
 
 import argparse
@@ -19,8 +20,8 @@ import matplotlib.pyplot as plt
 import nst_graph
 from nst_graph.recipes import RECIPES, Settings, equal
 
-PLAIN = Settings(beta=1e5)
-#: What is painted, by the options that name it beside --beta 100000.
+PLAIN = Settings(beta=2e4)
+#: What is painted, by the options that name it beside --beta 20000.
 CONTROLS = {
     "no option": PLAIN,
     "--colours luminance": replace(PLAIN, colours="luminance"),
@@ -38,8 +39,8 @@ def main():
     parser.add_argument("content", type=Path)
     parser.add_argument("style", type=Path)
     parser.add_argument("sheet", type=Path)
-    parser.add_argument("--size", type=int, default=384)
-    parser.add_argument("--iterations", type=int, default=80)
+    parser.add_argument("--size", type=int)
+    parser.add_argument("--iterations", type=int)
     parser.add_argument("--controls", action="store_true")
     given = parser.parse_args()
     wanted = CONTROLS if given.controls else {name: recipe.settings for name, recipe in RECIPES.items()}
@@ -47,17 +48,20 @@ def main():
 
     panels = []
     for name, settings in wanted.items():
-        steps = min(given.iterations, settings.iterations)
-        settings = replace(settings, size=given.size, iterations=steps)
+        changed = {option: getattr(given, option) for option in ("size", "iterations") if getattr(given, option)}
+        settings = replace(settings, **changed)
         final = runs / name / "final.png"
-        if not final.exists():  # a sheet that broke off goes on where it was
-            print(f"{name}: {steps} iterations", flush=True)
+        if not final.exists():
+            print(f"{name}: {settings.iterations} iterations", flush=True)
+            begun = (final.parent / "state.npz").exists()
             try:
-                nst_graph.paint(given.content, given.style, settings, output=final.parent, overwrite=True)
+                nst_graph.paint(
+                    given.content, given.style, settings, output=final.parent, resume=begun, overwrite=not begun
+                )
             except nst_graph.InputError as error:
                 print(f"{name} is left out: {error}")
                 continue
-        panels.append((name if given.controls else f"{name}, {steps} steps", iio.imread(final)))
+        panels.append((name if given.controls else f"{name}, {settings.iterations} steps", iio.imread(final)))
 
     columns = 4
     rows = -(-len(panels) // columns)
