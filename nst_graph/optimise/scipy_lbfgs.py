@@ -69,7 +69,7 @@ def _attempt(iterate: HostIterate, history: History, root: Root | None, iteratio
         found = np.multiply(iterate.gradient, factor, dtype=np.float64).ravel()
         return found if root is None else root.transposed_times(found)
 
-    # L-BFGS-B's first step has length one: so scaled, about four grey levels a pixel, or Newton's step.
+    # L-BFGS-B's first step has length one: so scaled, about eight grey levels a pixel, or Newton's step.
     scale = first_step(base.size) if root is None else float(np.linalg.norm(gradient(1.0)))
     begun = False
 

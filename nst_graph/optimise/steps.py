@@ -126,8 +126,8 @@ def restart(iterate: Iterate, iterations: int, attempt: Callable[[bool], str], w
 
 
 def first_step(variables: int) -> float:
-    """The length of L-BFGS's first step: about four grey levels for each variable."""
-    return float(4 * 2.0 ** round(np.log2(variables) / 2))
+    """The length of L-BFGS's first step: about eight grey levels for each variable."""
+    return float(8 * 2.0 ** round(np.log2(variables) / 2))
 
 
 class Relay:
