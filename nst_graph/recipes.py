@@ -16,9 +16,10 @@ STYLE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
 
 NETWORKS = ("VGG-19", "VGG-16", "VGG-19 rescaled", "VGG-16 rescaled")
 POOLINGS = ("average", "max")
+PADDINGS = ("zeros", "replicate", "reflect")
 CONTENT_LOSSES = ("equation1", "squares", "mean")
 STYLE_LOSSES = ("equation4", "mean", "mean-over-size", "over-pixels")
-SMOOTHNESS_LOSSES = ("absolute", "power")
+SMOOTHNESS_LOSSES = ("absolute", "squared", "power")
 SIDES = ("longer", "shorter")
 RESAMPLINGS = ("lanczos", "bicubic", "bilinear")
 STYLE_SHAPES = ("content", "own")
@@ -107,6 +108,8 @@ class Settings:
     colours: str = "painting"
     #: One of POOLINGS.
     pooling: str = "average"
+    #: What the first convolution sees beyond the border; one of PADDINGS.
+    padding: str = "zeros"
     #: "noise", "content", "style" (the first), or a picture's path.
     init: str = "noise"
     #: Share of noise in the start; where it is None, 1 for init "noise" and 0 for the others.
@@ -246,6 +249,7 @@ CHOICES = {
     "noise": NOISES,
     "colours": COLOURS,
     "pooling": POOLINGS,
+    "padding": PADDINGS,
     "optimiser": OPTIMISERS,
     "lbfgs": LBFGS,
     "precision": PRECISIONS,

@@ -18,7 +18,7 @@ from nst_graph.evaluation import Evaluation
 from nst_graph.graph import rescaling
 from nst_graph.graph.objective import Objective, Style
 from nst_graph.pictures import colours
-from nst_graph.recipes import Settings
+from nst_graph.recipes import CHOICES, Settings
 
 SMALL = Settings(iterations=20, save_every=100)
 
@@ -266,8 +266,10 @@ def test_smoothness_terms_by_their_formulas(network):
     dx, dy = pixels[:-1, 1:] - pixels[:-1, :-1], pixels[1:, :-1] - pixels[:-1, :-1]
     expected = {
         "absolute": np.abs(np.diff(pixels, axis=0)).sum() + np.abs(np.diff(pixels, axis=1)).sum(),
+        "squared": (np.diff(pixels, axis=0) ** 2).sum() + (np.diff(pixels, axis=1) ** 2).sum(),
         "power": ((dx**2 + dy**2) ** 1.25).sum(),
     }
+    assert set(expected) == set(CHOICES["smoothness_loss"])
     for name, value in expected.items():
         settings = Settings(smoothness=2.0, smoothness_loss=name)
         found = Objective(network, picture, [Style(picture)], settings)(picture)

@@ -9,7 +9,8 @@ from nst_graph import pictures, weights
 from nst_graph.graph import losses, vgg
 from nst_graph.graph.objective import Objective, Style
 from nst_graph.graph.tensorflow import tf
-from nst_graph.recipes import Settings
+from nst_graph.graph.tiles import TiledObjective
+from nst_graph.recipes import CHOICES, Settings
 
 CONTENT_LAYERS = {"conv4_2": 0.7, "conv2_2": 0.3}
 STYLE_LAYERS = {"conv1_1": 0.2, "conv1_2": 0.1, "conv3_3": 0.4, "conv5_3": 0.3}
@@ -22,9 +23,9 @@ def error(found, expected):
     return np.abs(found - expected).max() / np.abs(expected).max()
 
 
-def evaluate(network, picture, pooling, fetch):
+def evaluate(network, picture, pooling, fetch, **how):
     with tf.Graph().as_default() as within, tf.Session(graph=within) as session:
-        tensors = vgg.build(network, tf.constant(picture), pooling)
+        tensors = vgg.build(network, tf.constant(picture), pooling, **how)
         return session.run({name: fetch(tensor) for name, tensor in tensors.items()})
 
 
@@ -46,6 +47,56 @@ def test_features_and_grams(layers, network, size, pooling):
         assert found[name].shape == (1, *features.shape)
         assert error(found[name][0], features) < 1e-5, name
         assert error(grams[name], reference.gram(features)) < 1e-5, name
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 6), (2, 1), (48, 64), (37, 53)])
+@pytest.mark.parametrize(("padding", "mode"), [("zeros", "constant"), ("replicate", "edge"), ("reflect", "reflect")])
+def test_padding(layers, network, size, padding, mode):
+    """In float64 the first convolution is SciPy's on NumPy's padding, of one line too; deeper ones pad with zeros."""
+    picture = random_picture(*size).astype(np.float64)
+    first, part = layers[0][2:], network if min(size) >= 16 else network.upto(["conv1_2"])
+    expected = {"conv1_1": np.maximum(first_convolution(picture - network.mean, *first, mode), 0)}
+    rest = layers[2:] if part is network else layers[2:4]
+    expected |= reference.features(rest, 0, expected["conv1_1"])
+    found = evaluate(part, picture, "average", lambda tensor: tensor, padding=padding)
+    for name, features in expected.items():
+        assert found[name].shape == (1, *features.shape)
+        assert error(found[name][0], features) < 1e-12, name
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 1), (3, 2), (9, 7)])
+@pytest.mark.parametrize(("padding", "mode"), [("zeros", "constant"), ("replicate", "edge"), ("reflect", "reflect")])
+def test_the_gradient_at_the_border(layers, network, size, padding, mode):
+    """Where every unit fires the features are linear, and the gradient g has <K d, w> = <d, g> for any d."""
+    kernel, bias = (weight.astype(np.float64) for weight in layers[0][2:])
+    conv = weights.Conv("conv1_1", kernel, bias + 1e6)
+    part = weights.Network((conv, weights.Relu("conv1_1")), network.mean, network.layout)
+    random = np.random.default_rng(0)
+    direction, slope = random.normal(size=(*size, 3)), random.normal(size=(*size, bias.size))
+    with tf.Graph().as_default() as within, tf.Session(graph=within) as session:
+        picture = tf.placeholder(tf.float64, (None, None, 3))
+        features = vgg.build(part, picture, padding=padding)["conv1_1"]
+        gradient = tf.gradients(features, picture, tf.constant(slope[None]))
+        (pulled,) = session.run(gradient, {picture: random_picture(*size)})
+    along = (first_convolution(direction, kernel, np.zeros(bias.size), mode) * slope).sum()
+    assert (direction * pulled).sum() == pytest.approx(along, rel=1e-9)
+
+
+def first_convolution(picture, kernel, bias, mode):
+    """That of a picture with a line more at each side; beyond those zeros make no difference."""
+    padded = np.pad(picture, ((1, 1), (1, 1), (0, 0)), mode)
+    return reference.convolve(padded, kernel.astype(np.float64), bias.astype(np.float64))[1:-1, 1:-1]
+
+
+@pytest.mark.parametrize("padding", CHOICES["padding"])
+def test_targets_are_padded_as_the_picture_is(network, padding):
+    picture = random_picture(37, 53)
+    for objective in (
+        Objective(network, picture, [Style(picture)], setting(padding=padding)),
+        TiledObjective(network, picture, [Style(picture)], setting(padding=padding), 16),
+    ):
+        other, same = objective(random_picture(37, 53, 1)), objective(picture)
+        assert same.total < 1e-9 * other.total
 
 
 def test_the_graph_ends_at_the_deepest_layer(network):

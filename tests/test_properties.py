@@ -46,6 +46,8 @@ def tasks(draw):
             content_loss=draw(st.sampled_from(CHOICES["content_loss"])),
             style_loss=draw(st.sampled_from(CHOICES["style_loss"])),
             smoothness=draw(st.sampled_from([0.0, 0.01])),
+            smoothness_loss=draw(st.sampled_from(CHOICES["smoothness_loss"])),
+            padding=draw(st.sampled_from(CHOICES["padding"])),
             style_blend=tuple(draw(st.lists(st.floats(0, 5), min_size=paintings, max_size=paintings).filter(any))),
         )
         if draw(st.booleans())

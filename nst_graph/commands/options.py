@@ -34,6 +34,7 @@ WHAT: list[Option] = [
     ("content_layers", "layers of the content; of n layers, one without a weight gets 1/n", SEVERAL),
     ("style_layers", "layers of the style; of n layers, one without a weight gets 1/n", SEVERAL),
     ("pooling", "how poolings pool", {}),
+    ("padding", "what the first convolution sees beyond the border", {}),
     ("content_loss", "how features are compared", {}),
     ("style_loss", "how Gram matrices are compared", {}),
     ("smoothness", "weight of the smoothness term", WEIGHT),

@@ -89,7 +89,8 @@ class Objective:
         with tf.Graph().as_default() as self.graph:
             self.line = Line(content.shape, line) if line else None
             self.picture = self.line.point if self.line else tf.placeholder(self._dtype, content.shape, name="picture")
-            features = vgg.build(network, self.picture, settings.pooling, compute, settings.convolutions)
+            how = settings.pooling, compute, settings.convolutions, settings.padding
+            features = vgg.build(network, self.picture, *how)
 
             def at(layer: str, weight: float) -> tf.Tensor:
                 return losses.unit_gradient(features[layer], weight) if settings.unit_gradients else features[layer]
@@ -149,7 +150,7 @@ class Measure:
         styles = list(settings.style_layers) if settings.beta else []
         with tf.Graph().as_default() as graph:
             self._picture = tf.placeholder(np.dtype(dtype), (None, None, 3))
-            features = vgg.build(network, self._picture, settings.pooling)
+            features = vgg.build(network, self._picture, settings.pooling, padding=settings.padding)
             self._features = {layer: features[layer] for layer in contents}
             self._grams = {layer: losses.gram(features[layer]) for layer in styles}
             self._session = session(graph)

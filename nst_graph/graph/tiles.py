@@ -139,7 +139,8 @@ class TiledObjective:
         top, bottom, left, right = tf.unstack(self._cut)
         cut = tf.cast(self._point.read_value()[top:bottom, left:right], tf.float32)
         self._input = tf.ensure_shape(cut, (None, None, 3))
-        features = vgg.build(self._network, self._input, self._settings.pooling, compute, self._settings.convolutions)
+        how = self._settings.pooling, compute, self._settings.convolutions, self._settings.padding
+        features = vgg.build(self._network, self._input, *how)
         self._bounds, own = {}, {}
         for layer in dict.fromkeys([*self._content_layers, *self._style_layers]):
             self._bounds[layer] = tf.placeholder(tf.int32, (4,))

@@ -4,6 +4,9 @@ from nst_graph.graph import winograd
 from nst_graph.graph.tensorflow import has_bfloat16, tf
 from nst_graph.weights import Conv, Network, Relu
 
+#: Which row or column, counted from the border, the first convolution sees again beyond it. The others keep
+#: VGG's zeros: where all convolutions saw values again, paintings had loud colours ten pixels and more from the border.
+BEYOND = {"replicate": 1, "reflect": 2}
 POOLINGS = {"average": tf.nn.avg_pool2d, "max": tf.nn.max_pool2d}
 
 
@@ -13,13 +16,14 @@ def build(
     pooling: str = "average",
     compute: tf.DType | None = None,
     convolutions: str = "direct",
+    padding: str = "zeros",
 ) -> dict[str, tf.Tensor]:
     """Build the network on a picture [height, width, 3], RGB in 0..255.
 
     Returns each convolution's features after its rectifier, by the convolution's name, each
-    [1, height, width, filters], in the picture's floating type. Convolutions pad with zeros and
-    keep the size. Pooling rounds odd sizes down: a last single row or column is left out, as
-    MatConvNet does with VGG's padding of 0, and as the authors' PyTorch code does.
+    [1, height, width, filters], in the picture's floating type. Convolutions keep the size: the first pads
+    as `padding` says, the others with zeros. Pooling rounds odd sizes down: a last single row or column is
+    left out, as MatConvNet does with VGG's padding of 0, and as the authors' PyTorch code does.
 
     `compute` is the type of all convolutions but the first, which sees the pixels and is cheap:
     it keeps the picture's type, so that neither they nor their gradient are rounded. A processor
@@ -36,7 +40,7 @@ def build(
     by_winograd = compute is None and convolutions != "direct"
     features: dict[str, tf.Tensor] = {}
     cut: winograd.Tiling | None = None
-    tensor = tf.expand_dims(picture - network.mean.astype(given.as_numpy_dtype), 0)
+    tensor, first = _bordered(picture - network.mean.astype(given.as_numpy_dtype), padding)
     for layer in network.layers:
         if isinstance(layer, Conv):
             bias = tf.constant(layer.bias, tensor.dtype, name=f"{layer.name}_bias")
@@ -46,9 +50,8 @@ def build(
                 tensor = winograd.convolve(tensor, layer.kernel, cut)
             else:
                 kernel = tf.constant(layer.kernel, given, name=f"{layer.name}_kernel")
-                tensor = tf.nn.conv2d(
-                    tensor, rounded(kernel) if features else kernel, strides=1, padding="SAME", name=layer.name
-                )
+                kernel, around = (rounded(kernel), "SAME") if features else (kernel, first)
+                tensor = tf.nn.conv2d(tensor, kernel, strides=1, padding=around, name=layer.name)
             tensor = tf.nn.bias_add(tensor, bias)
         elif isinstance(layer, Relu):
             tensor = features[layer.name] = rounded(tf.nn.relu(tensor))
@@ -56,3 +59,15 @@ def build(
             tensor = POOLINGS[pooling](tensor, ksize=2, strides=2, padding="VALID", name=layer.name)
             tensor, cut = rounded(tensor), None
     return features
+
+
+def _bordered(values: tf.Tensor, padding: str) -> tuple[tf.Tensor, str]:
+    """Values [height, width, 3] as the first convolution takes them, and the padding that TensorFlow is to add.
+
+    Of a single row or column the reflection is itself.
+    """
+    if padding == "zeros":
+        return values[None], "SAME"
+    near = BEYOND[padding]
+    values = tf.concat([values[:near][-1:], values, values[-near:][:1]], 0)
+    return tf.concat([values[:, :near][:, -1:], values, values[:, -near:][:, :1]], 1)[None], "VALID"
