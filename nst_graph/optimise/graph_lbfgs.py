@@ -5,6 +5,7 @@ curvature pairs and the gradient; its coefficients follow from their inner produ
 2014, "Large-scale L-BFGS using MapReduce"), so that an iteration passes over the pairs only twice.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -128,12 +129,16 @@ class _Vectors:
             change = new - read(here)
             self.measured = _dot(new, direction), _dot(change, change)
 
+        # A row by itself, to load and to save.
+        self._slot, self._given = tf.placeholder(tf.int32, ()), tf.placeholder(dtype, flat)
+        first = tf.range(blocks) * 2 * pairs + self._slot
+        self._put = tf.scatter_update(self._rows, first, self._given).op
+        self._row = tf.gather(self._rows, first)
+
         # An accepted step: x and the gradient move, and a pair takes a slot; then the inner products.
-        self._slot = tf.placeholder(tf.int32, ())
         s, y = tf.reshape(line.trial - line.x, flat), read(found) - read(here)
         with tf.control_dependencies([s, y]):
             moved = [line.x.assign(line.trial.read_value()).op, here.assign(found.read_value()).op]
-            first = tf.range(blocks) * 2 * pairs + self._slot
             stored = [tf.scatter_update(self._rows, first, s).op, tf.scatter_update(self._rows, first + pairs, y).op]
         with tf.control_dependencies(moved):
             self._moved = _products(rows(), read(here))
@@ -148,7 +153,9 @@ class _Vectors:
 
     def load(self, start: Floats, memory: Arrays | None) -> None:
         """Begin at a picture, with an earlier step's memory if there is any. Raises InputError."""
-        self._assign(self._line.x, start)
+        # Its initial value is fed: the array does not become a constant of the graph.
+        x = self._line.x.initializer
+        self._session.run(x, {x.inputs[1]: start})
         if not memory:
             return
         check_pairs(memory, start.size)
@@ -158,20 +165,14 @@ class _Vectors:
             memory = {name: memory[name][latest] for name in ("steps", "changes")}
             given = self._pairs
         self.order = [int(slot) for slot in by_age(memory)]
+        pairs = [*memory["steps"], *memory["changes"]]
         used = [*range(given), *range(self._pairs, self._pairs + given)]
-        dtype = self._line.x.dtype.as_numpy_dtype
-        pairs = np.concatenate([memory["steps"], memory["changes"]]).astype(dtype, copy=False)
-        wide = None if "products" in memory else pairs.astype(np.float64)
-        self._products[np.ix_(used, used)] = memory["products"] if wide is None else wide @ wide.T
-        blocks, length = self._shape
-        rows = np.zeros((blocks, 2 * self._pairs, length), dtype)
-        rows[:, used] = pairs.reshape(2 * given, blocks, length).transpose(1, 0, 2)
-        self._assign(self._rows, rows.reshape(-1, length))
-
-    def _assign(self, variable: tf.Variable, value: Floats) -> None:
-        # Its initial value is fed: the array does not become a constant of the graph.
-        initial = variable.initializer.inputs[1]
-        self._session.run(variable.initializer, {initial: value.astype(initial.dtype.as_numpy_dtype, copy=False)})
+        for row, vector in zip(used, pairs, strict=True):
+            self._session.run(self._put, {self._slot: row, self._given: vector.reshape(self._shape)})
+        products = memory.get(
+            "products", [[np.vdot(one, other.astype(np.float64)) for one in pairs] for other in pairs]
+        )
+        self._products[np.ix_(used, used)] = products
 
     def begin(self) -> None:
         """Take the point evaluated last for x."""
@@ -235,12 +236,17 @@ class _Vectors:
         """The pairs, by their slots, the order of these, and inner products; empty where there is none."""
         if not self.order:
             return {}
-        blocks, length = self._shape
-        rows = self._session.run(self._rows).reshape(blocks, -1, length).transpose(1, 0, 2).reshape(2 * self._pairs, -1)
         steps = sorted(self.order)
         changes = [self._pairs + slot for slot in steps]
         order, products = np.array(self.order, np.uint8), self._products[np.ix_(steps + changes, steps + changes)]
-        return {"steps": rows[steps], "changes": rows[changes], "order": order, "products": products}
+        return {"steps": self._read(steps), "changes": self._read(changes), "order": order, "products": products}
+
+    def _read(self, rows: list[int]) -> Floats:
+        # One by one: more is not held twice.
+        vectors = np.empty((len(rows), math.prod(self._shape)), self._line.x.dtype.as_numpy_dtype)
+        for vector, row in zip(vectors, rows, strict=True):
+            vector[:] = self._session.run(self._row, {self._slot: row}).ravel()
+        return vectors
 
 
 def _dot(one: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
