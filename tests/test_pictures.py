@@ -520,7 +520,8 @@ def test_a_seed_is_the_same_everywhere():
     twister = random.Random()
     key = np.random.RandomState(7).get_state()[1]
     twister.setstate((3, (*map(int, key), 624), None))
-    expected = [MEAN[i % 3] + twister.random() * 40 - 20 for i in range(6)]
+    noise = [twister.random() * 40 - 20 for _ in range(2)]
+    expected = [mean + grey for grey in noise for mean in MEAN]
     found = pictures.start(np.zeros((1, 2, 3), np.float32), np.array(MEAN, np.float32), 1.0, 7)
     np.testing.assert_allclose(found.ravel(), expected, rtol=1e-6)
 
