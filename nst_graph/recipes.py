@@ -444,7 +444,7 @@ RECIPES = {
     "bisht2020": Recipe("Bisht 2020, TensorFlow 2: VGG-19, max pooling, from the content, Adam, clipped", _BISHT),
     # The deviation of its noise is not on record.
     "bisht2020-noise": Recipe("the same from noise", replace(_BISHT, init="noise", noise="normal")),
-    # The ratio of content and style is not on record. Ours lets the style weigh about as much as in NOTEBOOK.
+    # The ratio is not on record. Ours is about what NOTEBOOK gives conv4_1 and conv5_1, 1e3 / 512^2.
     "avelar2019": Recipe(
         "Avelar 2019, PyTorch: several paintings at once, squashed to 512 x 512, L-BFGS",
         Settings(
