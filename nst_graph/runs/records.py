@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
@@ -77,7 +77,11 @@ def settings(record: dict[str, Any], path: Path) -> Settings:
 def texts(settings: Settings, network: str) -> dict[str, str]:
     """What a picture says of how it was painted, by keywords: no dates, and "FILE" for a picture that was the start."""
     values = asdict(settings) | ({} if settings.init in STARTS else {"init": "FILE"})
-    return {"Software": f"nst_graph {version('nst_graph')}", "Network": network, "Settings": json.dumps(values)}
+    try:
+        software = f"nst_graph {version('nst_graph')}"
+    except PackageNotFoundError:  # a checkout that is not installed
+        software = "nst_graph"
+    return {"Software": software, "Network": network, "Settings": json.dumps(values)}
 
 
 def _is_a(value: Any, kind: Any) -> bool:
