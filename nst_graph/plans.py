@@ -25,8 +25,9 @@ WHOLE_PER_PIXEL = 110
 #: Bytes a pixel and channel of SciPy's L-BFGS-B, in float64: its work space (5 numbers), bounds (2), integers
 #: (2), copies of picture and gradient (9); and for each pair its own (2), History's points and pairs (2.5), Root's (1).
 SCIPY, SCIPY_PAIR = 18 * 8, 5.5 * 8
-#: Numbers a pixel and channel of the graph's: variables and what an operation holds; and for each pair two.
-GRAPH, GRAPH_PAIR = 12, 2
+#: Numbers a pixel and channel of the graph's: variables and what an operation holds; and for each pair two, and
+#: two more while the state is saved.
+GRAPH, GRAPH_PAIR = 12, 4
 
 
 @dataclass(frozen=True)

@@ -219,11 +219,11 @@ def test_plans(network):
     assert adam.tile in plans.TILES
     scipys = plan(4096, 3072, Settings(lbfgs="scipy"), 18 * GIGABYTE)
     assert plans.FEWEST_PAIRS <= scipys.pairs < PAIRS and scipys.line is None
-    graphs = plan(4096, 3072, Settings(), 18 * GIGABYTE)
+    graphs = plan(4096, 3072, Settings(lbfgs="graph"), 26 * GIGABYTE)
     assert graphs.pairs == PAIRS and graphs.line == "float64"
-    single = plan(4096, 3072, Settings(), 12 * GIGABYTE)
+    single = plan(4096, 3072, Settings(), 18 * GIGABYTE)
     assert single.pairs == PAIRS and single.line == "float32"
-    fewer = plan(4096, 3072, Settings(), 9 * GIGABYTE)
+    fewer = plan(4096, 3072, Settings(), 10 * GIGABYTE)
     assert plans.FEWEST_PAIRS <= fewer.pairs < PAIRS and fewer.line == "float32"
     bounded = plan(2048, 1536, Settings(bounded=True), 12 * GIGABYTE)
     assert bounded.line is None
