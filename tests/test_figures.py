@@ -40,6 +40,15 @@ def images(tmp_path_factory):
     return directory
 
 
+def test_fast_is_that_of_paint(images):
+    words = ["fig2", "--images", str(images), "--size", "512"]
+    slow, given = (figures._parser().parse_args(more) for more in (words, [*words, "--fast", "--iterations", "7"]))
+    *_, jobs, name = figures._figure(given)
+    painted = cli.job(["photo.jpg", "painting.jpg", "--fast", "--iterations", "7", "--beta", "1000"]).settings
+    assert jobs["B"].settings == painted and painted.scales
+    assert name != figures._figure(slow)[-1]
+
+
 def test_the_panels_are_the_papers():
     one, two, three = (panels.FIGURES[name]() for name in ("fig1", "fig2", "fig3"))
     sets = [panels.STYLE_LAYERS[:n] for n in range(1, 6)]

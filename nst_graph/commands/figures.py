@@ -15,7 +15,7 @@ from nst_graph.commands import common, options, paint, sheets
 from nst_graph.commands.panels import FIGURES, SOURCES, Figure, Panel, label, matrix, sweep
 from nst_graph.errors import InputError
 from nst_graph.news import tell
-from nst_graph.recipes import DEFAULT, RECIPES, Settings
+from nst_graph.recipes import DEFAULT, RECIPES, Settings, fast
 from nst_graph.runs import page
 
 #: The figures, and what is said of them.
@@ -63,6 +63,8 @@ def _parser() -> argparse.ArgumentParser:
             for option in ("size", "convolutions") if name == "trace" else SHARED:
                 about = f"as in paint.py (default: the recipe's, {getattr(Settings, option)})"
                 add(f"--{option.replace('_', '-')}", type=SHARED[option], help=about)
+            if name != "trace":
+                add("--fast", action="store_true", help="as in paint.py: coarse to fine, fewer iterations")
             common.add_winograd(one)
             add("--weights", metavar="FILE", type=Path, help="default: VGG-19, else VGG-16, in model/")
             common.add_read_limit(one)
@@ -157,7 +159,8 @@ def _figure(given: argparse.Namespace) -> Laid:
             raise InputError(f"--painting {painting}: no such file; name a picture file")
         sources |= {panel.style: painting for panel in figure.panels if panel.style}
     values = {name: getattr(given, name) for name in SHARED if getattr(given, name) is not None}
-    shared = replace(RECIPES[recipe or DEFAULT].settings, **values)
+    whole = RECIPES[recipe or DEFAULT].settings
+    shared = replace(whole, **(fast(values.get("size", whole.size)) if given.fast else {}) | values)
     jobs = {}
     for panel in _unlike(figure):
         paths = [sources[name] for name in (panel.content, panel.style) if name]
@@ -165,8 +168,9 @@ def _figure(given: argparse.Namespace) -> Laid:
         # A panel of the style alone takes its size from the style picture.
         styles = tuple(paths[-1:]) if panel.style else ()
         jobs[panel.name] = Job(paths[0], styles, settings, Path(), weights=given.weights, read_limit=given.read_limit)
-    parts = [given.figure, painting and painting.stem, recipe, shared.size or "whole", shared.iterations]
-    return figure, sources, jobs, "-".join(str(part) for part in parts if part is not None)
+    parts = [given.figure, painting and painting.stem, recipe, given.fast and "fast"]
+    parts += [shared.size or "whole", shared.iterations]
+    return figure, sources, jobs, "-".join(str(part) for part in parts if part)
 
 
 def _sweep(given: argparse.Namespace) -> Laid:
