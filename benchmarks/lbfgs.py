@@ -4,7 +4,8 @@
     python benchmarks/lbfgs.py --sizes 512 1024
 
 The function is a quadratic of as many variables as a 4:3 picture of that size has numbers. The time of its
-evaluations is taken off. The table goes into --docs (docs/).
+evaluations is taken off. Beside setulb, SciPy's routine, is what this program and SciPy do around it. The table
+goes into --docs (docs/).
 """
 
 import argparse
@@ -14,8 +15,11 @@ import time
 import timeit
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
 
 import numpy as np
+from scipy.optimize import _lbfgsb_py
 
 from nst_graph.evaluation import Evaluation
 from nst_graph.graph.line import Line
@@ -50,33 +54,35 @@ class Quadratic:
         return Evaluation(terms, total, gradient)
 
 
-class Counted:
-    """A session whose calls are timed."""
+class Timed:
+    """A function whose calls are timed."""
 
-    def __init__(self, session):
-        self._session, self.seconds = session, 0.0
+    def __init__(self, call):
+        self._call, self.seconds = call, 0.0
 
-    def run(self, *words):
+    def __call__(self, *words):
         began = time.perf_counter()
         try:
-            return self._session.run(*words)
+            return self._call(*words)
         finally:
             self.seconds += time.perf_counter() - began
 
 
 def measure(size, iterations, repeats):
-    """Milliseconds an evaluation: SciPy's, the graph's in float64 and in float32; outside session calls."""
+    """Milliseconds an evaluation: SciPy's, beside setulb, the graph's in float64 and float32; outside session calls."""
     shape = (size * 3 // 4, size, 3)
     start = np.random.default_rng(1).normal(0, 20, shape).astype(np.float32)
     rows = []
     for _ in range(repeats):
-        objective = Quadratic(shape)
+        objective, setulb = Quadratic(shape), Timed(_lbfgsb_py._lbfgsb.setulb)
         began = time.perf_counter()
-        end = lbfgs(objective, start, iterations, lambda step: None).step
+        with mock.patch.object(_lbfgsb_py._lbfgsb, "setulb", setulb):
+            end = lbfgs(objective, start, iterations, lambda step: None).step
         scipys = (time.perf_counter() - began - objective.seconds) / end.evaluations
+        beside = scipys - setulb.seconds / end.evaluations
         double, outside = graphs(Quadratic(shape), start, iterations)
         single, _ = graphs(Quadratic(shape, np.float32), start, iterations)
-        rows.append((scipys, double, single, outside))
+        rows.append((scipys, beside, double, single, outside))
     return [1e3 * statistics.median(column) for column in zip(*rows, strict=True)]
 
 
@@ -84,15 +90,16 @@ def graphs(objective, start, iterations):
     """Seconds an evaluation of the graph's L-BFGS alone, and an iteration outside its session calls."""
     evaluate = partial(objective.evaluate, (), {objective.line.step: 0.0})
     alone = timeit.repeat(evaluate, number=1, repeat=20)
-    objective.session = session = Counted(objective.session)
+    run = Timed(objective.session.run)
+    objective.session = SimpleNamespace(run=run)
     begun = []
 
     def observe(step):
         if step.iteration <= 1:  # the graph is built before
-            begun[:] = time.perf_counter(), session.seconds, step.evaluations
+            begun[:] = time.perf_counter(), run.seconds, step.evaluations
 
     end = graph_lbfgs(objective, start, iterations, observe).step
-    seconds, inside = time.perf_counter() - begun[0], session.seconds - begun[1]
+    seconds, inside = time.perf_counter() - begun[0], run.seconds - begun[1]
     each = seconds / (end.evaluations - begun[2]) - statistics.median(alone)
     return each, (seconds - inside) / (end.iteration - 1)
 
@@ -107,15 +114,15 @@ def main():
     lines = [
         f"`python benchmarks/lbfgs.py {' '.join(sys.argv[1:])}`".replace(" `", "`"),
         "",
-        "Milliseconds, medians; of the graph's, those outside session calls are an iteration's.",
+        "Milliseconds an evaluation, medians; outside session calls, of an iteration.",
         "",
-        "| pixels | SciPy's L-BFGS, an evaluation | the graph's | ratio | in float32 | ratio | outside session calls |",
-        "|---|---|---|---|---|---|---|",
+        "| pixels | SciPy's L-BFGS | beside setulb | the graph's | ratio | in float32 | ratio | outside calls |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for size in given.sizes:
-        scipys, *ours, outside = measure(size, given.iterations, given.repeats)
+        scipys, beside, *ours, outside = measure(size, given.iterations, given.repeats)
         double, single = (f"{each:.1f} | {each / scipys:.2f}" for each in ours)
-        row = f"| {size} x {size * 3 // 4} | {scipys:.1f} | {double} | {single} | {outside:.2f} |"
+        row = f"| {size} x {size * 3 // 4} | {scipys:.1f} | {beside:.1f} | {double} | {single} | {outside:.2f} |"
         lines.append(row)
         print(row, flush=True)
     (given.docs / "benchmark-lbfgs.md").write_text("\n".join([*lines, ""]))
