@@ -15,7 +15,7 @@ from nst_graph.graph import precision
 from nst_graph.graph.objective import Measure, Objective
 from nst_graph.graph.tensorflow import gpu_name, has_gpu, tf
 from nst_graph.graph.tiles import TiledObjective
-from nst_graph.optimise import PAIRS, Outcome, Step, minimise
+from nst_graph.optimise import Outcome, Step, minimise
 from nst_graph.optimise.steps import Arrays, Relay
 from nst_graph.pictures import Picture
 from nst_graph.plans import Plan, plan
@@ -111,7 +111,7 @@ class Part:
         line = f"{iterations} iterations of {name} at {width} x {height} in {self.stage.precision}"
         if self.plan.tile is not None:
             line += f", in tiles of {self.plan.tile}"
-        if settings.optimiser == "lbfgs" and self.plan.pairs < PAIRS:
+        if settings.optimiser == "lbfgs" and self.plan.pairs < settings.corrections:
             line += f", with {self.plan.pairs} curvature pairs, for want of memory"
         return line
 
@@ -155,7 +155,9 @@ def _stages(settings: Settings, photograph: Picture, need: int, say: Say) -> lis
         shape = pictures.fitted(last, stage.size, settings.side, settings.squash)
         if stage.size == settings.size or (shape != last and min(shape) >= need):
             stages.append((stage, shape))
-        elif shape != last:
+        elif shape == last:
+            say(f"scale {stage.size} is left out: it is not below the picture's size")
+        else:
             say(f"scale {stage.size} is left out: a side would have fewer than the {need} pixels that the layers need")
     return stages
 

@@ -8,7 +8,6 @@ from nst_graph import machine
 from nst_graph.errors import InputError
 from nst_graph.graph.tensorflow import gpu_memory, has_gpu
 from nst_graph.graph.tiles import refuse_unit_gradients
-from nst_graph.optimise.history import PAIRS
 from nst_graph.recipes import Settings
 from nst_graph.weights import Network
 
@@ -47,7 +46,7 @@ def plan(
     `memory` is what it may take, in bytes; by default, what the GPU or the machine has.
     Raises InputError where no plan fits, with what would, or where unit gradients would need tiles.
     """
-    plans = [Plan(None, PAIRS)] if settings.optimiser != "lbfgs" else _lbfgs_plans(settings)
+    plans = [Plan(None, settings.corrections)] if settings.optimiser != "lbfgs" else _lbfgs_plans(settings)
     if settings.tile is not None:
         refuse_unit_gradients(settings)
         return replace(plans[0], tile=settings.tile)
@@ -85,8 +84,9 @@ def _lbfgs_plans(settings: Settings) -> list[Plan]:
     graphs: list[str | None] = ["float64", "float32"]
     lines = {"scipy": scipys, "graph": graphs, "auto": graphs if has_gpu() else [*scipys, *graphs]}[settings.lbfgs]
     lines = scipys if settings.bounded else lines
-    fewer = range(PAIRS - 1, FEWEST_PAIRS - 1, -1)
-    return [Plan(None, PAIRS, line) for line in lines] + [Plan(None, pairs, lines[-1]) for pairs in fewer]
+    most = settings.corrections
+    fewer = range(most - 1, FEWEST_PAIRS - 1, -1)
+    return [Plan(None, most, line) for line in lines] + [Plan(None, pairs, lines[-1]) for pairs in fewer]
 
 
 def _lbfgs_bytes(pixels: int, plan: Plan) -> float:

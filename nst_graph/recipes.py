@@ -15,11 +15,11 @@ from nst_graph.errors import InputError
 STYLE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
 
 NETWORKS = ("VGG-19", "VGG-16", "VGG-19 rescaled", "VGG-16 rescaled")
-POOLINGS = ("average", "max")
+POOLINGS = ("average", "max", "l2")
 PADDINGS = ("zeros", "replicate", "reflect")
 CONTENT_LOSSES = ("equation1", "squares", "mean")
-STYLE_LOSSES = ("equation4", "mean", "mean-over-size", "over-pixels")
-SMOOTHNESS_LOSSES = ("absolute", "squared", "power")
+STYLE_LOSSES = ("equation4", "mean", "mean-over-size", "over-pixels", "wasserstein")
+SMOOTHNESS_LOSSES = ("absolute", "squared", "power", "nine-point")
 SIDES = ("longer", "shorter")
 RESAMPLINGS = ("lanczos", "bicubic", "bilinear")
 STYLE_SHAPES = ("content", "own")
@@ -124,14 +124,21 @@ class Settings:
     optimiser: str = "lbfgs"
     #: Whose L-BFGS: one of LBFGS. "auto" is the graph's where there is a GPU, or where SciPy's takes too much memory.
     lbfgs: str = "auto"
+    #: Curvature pairs that L-BFGS keeps.
+    corrections: int = 10
     #: What adam and gradient-descent divide red, green and blue by: their variables are the quotients.
     pixel_scale: tuple[float, ...] = (1.0, 1.0, 1.0)
     #: Learning rate of adam and gradient-descent, for these variables.
     rate: float = 10.0
     #: Adam's decay of the mean gradient.
     beta1: float = 0.9
+    #: Adam's decay of the mean squared gradient.
+    beta2: float = 0.999
     #: Adam's guard against division by zero, for these variables.
     epsilon: float = 1e-8
+    #: The decay of a running mean over the steps of adam and gradient-descent, which is what is shown and goes
+    #: to the next scale; 0: the last step.
+    average: float = 0.0
     #: Keep every pixel in 0..255: box bounds of L-BFGS-B; the others clip after each step.
     bounded: bool = False
     #: Type of the convolutions: one of PRECISIONS; auto is bfloat16 where that is faster,
@@ -139,7 +146,7 @@ class Settings:
     precision: str = "float32"
     #: How float32 is convolved: one of CONVOLUTIONS; auto is winograd where that is faster, see winograd.py.
     convolutions: str = "auto"
-    #: Sizes, in pixels, to paint at before `size`, each from the one before.
+    #: Sizes, in pixels, to paint at before `size`, each from the one before; those that are not below it are left out.
     scales: tuple[int, ...] = ()
     #: Iterations at each of `scales`.
     scale_iterations: tuple[int, ...] = ()
@@ -155,7 +162,7 @@ class Settings:
     timelapse: str | None = None
 
     def __post_init__(self) -> None:
-        for option, least in (("size", 1), ("iterations", 0), ("save_every", 1), ("seed", 0)):
+        for option, least in (("size", 1), ("iterations", 0), ("save_every", 1), ("seed", 0), ("corrections", 1)):
             value = getattr(self, option)
             _require(value is None or value >= least, option, value, f"give a whole number of {least} or more")
         _require(self.seed < 2**32, "seed", self.seed, "give a whole number below 2^32")
@@ -172,7 +179,11 @@ class Settings:
         good = self.ratio_at is None or (len(self.ratio_at) in (1, 2) and all(side >= 1 for side in self.ratio_at))
         _require(good, "ratio_at", _words(self.ratio_at), "give a size, or width and height, in pixels")
         _require(not (self.bounded and self.lbfgs == "graph"), "lbfgs", self.lbfgs, "keeps no bounds; scipy does")
-        _require(0 <= self.beta1 < 1, "beta1", self.beta1, "give a number from 0 to below 1")
+        for option in ("beta1", "beta2", "average"):
+            value = getattr(self, option)
+            _require(0 <= value < 1, option, value, "give a number from 0 to below 1")
+        steps = self.optimiser != "lbfgs" or not self.average
+        _require(steps, "average", self.average, "name adam or gradient-descent as --optimiser")
         _require(self.alpha + self.beta > 0, "beta", self.beta, "give alpha or beta above 0: nothing would be painted")
         for option in ("content_layers", "style_layers"):
             layers = getattr(self, option)
@@ -187,7 +198,7 @@ class Settings:
             good = value in choices or value is None is getattr(type(self), option)
             _require(good, option, value, f"give one of {', '.join(choices)}")
         for scale in self.scales:
-            _require(0 < scale < (self.size or LARGEST), "scales", scale, f"give sizes below --size {self.size}")
+            _require(scale >= 1, "scales", scale, "give whole numbers of 1 or more")
         fits = len(self.scale_iterations) == len(self.scales) and all(number >= 1 for number in self.scale_iterations)
         remedy = "give a whole number above 0 for each of --scales"
         _require(fits, "scale_iterations", _words(self.scale_iterations), remedy)
@@ -444,6 +455,53 @@ RECIPES = {
     "bisht2020": Recipe("Bisht 2020, TensorFlow 2: VGG-19, max pooling, from the content, Adam, clipped", _BISHT),
     # The deviation of its noise is not on record.
     "bisht2020-noise": Recipe("the same from noise", replace(_BISHT, init="noise", noise="normal")),
+    # Its pixels are in 0..256; its L-BFGS takes steps of length 1, without a line search.
+    "neural-style-pt": Recipe(
+        "ProGamerGov's program, with jcjohnson's constants: VGG-19, max pooling, from faint noise, L-BFGS",
+        Settings(
+            pooling="max",
+            resample="bilinear",
+            style_shape="own",
+            noise="normal",
+            noise_amplitude=0.001,
+            alpha=5.0,
+            beta=100.0,
+            smoothness=1e-3,
+            content_loss="mean",
+            style_loss="mean",
+            style_layers={name: 1 / filters**2 for name, filters in _FILTERS.items()},
+            corrections=100,
+        ),
+    ),
+    # Its weights belong to torchvision's VGG-19 on normalised pixels, whose features are smaller: with the
+    # original's, smoothness weighs less.
+    "style-transfer-pytorch": Recipe(
+        "Katherine Crowson's program: Wasserstein distances, from the content, Adam, averaged, five scales",
+        Settings(
+            pooling="max",
+            padding="replicate",
+            resample="bicubic",
+            style_shape="own",
+            init="content",
+            alpha=0.015,
+            beta=1.0,
+            smoothness=2 / 255**2,
+            smoothness_loss="nine-point",
+            content_loss="mean",
+            style_loss="wasserstein",
+            style_layers={name: 4.0 ** (4 - block) / 341 for block, name in enumerate(STYLE_LAYERS)},
+            optimiser="adam",
+            pixel_scale=(255.0, 255.0, 255.0),
+            rate=0.02,
+            beta2=0.99,
+            average=0.99,
+            bounded=True,
+            scales=(128, 181, 256, 362),
+            scale_iterations=(1000, 500, 500, 500),
+            iterations=500,
+            save_every=50,
+        ),
+    ),
     # The ratio is not on record. Ours is about what NOTEBOOK gives conv4_1 and conv5_1, 1e3 / 512^2.
     "avelar2019": Recipe(
         "Avelar 2019, PyTorch: several paintings at once, squashed to 512 x 512, L-BFGS",

@@ -28,6 +28,8 @@ def convolve_fast(picture, kernel, bias):
 def pool(features, kind):
     height, width = (side // 2 * 2 for side in features.shape[:2])
     corners = [features[y:height:2, x:width:2] for y in (0, 1) for x in (0, 1)]
+    if kind == "l2":
+        return 0.78 * np.sqrt(np.sum(np.square(corners), axis=0))
     return np.mean(corners, axis=0) if kind == "average" else np.max(corners, axis=0)
 
 

@@ -37,7 +37,7 @@ def test_stages():
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"scales": (512,), "scale_iterations": (1,)}, "--scales 512: give sizes below --size 512"),
+        ({"scales": (0,), "scale_iterations": (1,)}, "--scales 0: give whole numbers of 1 or more"),
         ({"scales": (64,)}, "--scale-iterations"),
         ({"scales": (64,), "scale_iterations": (0,)}, "--scale-iterations 0"),
         ({"tile": 8}, "--tile 8"),

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import reference
+import scipy.linalg
 from conftest import MEAN, as_reference, random_picture
 
 from nst_graph import pictures, weights
@@ -113,7 +114,7 @@ def setting(**changes):
     )
 
 
-@pytest.mark.parametrize("pooling", ["average", "max"])
+@pytest.mark.parametrize("pooling", ["average", "max", "l2"])
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("styles", [1, 3])
 def test_loss_terms(layers, network, size, pooling, styles):
@@ -141,7 +142,7 @@ def test_loss_terms(layers, network, size, pooling, styles):
     assert found.gradient.shape == picture.shape
 
 
-@pytest.mark.parametrize("pooling", ["average", "max"])
+@pytest.mark.parametrize("pooling", ["average", "max", "l2"])
 @pytest.mark.parametrize("size", SIZES)
 def test_gradient_against_finite_differences(layers, network, size, pooling):
     """The graph in float64; the differences are those of the reference, not of the graph."""
@@ -177,6 +178,40 @@ def test_content_gradient_is_zero_where_features_are_not_positive(network):
     content = random_picture(16, 16)
     evaluation = Objective(dead, content, [Style(content)], settings)(content + 50)
     assert evaluation.total == 0 and not evaluation.gradient.any()
+
+
+def wasserstein(painted, wanted, share):
+    """The distance from SciPy's matrix roots; `share` [positions] says how much each of the painted counts."""
+    share = share / share.sum()
+    means = share @ painted, wanted.mean(0)
+    spreads = [(rows - mean) * np.sqrt(share)[:, None] for rows, mean in [(painted, means[0])]]
+    spreads.append((wanted - means[1]) / np.sqrt(len(wanted)))
+    guard = 1e-5 * np.mean(wanted**2) * np.eye(wanted.shape[1])
+    one, other = (spread.T @ spread + guard for spread in spreads)
+    root = scipy.linalg.sqrtm(other)
+    traces = np.trace(one + other - 2 * scipy.linalg.sqrtm(root @ one @ root)).real
+    return (np.sum((means[0] - means[1]) ** 2) + traces) / len(guard)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_wasserstein(masked):
+    random = np.random.default_rng(0)
+    painted, wanted = random.gamma(1, 2, (1, 8, 9, 6)), random.gamma(2, 1, (1, 7, 5, 6))
+    share = random.uniform(size=72) if masked else np.ones(72)
+    with tf.Graph().as_default(), tf.Session() as session:
+        given, positions = tf.placeholder(tf.float64, painted.shape), share.sum()
+        target = session.run(losses.gram(tf.constant(wanted), sums=True)) * positions / 35
+        found = losses.gram(given, tf.constant(share) if masked else None, sums=True)
+        loss = losses.style_wasserstein(found, target, positions, 72)
+        (gradient,) = tf.gradients(loss, given)
+
+        def at(picture):
+            return session.run(loss, {given: picture})
+
+        assert at(painted) == pytest.approx(wasserstein(painted.reshape(72, 6), wanted.reshape(35, 6), share), rel=1e-9)
+        step = 1e-5 * random.normal(size=painted.shape)
+        slope = np.sum(session.run(gradient, {given: painted}) * step)
+        assert (at(painted + step) - at(painted - step)) / 2 == pytest.approx(slope, rel=1e-5)
 
 
 def test_losses_vanish_at_their_targets(network):

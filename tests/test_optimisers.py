@@ -235,9 +235,26 @@ def test_a_memory_is_taken_anew(monkeypatch):
         assert len(taken) == times and end.step.restarts == 0 and iterations == list(range(36))
 
 
+def test_adams_second_decay():
+    settings, seen = Settings(optimiser="adam", beta2=0.9, rate=1e-4, iterations=2), []
+    optimise.minimise(quadratic, START, settings, seen.append)
+    np.testing.assert_allclose(seen[1].memory()["picture/Adam_1"], 0.1 * quadratic(START).gradient ** 2, rtol=1e-5)
+
+
+def test_the_average_is_that_of_all_steps_so_far():
+    settings, plain, shown = Settings(optimiser="adam", rate=1.0, iterations=6), [], []
+    optimise.minimise(quadratic, START, settings, plain.append)
+    optimise.minimise(quadratic, START, replace(settings, average=0.7), shown.append)
+    shares = 0.7 ** np.arange(7.0)[::-1]
+    expected = np.average([step.picture for step in plain], axis=0, weights=shares)
+    np.testing.assert_allclose(shown[-1].picture, expected, rtol=1e-5, atol=1e-5)
+    assert shown[-1].total == plain[-1].total
+
+
+@pytest.mark.parametrize("average", [0.0, 0.9])
 @pytest.mark.parametrize("optimiser", ["adam", "gradient-descent"])
-def test_descent_goes_on_as_if_it_had_not_stopped(optimiser):
-    settings = Settings(optimiser=optimiser, rate=1e-4, iterations=10)
+def test_descent_goes_on_as_if_it_had_not_stopped(optimiser, average):
+    settings = Settings(optimiser=optimiser, rate=1e-4, average=average, iterations=10)
     whole = optimise.minimise(quadratic, START, settings, lambda step: None).step
     half = replace(settings, iterations=5)
     first = optimise.minimise(quadratic, START, half, lambda step: None).step

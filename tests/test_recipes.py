@@ -9,6 +9,7 @@ import pytest
 import reference
 from conftest import MEAN, ROOT, as_reference, random_picture
 from PIL import Image
+from test_objective import wasserstein
 
 import nst_graph.painting
 from nst_graph import places, weights
@@ -42,15 +43,24 @@ def measured(directory):
     """Features by network, pooling and picture, each computed once."""
     cache = {}
 
-    def features(rescaled, pooling, picture):
-        key = rescaled, pooling, picture.shape, picture.tobytes()
+    def features(rescaled, replicated, pooling, picture):
+        key = rescaled, replicated, pooling, picture.shape, picture.tobytes()
         if key not in cache:
             file = "imagenet-vgg-verydeep-19-8bit" + ("-rescaled" if rescaled else "") + ".mat"
             layers = as_reference(weights.read(directory / file))
-            cache[key] = reference.features(layers, MEAN, picture, pooling, reference.convolve_fast)
+            convolution = convolve_replicated if replicated else reference.convolve_fast
+            cache[key] = reference.features(layers, MEAN, picture, pooling, convolution)
         return cache[key]
 
     return features
+
+
+def convolve_replicated(picture, kernel, bias):
+    """The first convolution sees the outermost pixels again beyond the border."""
+    if picture.shape[-1] != 3:
+        return reference.convolve_fast(picture, kernel, bias)
+    wide = np.pad(picture, ((1, 1), (1, 1), (0, 0)), "edge")
+    return reference.convolve_fast(wide, kernel, bias)[1:-1, 1:-1]
 
 
 def squares(difference):
@@ -117,6 +127,23 @@ def avelar(painted, content, style, picture):
     return np.mean((painted["conv4_2"] - content["conv4_2"]) ** 2) + 4e-3 * style_term
 
 
+def neural_style(painted, content, style, picture):
+    squares_of = [mean_gram_squares(painted, style, name) / painted[name].shape[-1] ** 2 for name in FIRST]
+    variation = np.abs(np.diff(picture, axis=0)).sum() + np.abs(np.diff(picture, axis=1)).sum()
+    return 5 * np.mean((painted["conv4_2"] - content["conv4_2"]) ** 2) + 100 * sum(squares_of) + 1e-3 * variation
+
+
+def crowson(painted, content, style, picture):
+    total = 0.015 * np.mean((painted["conv4_2"] - content["conv4_2"]) ** 2)
+    for name, weight in zip(FIRST, (256, 64, 16, 4, 1), strict=True):
+        rows = [each[name].reshape(-1, each[name].shape[-1]) for each in (painted, style)]
+        total += weight / 341 * wasserstein(*rows, np.ones(len(rows[0])))
+    wide = np.pad(picture / 255, ((1, 1), (1, 1), (0, 0)), "edge")
+    straight = np.mean((wide[1:-1, 2:] - wide[1:-1, 1:-1]) ** 2) + np.mean((wide[2:, 1:-1] - wide[1:-1, 1:-1]) ** 2)
+    across = np.mean((wide[1:, 1:] - wide[:-1, :-1]) ** 2) + np.mean((wide[1:, :-1] - wide[:-1, 1:]) ** 2)
+    return total + 2 * (2 * straight / 3 + across / 6)
+
+
 def of_content(photo, random):
     return photo
 
@@ -129,6 +156,10 @@ def normal(photo, random):
     return MEAN + random.normal(0, 20, photo.shape)
 
 
+def faint(photo, random):
+    return MEAN + random.normal(0, 0.001, photo.shape)
+
+
 def full_range(photo, random):
     return random.uniform(0, 255, photo.shape)
 
@@ -139,6 +170,7 @@ STRETCHED = (40, 24), (40, 24), Image.Resampling.LANCZOS
 SHORTER_OWN = (67, 40), (40, 51), Image.Resampling.LANCZOS
 SHORTER = (67, 40), (67, 40), Image.Resampling.LANCZOS
 LONGER_OWN = (40, 24), (31, 40), Image.Resampling.BICUBIC
+LONGER_BILINEAR = (40, 24), (31, 40), Image.Resampling.BILINEAR
 FOUR_TO_THREE = (40, 30), (40, 30), Image.Resampling.LANCZOS
 SQUARE = (40, 40), (40, 40), Image.Resampling.LANCZOS
 AS_IT_IS = (80, 48), (80, 48), Image.Resampling.BILINEAR
@@ -163,6 +195,8 @@ FORMULAS = {
     "bisht2020": (bisht, "max", LONGER_OWN, of_content),
     "bisht2020-noise": (bisht, "max", LONGER_OWN, normal),
     "avelar2019": (avelar, "max", SQUARE, of_content),
+    "neural-style-pt": (neural_style, "max", LONGER_BILINEAR, faint),
+    "style-transfer-pytorch": (crowson, "max", LONGER_OWN, of_content),
 }
 
 
@@ -189,7 +223,8 @@ def test_loss_at_the_start(name, directory, measured, monkeypatch):
     photo = resized(directory / "photo.png", photo_size, resample)
     painting = resized(directory / "painting.png", painting_size, resample)
     picture = start(photo, np.random.RandomState(0))
-    expected = formula(*(measured("rescaled" in name, pooling, each) for each in (picture, photo, painting)), picture)
+    network = "rescaled" in name, name == "style-transfer-pytorch", pooling
+    expected = formula(*(measured(*network, each) for each in (picture, photo, painting)), picture)
     assert steps[0].total == pytest.approx(expected, rel=1e-4)
 
 

@@ -30,6 +30,11 @@ def close(found, expected):
         ((130, 209), 64, {"smoothness": 3.0, "smoothness_loss": "squared", "padding": "replicate"}),
         ((201, 175), 64, {"padding": "reflect", "pooling": "max"}),
         ((33, 49), 16, {"padding": "reflect", "content_layers": {"conv1_1": 1.0}, "style_layers": {"conv1_1": 1.0}}),
+        (
+            (130, 175),
+            64,
+            {"style_loss": "wasserstein", "pooling": "l2", "smoothness": 3, "smoothness_loss": "nine-point"},
+        ),
         ((90, 200), 64, {"alpha": 0.0}),
         ((90, 200), 64, {"beta": 0.0}),
     ],

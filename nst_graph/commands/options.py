@@ -56,11 +56,14 @@ HOW: list[Option] = [
     ("seed", "seed of the noise", {"type": int}),
     ("optimiser", "the optimiser", {}),
     ("lbfgs", "whose L-BFGS; auto is the graph's on a GPU, and where SciPy's takes too much memory", {}),
+    ("corrections", "curvature pairs that L-BFGS keeps", COUNT),
     ("iterations", "limit of iterations", COUNT),
     ("pixel_scale", "what adam and gradient-descent divide the channels by, before --rate and --epsilon", CHANNELS),
     ("rate", "learning rate of adam and gradient-descent", NUMBER),
     ("beta1", "adam's decay of the mean gradient", NUMBER),
+    ("beta2", "adam's decay of the mean squared gradient", NUMBER),
     ("epsilon", "adam's guard against division by zero", NUMBER),
+    ("average", "show the running mean of adam's or gradient-descent's steps, by this decay", NUMBER),
     ("bounded", "keep every pixel in 0..255 while painting", FLAG),
 ]
 SPEED: list[Option] = [

@@ -4,7 +4,14 @@ Features are [1, height, width, filters]: the paper's F^l has N_l = filters rows
 M_l = height * width columns. CONTENT, STYLE and SMOOTHNESS name what settings can ask for.
 """
 
+import numpy as np
+
+from nst_graph.evaluation import Floats
 from nst_graph.graph.tensorflow import tf
+
+#: Of a Wasserstein distance, the variance that is added in every direction, as a share of the painting's mean
+#: square: float32 knows no less of a covariance.
+LEAST_VARIANCE = 1e-5
 
 
 def squared_difference(features: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
@@ -27,15 +34,21 @@ def content_mean(squares: tf.Tensor, count: float) -> tf.Tensor:
     return squares / count
 
 
-def gram(features: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
+def gram(features: tf.Tensor, mask: tf.Tensor | None = None, sums: bool = False) -> tf.Tensor:
     """Equation 3: inner products of the filters' responses over all positions, [N_l, N_l].
 
-    A mask [M_l] in 0..1 says how much each position counts.
+    A mask [M_l] in 0..1 says how much each position counts. With `sums` a filter that is one everywhere is
+    counted as the last, [N_l + 1, N_l + 1]: its products are the others' sums, and the number of positions.
     """
     rows = tf.reshape(features, [-1, features.shape[-1]])
-    if mask is not None:
-        rows *= tf.cast(tf.sqrt(mask), rows.dtype)[:, None]
-    return _inner_products(rows)
+    counted = rows if mask is None else rows * tf.cast(tf.sqrt(mask), rows.dtype)[:, None]
+    products = _inner_products(counted)
+    if not sums:
+        return products
+    shares = tf.ones_like(rows[:, 0], products.dtype) if mask is None else tf.cast(mask, products.dtype)
+    totals = tf.reduce_sum(tf.cast(rows, products.dtype) * shares[:, None], 0)[None]
+    count = tf.reshape(tf.reduce_sum(shares), [1, 1])
+    return tf.concat([tf.concat([products, totals], 0), tf.concat([tf.transpose(totals), count], 0)], 1)
 
 
 def _inner_products(rows: tf.Tensor) -> tf.Tensor:
@@ -52,28 +65,57 @@ def _inner_products_gradient(op: tf.Operation, pull: tf.Tensor) -> tuple[tf.Tens
     return tf.cast(tf.matmul(rows, tf.cast(pull + tf.transpose(pull), rows.dtype)), wide.dtype), None
 
 
-def style(difference: tf.Tensor, positions: float, pixels: int) -> tf.Tensor:
-    """Equation 4: E_l from G - A [N_l, N_l], over 4 N_l^2 M_l^2. `pixels` is not used."""
-    return tf.reduce_sum(tf.square(difference)) / (4.0 * _filters(difference) ** 2 * positions**2)
+def style(gram: tf.Tensor, wanted: Floats, positions: float, pixels: int) -> tf.Tensor:
+    """Equation 4: E_l from the Gram matrices G and A, `wanted`, over 4 N_l^2 M_l^2. `pixels` is not used."""
+    return tf.reduce_sum(tf.square(gram - wanted)) / (4.0 * len(wanted) ** 2 * positions**2)
 
 
-def style_mean(difference: tf.Tensor, positions: float, pixels: int) -> tf.Tensor:
+def style_mean(gram: tf.Tensor, wanted: Floats, positions: float, pixels: int) -> tf.Tensor:
     """The mean of ((G - A) / M_l)^2. `pixels` is not used."""
-    return tf.reduce_mean(tf.square(difference / positions))
+    return tf.reduce_mean(tf.square((gram - wanted) / positions))
 
 
-def style_mean_over_size(difference: tf.Tensor, positions: float, pixels: int) -> tf.Tensor:
+def style_mean_over_size(gram: tf.Tensor, wanted: Floats, positions: float, pixels: int) -> tf.Tensor:
     """The mean of (G - A)^2, over N_l M_l. `pixels` is not used."""
-    return tf.reduce_mean(tf.square(difference)) / (_filters(difference) * positions)
+    return tf.reduce_mean(tf.square(gram - wanted)) / (len(wanted) * positions)
 
 
-def style_over_pixels(difference: tf.Tensor, positions: float, pixels: int) -> tf.Tensor:
+def style_over_pixels(gram: tf.Tensor, wanted: Floats, positions: float, pixels: int) -> tf.Tensor:
     """The sum of (G - A)^2 over 4 * 3^2 * pixels^2, pixels those of the picture, at every layer."""
-    return tf.reduce_sum(tf.square(difference)) / (4.0 * 3**2 * float(pixels) ** 2)
+    return tf.reduce_sum(tf.square(gram - wanted)) / (4.0 * 3**2 * float(pixels) ** 2)
 
 
-def _filters(difference: tf.Tensor) -> float:
-    return float(difference.shape[0])
+def style_wasserstein(gram: tf.Tensor, wanted: Floats, positions: float, pixels: int) -> tf.Tensor:
+    """The squared 2-Wasserstein distance of normal distributions, over N_l. `pixels` is not used.
+
+    They have the means m and covariances C of the features, and m', C' of the painting's:
+    |m - m'|^2 + tr(C + C' - 2 (C'^(1/2) C C'^(1/2))^(1/2)). Matrices are those of gram(..., sums=True).
+    """
+    found = tf.cast(gram, tf.float64) / positions
+    target = wanted.astype(np.float64) / positions
+    filters = len(target) - 1
+    mean, mean_wanted = found[:-1, -1], target[:-1, -1]
+    least = LEAST_VARIANCE * float(np.trace(target[:-1, :-1])) / filters
+    covariance = found[:-1, :-1] - mean[:, None] * mean + least * np.eye(filters)
+    covariance_wanted = target[:-1, :-1] - np.outer(mean_wanted, mean_wanted) + least * np.eye(filters)
+    values, vectors = np.linalg.eigh(covariance_wanted)
+    root = vectors * np.sqrt(np.maximum(values, 0)) @ vectors.T
+    common = _root_trace(root @ covariance @ root, least**2)
+    traces = tf.linalg.trace(covariance) + np.trace(covariance_wanted) - 2 * common
+    distance = (tf.reduce_sum(tf.square(mean - mean_wanted)) + traces) / filters
+    return tf.cast(distance, gram.dtype)
+
+
+def _root_trace(matrix: tf.Tensor, least: float) -> tf.Tensor:
+    """The trace of a symmetric matrix's square root, by one decomposition for itself and its gradient.
+
+    No eigenvalue is below `least` but by rounding.
+    """
+    fixed = tf.stop_gradient(matrix)
+    values, vectors = tf.linalg.eigh((fixed + tf.transpose(fixed)) / 2)
+    roots = tf.sqrt(tf.maximum(values, least))
+    slope = tf.matmul(vectors / (2 * roots), vectors, transpose_b=True)
+    return tf.reduce_sum(roots) + tf.reduce_sum(slope * (matrix - fixed))
 
 
 def smoothness_absolute(picture: tf.Tensor) -> tf.Tensor:
@@ -97,14 +139,35 @@ def smoothness_power(picture: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(tf.pow(down + right, 1.25))
 
 
+def smoothness_nine_point(picture: tf.Tensor) -> tf.Tensor:
+    """(d_x + d_y) 2/3 + (d_1 + d_2) / 6 of mean squared differences: of neighbours right, below, and on both diagonals.
+
+    Of [height, width, 3], which beyond its border repeats the outermost.
+    """
+    wide = tf.concat([picture[:1], picture, picture[-1:]], 0)
+    wide = tf.concat([wide[:, :1], wide, wide[:, -1:]], 1)
+    right, below = wide[1:-1, 2:] - wide[1:-1, 1:-1], wide[2:, 1:-1] - wide[1:-1, 1:-1]
+    falling, rising = wide[1:, 1:] - wide[:-1, :-1], wide[1:, :-1] - wide[:-1, 1:]
+    squares = [tf.reduce_mean(tf.square(difference)) for difference in (right, below, falling, rising)]
+    return (squares[0] + squares[1]) * 2 / 3 + (squares[2] + squares[3]) / 6
+
+
 CONTENT = {"equation1": content, "squares": content_squares, "mean": content_mean}
 STYLE = {
     "equation4": style,
     "mean": style_mean,
     "mean-over-size": style_mean_over_size,
     "over-pixels": style_over_pixels,
+    "wasserstein": style_wasserstein,
 }
-SMOOTHNESS = {"absolute": smoothness_absolute, "squared": smoothness_squared, "power": smoothness_power}
+#: The style losses whose Gram matrices have the features' sums too.
+WITH_SUMS = {"wasserstein"}
+SMOOTHNESS = {
+    "absolute": smoothness_absolute,
+    "squared": smoothness_squared,
+    "power": smoothness_power,
+    "nine-point": smoothness_nine_point,
+}
 
 
 def unit_gradient(features: tf.Tensor, strength: float) -> tf.Tensor:

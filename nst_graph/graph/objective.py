@@ -50,7 +50,7 @@ class Target:
 
     def term(self, gram: tf.Tensor, style_loss: str, pixels: int) -> tf.Tensor:
         """This target's part of equation 5."""
-        return self.weight * losses.STYLE[style_loss](gram - tf.constant(self.gram), self.positions, pixels)
+        return self.weight * losses.STYLE[style_loss](gram, self.gram, self.positions, pixels)
 
 
 class Objective:
@@ -101,7 +101,8 @@ class Objective:
                 loss = losses.CONTENT[settings.content_loss](squares, float(features_wanted.size))
                 terms["content"].append(weight * loss)
             for target in targets:
-                gram = losses.gram(at(target.layer, settings.beta * target.weight), target.mask)
+                features_at = at(target.layer, settings.beta * target.weight)
+                gram = losses.gram(features_at, target.mask, settings.style_loss in losses.WITH_SUMS)
                 terms["style"].append(target.term(gram, settings.style_loss, pixels))
             if settings.smoothness:
                 terms["smoothness"].append(losses.SMOOTHNESS[settings.smoothness_loss](self.picture))
@@ -152,7 +153,8 @@ class Measure:
             self._picture = tf.placeholder(np.dtype(dtype), (None, None, 3))
             features = vgg.build(network, self._picture, settings.pooling, padding=settings.padding)
             self._features = {layer: features[layer] for layer in contents}
-            self._grams = {layer: losses.gram(features[layer]) for layer in styles}
+            sums = settings.style_loss in losses.WITH_SUMS
+            self._grams = {layer: losses.gram(features[layer], sums=sums) for layer in styles}
             self._session = session(graph)
 
     def close(self) -> None:

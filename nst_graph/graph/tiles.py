@@ -149,7 +149,8 @@ class TiledObjective:
         self._own = {layer: own[layer] for layer in self._content_layers}
         self._targets = {layer: tf.placeholder(tf.float32, own[layer].shape) for layer in self._content_layers}
         self._shares = {key: tf.placeholder(tf.float32, (None,)) for key in self._keys if key[0] is not None}
-        self._grams = {key: losses.gram(own[key[1]], self._shares.get(key)) for key in self._keys}
+        with_sums = self._settings.style_loss in losses.WITH_SUMS
+        self._grams = {key: losses.gram(own[key[1]], self._shares.get(key), with_sums) for key in self._keys}
         loss = losses.CONTENT[self._settings.content_loss]
         content_term = tf.constant(0.0)
         for layer, weight in self._content_layers.items():

@@ -1,5 +1,7 @@
 """A Network as a TensorFlow 1.x graph: convolution, rectifier and pooling, built by hand."""
 
+from typing import Any
+
 from nst_graph.graph import winograd
 from nst_graph.graph.tensorflow import has_bfloat16, tf
 from nst_graph.weights import Conv, Network, Relu
@@ -7,7 +9,9 @@ from nst_graph.weights import Conv, Network, Relu
 #: Which row or column, counted from the border, the first convolution sees again beyond it. The others keep
 #: VGG's zeros: where all convolutions saw values again, paintings had loud colours ten pixels and more from the border.
 BEYOND = {"replicate": 1, "reflect": 2}
-POOLINGS = {"average": tf.nn.avg_pool2d, "max": tf.nn.max_pool2d}
+#: By which style-transfer-pytorch multiplies the root of a sum of four squares, to keep the size of features; and
+#: the least such sum, whose gradient is zero.
+L2_SCALE, LEAST_SQUARES = 0.78, 1e-12
 
 
 def build(
@@ -59,6 +63,14 @@ def build(
             tensor = POOLINGS[pooling](tensor, ksize=2, strides=2, padding="VALID", name=layer.name)
             tensor, cut = rounded(tensor), None
     return features
+
+
+def _l2_pool(values: tf.Tensor, **window: Any) -> tf.Tensor:
+    sums = 4 * tf.nn.avg_pool2d(tf.square(values), **window)
+    return L2_SCALE * tf.sqrt(tf.maximum(sums, tf.constant(LEAST_SQUARES, values.dtype)))
+
+
+POOLINGS = {"average": tf.nn.avg_pool2d, "max": tf.nn.max_pool2d, "l2": _l2_pool}
 
 
 def _bordered(values: tf.Tensor, padding: str) -> tuple[tf.Tensor, str]:

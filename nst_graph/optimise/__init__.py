@@ -36,8 +36,9 @@ def minimise(
     if settings.optimiser == "lbfgs":
         return lbfgs(objective, start, settings.iterations, observe, settings.bounded, pairs, memory)
     if settings.optimiser == "adam":
-        rule = tf.train.AdamOptimizer(settings.rate, beta1=settings.beta1, epsilon=settings.epsilon)
+        rule = tf.train.AdamOptimizer(settings.rate, settings.beta1, settings.beta2, settings.epsilon)
     else:
         rule = tf.train.GradientDescentOptimizer(settings.rate)
     scale = np.asarray(settings.pixel_scale, np.float32)
-    return descend(objective, start, settings.iterations, observe, rule, scale, settings.bounded, memory)
+    how = settings.bounded, settings.average, memory
+    return descend(objective, start, settings.iterations, observe, rule, scale, *how)

@@ -18,14 +18,19 @@ def descend(
     rule: tf.train.Optimizer,
     scale: Floats,
     bounded: bool = False,
+    average: float = 0.0,
     memory: Arrays | None = None,
 ) -> Outcome:
     """Take so many steps of a tf.compat.v1.train optimiser; bounded clips to 0..255 after each.
 
-    Its variable is the picture divided by `scale` [3], as for networks that take normalised pixels.
-    `memory` holds the optimiser's moments at an earlier step, to go on from. Raises InputError
+    Its variable is the picture divided by `scale` [3], as for networks that take normalised pixels. With `average`
+    it is a running mean of the steps that is reported, which decays by that and has no bias (Kingma and Ba 2015,
+    section 7.2). `memory` holds the optimiser's moments at an earlier step, to go on from. Raises InputError
     where they are another's, FloatingPointError where something is not finite.
     """
+    mean = _Mean(average)
+    if memory and average:
+        start = memory.get("last", start).astype(np.float32)
     with tf.Graph().as_default() as graph, tf.Session(graph=graph) as session:
         variable = tf.get_variable("picture", initializer=start / scale)
         gradient = tf.placeholder(tf.float32, start.shape)
@@ -38,17 +43,55 @@ def descend(
             moved = variable.read_value() * scale, {name: moment.read_value() for name, moment in moments.items()}
         session.run(tf.global_variables_initializer())
         if memory:
-            check_shapes({name: tuple(moment.shape) for name, moment in moments.items()}, memory)
+            shapes = {name: tuple(moment.shape) for name, moment in moments.items()}
+            means = {"last": start.shape, "sum": start.shape, "weight": ()} if average else {}
+            check_shapes(shapes | means, memory)
             for name, moment in moments.items():
                 moment.load(memory[name], session)
+            mean.load(memory)
         iterate = HostIterate(objective, observe)
+
+        def report(iteration: int, found: Arrays) -> None:
+            picture = iterate.picture
+            shown = mean.add(picture) if iteration or not memory else mean.picture(picture)
+            arrays = {**found, **mean.arrays(picture)}
+            iterate.accept(iteration, lambda: shown, lambda: arrays)
+
         iterate.evaluate(start)
-        first = session.run(moments)
-        iterate.report(0, lambda: first)
+        report(0, session.run(moments))
         for iteration in range(1, iterations + 1):
             at, found = session.run(moved, {gradient: iterate.gradient})
             iterate.evaluate(at)
             if not all(np.isfinite(array).all() for array in found.values()):
                 raise FloatingPointError(f"the optimiser's mean gradients are not finite at iteration {iteration}")
-            iterate.report(iteration, lambda found=found: found)  # type: ignore[misc]
+            report(iteration, found)
     return Outcome(iterate.last, "the limit of iterations is reached")
+
+
+class _Mean:
+    """A running mean of pictures; with a decay of 0 the last one itself."""
+
+    def __init__(self, decay: float) -> None:
+        self._decay = decay
+        self._sum: Floats = np.zeros((), np.float32)
+        self._weight = 0.0
+
+    def load(self, arrays: Arrays) -> None:
+        """Take what arrays() gave."""
+        if self._decay:
+            self._sum, self._weight = arrays["sum"].astype(np.float32), float(arrays["weight"])
+
+    def arrays(self, last: Floats) -> dict[str, Floats]:
+        """What it takes to go on after the picture `last`."""
+        return {"last": last, "sum": self._sum, "weight": np.array(self._weight)} if self._decay else {}
+
+    def add(self, picture: Floats) -> Floats:
+        """The mean with one more picture."""
+        if self._decay:
+            self._sum = self._decay * self._sum + (1 - self._decay) * picture
+            self._weight = self._decay * self._weight + 1 - self._decay
+        return self.picture(picture)
+
+    def picture(self, last: Floats) -> Floats:
+        """The mean, after the picture `last`."""
+        return self._sum / self._weight if self._decay else last
