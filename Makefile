@@ -8,7 +8,7 @@ VGG16 := model/imagenet-vgg-verydeep-16.mat
 .PHONY: paint test test-all check setup clean
 
 paint: setup
-	$(VENV)/bin/python scripts/paint.py --overwrite
+	$(VENV)/bin/python scripts/paint.py --example --overwrite
 
 test: check
 	$(VENV)/bin/python -m pytest -n 2 --dist worksteal

@@ -200,7 +200,14 @@ def test_twice_the_same(paint, tmp_path, pictures_dir):
         (["none.jpg", PAINTING], "none.jpg: no such file"),
         ([PHOTO, "none.jpg"], "none.jpg: no such file"),
         ([".", PAINTING], "a directory, not a picture"),
-        ([PHOTO], "STYLE is missing"),
+        ([PHOTO], "STYLE is missing: name a photograph and at least one painting"),
+        ([PHOTO, "--style-layers", "conv1_1", PAINTING], "--style-layers took painting.png; name the pictures"),
+        (["--masks", PHOTO], "CONTENT is missing: --masks took photo.png; name the pictures before the options"),
+        (["--style-layers", "conv1_1", PHOTO, PAINTING], "CONTENT is missing: --style-layers took photo.png"),
+        (["--fast"], "CONTENT is missing: name a photograph"),
+        ([PHOTO, "--style-blend", "1", PAINTING], "'painting.png', but a file; name the pictures before the options"),
+        ([PHOTO, PAINTING, "--style-layers", "conv1_1", "other.png"], "--style-layers took other.png"),
+        ([PHOTO, PAINTING, "--example"], "--example: has pictures of its own; leave CONTENT out"),
         (["text.jpg", PAINTING], "text.jpg: not a whole picture"),
         ([PHOTO, PAINTING, "--init", "none.png"], "none.png: no such file"),
         ([PHOTO, PAINTING, "--content-layers", "conv9_1"], "conv9_1: not in this network; it has conv1_1"),
@@ -297,6 +304,13 @@ def test_nan_in_weights(paint, pictures_dir, tmp_path, layers):
     words = [pictures_dir / PHOTO, pictures_dir / PAINTING, "--weights", path, "--output", tmp_path / "run"]
     status, _, err = paint(*words, defaults=False)
     assert status == 2 and "nan.mat" in err and "not finite" in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", [[], ["--example"], ["--example", "--beta", "5"]])
+def test_the_example_is_painted_where_it_is_asked_for(words):
+    job = cli.job(words)
+    assert (job.content.name, job.styles) == ("china.jpg", (cli.EXAMPLE_STYLE,))
+    assert (job.settings.size, job.settings.beta) == (384, 5 if len(words) > 1 else 1e4)
 
 
 def test_help_imports_nothing_slow():

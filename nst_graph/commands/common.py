@@ -2,6 +2,8 @@
 
 import argparse
 import math
+import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -16,6 +18,9 @@ class Parser(argparse.ArgumentParser):
     """An argument parser with one-line errors."""
 
     def error(self, message: str) -> NoReturn:
+        word = re.search("invalid .* value: '(.*)'", message)
+        if word and os.path.isfile(word[1]):  # an option of several values takes all that follows
+            message += ", but a file; name the pictures before the options"
         raise InputError(f"{message}; see --help")
 
 

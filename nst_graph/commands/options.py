@@ -1,6 +1,7 @@
 """The options of scripts/paint.py, and the settings that they name."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields
@@ -92,11 +93,12 @@ def parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog=places.program("paint"),
         description="Paint a photograph in the style of a painting, as Gatys, Ecker and Bethge (2015) describe. "
-        f"Without arguments, paint an example. Defaults are those of the recipe {DEFAULT}.",
+        f"Without arguments, or with --example, paint an example. Defaults are those of the recipe {DEFAULT}.",
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
     )
     group = add_options(parser)
+    parser.add_argument("--example", action="store_true", help="paint the example, as without any argument")
     parser.add_argument("--recipes", action="store_true", help="list the recipes, and end")
     _add(group, PLACE)
     return parser
@@ -167,6 +169,20 @@ def parse(words: Sequence[str] | None) -> dict[str, Any]:
     return given | {"content": named[0] if named else None, "styles": named[1:]}
 
 
+def swallowed(given: dict[str, Any]) -> str:
+    """What to tell where a picture is missing: it stands before the options, some of which take all that follows."""
+    lists = {action.dest: action.option_strings[0] for action in parser()._actions if action.nargs == "+"}
+    for name, option in lists.items():
+        for word in map(str, given.get(name) or ()):
+            if os.path.isfile(word):
+                return _took(option, word)
+    return "name a photograph and at least one painting, before the options"
+
+
+def _took(option: str, word: str) -> str:
+    return f"{option} took {word}; name the pictures before the options"
+
+
 def switches() -> list[str]:
     """The options that take no value."""
     return [action.option_strings[-1][2:].replace("-", "_") for action in parser()._actions if action.nargs == 0]
@@ -187,6 +203,8 @@ def layers(option: str, words: Sequence[str]) -> dict[str, float]:
     """Read words such as conv1_1 or conv2_1=0.5. Raises InputError naming the option."""
     named: dict[str, float | None] = {}
     for word in words:
+        if os.path.isfile(word):
+            raise InputError(_took(option, word))
         name, equals, weight = word.partition("=")
         if name in named:
             raise InputError(f"{option} {word}: {name} is named twice; name it once")

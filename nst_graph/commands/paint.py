@@ -16,7 +16,7 @@ from nst_graph.news import tell
 from nst_graph.recipes import DEFAULT, RECIPES, fast
 from nst_graph.runs import records
 
-#: The example that is painted without arguments, in a few minutes.
+#: The example that is painted when it is asked for, in a few minutes.
 EXAMPLE_STYLE = Path(__file__).with_name("example-painting.jpg")
 EXAMPLE = {"size": 384, "beta": 1e4, "fast": True, "save_every": 50}
 
@@ -47,6 +47,10 @@ def job(words: Sequence[str]) -> Job:
 def job_of(given: dict[str, Any]) -> Job:
     """The job of the options given. Raises InputError."""
     content, styles = given["content"], given["styles"]
+    if content is None and "example" not in given and len(given) > 2:  # CONTENT and STYLE are always there
+        raise InputError(f"CONTENT is missing: {options.swallowed(given)}; --example paints the example")
+    if content is not None and "example" in given:
+        raise InputError("--example: has pictures of its own; leave CONTENT out")
     if content is None:
         given = EXAMPLE | given
         content, styles = _example_photograph(), [EXAMPLE_STYLE]
@@ -58,7 +62,7 @@ def job_of(given: dict[str, Any]) -> Job:
     if not styles and settings.alpha == 0:
         styles = [content]  # a texture of the content, at its size
     if not styles and settings.beta > 0:
-        raise InputError("STYLE is missing: name a photograph and at least one painting, before the options")
+        raise InputError(f"STYLE is missing: {options.swallowed(given)}")
     names = list(dict.fromkeys(path.stem for path in (content, *styles)))
     size = LONGEST_NAME // len(names) - 1
     output = given.get("output") or places.OUTPUT / "-".join(_shortened(name, size) for name in names)
