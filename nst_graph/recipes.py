@@ -6,6 +6,7 @@ To add a recipe, write its numbers into RECIPES.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -30,6 +31,15 @@ PRECISIONS = ("float32", "bfloat16", "auto")
 CONVOLUTIONS = ("auto", "direct", "winograd")
 TIMELAPSES = ("gif", "mp4")
 COLOURS = ("painting", "luminance", "histogram", "covariance")
+
+
+#: Other programs' names of choices.
+SYNONYMS = {"avg": "average", "gray": "grey", "l-bfgs": "lbfgs"}
+
+
+def layer_name(name: str) -> str:
+    """conv1_1 for relu1_1 and block1_conv1, as others call it: features are taken after the rectifier."""
+    return re.sub(r"(?:relu|block)(\d+)_(?:conv)?(\d+)", r"conv\1_\2", name)
 
 
 def layer_weights(layers: Mapping[str, float | None]) -> dict[str, float]:
@@ -162,6 +172,12 @@ class Settings:
     timelapse: str | None = None
 
     def __post_init__(self) -> None:
+        for option in CHOICES:
+            value = getattr(self, option)
+            object.__setattr__(self, option, SYNONYMS.get(value, value))
+        for option in ("content_layers", "style_layers"):
+            named = {layer_name(name): weight for name, weight in getattr(self, option).items()}
+            object.__setattr__(self, option, named)
         for option, least in (("size", 1), ("iterations", 0), ("save_every", 1), ("seed", 0), ("corrections", 1)):
             value = getattr(self, option)
             _require(value is None or value >= least, option, value, f"give a whole number of {least} or more")

@@ -4,11 +4,13 @@ import csv
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
 import termios
 import time
+from importlib.metadata import version
 
 import imageio.v3 as iio
 import numpy as np
@@ -18,6 +20,8 @@ from conftest import MEAN, ROOT, random_picture, run_script, save_mat
 
 import nst_graph
 from nst_graph import pictures
+from nst_graph.batch import jobs
+from nst_graph.commands import options
 from nst_graph.commands import paint as cli
 from nst_graph.recipes import Settings
 from nst_graph.runs import state
@@ -227,7 +231,14 @@ def test_twice_the_same(paint, tmp_path, pictures_dir):
         ([PHOTO, PAINTING, "--noise-ratio", "1.5"], "--noise-ratio 1.5"),
         ([PHOTO, PAINTING, "--seed", "-1"], "--seed -1"),
         ([PHOTO, PAINTING, "--pooling", "sum"], "--pooling sum: give one of average, max"),
-        ([PHOTO, PAINTING, "--colour"], "unrecognized arguments: --colour"),
+        ([PHOTO, PAINTING, "--hue"], "unrecognized arguments: --hue; see"),
+        ([PHOTO, PAINTING, "--iteration", "5"], "unrecognized arguments: --iteration 5; did you mean --iterations?"),
+        ([PHOTO, PAINTING, "--iter", "5"], "unrecognized arguments: --iter 5; did you mean --iterations?"),
+        ([PHOTO, PAINTING, "--style_scale=2"], "--style_scale=2; did you mean --style-scale?"),
+        ([PHOTO, PAINTING, "-output_image", "a.png"], "unrecognized arguments: -output_image; did you mean --output?"),
+        (["-content_image", PHOTO], "-content_image: pictures stand without an option"),
+        (["--content", PHOTO, "--styles", PAINTING], "--content: pictures stand without an option"),
+        ([PHOTO, PAINTING, "--recipe", "gattys2015"], "did you mean gatys2015?"),
     ],
 )
 def test_bad_input(paint, tmp_path, pictures_dir, monkeypatch, words, expected):
@@ -314,12 +325,67 @@ def test_the_example_is_painted_where_it_is_asked_for(words):
 
 
 def test_help_imports_nothing_slow():
-    done = run_script("paint.py", "--help")
+    done = run_script("paint.py", "--help-all")
     assert done.returncode == 0 and "--noise-ratio" in done.stdout
     code = "import sys, nst_graph.commands.paint as it; it.options.parser().format_help(); print(*sys.modules)"
     modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.split()
     assert "nst_graph.commands.paint" in modules
     assert not {"tensorflow", "scipy", "numpy", "imageio"} & set(modules)
+
+
+@pytest.mark.parametrize("columns", ["60", "200"])
+def test_the_short_help_is_short(paint, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", columns)
+    status, told, _ = paint("--help", defaults=False)
+    shown = re.findall(r"^  (?:-\w, )?(--[\w-]+)", told, re.MULTILINE)
+    assert status == 0 and 10 <= len(shown) <= 14 and shown[-1] == "--help-all"
+    assert told.count("\n  paint.py ") == 3 and max(map(len, told.splitlines())) <= int(columns)
+    _, every, _ = paint("--help-all", defaults=False)
+    assert (
+        set(shown) < set(re.findall(r"--[\w-]+", every))
+        and "()" not in every
+        and "seed of the noise (default: 0)" in every
+    )
+
+
+@pytest.mark.parametrize(
+    ("habit", "words"),
+    [
+        ("--optimizer adam --learning-rate 2", "--optimiser adam --rate 2"),
+        ("--color luminance", "--colours luminance"),
+        ("--colors luminance", "--colours luminance"),
+        ("--content-weight 2 --style-weight 3", "--alpha 2 --beta 3"),
+        ("--tv-weight 0.1", "--smoothness 0.1"),
+        ("--pooling avg --optimizer l-bfgs", "--pooling average --optimiser lbfgs"),
+        ("--style-layers relu1_1 relu2_1=0.5", "--style-layers conv1_1 conv2_1=0.5"),
+        ("--content-layers block4_conv2", "--content-layers conv4_2"),
+        ("-o here", "--output here"),
+    ],
+)
+def test_other_programs_names(tmp_path, habit, words):
+    """On the command line, and in a list."""
+    pair = [tmp_path / PHOTO, tmp_path / PAINTING]
+    job = cli.job([*map(str, pair), *words.split()])
+    assert cli.job([*map(str, pair), *habit.split()]) == job
+    if not habit.startswith("-o"):
+        named = dict(pair.partition(" ")[::2] for pair in habit.removeprefix("--").split(" --"))
+        rows = [["content", "styles", *named], [PHOTO, PAINTING, *named.values()]]
+        (tmp_path / "list.csv").write_text("\n".join(",".join(row) for row in rows))
+        assert jobs.read_list(tmp_path / "list.csv", cli.job, options.switches()) == [job]
+
+
+def test_a_layer_by_two_names(paint):
+    status, _, err = paint(PHOTO, PAINTING, "--style-layers", "conv1_1", "relu1_1")
+    assert status == 2 and "named twice" in err
+
+
+def test_quiet_and_version(paint, pictures_dir, tmp_path):
+    words = pictures_dir / PHOTO, pictures_dir / PAINTING, "--quiet"
+    assert paint(*words) == (0, "", "")
+    assert (tmp_path / "run" / "final.png").exists()
+    status, told, err = paint(*words)  # a run is there
+    assert (status, told) == (2, "") and "--overwrite" in err
+    assert paint("--version", defaults=False) == (0, f"nst_graph {version('nst_graph')}\n", "")
 
 
 def test_nothing_of_tensorflows_noise(pictures_dir, network_file, tmp_path):

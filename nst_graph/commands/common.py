@@ -1,6 +1,7 @@
 """What the commands share: the parser, one-line errors, signals."""
 
 import argparse
+import difflib
 import math
 import os
 import re
@@ -15,13 +16,30 @@ from nst_graph.news import one_line
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser with one-line errors."""
+    """An argument parser with one-line errors, which name what is near to a wrong name."""
 
     def error(self, message: str) -> NoReturn:
+        if unknown := re.search("unrecognized arguments: (-[^ =]*)", message):
+            others = [name.lstrip("-") for name in self._names() if name != unknown[1]]
+            message += near(unknown[1].lstrip("-").replace("_", "-"), others, "--")
+        if choice := re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message):
+            message += near(choice[1], re.findall(r"[\w-]+", choice[2]))
         word = re.search("invalid .* value: '(.*)'", message)
         if word and os.path.isfile(word[1]):  # an option of several values takes all that follows
             message += ", but a file; name the pictures before the options"
         raise InputError(f"{message}; see --help")
+
+    def _names(self) -> list[str]:
+        """The long options, of sub-commands too."""
+        below = [action.choices.values() for action in self._actions if isinstance(action, argparse._SubParsersAction)]
+        own = [name for name in self._option_string_actions if name.startswith("--")]
+        return own + [name for parsers in below for parser in parsers for name in parser._option_string_actions]
+
+
+def near(word: str, names: Sequence[str], before: str = "") -> str:
+    """What to add to an error about a wrong name: one that it begins, or the nearest one, if there is one."""
+    found = [name for name in names if word and name.startswith(word)] or difflib.get_close_matches(word, names, 1)
+    return f"; did you mean {before}{found[0]}?" if found else ""
 
 
 def run(program: str, work: Callable[[], int]) -> int:

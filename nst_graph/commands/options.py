@@ -2,19 +2,20 @@
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from nst_graph import places
 from nst_graph.commands.common import Parser, add_read_limit, add_winograd
 from nst_graph.errors import InputError
-from nst_graph.recipes import CHOICES, DEFAULT, RECIPES, Settings, layer_weights
+from nst_graph.recipes import CHOICES, DEFAULT, RECIPES, Settings, layer_name, layer_weights
 
 Option = tuple[str, str, dict[str, Any]]
-NUMBER, FLAG = {"type": float}, {"action": "store_true"}
+NUMBER, FLAG = {"metavar": "NUMBER", "type": float}, {"action": "store_true"}
 PIXELS, COUNT = {"metavar": "PIXELS", "type": int}, {"metavar": "N", "type": int}
 WEIGHT, SEVERAL = {"metavar": "WEIGHT", "type": float}, {"nargs": "+"}
 RATIO, SHAPE = {"metavar": "RATIO", "type": float}, {"metavar": ("WIDTH", "HEIGHT"), "nargs": 2, "type": int}
@@ -54,7 +55,7 @@ HOW: list[Option] = [
     ("noise_ratio", "start from RATIO * noise + (1 - RATIO) * picture, by default 1 or 0", RATIO),
     ("noise", "distribution of the noise", {}),
     ("noise_amplitude", "largest value of grey or uniform noise, deviation of normal noise, in grey levels", NUMBER),
-    ("seed", "seed of the noise", {"type": int}),
+    ("seed", "seed of the noise", {"metavar": "N", "type": int}),
     ("optimiser", "the optimiser", {}),
     ("lbfgs", "whose L-BFGS; auto is the graph's on a GPU, and where SciPy's takes too much memory", {}),
     ("corrections", "curvature pairs that L-BFGS keeps", COUNT),
@@ -68,7 +69,7 @@ HOW: list[Option] = [
     ("bounded", "keep every pixel in 0..255 while painting", FLAG),
 ]
 SPEED: list[Option] = [
-    ("fast", "--precision auto, coarse to fine, fewer iterations; see README.md", FLAG),
+    ("fast", "minutes for hours: coarse to fine, fewer iterations, the fastest precision", FLAG),
     ("precision", "type of the convolutions; auto is bfloat16 where that is fast, float32 at the end", {}),
     ("convolutions", "how float32 is convolved; winograd has fewer multiplications, to five digits the same", {}),
     ("scales", "longer sides to paint at first", PIXELS | SEVERAL),
@@ -86,6 +87,62 @@ PLACE: list[Option] = [
     ("overwrite", "replace a run that --output holds", FLAG),
     ("resume", "go on with the run in DIR, from its last saved state", DIRECTORY),
 ]
+LISTS: list[Option] = [
+    ("quiet", "print errors alone", FLAG),
+    ("example", "paint the example, as without any argument", FLAG),
+    ("recipes", "list the recipes, and end", FLAG),
+    ("version", "print the version, and end", FLAG),
+]
+#: What other programs call the same options.
+HABITS = {
+    "output": ["-o"],
+    "quiet": ["-q"],
+    "alpha": ["--content-weight"],
+    "beta": ["--style-weight"],
+    "smoothness": ["--tv-weight"],
+    "optimiser": ["--optimizer"],
+    "rate": ["--learning-rate"],
+    "colours": ["--colors", "--color", "--colour"],
+}
+#: What --help shows, in the order in which it is needed.
+FIRST = (
+    *("content", "styles", "output", "fast", "size", "beta", "iterations", "style_scale", "style_blend", "colours"),
+    *("init", "recipe", "resume", "help_all"),
+)
+EXAMPLES = """
+examples:
+  {0} photo.jpg painting.jpg --fast
+  {0} photo.jpg painting.jpg --size 800 --beta 1e4
+  {0} --resume output/photo-painting
+"""
+
+
+class _Formatter(argparse.HelpFormatter):
+    """Shows one long name of an option."""
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        names = [name for name in action.option_strings if not name.startswith("--")]
+        names += [name for name in action.option_strings if name.startswith("--")][:1]
+        values = "" if action.nargs == 0 else f" {self._format_args(action, '')}"
+        return ", ".join(names) + values if names else super()._format_action_invocation(action)
+
+
+class _Help(argparse.Action):
+    """Print the help, of the first options alone unless it is --help-all, and end."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        if self.dest == "help_all":
+            print(parser.format_help(), end="")
+            parser.exit()
+        actions = {action.dest: action for action in parser._actions}
+        formatter = parser._get_formatter()
+        formatter.add_usage(parser.usage, [], [])
+        formatter.add_text(parser.description)
+        formatter.start_section("pictures, and the options needed most")
+        formatter.add_arguments(actions[name] for name in FIRST)
+        formatter.end_section()
+        print(formatter.format_help() + EXAMPLES.format(parser.prog), end="")
+        parser.exit()
 
 
 def parser() -> argparse.ArgumentParser:
@@ -94,13 +151,18 @@ def parser() -> argparse.ArgumentParser:
         prog=places.program("paint"),
         description="Paint a photograph in the style of a painting, as Gatys, Ecker and Bethge (2015) describe. "
         f"Without arguments, or with --example, paint an example. Defaults are those of the recipe {DEFAULT}.",
+        usage="%(prog)s CONTENT STYLE [STYLE ...] [option ...]",
+        formatter_class=_Formatter,
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
+        add_help=False,
     )
     group = add_options(parser)
-    parser.add_argument("--example", action="store_true", help="paint the example, as without any argument")
-    parser.add_argument("--recipes", action="store_true", help="list the recipes, and end")
     _add(group, PLACE)
+    group = parser.add_argument_group("other options")
+    _add(group, LISTS)
+    group.add_argument("-h", "--help", nargs=0, action=_Help, help="show the options needed most, and end")
+    group.add_argument("--help-all", nargs=0, action=_Help, help="show every option, and end")
     return parser
 
 
@@ -140,14 +202,14 @@ def _add(group: argparse._ArgumentGroup, options: Sequence[Option], several: boo
             default = f"{default:g}"
         if name == "pixel_scale":
             default = " ".join(f"{number:g}" for number in default)
-        shown = about if default is None or default is False else f"{about} (default: {default})"
+        shown = about if default is None or default is False or default == () else f"{about} (default: {default})"
         if several and name in names and "nargs" in told:
             told["type"] = _parts(told.get("type", str))
             places = told["metavar"]
             told["metavar"] = f"{places},..." if isinstance(places, str) else ",".join(places)
         if several and name in names and "action" not in told:
             told["nargs"] = "+"
-        group.add_argument(f"--{name.replace('_', '-')}", help=shown, **told)
+        group.add_argument(f"--{name.replace('_', '-')}", *HABITS.get(name, ()), help=shown, **told)
 
 
 def _parts(kind: Callable[[str], Any]) -> Callable[[str], list[Any]]:
@@ -164,6 +226,11 @@ def parse(words: Sequence[str] | None) -> dict[str, Any]:
     """The options given; what follows -- is CONTENT and STYLE, even with a dash in front. Raises InputError."""
     words = list(sys.argv[1:] if words is None else words)
     end = words.index("--") if "--" in words else len(words)
+    for word in words[:end]:
+        if re.fullmatch(r"--?(content|styles?)([-_]image)?(=.*)?", word):
+            raise InputError(f"{word}: pictures stand without an option, as in photo.jpg painting.jpg --size 512")
+        if re.match(r"-[a-z]\w\w", word):  # -output_image is not -o with utput_image
+            parser().error(f"unrecognized arguments: {word}")
     given = vars(parser().parse_intermixed_args(words[:end]))
     named = [*([] if given["content"] is None else [given["content"]]), *given["styles"], *map(Path, words[end + 1 :])]
     return given | {"content": named[0] if named else None, "styles": named[1:]}
@@ -184,8 +251,9 @@ def _took(option: str, word: str) -> str:
 
 
 def switches() -> list[str]:
-    """The options that take no value."""
-    return [action.option_strings[-1][2:].replace("-", "_") for action in parser()._actions if action.nargs == 0]
+    """The options that take no value, by all their names."""
+    names = [name for action in parser()._actions if action.nargs == 0 for name in action.option_strings]
+    return [name.lstrip("-").replace("-", "_") for name in names]
 
 
 def settings(given: dict[str, Any]) -> dict[str, Any]:
@@ -206,6 +274,7 @@ def layers(option: str, words: Sequence[str]) -> dict[str, float]:
         if os.path.isfile(word):
             raise InputError(_took(option, word))
         name, equals, weight = word.partition("=")
+        name = layer_name(name)
         if name in named:
             raise InputError(f"{option} {word}: {name} is named twice; name it once")
         try:

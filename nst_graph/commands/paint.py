@@ -4,6 +4,7 @@ import importlib.util
 import itertools
 import os
 from collections.abc import Sequence
+from contextlib import nullcontext, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,8 +35,11 @@ def _main(arguments: Sequence[str] | None) -> int:
     if "recipes" in given:
         width = max(map(len, RECIPES))
         tell(*(f"{name:{width}}  {recipe.about}" for name, recipe in RECIPES.items()))
+    elif "version" in given:
+        tell(records.software())
     else:
-        _paint(given)
+        with open(os.devnull, "w") as nothing, redirect_stdout(nothing) if "quiet" in given else nullcontext():
+            _paint(given)
     return 0
 
 
@@ -133,8 +137,9 @@ def _paint(given: dict[str, Any]) -> None:
 
     settings, output = job.settings, job.output
     progress = Progress(sum(settings.scale_iterations) + settings.iterations, settings.save_every // 10)
+    observers = [] if "quiet" in given else [progress.observe]
     try:
-        painting = workers.paint(job, progress.say, [progress.observe], "overwrite" in given, "resume" in given)
+        painting = workers.paint(job, progress.say, observers, "overwrite" in given, "resume" in given)
     except OSError as error:
         if not (output / "run.json").exists():
             raise

@@ -74,14 +74,18 @@ def settings(record: dict[str, Any], path: Path) -> Settings:
     return Settings(**values)
 
 
+def software() -> str:
+    """The program, with its version unless it is a checkout that is not installed."""
+    try:
+        return f"nst_graph {version('nst_graph')}"
+    except PackageNotFoundError:
+        return "nst_graph"
+
+
 def texts(settings: Settings, network: str) -> dict[str, str]:
     """What a picture says of how it was painted, by keywords: no dates, and "FILE" for a picture that was the start."""
     values = asdict(settings) | ({} if settings.init in STARTS else {"init": "FILE"})
-    try:
-        software = f"nst_graph {version('nst_graph')}"
-    except PackageNotFoundError:  # a checkout that is not installed
-        software = "nst_graph"
-    return {"Software": software, "Network": network, "Settings": json.dumps(values)}
+    return {"Software": software(), "Network": network, "Settings": json.dumps(values)}
 
 
 def _is_a(value: Any, kind: Any) -> bool:
