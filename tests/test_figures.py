@@ -408,12 +408,50 @@ def test_lists_as_spreadsheets_write_them(tmp_path, encoding, separator):
     assert two.output == tmp_path / "two three"
 
 
+def test_what_excel_adds(tmp_path):
+    """A line that names the separator, decimal commas; and what it writes unless it is told UTF-8."""
+    text = "sep=;\r\nContent;Styles;Beta;Style layers;Size\r\na,1.jpg;b.jpg;0,5;conv1_1=0,25 conv2_1=1;64\r\n"
+    (tmp_path / "list.csv").write_text(text)
+    (job,) = jobs.read_list(tmp_path / "list.csv", cli.job, options.switches())
+    assert (job.content, job.settings.beta, job.settings.size) == (tmp_path / "a,1.jpg", 0.5, 64)
+    assert job.settings.style_layers == {"conv1_1": 0.25, "conv2_1": 1}
+    (tmp_path / "list.csv").write_bytes("content;styles\nTübingen.jpg;b.jpg\n".encode("cp1252"))
+    with pytest.raises(InputError, match='not in UTF-8; save it so, from a spreadsheet'):
+        jobs.read_list(tmp_path / "list.csv", cli.job, options.switches())
+
+
+@pytest.mark.parametrize("name", ["list.csv", "list.toml"])
+def test_every_path_is_relative_to_the_list(tmp_path, name, monkeypatch):
+    """Whatever option takes one, from wherever the list is read."""
+    actions = [action for action in options.parser()._actions if action.type is Path and action.dest not in jobs.ALONE]
+    values = {action.dest: f"my {action.dest}.png" for action in actions} | {"init": "my start.png"}
+    assert {"content", "styles", "masks", "weights", "output"} < set(values)
+    (tmp_path / "lists").mkdir()
+    if name.endswith(".csv"):
+        text = "\n".join(",".join(row) for row in (values.keys(), values.values()))
+    else:
+        text = "[[painting]]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items())
+    (tmp_path / "lists" / name).write_text(text)
+    monkeypatch.chdir(tmp_path)
+    seen = []
+
+    def job(words):
+        seen.append(options.parse(words))
+        return cli.job(words)
+
+    jobs.read_list(Path("lists") / name, job, options.switches())
+    for option, value in values.items():
+        found = seen[0][option]
+        assert [Path(one) for one in (found if isinstance(found, list) else [found])] == [tmp_path / "lists" / value]
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
         ("content,styles,bounded\na.jpg,b.jpg,perhaps\n", "painting 1: --bounded perhaps: write yes or no"),
         ("content,styles,content\na.jpg,b.jpg,c.jpg\n", "two columns are called content"),
-        ('content;styles;beta\na.jpg;b.jpg;"0,5"\n', "painting 1: argument --beta"),
+        ('content,styles,beta\na.jpg,b.jpg,"0,5"\n', "painting 1: argument --beta"),
+        ("content,styles,quiet\na.jpg,b.jpg,yes\n", "quiet has no place in a list"),
     ],
 )
 def test_cells_that_cannot_be_used(tmp_path, text, expected):

@@ -43,7 +43,8 @@ def read_list(path: Path, job: Callable[[list[str]], Job], switches: Collection[
 
     An entry has `content`, `styles` and any options of scripts/paint.py without dashes; `switches` are those
     that take yes or no. CSV may be in UTF-8 or UTF-16, separated by commas, semicolons or tabs, and several
-    values in one cell by semicolons. Raises InputError that names the wrong entry.
+    values in one cell by semicolons; where commas separate nothing, numbers may have them. Raises InputError that
+    names the wrong entry.
     """
     try:
         if path.suffix.lower() == ".csv":
@@ -58,6 +59,8 @@ def read_list(path: Path, job: Callable[[list[str]], Job], switches: Collection[
         raise InputError(f"{path}: {error.strerror}; name a .toml or a .csv file") from error
     except RecursionError as error:
         raise InputError(f"{path}: nests too deep; mend the file") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f'{path}: not in UTF-8; save it so, from a spreadsheet as "CSV UTF-8"') from error
     except (ValueError, csv.Error) as error:
         raise InputError(f"{path}: {error}; mend the file") from error
     jobs: list[Job] = []
@@ -75,7 +78,9 @@ def read_list(path: Path, job: Callable[[list[str]], Job], switches: Collection[
 
 def _rows(text: str) -> list[dict[str, Any]]:
     """The rows of a CSV file as spreadsheets write it, without empty cells. Raises ValueError, csv.Error."""
-    header = text.split("\n", 1)[0]
+    header, _, rest = text.partition("\n")
+    if header.startswith("sep="):  # as Excel writes it
+        return _rows(rest)
     separator = max(",;\t", key=header.count)
     rows = csv.DictReader(io.StringIO(text, newline=""), restkey="", delimiter=separator)
     names = [_option(name) for name in rows.fieldnames or []]
@@ -83,15 +88,23 @@ def _rows(text: str) -> list[dict[str, Any]]:
         raise ValueError(f"two columns are called {doubled[0]}")
     rows.fieldnames = names
     entries = [{name: value for name, value in row.items() if "".join(value or ()).strip()} for row in rows]
+    if separator != ",":
+        entries = [{name: _point(name, value) for name, value in entry.items()} for entry in entries]
     return [entry for entry in entries if entry]
+
+
+def _point(name: str, value: Any) -> Any:
+    """A cell with decimal points in the place of commas."""
+    return value if name in PATHS or not isinstance(value, str) else re.sub(r"(?<=\d),(?=\d)", ".", value)
 
 
 def _option(name: str) -> str:
     return "_".join(re.findall(r"[^\s_-]+", name.lower()))
 
 
-#: Options whose values are paths, or may be; and those that may have several.
+#: Options whose values are paths, or may be; those that may have several; and those that are not a painting's.
 PATHS, SEVERAL = ("content", "styles", "weights", "masks", "output", "init"), ("styles", "masks")
+ALONE = ("help", "help_all", "recipes", "version", "example", "quiet", "resume", "overwrite")
 YES, NO = ("true", "yes", "y", "on", "1"), ("false", "no", "n", "off", "0")
 
 
@@ -103,7 +116,7 @@ def _arguments(entry: Any, base: Path, switches: Collection[str]) -> list[str]:
     options = []
     for given, value in entry.items():
         name = _option(given)
-        if name in ("", "help", "recipes", "resume", "overwrite"):
+        if name in ("", *ALONE):
             raise InputError(f"{name or 'a value without a name'} has no place in a list; take it out")
         option = f"--{name.replace('_', '-')}"
         text = str(value).strip()
