@@ -12,6 +12,11 @@ def tell(*lines: str) -> None:
     flush()
 
 
+def count(number: int, noun: str) -> str:
+    """A number of things: "1 iteration", "2 iterations"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def one_line(text: str) -> str:
     """Escape line breaks and control characters, which the name of a file may contain."""
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)

@@ -15,6 +15,7 @@ from nst_graph.graph import precision
 from nst_graph.graph.objective import Measure, Objective
 from nst_graph.graph.tensorflow import gpu_name, has_gpu, tf
 from nst_graph.graph.tiles import TiledObjective
+from nst_graph.news import count
 from nst_graph.optimise import Outcome, Step, minimise
 from nst_graph.optimise.steps import Arrays, Relay
 from nst_graph.pictures import Picture
@@ -108,11 +109,11 @@ class Part:
         height, width = self.scene.shape[:2]
         names = {"lbfgs": f"{'the graph' if self.plan.line else 'SciPy'}'s L-BFGS", "adam": "Adam"}
         name = names.get(settings.optimiser, "gradient descent")
-        line = f"{iterations} iterations of {name} at {width} x {height} in {self.stage.precision}"
+        line = f"{count(iterations, 'iteration')} of {name} at {width} x {height} in {self.stage.precision}"
         if self.plan.tile is not None:
             line += f", in tiles of {self.plan.tile}"
         if settings.optimiser == "lbfgs" and self.plan.pairs < settings.corrections:
-            line += f", with {self.plan.pairs} curvature pairs, for want of memory"
+            line += f", with {count(self.plan.pairs, 'curvature pair')}, for want of memory"
         return line
 
 
@@ -146,9 +147,8 @@ def _parts(originals: Originals, network: Network, settings: Settings, say: Say)
 def _stages(settings: Settings, photograph: Picture, need: int, say: Say) -> list[tuple[Stage, tuple[int, int]]]:
     """The stages, with height and width; without scales not below the photograph, or with sides below `need` pixels."""
     fastest = "float32" if settings.precision == "float32" else precision.fastest(settings.convolutions != "direct")
-    if settings.precision != "float32" and fastest == "float32":
-        slower = "it paints all the same" if settings.precision == "bfloat16" else "float32 paints"
-        say(f"--precision {settings.precision}: bfloat16 is not faster than float32 on this machine; {slower}")
+    if settings.precision == "bfloat16" and fastest == "float32":
+        say("--precision bfloat16: not faster than float32 on this machine; it paints all the same")
     last = pictures.fitted(photograph.shape, settings.size, settings.side, settings.squash)
     stages = []
     for stage in settings.stages(fastest):
@@ -169,8 +169,8 @@ def _begun(run: Run | None, parts: Sequence[Part], say: Say) -> Step | None:
         return None
     if begun.stage >= len(parts) or begun.picture.shape != parts[begun.stage].scene.shape:
         raise InputError(
-            "state.npz: its stages are not these; with --precision auto a run goes on only on a like processor; "
-            "resume it there, or paint anew with --overwrite"
+            "state.npz: its stages are not these; with --fast or --precision auto a run goes on only on a like "
+            "processor; resume it there, or paint anew with --overwrite"
         )
     say(f"goes on from iteration {begun.iteration}")
     return begun
@@ -192,7 +192,7 @@ def _paint_parts(
     memory: Arrays | None = None
     before = parts[0].scene.photograph
     measure = Measure(network, settings)
-    planned = 0
+    planned, total = 0, sum(part.stage.iterations for part in parts)
     for index, part in enumerate(parts):
         photograph = part.scene.photograph
         same_size = photograph.shape == before.shape
@@ -209,7 +209,7 @@ def _paint_parts(
         if last is not None and same_size:
             iterations -= last.iteration - last.before
         say(part.news(iterations))
-        relay = Relay(observers, index, last, same_size)
+        relay = Relay(observers, index, last, same_size, total)
         wanted = replace(part.settings, iterations=iterations)
         ends = index + 1 == len(parts) or parts[index + 1].scene.shape != photograph.shape
         outcome = _paint_part(network, part, picture, wanted, relay.observe, memory, measure, ends)

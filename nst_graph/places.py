@@ -16,8 +16,8 @@ OUTPUT = (ROOT if CHECKOUT else Path.cwd()) / "output"
 
 
 def command(name: str) -> str:
-    """How to call a command: scripts/get_weights.py in a checkout, nst-get-weights if installed."""
-    return f"scripts/{name}.py" if CHECKOUT else f"nst-{name.replace('_', '-')}"
+    """How to call a command: python scripts/get_weights.py in a checkout, nst-get-weights if installed."""
+    return f"python scripts/{name}.py" if CHECKOUT else f"nst-{name.replace('_', '-')}"
 
 
 def program(name: str) -> str:

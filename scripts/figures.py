@@ -3,7 +3,10 @@
 
 import sys
 
-from nst_graph.commands.figures import main
-
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        from nst_graph.commands.figures import main
+
+        sys.exit(main())
+    except KeyboardInterrupt:  # while modules are imported
+        sys.exit(130)

@@ -19,7 +19,7 @@ import reference
 from conftest import MEAN, ROOT, random_picture, run_script, save_mat
 
 import nst_graph
-from nst_graph import pictures
+from nst_graph import painting, pictures
 from nst_graph.batch import jobs
 from nst_graph.commands import options
 from nst_graph.commands import paint as cli
@@ -394,8 +394,90 @@ def test_nothing_of_tensorflows_noise(pictures_dir, network_file, tmp_path):
         "--output", tmp_path / "run",
     )  # fmt: skip
     assert done.returncode == 0 and done.stderr == ""
-    beginnings = (str(pictures_dir), "VGG-16 paints", "iteration ", "2 iterations", "painted ")
+    beginnings = (str(pictures_dir), "loading ", "VGG-16 paints", "iteration ", "2 iterations", "watch ", "painted ")
     assert all(line.startswith(beginnings) for line in done.stdout.splitlines())
+
+
+BEFORE = """
+import sys, nst_graph.commands.paint as it
+for line in {lines!r}:
+    assert it.main([*line, "--output", {output!r}]) == 2, line
+    assert "tensorflow" not in sys.modules, line
+"""
+
+
+def test_what_is_wrong_is_told_before_tensorflow_is_loaded(pictures_dir, network_file, tmp_path):
+    pair = [str(pictures_dir / PHOTO), str(pictures_dir / PAINTING), "--weights", str(network_file)]
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text("{}")
+    lines = [
+        ["none.jpg", *pair],
+        [*pair, "--size", "0"],
+        [*pair, "--init", "none.png"],
+        [*pair, "--masks", *pair[:2]],
+        [*pair, "--masks", "none.png"],
+        [*pair, "--style-blend", "1", "2"],
+        [*pair, "--style-layers", "conv9_1"],
+        [*pair, "--content-layers", "conv3_4"],
+        [*pair[:2], "--weights", "none.mat"],
+        pair,
+    ]
+    code = BEFORE.format(lines=lines, output=str(tmp_path / "run"))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("\n") == len(lines) and "run.json: not a run's record" in done.stderr
+
+
+def test_an_interruption_before_anything_is_painted(paint, pictures_dir, tmp_path, monkeypatch):
+    """There is nothing to resume: no directory, or the run that was to be replaced."""
+    words = [pictures_dir / PHOTO, pictures_dir / PAINTING]
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(painting.weights, "read", interrupted)
+        assert paint(*words)[::2] == (130, "paint.py: interrupted; nothing was painted yet\n")
+        assert not (tmp_path / "run").exists()
+    with monkeypatch.context() as patch:
+        patch.setattr(painting, "minimise", interrupted)
+        assert paint(*words)[::2] == (130, f"paint.py: interrupted; --resume {tmp_path / 'run'} goes on\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(painting.weights, "read", interrupted)
+        assert paint(*words, "--overwrite")[2] == "paint.py: interrupted; nothing was painted yet\n"
+        status, _, err = paint("--resume", tmp_path / "run", defaults=False)
+        assert (status, err) == (130, f"paint.py: interrupted; --resume {tmp_path / 'run'} goes on\n")
+
+
+def test_interrupted_while_tensorflow_loads():
+    """Of what TensorFlow had to say nothing is shown."""
+    code = """
+import os, signal, sys, threading
+import nst_graph.commands.paint as it
+class Finder:
+    def find_spec(self, name, *_):
+        if name == "tensorflow.python":
+            os.write(2, b"noise")
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+sys.exit(it.main(["--example", "--output", "none/run"]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "paint.py: interrupted; nothing was painted yet\n")
+
+
+def test_news_of_one_thing(paint, pictures_dir, network_file, tmp_path):
+    words = [pictures_dir / PHOTO, pictures_dir / PAINTING, "--weights", network_file, "--iterations", 1]
+    _, told, _ = paint(*words, "--output", tmp_path / "run", defaults=False)
+    assert "1 iteration of SciPy's L-BFGS" in told and "1 iterations" not in told
+    assert f"watch {tmp_path / 'run' / 'index.html'}\n" in told
+    assert told.splitlines()[-1].startswith(f"painted {tmp_path / 'run' / 'final.png'}: 1 iteration in 00:0")
+
+
+def test_scales_that_are_left_out_are_not_waited_for(paint, pictures_dir):
+    words = ["--scales", 8, 48, "--scale-iterations", 7, 3]  # and 10 at the last
+    _, told, _ = paint(pictures_dir / PHOTO, pictures_dir / PAINTING, *words)
+    assert "scale 8 is left out" in told and "iteration 13 of 13: " in told and "of 20" not in told
 
 
 def test_interrupt(tmp_path, network_file):
@@ -419,7 +501,7 @@ def test_interrupt(tmp_path, network_file):
     assert sorted(path.name for path in run.iterdir() if path.name.startswith(".")) == [".lock", ".sources"]
 
 
-@pytest.mark.parametrize("columns", [100, 0])  # some terminals say that they have none
+@pytest.mark.parametrize("columns", [60, 200, 0])  # some terminals say that they have none
 def test_a_bar_on_a_terminal(pictures_dir, network_file, tmp_path, columns):
     command = [sys.executable, ROOT / "scripts" / "paint.py", pictures_dir / PHOTO, pictures_dir / PAINTING]
     command += ["--weights", network_file, "--output", tmp_path / "run", "--iterations", "30"]
@@ -436,6 +518,9 @@ def test_a_bar_on_a_terminal(pictures_dir, network_file, tmp_path, columns):
     os.close(master)
     assert process.wait() == 0
     assert b"loss" in shown and b"30/30" in shown and b"iteration 10 of" not in shown
+    lines = shown.decode().replace("\x1b[A", "").splitlines()
+    widths = {len(part) for line in lines for part in line.split("\r") if "%|" in part}
+    assert (columns or 80) - 1 <= max(widths) <= (columns or 80)
 
 
 def test_names_that_begin_with_a_dash(tmp_path, pictures_dir, network_file):

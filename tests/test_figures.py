@@ -416,7 +416,7 @@ def test_what_excel_adds(tmp_path):
     assert (job.content, job.settings.beta, job.settings.size) == (tmp_path / "a,1.jpg", 0.5, 64)
     assert job.settings.style_layers == {"conv1_1": 0.25, "conv2_1": 1}
     (tmp_path / "list.csv").write_bytes("content;styles\nTübingen.jpg;b.jpg\n".encode("cp1252"))
-    with pytest.raises(InputError, match='not in UTF-8; save it so, from a spreadsheet'):
+    with pytest.raises(InputError, match="not in UTF-8; save it so, from a spreadsheet"):
         jobs.read_list(tmp_path / "list.csv", cli.job, options.switches())
 
 

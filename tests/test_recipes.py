@@ -270,11 +270,11 @@ def test_the_best_that_is_there_paints(tmp_path, monkeypatch):
         (tmp_path / f"imagenet-vgg-verydeep-{number}.mat").touch()
         found = weights.find("VGG-19", said.append)
         assert found.name == f"imagenet-vgg-verydeep-{number}.mat"
-    assert said == ["VGG-16 paints in the place of VGG-19, which scripts/get_weights.py vgg19 gets"]
+    assert said == ["using VGG-16; for VGG-19 run python scripts/get_weights.py vgg19"]
     assert weights.find("VGG-16", said.append).name == "imagenet-vgg-verydeep-16.mat"
     (tmp_path / "imagenet-vgg-verydeep-16.mat").unlink()
     weights.find("VGG-16", said.append)
-    assert said[1:] == ["VGG-19 paints in the place of VGG-16, which scripts/get_weights.py vgg16 gets"]
+    assert said[1:] == ["using VGG-19; for VGG-16 run python scripts/get_weights.py vgg16"]
 
 
 def test_no_weights_at_all(tmp_path, monkeypatch):

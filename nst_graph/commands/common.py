@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from nst_graph import files, news
 from nst_graph.errors import InputError
-from nst_graph.news import one_line
+from nst_graph.news import one_line, tell
 
 
 class Parser(argparse.ArgumentParser):
@@ -42,8 +42,17 @@ def near(word: str, names: Sequence[str], before: str = "") -> str:
     return f"; did you mean {before}{found[0]}?" if found else ""
 
 
-def run(program: str, work: Callable[[], int]) -> int:
-    """Do a command's work; returns its exit status: 2 after a user's error, 130 after Ctrl-C, SIGTERM or SIGHUP."""
+def announce_loading() -> None:
+    """Say why nothing is said for some seconds: TensorFlow is imported next."""
+    if "tensorflow" not in sys.modules:
+        tell("loading TensorFlow takes some seconds")
+
+
+def run(program: str, work: Callable[[], int], interrupted: str = "the same command goes on") -> int:
+    """Do a command's work; returns its exit status: 2 after a user's error, 130 after Ctrl-C, SIGTERM or SIGHUP.
+
+    `interrupted` is said after an interruption of which the work says nothing.
+    """
     news.open_streams()
     for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP, and nohup ignores it
         number = getattr(signal, name, None)
@@ -60,7 +69,7 @@ def run(program: str, work: Callable[[], int]) -> int:
     except MemoryError:
         message = "memory ran out; take a smaller --size, tiles such as --tile 512, or a machine with more"
     except KeyboardInterrupt as error:
-        print(f"{program}: interrupted; {one_line(str(error)) or 'the same command goes on'}", file=sys.stderr)
+        print(f"{program}: interrupted; {one_line(str(error)) or interrupted}", file=sys.stderr)
         return 130
     finally:
         news.flush()

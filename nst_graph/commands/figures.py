@@ -14,7 +14,7 @@ from nst_graph.batch.jobs import Job
 from nst_graph.commands import common, options, paint, sheets
 from nst_graph.commands.panels import FIGURES, SOURCES, Figure, Panel, label, matrix, sweep
 from nst_graph.errors import InputError
-from nst_graph.news import tell
+from nst_graph.news import count, tell
 from nst_graph.recipes import DEFAULT, RECIPES, Settings, fast
 from nst_graph.runs import page
 
@@ -91,6 +91,7 @@ def _main(arguments: Sequence[str] | None) -> int:
     parser = _parser()
     given = parser.parse_args(words)
     if given.figure == "trace":
+        common.announce_loading()
         from nst_graph.commands import trace  # imports TensorFlow
 
         size = next(iter(trace.PUBLISHED)) if given.size is None else given.size
@@ -112,8 +113,9 @@ def _main(arguments: Sequence[str] | None) -> int:
     layouts = [directory / f"{given.figure}.{suffix}" for suffix in ("png", "pdf")]
     for path in layouts:
         sheets.check(path)
-    tell(f"{directory}: {len(wanted)} paintings")
+    tell(f"{directory}: {count(len(wanted), 'painting')}")
 
+    common.announce_loading()
     from nst_graph.batch import workers  # imports TensorFlow
 
     failures = workers.perform(wanted, tell, given.scheduler, given.workers)
@@ -139,8 +141,8 @@ def _pictures(directory: Path) -> list[Path]:
 def _unlike(figure: Figure) -> list[Panel]:
     """The panels to be painted. Raises InputError if two of them have one name."""
     panels = [panel for panel in figure.panels if panel.settings is not None]
-    for name, count in Counter(panel.name for panel in panels).items():
-        if count > 1:
+    for name, times in Counter(panel.name for panel in panels).items():
+        if times > 1:
             raise InputError(f"two panels would be called {name}; rename a picture, or give a value once")
     return panels
 
@@ -195,6 +197,7 @@ def _sweep(given: argparse.Namespace) -> Laid:
 
 def _check(jobs: Collection[Job]) -> None:
     """Raise InputError where a file that a job names is missing, or its network lacks one of the layers."""
+    common.announce_loading()
     from nst_graph.scenes import Sources  # imports TensorFlow
 
     read = cache(weights.read)

@@ -9,7 +9,7 @@ from tqdm import tqdm
 from nst_graph import files, pictures, places, weights
 from nst_graph.commands import common
 from nst_graph.errors import InputError
-from nst_graph.news import tell
+from nst_graph.news import count, tell
 from nst_graph.weights import sources, store
 
 #: Longer side of the pictures for mean activations.
@@ -99,11 +99,13 @@ def rescale(path: Path, images: Path, limit: float) -> None:
     for file, picture in zip(paths, resized, strict=True):
         if min(picture.shape[:2]) < need:
             raise InputError(f"{file}: too small, each side needs {need} pixels; take it away")
+    common.announce_loading()
     from nst_graph.graph import rescaling  # imports TensorFlow
 
+    pictured = count(len(resized), "picture")
     scales = rescaling.mean_activations(network, tqdm(resized, unit="picture"))
-    weights.write(rescaling.rescale(network, scales), target, f"rescaled over {len(resized)} pictures")
-    tell(f"{target}: mean activations of {network.name} over {len(resized)} pictures are one")
+    weights.write(rescaling.rescale(network, scales), target, f"rescaled over {pictured}")
+    tell(f"{target}: mean activations of {network.name} over {pictured} are one")
 
 
 def identify(path: Path) -> str | None:

@@ -3,8 +3,10 @@
 import importlib.util
 import itertools
 import os
+import re
+import shlex
 from collections.abc import Sequence
-from contextlib import nullcontext, redirect_stdout
+from contextlib import nullcontext, redirect_stdout, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,9 +15,10 @@ from nst_graph import files, places
 from nst_graph.batch.jobs import Job
 from nst_graph.commands import common, options
 from nst_graph.errors import InputError
-from nst_graph.news import tell
-from nst_graph.recipes import DEFAULT, RECIPES, fast
+from nst_graph.news import count, tell
+from nst_graph.recipes import DEFAULT, RECIPES, STARTS, fast
 from nst_graph.runs import records
+from nst_graph.runs.directory import Directory
 
 #: The example that is painted when it is asked for, in a few minutes.
 EXAMPLE_STYLE = Path(__file__).with_name("example-painting.jpg")
@@ -23,11 +26,13 @@ EXAMPLE = {"size": 384, "beta": 1e4, "fast": True, "save_every": 50}
 
 #: The longest name, in bytes, of a run's directory that is named after its pictures; systems allow 255 or less.
 LONGEST_NAME = 200
+#: The layers that need not be looked for in a file of weights.
+IN_EVERY_VGG = re.compile("conv[1-5]_[12]|conv[3-5]_3")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run scripts/paint.py; returns its exit status."""
-    return common.run(places.program("paint"), lambda: _main(arguments))
+    return common.run(places.program("paint"), lambda: _main(arguments), "nothing was painted yet")
 
 
 def _main(arguments: Sequence[str] | None) -> int:
@@ -70,8 +75,13 @@ def job_of(given: dict[str, Any]) -> Job:
     names = list(dict.fromkeys(path.stem for path in (content, *styles)))
     size = LONGEST_NAME // len(names) - 1
     output = given.get("output") or places.OUTPUT / "-".join(_shortened(name, size) for name in names)
+    masks = given.get("masks", ())
+    if masks and len(masks) != len(styles):
+        raise InputError(f"--masks: {len(masks)} for {count(len(styles), 'style')}; give one for each style")
+    if styles:
+        settings.blend(len(styles))
     limit = given.get("read_limit", files.READ_LIMIT)
-    return Job(content, tuple(styles), settings, output, tuple(given.get("masks", ())), given.get("weights"), limit)
+    return Job(content, tuple(styles), settings, output, tuple(masks), given.get("weights"), limit)
 
 
 def _free(path: Path) -> Path:
@@ -84,11 +94,8 @@ def _free(path: Path) -> Path:
 
 
 def _near(path: Path) -> str:
-    """A path relative to the current directory, unless it is on another drive."""
-    try:
-        return os.path.relpath(path)
-    except ValueError:
-        return str(path)
+    """A path relative to the current directory, if it is below that."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def _shortened(name: str, size: int) -> str:
@@ -131,12 +138,14 @@ def _paint(given: dict[str, Any]) -> None:
     if not {"resume", "output", "overwrite"} & given.keys():
         job = replace(job, output=_free(job.output))
 
-    # TensorFlow takes seconds to import; wrong options are reported before.
+    job = _checked(job, "overwrite" in given, "resume" in given)
+    common.announce_loading()
     from nst_graph.batch import workers
-    from nst_graph.runs.progress import Progress
+    from nst_graph.runs.progress import Progress, clock
 
-    settings, output = job.settings, job.output
-    progress = Progress(sum(settings.scale_iterations) + settings.iterations, settings.save_every // 10)
+    output = job.output
+    progress = Progress(job.settings.save_every // 10, f"watch {_near(output / 'index.html')}")
+    before = _written(output)
     observers = [] if "quiet" in given else [progress.observe]
     try:
         painting = workers.paint(job, progress.say, observers, "overwrite" in given, "resume" in given)
@@ -149,12 +158,36 @@ def _paint(given: dict[str, Any]) -> None:
         final = output / "final.png"
         raise FloatingPointError(f"{error}; {final} is the last good picture" if final.exists() else error) from error
     except KeyboardInterrupt as error:
-        raise KeyboardInterrupt(f"--resume {output} goes on") from error
+        if "resume" not in given and _written(output) == before:
+            raise
+        raise KeyboardInterrupt(f"--resume {shlex.quote(_near(output))} goes on") from error
     finally:
         progress.close()
     step = painting.outcome.step
-    counts = f"{step.iteration} iterations, {step.evaluations} evaluations, {step.restarts} restarts"
-    tell(f"{counts}; {painting.outcome.reason}", f"painted {_near(output / 'final.png')}")
+    early = f"; {painting.outcome.reason}" if step.iteration < step.planned else ""
+    tell(f"painted {_near(output / 'final.png')}: {count(step.iteration, 'iteration')} in {clock(step.seconds)}{early}")
+
+
+def _written(output: Path) -> int:
+    """When run.json in a directory was written last, in nanoseconds; 0 if there is none."""
+    with suppress(OSError):
+        return (output / "run.json").stat().st_mtime_ns
+    return 0
+
+
+def _checked(job: Job, overwrite: bool, resume: bool) -> Job:
+    """The job with its weights. Raises InputError for what can be told before TensorFlow, which takes seconds."""
+    from nst_graph import weights  # imports NumPy
+
+    init = [] if job.settings.init in STARTS else [Path(job.settings.init)]
+    for path in (job.content, *job.styles, *job.masks, *init):
+        if not path.exists():
+            raise InputError(f"{path}: no such file; name a picture file")
+    Directory.to_paint_in(job.output, overwrite, resume)
+    found = job.weights or weights.find(job.settings.network, tell)
+    if not found.exists() or not all(map(IN_EVERY_VGG.fullmatch, job.settings.layers)):
+        weights.read(found, job.read_limit).upto(job.settings.layers)
+    return replace(job, weights=found)
 
 
 def _example_photograph() -> Path:

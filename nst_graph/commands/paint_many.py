@@ -26,6 +26,7 @@ def _main(arguments: Sequence[str] | None) -> int:
     common.check_workers(given)
     wanted = jobs.read_list(given.list, paint.job, options.switches())
 
+    common.announce_loading()
     from nst_graph.batch import workers  # imports TensorFlow
 
     return common.report(parser.prog, workers.perform(wanted, tell, given.scheduler, given.workers))

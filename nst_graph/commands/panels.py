@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nst_graph.news import count
 from nst_graph.recipes import STYLE_LAYERS, equal
 
 
@@ -98,7 +99,7 @@ def matrix(contents: Sequence[Path], styles: Sequence[Path]) -> Figure:
         panels.append(Panel(content.stem, "", row, 0, str(content)))
         for column, style in enumerate(styles, 1):
             panels.append(Panel(f"{content.stem}-{style.stem}", "", row, column, str(content), str(style), {}))
-    caption = f"{len(contents)} photographs in {len(styles)} styles"
+    caption = f"{count(len(contents), 'photograph')} in {count(len(styles), 'style')}"
     return Figure(caption, panels, rows=["", *(content.stem for content in contents)])
 
 

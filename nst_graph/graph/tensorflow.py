@@ -1,7 +1,7 @@
 """TensorFlow 1's interface, imported in silence.
 
 TF_CPP_MIN_LOG_LEVEL silences TensorFlow once it is loaded, but since 2.17 not while it loads
-(tensorflow/tensorflow #100442): meanwhile standard error goes to a file, shown if loading fails.
+(tensorflow/tensorflow #100442): meanwhile standard error goes to a file, shown if loading fails, not after Ctrl-C.
 
 It also loads Keras, which takes as long as half of all else and is not needed here, unless it is told
 to use the older tf_keras, which is seldom there.
@@ -41,7 +41,7 @@ def _silence() -> Iterator[None]:
         os.dup2(heard.fileno(), 2)
         try:
             yield
-        except BaseException:
+        except Exception:
             heard.seek(0)
             with os.fdopen(os.dup(real), "wb") as stderr:
                 shutil.copyfileobj(heard, stderr)

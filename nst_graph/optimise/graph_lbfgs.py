@@ -58,7 +58,7 @@ def graph_lbfgs(
     def evaluate(step: float) -> tuple[float, float]:
         nonlocal slope, change
         terms, total, (slope, change) = objective.evaluate(vectors.measured, {vectors.step: step})
-        iterate.count(terms, total, gradient=bool(np.isfinite(change)))
+        iterate.take(terms, total, gradient=bool(np.isfinite(change)))
         return total, slope
 
     def attempt(warm: bool) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nst_graph.evaluation import Evaluation, Floats
+from nst_graph.news import count
 
 #: The state of an optimiser, by name.
 Arrays = Mapping[str, npt.NDArray[np.generic]]
@@ -35,6 +36,8 @@ class Step:
     #: The stage it belongs to, and the iterations before at other sizes.
     stage: int = 0
     before: int = 0
+    #: The iterations of all stages.
+    planned: int = 0
 
     @property
     def picture(self) -> Floats:
@@ -62,15 +65,15 @@ class Iterate:
         self.restarts = 0
         self.last: Step
 
-    def count(self, terms: Mapping[str, float], total: float, **finite: bool) -> None:
+    def take(self, terms: Mapping[str, float], total: float, **finite: bool) -> None:
         """Take an evaluation. Raises FloatingPointError where its loss, or what is named, is not finite."""
         self._evaluations += 1
         self._terms, self.total = terms, total
         if not np.isfinite(total):
-            raise FloatingPointError(f"the loss is {total} after {self._evaluations} evaluations")
+            raise FloatingPointError(f"the loss is {total} after {count(self._evaluations, 'evaluation')}")
         for name, is_finite in finite.items():
             if not is_finite:
-                raise FloatingPointError(f"the {name} is not finite after {self._evaluations} evaluations")
+                raise FloatingPointError(f"the {name} is not finite after {count(self._evaluations, 'evaluation')}")
 
     def accept(self, iteration: int, read: Callable[[], Floats], memory: Callable[[], Arrays]) -> None:
         """Report the last evaluation as the end of an iteration."""
@@ -94,7 +97,7 @@ class HostIterate(Iterate):
         found = self._objective(picture)
         self.picture, self.gradient = picture, found.gradient
         finite = {name: bool(np.isfinite(getattr(self, name)).all()) for name in ("picture", "gradient")}
-        self.count(found.terms, found.total, **finite)
+        self.take(found.terms, found.total, **finite)
 
     def report(self, iteration: int, memory: Callable[[], Arrays]) -> None:
         """Report the picture as the end of an iteration."""
@@ -119,7 +122,7 @@ def restart(iterate: Iterate, iterations: int, attempt: Callable[[bool], str], w
         if iterate.last.iteration >= iterations:
             break
         if not warm and not iterate.last.total < before.total:
-            return Outcome(iterate.last, f"no further descent after {iterate.restarts} restarts: {reason}")
+            return Outcome(iterate.last, f"no further descent after {count(iterate.restarts, 'restart')}: {reason}")
         warm = False
         iterate.restarts += 1
     return Outcome(iterate.last, "the limit of iterations is reached")
@@ -134,10 +137,11 @@ class Relay:
     """Passes the steps of one stage on to observers, counted on from the step that it began at."""
 
     def __init__(
-        self, observers: Iterable[Callable[[Step], None]], stage: int, start: Step | None, same_size: bool
+        self, observers: Iterable[Callable[[Step], None]], stage: int, start: Step | None, same_size: bool, planned: int
     ) -> None:
         """`start` is a step of this stage where it is resumed, of an earlier one, or None at first."""
         self._observers, self._stage, self._start, self._same_size = list(observers), stage, start, same_size
+        self._planned = planned
 
     def observe(self, step: Step) -> None:
         """Pass a step on, unless it only repeats the start."""
@@ -148,10 +152,11 @@ class Relay:
     def counted(self, step: Step) -> Step:
         """The step with the counts of all stages before added."""
         if self._start is None:
-            return replace(step, stage=self._stage)
+            return replace(step, stage=self._stage, planned=self._planned)
         return replace(
             step,
             stage=self._stage,
+            planned=self._planned,
             before=self._start.before if self._same_size else self._start.iteration,
             iteration=step.iteration + self._start.iteration,
             evaluations=step.evaluations + self._start.evaluations,

@@ -48,6 +48,16 @@ class Directory:
             raise InputError(f"{path}: a run of an older version, which kept no list of its files; move it away")
         return cls(path, record)
 
+    @classmethod
+    def to_paint_in(cls, path: Path, overwrite: bool, resume: bool) -> Directory:
+        """The same for a painting. Raises InputError if there is a run to be kept, or no directory either."""
+        if path.exists() and not path.is_dir():
+            raise InputError(f"--output {path}: not a directory; name another")
+        directory = cls.at(path)
+        if directory.record and not overwrite and not resume:
+            raise InputError(f"--output {path}: holds a run; name another directory, or add --overwrite or --resume")
+        return directory
+
     def check(self) -> None:
         """Raise InputError if a file has a name that runs use but is not as this run wrote it."""
         # After a kill a file may have two hashes listed; it matches one of them.

@@ -55,8 +55,6 @@ class Run:
 
     def __init__(self, path: Path, overwrite: bool = False, resume: bool = False) -> None:
         self.path = path
-        if path.exists() and not path.is_dir():
-            raise InputError(f"--output {path}: not a directory; name another")
         self._rows: list[list[str]] = []
         self._last: Step | None = None
         self._written = 0.0
@@ -64,9 +62,7 @@ class Run:
         #: The last step before a resumed run stopped; None if it begins from the start.
         self.begun: Step | None = None
         self._resume, self._opened = resume, False
-        self._directory = Directory.at(path)
-        if self._directory.record and not overwrite and not resume:
-            raise InputError(f"--output {path}: holds a run; name another directory, or add --overwrite or --resume")
+        self._directory = Directory.to_paint_in(path, overwrite, resume)
         with ExitStack() as stack:
             if self._directory.record:
                 stack.callback(lock(path).release)

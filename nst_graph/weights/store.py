@@ -26,6 +26,6 @@ def find(network: str, say: Callable[[str], None]) -> Path:
         for path in (places.MODEL / file for file in FILES[name]):
             if path.exists():
                 if name != network:
-                    say(f"{name} paints in the place of {network}, which {get} gets")
+                    say(f"using {name}; for {network} run {get}")
                 return path
-    raise InputError(f"--weights: no {network} in {places.MODEL}; run {get}, or name a file")
+    raise InputError(f"no {network} in {places.MODEL}; run {get}, or name a file with --weights")
