@@ -54,8 +54,9 @@ def paint(
     """Paint the photograph `content` in the style of one or several pictures.
 
     `masks`, one grey picture a style, say where each style is wanted. With `output` the run is recorded in
-    that directory as scripts/paint.py does it, or with `resume` an unfinished one is continued. `read_limit` is
-    the memory that reading a file may take, in GB. `observers` get every Step, `say` lines of news.
+    that directory, or beside that picture file, as scripts/paint.py does it, or with `resume` an unfinished one is
+    continued. `read_limit` is the memory that reading a file may take, in GB. `observers` get every Step, `say`
+    lines of news.
 
     Raises InputError, before anything is written, where a file or a setting cannot be used, or is not what a
     run was begun with. KeyboardInterrupt, and Pause from an observer, pass through once the state is saved.

@@ -30,6 +30,8 @@ LBFGS = ("auto", "scipy", "graph")
 PRECISIONS = ("float32", "bfloat16", "auto")
 CONVOLUTIONS = ("auto", "direct", "winograd")
 TIMELAPSES = ("gif", "mp4")
+#: The kinds of files that a picture is saved as, by suffix, and the bits a colour that each may have.
+DEPTHS = {".png": (8, 16), ".jpg": (8,), ".jpeg": (8,), ".tif": (8, 16), ".tiff": (8, 16)}
 COLOURS = ("painting", "luminance", "histogram", "covariance")
 
 

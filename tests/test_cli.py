@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import reference
 from conftest import MEAN, ROOT, random_picture, run_script, save_mat
+from PIL import Image
 
 import nst_graph
 from nst_graph import painting, pictures
@@ -478,6 +479,79 @@ def test_scales_that_are_left_out_are_not_waited_for(paint, pictures_dir):
     words = ["--scales", 8, 48, "--scale-iterations", 7, 3]  # and 10 at the last
     _, told, _ = paint(pictures_dir / PHOTO, pictures_dir / PAINTING, *words)
     assert "scale 8 is left out" in told and "iteration 13 of 13: " in told and "of 20" not in told
+
+
+@pytest.mark.parametrize("name", ["my result.png", "result.jpg", "result.JPEG", "result.tif", "result.tiff"])
+@pytest.mark.parametrize("depth", [8, 16])
+def test_a_picture_as_output(tmp_path, pictures_dir, network_file, name, depth, capsys):
+    """It is the result, in the kind that its name says, and its run lies beside it."""
+    words = [pictures_dir / PHOTO, pictures_dir / PAINTING, "--weights", network_file, "--iterations", "2"]
+    words = [str(word) for word in (*words, "-o", tmp_path / name, "--depth", depth)]
+    status = cli.main(words)
+    told = capsys.readouterr()
+    if depth == 16 and name.lower().endswith(("jpg", "jpeg")):
+        assert status == 2 and told.err.count("\n") == 1 and "--depth 16" in told.err and not list(tmp_path.iterdir())
+        return
+    assert status == 0 and f"painted {tmp_path / name}: 2 iterations" in told.out
+    run = (tmp_path / name).with_suffix("")
+    assert {path.name for path in tmp_path.iterdir()} == {name, run.name} and (run / "index.html").exists()
+    with Image.open(tmp_path / name) as image:
+        assert image.format == {"p": "PNG", "j": "JPEG", "t": "TIFF"}[(tmp_path / name).suffix[1].lower()]
+    result, final = pictures.read(tmp_path / name), pictures.read(run / "final.png")
+    assert np.abs(result - final).mean() < 3 and (image.format == "JPEG" or np.abs(result - final).max() < 1e-4)
+    assert depth == 8 or len(np.unique(result)) > 256
+
+
+def test_a_picture_as_output_is_kept(paint, tmp_path, pictures_dir, network_file, monkeypatch):
+    """It is replaced only where the run wrote it, or with --overwrite; never a picture that is painted from."""
+    words = [pictures_dir / PHOTO, pictures_dir / PAINTING, "--weights", network_file, "--iterations", 1]
+    mine = tmp_path / "a.png"
+    mine.write_bytes(b"mine")
+    status, _, err = paint(*words, "--output", mine, defaults=False)
+    assert status == 2 and "a.png: is there already" in err and err.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"] and mine.read_bytes() == b"mine"
+    assert paint(*words, "--output", mine, "--overwrite", defaults=False)[0] == 0
+    assert mine.read_bytes() == (tmp_path / "a" / "final.png").read_bytes()
+    assert "holds a run" in paint(*words, "--output", mine, defaults=False)[2]
+    assert paint(*words, "--output", mine, "--seed", 1, "--overwrite", defaults=False)[0] == 0
+    assert mine.read_bytes() == (tmp_path / "a" / "final.png").read_bytes()
+    photo = tmp_path / "photo.png"
+    photo.write_bytes((pictures_dir / PHOTO).read_bytes())
+    _, _, err = paint(photo, *words[1:], "--output", photo, "--overwrite", defaults=False)
+    assert "is what is painted from" in err and photo.read_bytes() == (pictures_dir / PHOTO).read_bytes()
+    _, _, err = paint(*words, "--output", tmp_path / "b.webp", defaults=False)
+    assert "pictures are saved as .png, .jpg" in err and not (tmp_path / "b.webp").exists()
+    (tmp_path / "old.png").mkdir()
+    assert paint(*words, "--output", tmp_path / "old.png", defaults=False)[0] == 0
+    assert (tmp_path / "old.png" / "final.png").exists()
+
+
+def test_a_picture_as_output_of_an_interrupted_run(paint, tmp_path, pictures_dir, network_file):
+    """It is there after Ctrl-C, and replaced by what is resumed, wherever the run was moved; unless it was changed."""
+    picture, pair = tmp_path / "a.jpg", [pictures_dir / PHOTO, pictures_dir / PAINTING]
+
+    def begin(output):
+        def interrupt(step):
+            if step.iteration == 2:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            settings = Settings(iterations=4)
+            nst_graph.paint(*pair, settings, weights_file=network_file, output=output, observers=[interrupt])
+
+    begin(picture)
+    first = picture.read_bytes()
+    assert paint("--resume", tmp_path / "a", defaults=False)[0] == 0
+    assert picture.read_bytes() != first and iio.imread(picture).shape == (48, 64, 3)
+    begin(tmp_path / "b.jpg")
+    (tmp_path / "b.jpg").rename(tmp_path / "c.jpg")
+    (tmp_path / "b").rename(tmp_path / "c")
+    assert paint("--resume", tmp_path / "c.jpg", defaults=False)[0] == 0
+    assert (tmp_path / "c.jpg").read_bytes() == picture.read_bytes() and not (tmp_path / "b.jpg").exists()
+    begin(tmp_path / "d.jpg")
+    (tmp_path / "d.jpg").write_bytes(b"retouched")
+    status, _, err = paint("--resume", tmp_path / "d", defaults=False)
+    assert status == 2 and "d.jpg: is there already" in err and (tmp_path / "d.jpg").read_bytes() == b"retouched"
 
 
 def test_interrupt(tmp_path, network_file):

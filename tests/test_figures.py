@@ -17,9 +17,9 @@ import pytest
 from conftest import ROOT, random_picture, run_here
 from PIL import Image
 
-from nst_graph import pictures, weights
+from nst_graph import files, pictures, weights
 from nst_graph.batch import jobs
-from nst_graph.commands import figures, options, panels, sheets, trace
+from nst_graph.commands import figures, options, paint_many, panels, sheets, trace
 from nst_graph.commands import paint as cli
 from nst_graph.errors import InputError
 from nst_graph.evaluation import Evaluation
@@ -418,6 +418,24 @@ def test_what_excel_adds(tmp_path):
     (tmp_path / "list.csv").write_bytes("content;styles\nTübingen.jpg;b.jpg\n".encode("cp1252"))
     with pytest.raises(InputError, match="not in UTF-8; save it so, from a spreadsheet"):
         jobs.read_list(tmp_path / "list.csv", cli.job, options.switches())
+
+
+@pytest.mark.parametrize("dask", [False, pytest.param(True, marks=needs_dask)])
+def test_pictures_as_output_in_a_list(tmp_path, images, network_file, dask, monkeypatch):
+    if not dask:
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    content, style = images / "Tuebingen_Neckarfront.jpg", images / "the_scream.jpg"
+    row = f"{content},{style},40,2,1,{network_file}"
+    (tmp_path / "list.csv").write_text(
+        f"content,styles,size,iterations,save_every,weights,output\n{row},a.png\n{row},b.tif\n{row},c\n"
+    )
+    assert paint_many.main([str(tmp_path / "list.csv")]) == 0
+    for name, run in (("a.png", "a"), ("b.tif", "b")):
+        final = pictures.read(tmp_path / run / "final.png")
+        np.testing.assert_array_equal(pictures.read(tmp_path / name), final)
+        assert records.read(tmp_path / run)["picture"]["sha256"] == [files.sha256(tmp_path / name)]
+    assert {path.name for path in tmp_path.iterdir()} == {"list.csv", "a.png", "a", "b.tif", "b", "c"}
+    assert paint_many.main([str(tmp_path / "list.csv")]) == 0  # all are finished
 
 
 @pytest.mark.parametrize("name", ["list.csv", "list.toml"])

@@ -27,6 +27,8 @@ class Job:
     weights: Path | None = None
     #: Memory that reading a file may take, in GB.
     read_limit: float = files.READ_LIMIT
+    #: A copy of the result beside `output`.
+    picture: Path | None = None
 
     def finished(self) -> bool:
         """Whether the painting is finished. Raises InputError if the directory has a run with other settings."""

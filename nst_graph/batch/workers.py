@@ -12,13 +12,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from nst_graph import files, painting, weights
+from nst_graph import files, painting, pictures, weights
 from nst_graph.batch.jobs import Job
 from nst_graph.errors import InputError, Pause
 from nst_graph.optimise import Step
 from nst_graph.painting import Painting
 from nst_graph.recipes import STARTS
 from nst_graph.runs import page, records, timelapse
+from nst_graph.runs.beside import Beside
 from nst_graph.runs.directory import TENSORBOARD, Directory, lock
 from nst_graph.scenes import Say
 
@@ -36,7 +37,7 @@ def paint(
         job.settings,
         weights_file=job.weights,
         masks=job.masks,
-        output=job.output,
+        output=job.picture or job.output,
         overwrite=overwrite,
         resume=resume,
         read_limit=job.read_limit,
@@ -128,7 +129,10 @@ class _Pool:
             if job.settings.init not in STARTS:
                 raise InputError("--init: a picture of one's own does not travel to workers; paint it alone")
             stack.callback(lock(job.output).release)
-            Directory.at(job.output).check()
+            directory = Directory.at(job.output)
+            directory.check()
+            if picture := Beside.of(directory, job.picture):
+                picture.check(False)
             self._submit(replace(job, weights=job.weights or self._find_weights(job.settings.network)))
             self._say(f"{job.output}: paints")
         except InputError as error:
@@ -210,7 +214,8 @@ def interval(portable: dict[str, Any], inputs: dict[str, bytes], state: dict[str
                 file.write(inputs[name])
     settings = records.settings(portable, store)
     with tempfile.TemporaryDirectory(dir=store) as directory:
-        output = Path(directory)
+        output = Path(directory) / "run"
+        output.mkdir()
         for name, content in state.items():
             (output / name).write_bytes(content)
         job = Job(
@@ -246,6 +251,8 @@ def _receive(job: Job, results: dict[str, bytes]) -> None:
         source["path"] = str(path.resolve())
     directory = Directory.at(job.output)
     directory.check()
+    picture = Beside.of(directory, job.picture)
+    record["picture"] = picture.record if picture else None
     if not directory.record:  # the first interval
         directory = Directory(job.output, record | {"files": {}, "outcome": {"state": "painting"}})
         directory.describe(directory.record)
@@ -264,5 +271,9 @@ def _receive(job: Job, results: dict[str, bytes]) -> None:
         directory.put(f"timelapse.{kind}", timelapse.film(directory.pictures(), kind))
     directory.describe({name: part for name, part in record.items() if name not in ("files", "mark")})
     if state is None:
+        if picture is not None:
+            final, kept = pictures.read(job.output / "final.png"), job.settings
+            texts = records.texts(kept, record["weights"]["network"])
+            picture.write(pictures.to_file(final, picture.path.suffix, kept.depth, texts), directory)
         directory.remove("state.npz")
     directory.put("index.html", page.of_run(job.output))

@@ -83,8 +83,13 @@ RECORD: list[Option] = [
     ("timelapse", "a film of the saved pictures at the end", {"metavar": "KIND"}),
 ]
 PLACE: list[Option] = [
-    ("output", "directory of the run (default: output/CONTENT-STYLE, then -2, -3 ...)", DIRECTORY),
-    ("overwrite", "replace a run that --output holds", FLAG),
+    (
+        "output",
+        "the picture, as .png, .jpg or .tif, with its run in a directory of that name; or the directory alone "
+        "(default: output/CONTENT-STYLE, then -2, -3 ...)",
+        {"metavar": "PLACE", "type": Path},
+    ),
+    ("overwrite", "replace a run, or a picture, that --output names", FLAG),
     ("resume", "go on with the run in DIR, from its last saved state", DIRECTORY),
 ]
 LISTS: list[Option] = [
@@ -112,7 +117,7 @@ FIRST = (
 EXAMPLES = """
 examples:
   {0} photo.jpg painting.jpg --fast
-  {0} photo.jpg painting.jpg --size 800 --beta 1e4
+  {0} photo.jpg painting.jpg --size 800 -o result.jpg
   {0} --resume output/photo-painting
 """
 

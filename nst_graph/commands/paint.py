@@ -17,7 +17,8 @@ from nst_graph.commands import common, options
 from nst_graph.errors import InputError
 from nst_graph.news import count, tell
 from nst_graph.recipes import DEFAULT, RECIPES, STARTS, fast
-from nst_graph.runs import records
+from nst_graph.runs import beside, records
+from nst_graph.runs.beside import Beside
 from nst_graph.runs.directory import Directory
 
 #: The example that is painted when it is asked for, in a few minutes.
@@ -74,14 +75,17 @@ def job_of(given: dict[str, Any]) -> Job:
         raise InputError(f"STYLE is missing: {options.swallowed(given)}")
     names = list(dict.fromkeys(path.stem for path in (content, *styles)))
     size = LONGEST_NAME // len(names) - 1
-    output = given.get("output") or places.OUTPUT / "-".join(_shortened(name, size) for name in names)
+    output, picture = beside.split(given["output"]) if "output" in given else (None, None)
+    if picture is not None:
+        Beside(picture).check_depth(settings.depth)
+    output = output or places.OUTPUT / "-".join(_shortened(name, size) for name in names)
     masks = given.get("masks", ())
     if masks and len(masks) != len(styles):
         raise InputError(f"--masks: {len(masks)} for {count(len(styles), 'style')}; give one for each style")
     if styles:
         settings.blend(len(styles))
     limit = given.get("read_limit", files.READ_LIMIT)
-    return Job(content, tuple(styles), settings, output, tuple(masks), given.get("weights"), limit)
+    return Job(content, tuple(styles), settings, output, tuple(masks), given.get("weights"), limit, picture)
 
 
 def _free(path: Path) -> Path:
@@ -108,7 +112,7 @@ def _shortened(name: str, size: int) -> str:
 
 def _resumed(given: dict[str, Any]) -> Job | None:
     """The job of the run to resume, with the options that may differ; None if it is finished."""
-    directory = given["resume"]
+    directory, _ = beside.split(given["resume"])
     for name in ("content", "recipe", "fast", "output", "overwrite"):
         if given.get(name) is not None:
             shown = "CONTENT" if name == "content" else f"--{name}"
@@ -165,7 +169,9 @@ def _paint(given: dict[str, Any]) -> None:
         progress.close()
     step = painting.outcome.step
     early = f"; {painting.outcome.reason}" if step.iteration < step.planned else ""
-    tell(f"painted {_near(output / 'final.png')}: {count(step.iteration, 'iteration')} in {clock(step.seconds)}{early}")
+    picture = Beside.of(Directory.at(output))
+    painted = _near(picture.path if picture else output / "final.png")
+    tell(f"painted {painted}: {count(step.iteration, 'iteration')} in {clock(step.seconds)}{early}")
 
 
 def _written(output: Path) -> int:
@@ -183,7 +189,9 @@ def _checked(job: Job, overwrite: bool, resume: bool) -> Job:
     for path in (job.content, *job.styles, *job.masks, *init):
         if not path.exists():
             raise InputError(f"{path}: no such file; name a picture file")
-    Directory.to_paint_in(job.output, overwrite, resume)
+    directory = Directory.to_paint_in(job.output, overwrite, resume)
+    if picture := Beside.of(directory, job.picture) if job.picture or resume else None:
+        picture.check(overwrite)
     found = job.weights or weights.find(job.settings.network, tell)
     if not found.exists() or not all(map(IN_EVERY_VGG.fullmatch, job.settings.layers)):
         weights.read(found, job.read_limit).upto(job.settings.layers)

@@ -14,6 +14,7 @@ from nst_graph.pictures.pictures import (
     to_bytes,
 )
 from nst_graph.pictures.png import encode as to_png
+from nst_graph.pictures.saving import to_file
 
 __all__ = [
     "SIDES",
@@ -29,5 +30,6 @@ __all__ = [
     "resize",
     "start",
     "to_bytes",
+    "to_file",
     "to_png",
 ]

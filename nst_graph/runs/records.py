@@ -12,7 +12,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from nst_graph import files
 from nst_graph.errors import InputError
-from nst_graph.recipes import STARTS, Settings
+from nst_graph.recipes import DEPTHS, STARTS, Settings
 
 #: The names of a run's files.
 NAMES = re.compile(
@@ -46,6 +46,8 @@ def checked(record: Any) -> dict[str, Any]:
         raise ValueError("not an outcome")
     if not isinstance(record.get("read_limit", 1.0), int | float):
         raise ValueError("not a limit")
+    if not _is_picture(record.get("picture")):
+        raise ValueError("not a picture beside the run")
     if not re.fullmatch("[0-9a-f]{16}", str(record.get("mark", "0" * 16))) or not _are_files(record.get("files", {})):
         raise ValueError("not a list of files")
     for source in (source for name in SOURCES for source in _sources(record, name)):
@@ -62,6 +64,16 @@ def _are_files(listed: Any) -> bool:
         and all(isinstance(digest, str) for digest in hashes)
         for name, hashes in listed.items()
     )
+
+
+def _is_picture(picture: Any) -> bool:
+    """Whether this is the suffix of a picture beside the run and its hashes, or None."""
+    if picture is None:
+        return True
+    if not isinstance(picture, dict) or str(picture.get("suffix")).lower() not in DEPTHS:
+        return False
+    hashes = picture.get("sha256")
+    return isinstance(hashes, list) and all(isinstance(digest, str) for digest in hashes)
 
 
 def settings(record: dict[str, Any], path: Path) -> Settings:

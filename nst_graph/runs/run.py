@@ -22,7 +22,8 @@ from nst_graph.errors import InputError, Pause
 from nst_graph.optimise.steps import Step
 from nst_graph.pictures import Picture
 from nst_graph.recipes import Settings
-from nst_graph.runs import curves, page, plots, records, state, timelapse
+from nst_graph.runs import beside, curves, page, plots, records, state, timelapse
+from nst_graph.runs.beside import Beside
 from nst_graph.runs.curves import Curves
 from nst_graph.runs.directory import TENSORBOARD, Directory, lock
 from nst_graph.scenes import Scene, Sources
@@ -48,13 +49,14 @@ class Run:
 
     It writes iteration-00000.png, the start, iteration-00100.png, ... and final.png; losses.csv with a row for
     each iteration; run.json with everything needed to repeat the painting; index.html; and, until it is finished,
-    state.npz and copies of the source pictures. As a context manager it saves the state of an unfinished run at
+    state.npz and copies of the source pictures; and final.png as `path`, if that names a picture: its
+    directory then has that name without the suffix. As a context manager it saves the state of an unfinished run at
     the end, and unlocks the directory. Raises InputError if that cannot be used, holds a run and neither
     `overwrite` nor `resume` is set, has other files with names that runs use, or is another process's.
     """
 
     def __init__(self, path: Path, overwrite: bool = False, resume: bool = False) -> None:
-        self.path = path
+        self.path, picture = beside.split(path)
         self._rows: list[list[str]] = []
         self._last: Step | None = None
         self._written = 0.0
@@ -62,7 +64,11 @@ class Run:
         #: The last step before a resumed run stopped; None if it begins from the start.
         self.begun: Step | None = None
         self._resume, self._opened = resume, False
+        path = self.path
         self._directory = Directory.to_paint_in(path, overwrite, resume)
+        self._beside = Beside.of(self._directory, picture) if picture or resume else None
+        if self._beside is not None:
+            self._beside.check(overwrite)
         with ExitStack() as stack:
             if self._directory.record:
                 stack.callback(lock(path).release)
@@ -93,6 +99,10 @@ class Run:
             record |= {name: self._before.get(name) for name in records.SOURCES}
         else:
             self._directory.check_apart(sources.by_role().values())
+        if self._beside is not None:
+            self._beside.check_depth(settings.depth)
+            self._beside.check_apart(sources.by_role().values())
+            record |= {"picture": self._beside.record}
         self._record, self._finish, self._save_every = record, finish, settings.save_every
         self._depth, self._texts = settings.depth, records.texts(settings, network)
         shown = {"content": scene.photograph}
@@ -175,7 +185,10 @@ class Run:
 
     def _save_end(self) -> None:
         if self._last is not None:
-            self._save(self._last, "final.png")
+            picture = self._save(self._last, "final.png")
+            if self._beside is not None:
+                data = pictures.to_file(picture, self._beside.path.suffix, self._depth, self._texts)
+                self._beside.write(data, self._directory)
             self._log()
 
     def _describe_end(self, outcome: dict[str, Any]) -> None:
@@ -192,9 +205,10 @@ class Run:
     def _save_state(self, step: Step) -> None:
         self._directory.write("state.npz", lambda file: state.write(step, self._record, file))
 
-    def _save(self, step: Step, name: str) -> None:
+    def _save(self, step: Step, name: str) -> Picture:
         picture = self._finish(step.picture.astype(np.float32))
         self._directory.put(name, pictures.to_png(picture, self._depth, self._texts))
+        return picture
 
     def _log(self) -> None:
         table = io.StringIO()
