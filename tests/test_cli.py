@@ -498,7 +498,7 @@ def test_a_picture_as_output(tmp_path, pictures_dir, network_file, name, depth, 
     with Image.open(tmp_path / name) as image:
         assert image.format == {"p": "PNG", "j": "JPEG", "t": "TIFF"}[(tmp_path / name).suffix[1].lower()]
     result, final = pictures.read(tmp_path / name), pictures.read(run / "final.png")
-    assert np.abs(result - final).mean() < 3 and (image.format == "JPEG" or np.abs(result - final).max() < 1e-4)
+    assert np.abs(result - final).mean() < 5 and (image.format == "JPEG" or np.abs(result - final).max() < 1e-4)
     assert depth == 8 or len(np.unique(result)) > 256
 
 

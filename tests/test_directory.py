@@ -1,5 +1,6 @@
 """A run touches nothing in its directory that it did not write, and goes on wherever it lies."""
 
+import csv
 import hashlib
 import json
 import os
@@ -15,7 +16,10 @@ import pytest
 from conftest import ROOT, hashes, random_layers, random_picture, run_here, run_script, save_mat
 
 import nst_graph
-from nst_graph import pictures, places
+from nst_graph import painting, pictures, places
+from nst_graph.batch import jobs
+from nst_graph.commands import options
+from nst_graph.commands import paint as cli
 from nst_graph.errors import InputError, Pause
 from nst_graph.recipes import Settings
 
@@ -50,8 +54,8 @@ def test_a_directory_of_ones_own_pictures(tmp_path, pictures_dir, network_file):
         (tmp_path / name).write_bytes(name.encode())
     before = hashes(tmp_path)
     words = [tmp_path / "photo.png", tmp_path / "style-1.png", "--weights", network_file, "--output", tmp_path]
-    for options in ([], ["--overwrite"]):
-        refused([*words, *options], "is not this program's; move it away, or name another directory")
+    for more in ([], ["--overwrite"]):
+        refused([*words, *more], "is not this program's; move it away, or name another directory")
         assert hashes(tmp_path) == before
 
 
@@ -169,10 +173,73 @@ def test_without_a_copy_it_says_how(tmp_path, pictures_dir, network_file):
 
 def test_options_to_a_finished_run(tmp_path, paint):
     paint(tmp_path / "run")
-    refused(
-        ["--resume", tmp_path / "run", "--iterations", 9], "is finished, and --iterations can change nothing", "--init"
-    )
+    refused(["--resume", tmp_path / "run", "--seed", 9], "is finished, and --seed can change nothing", "--init")
+    refused(["--resume", tmp_path / "run", "--iterations", 4], "--iterations 4: 4 are painted already; give more")
+    refused(["--resume", tmp_path / "run", "--more", 0], "--more 0: give a whole number above 0")
+    refused(["--resume", tmp_path / "run", "--more", 1, "--iterations", 9], "--more 1: give ", "and no --iterations")
     assert run_here("paint.py", "--resume", tmp_path / "run").returncode == 0
+
+
+def losses(path):
+    with (path / "losses.csv").open(newline="") as file:
+        return [(int(row["iteration"]), float(row["total"])) for row in csv.DictReader(file)]
+
+
+@pytest.mark.parametrize("words", [["--more", 3], ["--iterations", 7]])
+@pytest.mark.parametrize("scales", [{}, {"scales": (8, 48), "scale_iterations": (9, 5)}])
+def test_more_of_a_finished_run(tmp_path, paint, words, scales):
+    """It goes on from final.png, and counts on; a scale that was left out does not count."""
+    picture, run = tmp_path / "run.png", tmp_path / "run"
+    paint(picture, Settings(iterations=4, save_every=2, **scales))
+    at = 9 if scales else 4
+    first, final = losses(run), (run / "final.png").read_bytes()
+    done = run_here("paint.py", "--resume", run, *words)
+    assert done.returncode == 0, done.stderr
+    assert f"goes on from iteration {at}\n" in done.stdout and "3 iterations of SciPy's L-BFGS" in done.stdout
+    assert f"{picture}: {at + 3} iterations" in done.stdout
+    after = losses(run)
+    assert after[: at + 1] == first and [iteration for iteration, _ in after] == [*range(at + 4)]
+    assert after[-1][1] < first[-1][1]
+    assert final != (run / "final.png").read_bytes() == picture.read_bytes()
+    record = json.loads((run / "run.json").read_text())
+    assert record["settings"]["iterations"] == 7 and record["outcome"]["state"] == "finished"
+    assert not (run / "state.npz").exists() and not (run / ".sources").exists()
+
+
+def test_more_that_is_interrupted(tmp_path, paint, monkeypatch):
+    """It goes on as any other; before its first step it is where the run was finished."""
+    paint(tmp_path / "run")
+
+    def stop(*_):
+        raise Pause
+
+    for at_once in (True, False):
+        with monkeypatch.context() as patch, pytest.raises(Pause):
+            if at_once:
+                patch.setattr(painting, "minimise", stop)
+            paint(tmp_path / "run", Settings(iterations=7, save_every=2), resume=True, stop=5)
+        refused(["--resume", tmp_path / "run", "--more", 1], "--more 1: ", "is not finished; --resume alone goes on")
+    assert run_here("paint.py", "--resume", tmp_path / "run").returncode == 0
+    assert [iteration for iteration, _ in losses(tmp_path / "run")] == [*range(8)]
+
+
+def test_like_another_run(tmp_path, paint, pictures_dir, network_file):
+    """Its settings, weights and start, with other pictures; an option wins, and it may be a line of a list."""
+    settings = Settings(iterations=3, save_every=2, pooling="max", init=str(pictures_dir / "other.png"))
+    paint(tmp_path / "one", settings)
+    pair = [pictures_dir / "painting.png", pictures_dir / "photo.png"]
+    words = [*pair, "--like", tmp_path / "one", "--seed", 3, "--output", tmp_path / "two"]
+    done = run_here("paint.py", *words)
+    assert done.returncode == 0, done.stderr
+    one, two = (json.loads((tmp_path / name / "run.json").read_text()) for name in ("one", "two"))
+    assert two["settings"] == one["settings"] | {"seed": 3}
+    assert two["weights"] == one["weights"] and two["content"]["path"] == str(pair[0])
+    (tmp_path / "list.csv").write_text(f"content,styles,like,output\n{pair[0]},{pair[1]},one,three\n")
+    (job,) = jobs.read_list(tmp_path / "list.csv", cli.job, options.switches())
+    assert job.settings == settings and job.weights == network_file
+    refused([*pair, "--like", tmp_path / "none"], "none: holds no run")
+    refused([*pair, "--like", tmp_path / "one", "--recipe", "devos"], "leave --recipe out")
+    refused(["--like", tmp_path / "one"], "CONTENT is missing")
 
 
 @pytest.mark.parametrize("ignored", [False, True])

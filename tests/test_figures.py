@@ -24,7 +24,7 @@ from nst_graph.commands import paint as cli
 from nst_graph.errors import InputError
 from nst_graph.evaluation import Evaluation
 from nst_graph.graph.objective import Objective, Style
-from nst_graph.recipes import NOTEBOOK, RECIPES
+from nst_graph.recipes import NOTEBOOK, RECIPES, Settings
 from nst_graph.runs import records, state
 
 needs_dask = pytest.mark.skipif(importlib.util.find_spec("distributed") is None, reason="dask is an extra")
@@ -455,7 +455,7 @@ def test_every_path_is_relative_to_the_list(tmp_path, name, monkeypatch):
 
     def job(words):
         seen.append(options.parse(words))
-        return cli.job(words)
+        return jobs.Job(Path(), (), Settings(), Path())
 
     jobs.read_list(Path("lists") / name, job, options.switches())
     for option, value in values.items():

@@ -121,6 +121,8 @@ def command_lines(draw):
         "help_all",
         "version",
         "example",
+        "more",
+        "like",
     )
     given = {
         action.option_strings[0]: action

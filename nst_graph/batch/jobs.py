@@ -105,8 +105,8 @@ def _option(name: str) -> str:
 
 
 #: Options whose values are paths, or may be; those that may have several; and those that are not a painting's.
-PATHS, SEVERAL = ("content", "styles", "weights", "masks", "output", "init"), ("styles", "masks")
-ALONE = ("help", "help_all", "recipes", "version", "example", "quiet", "resume", "overwrite")
+PATHS, SEVERAL = ("content", "styles", "weights", "masks", "output", "init", "like"), ("styles", "masks")
+ALONE = ("help", "help_all", "recipes", "version", "example", "quiet", "resume", "more", "overwrite")
 YES, NO = ("true", "yes", "y", "on", "1"), ("false", "no", "n", "off", "0")
 
 

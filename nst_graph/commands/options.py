@@ -91,6 +91,8 @@ PLACE: list[Option] = [
     ),
     ("overwrite", "replace a run, or a picture, that --output names", FLAG),
     ("resume", "go on with the run in DIR, from its last saved state", DIRECTORY),
+    ("more", "with --resume: N iterations more of a finished run; or a higher --iterations", COUNT),
+    ("like", "paint with the settings and the weights of the run in DIR", DIRECTORY),
 ]
 LISTS: list[Option] = [
     ("quiet", "print errors alone", FLAG),

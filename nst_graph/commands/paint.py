@@ -16,7 +16,7 @@ from nst_graph.batch.jobs import Job
 from nst_graph.commands import common, options
 from nst_graph.errors import InputError
 from nst_graph.news import count, tell
-from nst_graph.recipes import DEFAULT, RECIPES, STARTS, fast
+from nst_graph.recipes import DEFAULT, RECIPES, STARTS, Settings, fast
 from nst_graph.runs import beside, records
 from nst_graph.runs.beside import Beside
 from nst_graph.runs.directory import Directory
@@ -64,11 +64,11 @@ def job_of(given: dict[str, Any]) -> Job:
     if content is None:
         given = EXAMPLE | given
         content, styles = _example_photograph(), [EXAMPLE_STYLE]
-    recipe = RECIPES[given.get("recipe", DEFAULT)].settings
     values = options.settings(given)
+    base, weights = _like(given) if "like" in given else (RECIPES[given.get("recipe", DEFAULT)].settings, None)
     if "fast" in given:
-        values = fast(values.get("size", recipe.size)) | values
-    settings = replace(recipe, **values)
+        values = fast(values.get("size", base.size)) | values
+    settings = replace(base, **values)
     if not styles and settings.alpha == 0:
         styles = [content]  # a texture of the content, at its size
     if not styles and settings.beta > 0:
@@ -85,7 +85,19 @@ def job_of(given: dict[str, Any]) -> Job:
     if styles:
         settings.blend(len(styles))
     limit = given.get("read_limit", files.READ_LIMIT)
-    return Job(content, tuple(styles), settings, output, tuple(masks), given.get("weights"), limit, picture)
+    return Job(content, tuple(styles), settings, output, tuple(masks), given.get("weights", weights), limit, picture)
+
+
+def _like(given: dict[str, Any]) -> tuple[Settings, Path]:
+    """The settings and the weights of the run that --like names. Raises InputError."""
+    if "recipe" in given:
+        raise InputError("--like: has settings of its own; leave --recipe out")
+    directory, _ = beside.split(given["like"])
+    record = records.read(directory)
+    settings = records.settings(record, directory)
+    if record.get("init") and "init" not in given:
+        settings = replace(settings, init=str(records.find(record["init"], [directory])))
+    return settings, given.get("weights") or records.find(record["weights"], [directory, places.MODEL])
 
 
 def _free(path: Path) -> Path:
@@ -113,18 +125,24 @@ def _shortened(name: str, size: int) -> str:
 def _resumed(given: dict[str, Any]) -> Job | None:
     """The job of the run to resume, with the options that may differ; None if it is finished."""
     directory, _ = beside.split(given["resume"])
-    for name in ("content", "recipe", "fast", "output", "overwrite"):
+    for name in ("content", "recipe", "like", "fast", "output", "overwrite"):
         if given.get(name) is not None:
             shown = "CONTENT" if name == "content" else f"--{name}"
             raise InputError(f"--resume {directory}: goes on with the run's own settings; leave {shown} out")
     record = records.read(directory)
-    settings = replace(records.settings(record, directory), **options.settings(given))
+    values = options.settings(given)
     if record.get("outcome", {}).get("state") == "finished":
-        if words := given.keys() - {"content", "styles", "resume"}:
+        values |= _more(given, record)
+        words = given.keys() - {"content", "styles", "resume", "quiet", "iterations", "more"}
+        if words:
             named = " ".join(sorted(f"--{name.replace('_', '-')}" for name in words))
             remedy = f"paint on from it with --init {directory / 'final.png'} and another --output"
             raise InputError(f"--resume {directory}: is finished, and {named} can change nothing; {remedy}")
-        return None
+        if not values:
+            return None
+    elif "more" in given:
+        raise InputError(f"--more {given['more']}: {directory} is not finished; --resume alone goes on")
+    settings = replace(records.settings(record, directory), **values)
     content, *styles = (records.find(source, [directory]) for source in (record["content"], *record["styles"]))
     if record.get("init") and "init" not in given:
         settings = replace(settings, init=str(records.find(record["init"], [directory])))
@@ -132,6 +150,21 @@ def _resumed(given: dict[str, Any]) -> Job | None:
     weights = given.get("weights") or records.find(record["weights"], [directory, places.MODEL])
     limit = given.get("read_limit") or record.get("read_limit", files.READ_LIMIT)
     return Job(content, tuple(styles), settings, directory, tuple(masks), weights, limit)
+
+
+def _more(given: dict[str, Any], record: dict[str, Any]) -> dict[str, int]:
+    """The limit of iterations with which a finished run goes on; empty if none is given. Raises InputError."""
+    more: int | None = given.get("more")
+    limit: int | None = given.get("iterations")
+    outcome = record["outcome"]
+    reached = outcome["iterations"] - outcome.get("before", 0)  # at its last size
+    if more is not None and (limit is not None or more < 1):
+        raise InputError(f"--more {more}: give a whole number above 0, and no --iterations")
+    if limit is not None and limit <= reached:
+        raise InputError(f"--iterations {limit}: {reached} are painted already; give more, or leave it out")
+    if more is not None:
+        limit = reached + more
+    return {} if limit is None else {"iterations": limit}
 
 
 def _paint(given: dict[str, Any]) -> None:

@@ -44,6 +44,20 @@ def _rows(columns: Curves, iteration: int) -> list[list[str]]:
     return [list(columns), *(_row(*row) for row in rows)] if rows else []
 
 
+def _end(path: Path, record: dict[str, Any]) -> Step:
+    """The end of a finished run: its final.png, without the optimiser's memory. Raises InputError."""
+    outcome, columns = record["outcome"], curves.read(path)
+    counts = {name: outcome.get(name) for name in ("iterations", "evaluations", "restarts", "stage", "before")}
+    seconds, total = outcome.get("seconds"), outcome.get("total")
+    if not all(type(count) is int and count >= 0 for count in counts.values()) or not columns:
+        final = path / "final.png"
+        raise InputError(f"{path}: a run of an older version, which cannot go on; paint on from it with --init {final}")
+    picture = pictures.read(path / "final.png")
+    terms = {name: values[-1] for name, values in columns.items() if name not in (*curves.COUNTS, "total")}
+    given = {name.replace("iterations", "iteration"): count for name, count in counts.items()}
+    return Step(read=lambda: picture, memory=dict, terms=terms, total=total, seconds=seconds, **given)
+
+
 class Run:
     """An observer that records a painting in a directory, so that it can be watched, repeated and resumed.
 
@@ -64,6 +78,8 @@ class Run:
         #: The last step before a resumed run stopped; None if it begins from the start.
         self.begun: Step | None = None
         self._resume, self._opened = resume, False
+        #: Whether it goes on with a finished run.
+        self._more = False
         path = self.path
         self._directory = Directory.to_paint_in(path, overwrite, resume)
         self._beside = Beside.of(self._directory, picture) if picture or resume else None
@@ -74,8 +90,12 @@ class Run:
                 stack.callback(lock(path).release)
             if resume:
                 self._before = records.read(path)
-                if (path / "state.npz").exists():
+                self._more = self._before.get("outcome", {}).get("state") == "finished"
+                if self._more:
+                    self.begun = _end(path, self._before)
+                elif (path / "state.npz").exists():
                     self.begun, self._before = state.read(path / "state.npz")
+                if self.begun is not None:
                     self._last = self.begun
                     self._rows = _rows(curves.read(path), self.begun.iteration)
             self._directory.check()
@@ -92,7 +112,10 @@ class Run:
         """
         record = json.loads(json.dumps(_record(sources, network, settings, scene)))
         if self._resume:
-            different = records.differences(self._before, record)
+            before = self._before
+            if self._more:
+                before = before | {"settings": before["settings"] | {"iterations": settings.iterations}}
+            different = records.differences(before, record)
             if different:
                 raise InputError("; ".join(different) + "; resume with what it was begun with, or paint elsewhere")
             # The sources may now be the copies in the directory, which are removed at the end.
@@ -125,6 +148,9 @@ class Run:
         self._directory.tidy()
         if not self._resume:
             self._directory.clear()  # before run.json is written, so that an old state never has a new record
+        if self._more:  # before run.json says that it is not finished
+            assert self.begun is not None
+            self._save_state(self.begun)
         self._describe({"state": "painting"})
         self._directory.add_copies(sources.by_role())
         for name, picture in shown.items():
@@ -199,6 +225,8 @@ class Run:
                 "seconds": round(self._last.seconds, 3),
                 "restarts": self._last.restarts,
                 "total": self._last.total,
+                "stage": self._last.stage,
+                "before": self._last.before,
             }
         self._describe(outcome)
 
