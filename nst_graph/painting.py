@@ -82,7 +82,7 @@ def paint(
         finish = partial(parts[-1].scene.finish, settings=settings)
         observers = list(observers)
         if run is not None:
-            observers[:0] = run.open(sources, whole.name, settings, parts[-1].scene, finish)
+            observers[:0] = run.open(sources, whole.name, settings, parts[-1].scene, finish, _described(parts))
         outcome = _paint_parts(network, parts, start, begun, settings, observers, say)
         if run is not None:
             run.finish(outcome.reason)
@@ -116,6 +116,15 @@ class Part:
         if settings.optimiser == "lbfgs" and self.plan.pairs < settings.corrections:
             line += f", with {count(self.plan.pairs, 'curvature pair')}, for want of memory"
         return line
+
+
+def _described(parts: Sequence[Part]) -> list[dict[str, Any]]:
+    """What a run's record says of its stages."""
+    return [
+        {"width": width, "height": height, "iterations": part.stage.iterations, "precision": part.stage.precision}
+        for part in parts
+        for height, width in [part.scene.shape[:2]]
+    ]
 
 
 def _parts(originals: Originals, network: Network, settings: Settings, say: Say) -> list[Part]:

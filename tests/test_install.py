@@ -50,7 +50,13 @@ def run(installed, name, *words, cwd, **environment):
 def test_the_wheel_holds_the_package_alone(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0].split("-")[0] for name in names} == {"nst_graph"}
-    for name in ("py.typed", "runs/page.html", "runs/gallery.html", "commands/example-painting.jpg"):
+    for name in (
+        "py.typed",
+        "runs/page.html",
+        "runs/shared.html",
+        "runs/gallery.html",
+        "commands/example-painting.jpg",
+    ):
         assert f"nst_graph/{name}" in names
 
 

@@ -1,7 +1,11 @@
 """The page of a run and the gallery, in headless Chromium, from files, without a network."""
 
+import csv
 import json
+import shlex
 import shutil
+import time
+from dataclasses import replace
 
 import imageio.v3 as iio
 import numpy as np
@@ -9,6 +13,7 @@ import pytest
 from conftest import random_picture
 
 import nst_graph
+from nst_graph import places
 from nst_graph.errors import Pause
 from nst_graph.recipes import Settings
 from nst_graph.runs import curves, page
@@ -19,35 +24,49 @@ browsing = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="apt install chr
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory, network_file):
-    """A finished run, one still painting, and one of a hostile name."""
+    """A finished run, one still painting, one interrupted, and one of a hostile name."""
     directory = tmp_path_factory.mktemp("runs")
     hostile = "<script>alert(1)<.png"
     for name, seed in (("photo.png", 1), ("painting.png", 2), (hostile, 3)):
         iio.imwrite(directory / name, random_picture(48, 64, seed).astype(np.uint8))
-    settings = Settings(iterations=30, save_every=5)
+    settings = Settings(iterations=30, save_every=5, timelapse="gif")
 
-    def paint(content, name, observers=()):
+    def paint(content, name, observers=(), **options):
         nst_graph.paint(
             directory / content, directory / "painting.png", settings, weights_file=network_file,
-            output=directory / name, observers=observers,
+            output=directory / name, observers=observers, **options,
         )  # fmt: skip
 
+    def stop(at, error):
+        def observe(step):
+            if step.iteration == at:
+                raise error
+
+        return [observe]
+
+    page.write_gallery(directory)
     paint("photo.png", "finished")
     paint(hostile, "hostile <script> <b>")
-
-    def pause(step):
-        if step.iteration == 12:
-            raise Pause
-
+    with pytest.raises(KeyboardInterrupt):
+        paint("photo.png", "interrupted", stop(7, KeyboardInterrupt))
     with pytest.raises(Pause):
-        paint("photo.png", "painting", [pause])
+        paint("photo.png", "painting", stop(12, Pause))
     record = json.loads((directory / "painting" / "run.json").read_text())
     record["outcome"] = {"state": "painting"}  # as a killed run leaves it
     (directory / "painting" / "run.json").write_text(json.dumps(record))
-    (directory / "painting" / "final.png").unlink()
     (directory / "painting" / "index.html").write_bytes(page.of_run(directory / "painting"))
+    first = directory / "first"  # as a run is before its first picture
+    shutil.copytree(directory / "painting", first)
+    for file in (*first.glob("iteration-*"), first / "losses.csv"):
+        file.unlink()
+    (first / "index.html").write_bytes(page.of_run(first))
     page.write_gallery(directory)
     return directory
+
+
+def told(file):
+    """The data of a page."""
+    return json.loads(file.read_text(encoding="utf-8").split('application/json">')[1].split("</script>")[0])
 
 
 @pytest.fixture(scope="module")
@@ -87,20 +106,47 @@ def loaded(browser):
 @pytest.mark.parametrize("width", [500, 1200])
 def test_a_finished_run(browser, runs, width, scheme):
     look(browser, runs / "finished" / "index.html", width, scheme)
-    assert loaded(browser) == [True] * 3  # the painting, content, style
+    assert loaded(browser) == [True] * 4  # the painting, the photograph over it, photograph, style
     assert "photo.png in the style of painting.png" in browser.title
     text = browser.find_element("tag name", "body").text
     for word in ("finished", "iteration 30 of 30", "64 x 48 pixels", "the limit of iterations is reached", "alpha"):
         assert word in text
-    # No wider than the window, and readable: ink and ground far apart.
     assert browser.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
-    colours = browser.execute_script(
-        "const s = getComputedStyle(document.body);"
-        "return [s.color, s.backgroundColor].map(c => c.match(/\\d+/g).map(Number))"
-    )
-    ink, ground = (sum(colour[:3]) / 3 for colour in colours)
-    assert abs(ink - ground) > 150 and (ground < 80) == (scheme == "dark")
+    assert min(contrasts(browser)) >= 4.5  # WCAG AA for text
+    assert browser.execute_script(OVERLAPS) == []
     assert errors(browser) == []
+
+
+#: The texts of the chart whose boxes overlap.
+OVERLAPS = """
+    const texts = [...document.querySelectorAll("#chart text")].map(t => [t.textContent, t.getBoundingClientRect()]);
+    return texts.flatMap(([a, p], i) => texts.slice(i + 1).filter(([, q]) =>
+        p.left < q.right && q.left < p.right && p.top < q.bottom && q.top < p.bottom).map(([b]) => [a, b]));
+"""
+#: The colours of each text, and of the ground that it is on.
+COLOURS = """
+    const clear = "rgba(0, 0, 0, 0)", ground = node => {
+        while (node && getComputedStyle(node).backgroundColor === clear) node = node.parentElement;
+        return getComputedStyle(node ?? document.body).backgroundColor;
+    };
+    return [...document.body.querySelectorAll("*")].filter(node => node.checkVisibility()
+        && node.tagName !== "SCRIPT" && [...node.childNodes].some(child => child.nodeType === 3 && child.data.trim()))
+        .map(node => [getComputedStyle(node)[node instanceof SVGElement ? "fill" : "color"], ground(node)]
+            .map(colour => colour.match(/[0-9.]+/g).slice(0, 3).map(Number)));
+"""
+
+
+def contrasts(browser):
+    """The contrast of each text with its ground, by WCAG 2.1."""
+
+    def luminance(colour):
+        parts = np.array(colour) / 255
+        linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+        return linear @ (0.2126, 0.7152, 0.0722)
+
+    pairs = [sorted(map(luminance, pair)) for pair in browser.execute_script(COLOURS)]
+    assert len(pairs) > 10
+    return [(light + 0.05) / (dark + 0.05) for dark, light in pairs]
 
 
 @browsing
@@ -125,56 +171,130 @@ def test_the_slider(browser, runs):
 
 
 @browsing
-def test_the_curves_are_the_losses(browser, runs):
-    """Points against losses.csv, through the axis' own labels."""
-    import csv
+def test_the_photograph_over_the_painting(browser, runs):
+    from selenium.webdriver.common.keys import Keys
 
     look(browser, runs / "finished" / "index.html")
+    shown = "return getComputedStyle(document.getElementById('photograph')).clipPath"
+    assert browser.execute_script(shown) == "inset(0px 100% 0px 0px)"
+    cut = browser.find_element("id", "cut")
+    cut.send_keys(Keys.END)
+    assert browser.execute_script(shown) in ("inset(0px)", "inset(0px 0% 0px 0px)")
+    boxes = [browser.find_element("id", name).rect for name in ("picture", "photograph")]
+    assert boxes[0] == boxes[1] and boxes[0]["width"] / boxes[0]["height"] == pytest.approx(64 / 48, abs=0.01)
+    cut.send_keys(Keys.HOME)
+
+
+@browsing
+def test_pictures_in_full_size_and_links(browser, runs):
+    look(browser, runs / "finished" / "index.html")
+    assert "final.png" in browser.find_element("id", "full").get_attribute("href")
+    hrefs = [link.get_attribute("href") for link in browser.find_elements("css selector", "#links a")]
+    assert [href.rsplit("/", 1)[1] for href in hrefs] == ["index.html", "timelapse.gif", "losses.csv", "run.json"]
+    browser.find_element("link text", "all paintings").click()
+    assert browser.find_element("id", "title").text == f"Paintings in {runs.name}"
+
+
+@browsing
+def test_before_the_first_picture(browser, runs):
+    """A place for it, and no broken image."""
+    look(browser, runs / "first" / "index.html")
+    assert loaded(browser) == [True] * 2  # photograph, style
+    for name in ("picture", "photograph"):
+        assert not browser.find_element("id", name).is_displayed()
+    assert browser.find_element("id", "none").is_displayed()
+    assert browser.find_element("id", "slider").get_property("disabled")
+    assert errors(browser) == []
+
+
+@browsing
+def test_an_interrupted_run_says_how_to_go_on(browser, runs):
+    look(browser, runs / "interrupted" / "index.html")
+    assert shlex.split(browser.find_element("css selector", "#resume code").text)[-2:] == [
+        "--resume", str((runs / "interrupted").resolve())
+    ]  # fmt: skip
+    browser.find_element("css selector", "#resume button").click()
+    assert browser.find_element("css selector", "#resume button").text == "copied"
+    look(browser, runs / "finished" / "index.html")
+    assert browser.find_elements("css selector", "#resume code") == []
+
+
+@browsing
+@pytest.mark.parametrize("width", [500, 1200])
+def test_the_curves_are_the_losses(browser, runs, width):
+    """Points against losses.csv and the settings' weights, through the axes' own labels."""
+    look(browser, runs / "finished" / "index.html", width)
     with (runs / "finished" / "losses.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     labels = browser.execute_script(
-        "return [...document.querySelectorAll('#chart text')].filter(t => t.textContent.startsWith('1e'))"
+        "return [...document.querySelectorAll('#chart .tick')]"
         ".map(t => [Number(t.textContent), Number(t.getAttribute('y')) - 4])"
     )
     (low, bottom), (high, top) = labels[0], labels[-1]
-    for name in ("total", "content", "style"):
+    for name, weight in {"total": 1, "content": 1, "style": 1000}.items():
         points = browser.find_element("css selector", f"polyline[data-name={name}]").get_attribute("points").split()
         assert len(points) == len(rows) == 31
         for row, point in zip(rows, points, strict=True):
             height = (bottom - float(point.split(",")[1])) / (bottom - top)
             value = low * (high / low) ** height
-            assert value == pytest.approx(float(row[name]), rel=0.05)
+            assert value == pytest.approx(weight * float(row[name]), rel=0.05)
     key = browser.find_element("id", "key").text
     assert "at iteration 30" in key and f"{float(rows[-1]['total']):.4g}"[:4] in key
+    assert "alpha content" in key and f"beta style {1000 * float(rows[-1]['style']):.4g}"[:15] in key
+    ticks = browser.execute_script(
+        "return [...document.querySelectorAll('#chart text:not(.tick)')].map(t => t.textContent)"
+    )
+    steps = np.diff([int(text) for text in ticks if text != "iteration"])
+    assert len({*steps}) == 1 and steps[0] in (1, 2, 5, 10)
 
 
 @browsing
-def test_a_run_that_goes_on_refreshes(browser, runs, monkeypatch):
-    look(browser, runs / "painting" / "index.html")
+def test_a_run_that_goes_on_is_followed(browser, runs):
+    """News are shown in the same document: what has the focus keeps it, and no picture is loaded anew."""
+    file = runs / "painting" / "index.html"
+    look(browser, file)
     assert "12/30" in browser.title and "left" in browser.find_element("id", "state").text
-    browser.execute_script("document.body.dataset.old = '1'")
-    import time
-
-    time.sleep(6)
-    assert browser.execute_script("return document.body.dataset.old ?? null") is None
-    look(browser, runs / "finished" / "index.html")
-    browser.execute_script("document.body.dataset.old = '1'")
-    time.sleep(6)
-    assert browser.execute_script("return document.body.dataset.old ?? null") == "1"
+    browser.execute_script("document.body.dataset.old = '1'; document.getElementById('slider').focus()")
+    browser.execute_script("document.images[0].addEventListener('load', () => document.body.dataset.loaded = '1')")
+    before = file.read_text(encoding="utf-8")
+    assert '"iterations": 30' in before
+    file.write_text(before.replace('"iterations": 30', '"iterations": 31'), encoding="utf-8")
+    deadline = time.monotonic() + 20
+    while "12/31" not in browser.title and time.monotonic() < deadline:
+        time.sleep(0.2)
+    file.write_text(before, encoding="utf-8")
+    assert "12/31" in browser.title and browser.execute_script("return history.length") < 50
+    assert browser.execute_script("return [document.body.dataset.old, document.body.dataset.loaded ?? null]") == [
+        "1", None
+    ]  # fmt: skip
+    assert browser.switch_to.active_element.get_attribute("id") == "slider"
+    assert browser.find_elements("tag name", "iframe") == [] and errors(browser) == []
 
 
 @browsing
 @pytest.mark.parametrize("width", [400, 1200])
 def test_the_gallery(browser, runs, width):
     look(browser, runs / "index.html", width)
-    assert browser.find_element("id", "title").text == "3 runs"
-    assert loaded(browser) == [True] * 3
+    assert browser.title == browser.find_element("id", "title").text == f"Paintings in {runs.name}"
+    assert browser.find_element("id", "about").text.startswith("5 paintings")
+    browser.execute_script("for (const image of document.images) image.loading = 'eager'")
+    assert wait(lambda: loaded(browser) == [True] * 4)  # one has no picture yet
     assert browser.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
-    assert errors(browser) == []
-    for card in browser.find_elements("css selector", "main a"):
-        assert card.text
+    fits = browser.execute_script("return [...document.images].map(i => getComputedStyle(i).objectFit)")
+    assert fits == ["contain"] * 5
+    assert min(contrasts(browser)) >= 4.5 and errors(browser) == []
+    texts = [card.text for card in browser.find_elements("css selector", "main a")]
+    assert all("in the style of painting.png" in text for text in texts)
+    assert sum("no picture yet" in text for text in texts) == 1
     browser.find_element("css selector", "a[href^=finished]").click()
     assert "photo.png in the style of" in browser.title
+
+
+def wait(found, seconds=10):
+    deadline = time.monotonic() + seconds
+    while not (result := found()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return result
 
 
 @browsing
@@ -191,10 +311,82 @@ def test_without_a_browser(runs):
         assert "<script>alert" not in text and 'src="http' not in text and "@import" not in text
         addresses = {word for word in text.split('"') if word.startswith("http")}
         assert addresses <= {"http://www.w3.org/2000/svg"}
-    data = (runs / "finished" / "index.html").read_text().split('application/json">')[1].split("</script>")[0]
-    shown = json.loads(data)
+    shown = told(runs / "finished" / "index.html")
     assert [picture["label"] for picture in shown["pictures"]][:2] == ["iteration 0", "iteration 5"]
     assert shown["losses"]["iteration"] == list(range(31))
+
+
+def test_the_end_has_a_number_and_is_there_once(runs):
+    for name, labels in {
+        "finished": [*(f"iteration {number}" for number in range(0, 30, 5)), "end: iteration 30"],
+        "interrupted": ["iteration 0", "iteration 5", "end: iteration 7"],
+        "painting": ["iteration 0", "iteration 5", "iteration 10"],  # its final.png is of an earlier end
+        "first": [],
+    }.items():
+        assert [picture["label"] for picture in told(runs / name / "index.html")["pictures"]] == labels
+
+
+def test_the_gallery_tells_runs_apart(runs, network_file):
+    cards = {run["name"]: run for run in told(runs / "index.html")["runs"]}
+    assert {*cards} == {"finished", "hostile <script> <b>", "interrupted", "painting", "first"}
+    assert told(runs / "index.html")["common"] == ["--iterations 30", "--save-every 5", "--timelapse gif"]
+    pair = runs / "photo.png", runs / "painting.png"
+    other = Settings(iterations=30, save_every=5, timelapse="gif", beta=50.0)
+    nst_graph.paint(*pair, other, weights_file=network_file, output=runs / "more" / "a")
+    nst_graph.paint(*pair, replace(other, beta=7e5), weights_file=network_file, output=runs / "more" / "b")
+    page.write_gallery(runs / "more")
+    shown = told(runs / "more" / "index.html")
+    assert [run["options"] for run in shown["runs"]] == [["--beta 700000"], ["--beta 50"]]
+    assert "--beta 50" not in shown["common"] and "--iterations 30" in shown["common"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "title"),
+    [
+        ({"alpha": 0.0}, "The texture of painting.png"),
+        ({"beta": 0.0}, "photo.png, its content alone"),
+        (
+            {"ratio_at": (512,), "scales": (48,), "scale_iterations": (4,), "smoothness": 3.0},
+            "photo.png in the style of",
+        ),
+    ],
+)
+def test_terms_add_up_to_the_total(pictures_dir, network_file, tmp_path, changed, title):
+    settings = Settings(
+        iterations=5, size=64, content_layers={"conv2_1": 1.0}, style_layers={"conv1_1": 1.0}, **changed
+    )
+    pair = pictures_dir / "photo.png", pictures_dir / "painting.png"
+    nst_graph.paint(*pair, settings, weights_file=network_file, output=tmp_path)
+    shown = told(tmp_path / "index.html")
+    assert shown["title"].startswith(title)
+    losses = {name: np.array(values) for name, values in shown["losses"].items()}
+    terms = [values for name, values in losses.items() if name not in (*curves.COUNTS, "total")]
+    np.testing.assert_allclose(sum(terms), losses["total"], rtol=1e-6)
+    weights = {"alpha content": settings.alpha, "smoothness": settings.smoothness}
+    read = curves.read(tmp_path)
+    for name, weight in weights.items():
+        if name in losses:
+            np.testing.assert_allclose(losses[name], weight * np.array(read[name.split()[-1]]), rtol=1e-6)
+    assert shown["iterations"] == losses["iteration"][-1]
+    assert shown["scales"] == 1 + len(settings.scales)
+
+
+def test_a_scale_that_is_left_out_is_not_waited_for(pictures_dir, network_file, tmp_path):
+    """The photograph is smaller than --size, and not larger than the first scale."""
+    settings = Settings(iterations=4, size=200, scales=(90,), scale_iterations=(50,))
+    pair = pictures_dir / "photo.png", pictures_dir / "painting.png"
+    nst_graph.paint(*pair, settings, weights_file=network_file, output=tmp_path)
+    shown = told(tmp_path / "index.html")
+    assert shown["iterations"] == 4 and shown["stages"] == "4 iterations at 64 x 48 in float32"
+
+
+def test_the_network_that_paints_is_told(runs, monkeypatch, network_file):
+    record = json.loads((runs / "finished" / "run.json").read_text())
+    record["settings"]["network"] = "VGG-19"
+    monkeypatch.setattr(places, "MODEL", network_file.parent)
+    assert page._network(record) == "VGG-16, in the place of VGG-19"
+    record["settings"]["network"] = "VGG-16"
+    assert page._network(record) == "VGG-16"
 
 
 def test_long_runs_make_short_pages(tmp_path):
@@ -203,4 +395,8 @@ def test_long_runs_make_short_pages(tmp_path):
     losses = page._thinned(curves.read(tmp_path))
     assert len(losses["iteration"]) < 450 and losses["iteration"][-1] == 20000
     assert losses["iteration"] == sorted(losses["iteration"])
-    assert page._left(losses, 20100) == pytest.approx(50)
+    stages = [{"iterations": 20100, "width": 8, "height": 9}]
+    assert page._left(losses, stages) == (pytest.approx(50), pytest.approx(0.5))
+    stages[:0] = [{"iterations": 20000, "width": 4, "height": 9}]  # half as large, and twice as fast
+    coarse = {name: values[:-1] for name, values in losses.items()}
+    assert page._left(coarse, stages)[0] == pytest.approx(20100 * 1.0, rel=0.01)

@@ -115,11 +115,13 @@ def _main(arguments: Sequence[str] | None) -> int:
         sheets.check(path)
     tell(f"{directory}: {count(len(wanted), 'painting')}")
 
+    directory.mkdir(parents=True, exist_ok=True)
+    page.write_gallery(directory)  # which is kept up while they are painted
+
     common.announce_loading()
     from nst_graph.batch import workers  # imports TensorFlow
 
     failures = workers.perform(wanted, tell, given.scheduler, given.workers)
-    directory.mkdir(parents=True, exist_ok=True)
     for path in layouts:
         sheets.compose(figure, sources, directory, path, given.read_limit)
         tell(f"laid out {path}")

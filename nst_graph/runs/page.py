@@ -1,26 +1,36 @@
 """index.html: the page of a run, and a gallery of runs, from the files in their directories."""
 
 import json
+import math
 import os
-import time
+import shlex
 import urllib.parse
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from importlib.resources import files as resources
 from pathlib import Path
 from typing import Any
 
-from nst_graph import files
+from nst_graph import files, places
 from nst_graph.errors import InputError
-from nst_graph.runs import curves, records
+from nst_graph.runs import curves, records, words
 from nst_graph.runs.curves import Curves
 
 #: The largest number of points of a curve, and of latest iterations used to estimate the remaining time.
 POINTS, RECENT = 400, 20
+#: Seconds without news after which a run may have been killed, and how many of its iterations that is at least.
+SILENT, SILENT_ITERATIONS = 300, 10
 
 
 def of_run(directory: Path) -> bytes:
     """A run's index.html, from its run.json, losses.csv and pictures."""
-    return _fill("page.html", _run(directory))
+    return _fill("page.html", _made(directory, _page))
+
+
+def update_gallery(directory: Path) -> None:
+    """Write the gallery of a directory that has one, and of the default one. Raises OSError."""
+    if directory.resolve() == places.OUTPUT or _is_gallery(directory / "index.html"):
+        write_gallery(directory)
 
 
 def write_gallery(directory: Path) -> None:
@@ -28,15 +38,14 @@ def write_gallery(directory: Path) -> None:
     path = directory / "index.html"
     if os.path.lexists(path) and not _is_gallery(path):
         return
-    runs = []
-    for record in directory.glob("*/run.json"):
-        if run := _run(record.parent):
-            name = record.parent.name
-            place = urllib.parse.quote(os.fsencode(name), safe="")
-            runs.append(run | {"name": _text(name), "place": place, "losses": {}})
+    runs = [run for record in directory.glob("*/run.json") if (run := _made(record.parent, _card))]
     runs.sort(key=lambda run: -run["updated"])
+    common = [option for option in runs[0]["options"] if all(option in run["options"] for run in runs)] if runs else []
+    for run in runs if len(runs) > 1 else ():
+        run["options"] = [option for option in run["options"] if option not in common]
+    name = _text(directory.resolve().name)
     with files.atomic(path) as file:
-        file.write(_fill("gallery.html", {"runs": runs}))
+        file.write(_fill("gallery.html", {"name": name, "runs": runs, "common": common if len(runs) > 1 else []}))
 
 
 def _is_gallery(path: Path) -> bool:
@@ -47,47 +56,130 @@ def _is_gallery(path: Path) -> bool:
     return False
 
 
-def _run(directory: Path) -> dict[str, Any]:
-    """The data of a run's page; empty if run.json is damaged."""
+def _made(directory: Path, make: Callable[[Path, dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
+    """What is shown of a run; empty if run.json is damaged."""
     try:
-        run = _data(directory, records.read(directory))
-        json.dumps(run, allow_nan=False)  # JSON has no NaN or infinity
-    except (InputError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        made = make(directory, records.read(directory))
+        json.dumps(made, allow_nan=False)  # JSON has no NaN or infinity
+    except (InputError, OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError):
         return {}
-    return run
+    return made
 
 
-def _data(directory: Path, record: dict[str, Any]) -> dict[str, Any]:
-    settings, outcome, versions = record["settings"], record["outcome"], record.get("versions")
-    iterations = int(sum(settings["scale_iterations"]) + settings["iterations"])
-    names = [_text(Path(source["path"]).name) for source in (record["content"], *record["styles"])]
-    saved = sorted(directory / name for name in record.get("files", ()) if name.startswith("iteration-"))
-    labels = {file: f"iteration {int(file.stem.split('-')[1])}" for file in saved}
-    labels[directory / "final.png"] = f"end: iteration {outcome.get('iterations', '')}"
-    pictures = [
-        {"file": f"{file.name}?{int(file.stat().st_mtime)}", "label": label}
-        for file, label in labels.items()
-        if file.exists()
-    ]
-    sources = ("content.png", *(f"style-{number}.png" for number in range(1, len(names))))
-    losses = _thinned(curves.read(directory))
+def _card(directory: Path, record: dict[str, Any]) -> dict[str, Any]:
+    """What the gallery and the page show of a run."""
+    outcome, total = record["outcome"], sum(stage["iterations"] for stage in _stages(record))
+    pictures = _pictures(directory, record)
     logs = directory / "run.json", directory / "losses.csv"
     return {
-        "names": names,
-        "sources": [name for name in sources if (directory / name).exists()],
+        "name": _text(directory.name),
+        "place": urllib.parse.quote(os.fsencode(directory.name), safe=""),
+        "title": _title(record),
         "state": str(outcome["state"]),
-        "reason": str(outcome.get("reason", "")),
-        "size": f"{record['width']} x {record['height']}",
-        "network": str(record["weights"].get("network", "")),
-        "versions": versions if isinstance(versions, dict) else {},
-        "settings": settings,
-        "iterations": iterations,
+        "iterations": total,
+        "width": int(record["width"]),
+        "height": int(record["height"]),
+        "options": [_text(shlex.join(_short(option))) for option in _options(directory, record) or ()],
         "pictures": pictures,
-        "losses": losses,
-        "left": _left(losses, iterations),
         "updated": max(file.stat().st_mtime for file in logs if file.exists()),
-        "written": time.time(),
     }
+
+
+def _page(directory: Path, record: dict[str, Any]) -> dict[str, Any]:
+    """What a run's page shows beside that."""
+    settings, versions, files = record["settings"], record.get("versions"), record.get("files", {})
+    losses, stages = curves.read(directory), _stages(record)
+    options = _options(directory, record)
+    films = [name for name in ("timelapse.gif", "timelapse.mp4") if name in files and (directory / name).exists()]
+    links = {"film": films, "losses.csv": ["losses.csv"] if losses else [], "run.json": ["run.json"]}
+    if _is_gallery(directory.parent / "index.html"):
+        links = {"all paintings": ["../index.html"]} | links
+    left, pace = _left(losses, stages)
+    return _card(directory, record) | {
+        "sources": list(_sources(directory, record)),
+        "reason": str(record["outcome"].get("reason", "")),
+        "network": _network(record),
+        "stages": _told(stages),
+        "scales": len({(stage["width"], stage["height"]) for stage in stages}),
+        "versions": versions if isinstance(versions, dict) else {},
+        "settings": {name: value for name, value in settings.items() if name != "network"},
+        "again": None if options is None else _text(words.paint(record, options)),
+        "resume": _text(words.resume(directory)),
+        "links": {name: found[0] for name, found in links.items() if found},
+        "losses": _thinned(curves.weighted(losses, settings)),
+        "left": left,
+        "silent": max(SILENT, SILENT_ITERATIONS * pace),
+    }
+
+
+def _title(record: dict[str, Any]) -> str:
+    content, *styles = (_text(Path(source["path"]).name) for source in (record["content"], *record["styles"]))
+    if record["settings"]["alpha"] == 0:
+        return f"The texture of {', '.join(styles or [content])}"
+    if record["settings"]["beta"] == 0 or not styles:
+        return f"{content}, its content alone"
+    return f"{content} in the style of {', '.join(styles)}"
+
+
+def _options(directory: Path, record: dict[str, Any]) -> list[list[str]] | None:
+    """The options that give a run's settings; None where they are those of another version, or there are none."""
+    with suppress(InputError):
+        return words.options(records.settings(record, directory))
+    return None
+
+
+def _short(option: list[str]) -> list[str]:
+    """An option's words, with the name alone of a file."""
+    return ["--init", Path(option[1]).name] if option[0] == "--init" else option
+
+
+def _stages(record: dict[str, Any]) -> list[dict[str, Any]]:
+    """What is painted one after the other; an older version's record does not tell at which sizes."""
+    settings = record["settings"]
+    whole = {"width": record["width"], "height": record["height"], "precision": settings["precision"]}
+    whole["iterations"] = int(sum(settings["scale_iterations"]) + settings["iterations"])
+    return record.get("stages") or [whole]
+
+
+def _told(stages: Sequence[dict[str, Any]]) -> str:
+    """The stages as words."""
+    return ", ".join(
+        f"{stage['iterations']} iterations at {stage['width']} x {stage['height']} in {stage['precision']}"
+        for stage in stages
+    )
+
+
+def _pictures(directory: Path, record: dict[str, Any]) -> list[dict[str, Any]]:
+    """The saved pictures in order, with their iterations; while a run is painted, a final.png is one of before."""
+    listed = (name for name in record.get("files", ()) if name.startswith("iteration-"))
+    found = {int(Path(name).stem.split("-")[1]): (name, "iteration") for name in sorted(listed)}
+    state, last = record["outcome"]["state"], record["outcome"].get("iterations")
+    if state != "painting" and isinstance(last, int):
+        found[last] = "final.png", "iteration" if state == "paused" else "end: iteration"
+    return [
+        {"file": f"{name}?{int((directory / name).stat().st_mtime)}", "label": f"{label} {number}", "iteration": number}
+        for number, (name, label) in sorted(found.items())
+        if (directory / name).exists()
+    ]
+
+
+def _sources(directory: Path, record: dict[str, Any]) -> Iterator[dict[str, str]]:
+    """The photograph, and each style with its mask, as they are in the directory."""
+    masks = [_text(Path(mask["path"]).name) for mask in record["masks"]]
+    for number, source in enumerate((record["content"], *record["styles"])):
+        file = f"style-{number}.png" if number else "content.png"
+        if (directory / file).exists():
+            role = "style" if number else "photograph"
+            where = f", where {masks[number - 1]} is white" if number and masks else ""
+            yield {"file": file, "role": role, "name": _text(Path(source["path"]).name) + where}
+
+
+def _network(record: dict[str, Any]) -> str:
+    """The network that paints, and which one was wanted where it was not there."""
+    painted, wanted = str(record["weights"].get("network", "")), record["settings"]["network"]
+    found = Path(record["weights"]["path"]).parent == places.MODEL.resolve()
+    replaced = found and painted.startswith("VGG-") and not painted.startswith(wanted.split()[0])
+    return f"{painted}, in the place of {wanted}" if replaced else painted
 
 
 def _text(name: str) -> str:
@@ -102,20 +194,31 @@ def _thinned(losses: Curves) -> Curves:
     return {name: [values[row] for row in rows] for name, values in losses.items()}
 
 
-def _left(losses: Curves, iterations: int) -> float | None:
-    """The remaining seconds at the latest speed; None if there are too few iterations to tell."""
+def _left(losses: Curves, stages: Sequence[dict[str, Any]]) -> tuple[float | None, float]:
+    """The remaining seconds at the latest speed in pixels a second, None if that is not known; and those of a step."""
     done, seconds = losses.get("iteration", []), losses.get("seconds", [])
     if len(done) < 2:
-        return None
+        return None, 0.0
     first = -min(RECENT, len(done))
-    steps = done[-1] - done[first]
-    return (seconds[-1] - seconds[first]) / max(steps, 1) * (iterations - done[-1])
+
+    def work(iterations: float) -> float:
+        """The pixels of so many iterations."""
+        pixels = 0.0
+        for stage in stages:
+            here = min(iterations, stage["iterations"])
+            pixels, iterations = pixels + here * stage["width"] * stage["height"], iterations - here
+        return pixels
+
+    now, whole = work(done[-1]), work(math.inf)
+    pace = (seconds[-1] - seconds[first]) / max(now - work(done[first]), 1)
+    return pace * (whole - now), pace * stages[-1]["width"] * stages[-1]["height"]
 
 
 def _fill(template: str, data: dict[str, Any]) -> bytes:
     # The data contain names of files, which must not be parsed as markup.
     text = json.dumps(data).replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
-    return _template(template).replace("{data}", text).encode()
+    whole = _template(template).replace("{shared}", _template("shared.html"))
+    return whole.replace("{data}", text).encode()
 
 
 def _template(name: str) -> str:

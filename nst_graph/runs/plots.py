@@ -11,7 +11,7 @@ from nst_graph.runs.curves import Curves
 
 
 def draw(losses: Curves) -> bytes | None:
-    """A PNG of the total and the terms over iterations, logarithmic; None without matplotlib or losses."""
+    """A PNG of weighted curves over iterations, logarithmic; None without matplotlib or losses."""
     if importlib.util.find_spec("matplotlib") is None or not losses:
         return None
     # Without a home directory matplotlib warns about its cache, which does not matter here.
@@ -26,7 +26,7 @@ def draw(losses: Curves) -> bytes | None:
         if (values > 0).any():  # a term that is always 0 has no logarithm
             axis.plot(losses["iteration"], np.where(values > 0, values, np.nan), label=name)
             axis.set_yscale("log")
-    axis.set(xlabel="iteration", ylabel="loss (terms unweighted, total weighted)")
+    axis.set(xlabel="iteration", ylabel="loss")
     axis.grid(alpha=0.3)
     if axis.get_lines():
         axis.legend()

@@ -8,7 +8,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
 from importlib.metadata import version
@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from nst_graph import pictures, places
+from nst_graph import pictures
 from nst_graph.errors import InputError, Pause
 from nst_graph.optimise.steps import Step
 from nst_graph.pictures import Picture
@@ -102,15 +102,21 @@ class Run:
             self._locks = stack.pop_all()
 
     def open(
-        self, sources: Sources, network: str, settings: Settings, scene: Scene, finish: Callable[[Picture], Picture]
+        self,
+        sources: Sources,
+        network: str,
+        settings: Settings,
+        scene: Scene,
+        finish: Callable[[Picture], Picture],
+        stages: Sequence[Mapping[str, Any]],
     ) -> list[Callable[[Step], None]]:
         """Prepare the directory, removing an older run unless it is resumed, and write run.json; returns observers.
 
-        `scene` is that of the last stage; `finish` is applied to each picture before it is saved. Raises InputError
-        if the directory cannot be written, the resumed run was begun with other sources or settings, or a source
-        of this run is a file of the older one.
+        `scene` is that of the last stage; `finish` is applied to each picture before it is saved; `stages` have the
+        width, height, iterations and precision of each. Raises InputError if the directory cannot be written, the
+        resumed run was begun with other sources or settings, or a source of this run is a file of the older one.
         """
-        record = json.loads(json.dumps(_record(sources, network, settings, scene)))
+        record = json.loads(json.dumps(_record(sources, network, settings, scene) | {"stages": stages}))
         if self._resume:
             before = self._before
             if self._more:
@@ -246,14 +252,13 @@ class Run:
         self._written = time.monotonic()
 
     def _draw(self) -> None:
-        plot = plots.draw(curves.read(self.path))
+        plot = plots.draw(curves.weighted(curves.read(self.path), self._record["settings"]))
         if plot is not None:
             self._directory.put("losses.png", plot)
 
     def _show(self) -> None:
+        page.update_gallery(self.path.parent)  # first, as the page has a link to it
         self._directory.put("index.html", page.of_run(self.path))
-        if self.path.parent.resolve() == places.OUTPUT:
-            page.write_gallery(places.OUTPUT)
 
     def _describe(self, outcome: dict[str, Any]) -> None:
         self._directory.describe(self._record | {"outcome": outcome})

@@ -1,0 +1,73 @@
+"""Words: the options of scripts/paint.py that give a run's settings, and the commands that paint it again or go on."""
+
+import os
+import shlex
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from nst_graph import files, places
+from nst_graph.recipes import DEFAULT, RECIPES, STARTS, Settings, equal, fast
+from nst_graph.weights.store import FILES
+
+
+def options(settings: Settings) -> list[list[str]] | None:
+    """The fewest options that give these settings, each as its words; None where there are none that do."""
+    wanted = asdict(settings)
+    found = []
+    for name, recipe in RECIPES.items():
+        start = [] if name == DEFAULT else [["--recipe", name]]
+        for begun, base in ((start, {}), ([*start, ["--fast"]], fast(settings.size))):
+            changed = {option: wanted[option] for option, value in (asdict(recipe.settings) | base).items()
+                       if wanted[option] != value}  # fmt: skip
+            # An option can be given, but not taken back.
+            if not any(value is None or value is False or value == () for value in changed.values()):
+                found.append(begun + [_option(option, value) for option, value in changed.items()])
+    return min(found, key=len, default=None)
+
+
+def paint(record: Mapping[str, Any], given: Sequence[Sequence[str]]) -> str:
+    """The command that paints anew what a record describes, with these options."""
+    words = [record["content"]["path"], *(style["path"] for style in record["styles"])]
+    for option in given:
+        words += option if option[0] != "--init" or option[1] in STARTS else ["--init", record["init"]["path"]]
+    if record["masks"]:
+        words += ["--masks", *(mask["path"] for mask in record["masks"])]
+    if not _is_found(Path(record["weights"]["path"]), record["settings"]["network"]):
+        words += ["--weights", record["weights"]["path"]]
+    if (limit := record.get("read_limit", files.READ_LIMIT)) != files.READ_LIMIT:
+        words += ["--read-limit", _text(limit)]
+    return _command(words)
+
+
+def resume(directory: Path) -> str:
+    """The command that goes on with the run in a directory."""
+    return _command(["--resume", str(directory.resolve())])
+
+
+def _is_found(path: Path, network: str) -> bool:
+    """Whether this file is taken for the network where no weights are named."""
+    return path.parent == places.MODEL.resolve() and path.name in FILES.get(network, ())
+
+
+def _command(words: Sequence[str]) -> str:
+    words = [*(["python"] if places.CHECKOUT else []), places.command("paint"), *words]
+    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
+
+
+def _option(name: str, value: Any) -> list[str]:
+    option = f"--{name.replace('_', '-')}"
+    if value is True:
+        return [option]
+    if isinstance(value, Mapping):
+        plain = value == equal(value)
+        return [option, *(layer if plain else f"{layer}={_text(weight)}" for layer, weight in value.items())]
+    return [option, *map(_text, value if isinstance(value, tuple) else (value,))]
+
+
+def _text(value: Any) -> str:
+    """A value as it is written: a whole number without its .0."""
+    short = f"{value:g}" if isinstance(value, float) else str(value)
+    return short if not isinstance(value, float) or float(short) == value else repr(value)

@@ -1,0 +1,81 @@
+"""The command that a page shows: parsed again, it is the same job."""
+
+import json
+import shlex
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from nst_graph import places
+from nst_graph.commands import paint
+from nst_graph.recipes import RECIPES, Settings, fast
+from nst_graph.runs import words
+
+CHANGES = [
+    {},
+    {"beta": 1e5, "size": 300},
+    {"beta": 0.1 + 0.2, "rate": 1e-7, "epsilon": 1e-30, "smoothness": 12345678.9},
+    {"style_layers": {"conv1_1": 0.5, "conv4_1": 0.5}, "content_layers": {"conv4_2": 2.0, "conv5_1": 1 / 3}},
+    {"style_blend": (1.0, 3.0), "ratio_at": (640, 480), "squash": (4, 3), "pixel_scale": (255.0, 1.0, 0.5)},
+    {"bounded": True, "unit_gradients": True, "tensorboard": True, "timelapse": "gif", "tile": 512, "noise_ratio": 0.0},
+    {"scales": (64, 128), "scale_iterations": (9, 8), "precision": "auto", "init": "content", "depth": 16},
+]
+
+
+def recorded(tmp_path, settings, styles=("a.jpg", "b <i>'\"ü.jpg")):
+    source = lambda name: {"path": str(tmp_path / name), "sha256": ""}  # noqa: E731
+    init = settings.init if settings.init not in ("noise", "content", "style") else None
+    record = {
+        "content": source("-photo & co.jpg"),
+        "styles": [source(name) for name in styles],
+        "masks": [source("sky mask.png"), source("--ground.png")],
+        "init": init and source(init),
+        "weights": source("vgg.mat"),
+        "settings": asdict(settings),
+        "read_limit": 2.5,
+    }
+    return json.loads(json.dumps(record))
+
+
+def parsed(command):
+    """The job of a command line, less its program."""
+    return paint.job([word for word in shlex.split(command) if word not in ("python", places.command("paint"))])
+
+
+@pytest.mark.parametrize("changed", CHANGES)
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_the_command_paints_the_same(tmp_path, recipe, changed):
+    settings = RECIPES[recipe].settings
+    settings = replace(settings, **{"size": settings.size or 700} | changed)
+    record = recorded(tmp_path, settings)
+    job = parsed(words.paint(record, words.options(settings)))
+    assert job.settings == settings and job.read_limit == 2.5
+    sources = [job.content, *job.styles, *job.masks, job.weights]
+    assert [str(path) for path in sources] == [
+        source["path"] for source in (record["content"], *record["styles"], *record["masks"], record["weights"])
+    ]
+
+
+def test_the_shortest_way_to_say_it():
+    for name, recipe in RECIPES.items():
+        expected = [] if name == "gatys2015" else [["--recipe", name]]
+        assert words.options(recipe.settings) == expected
+    quick = replace(Settings(), **fast(512) | {"beta": 1e5})
+    assert words.options(quick) == [["--fast"], ["--beta", "100000"]]
+
+
+def test_a_start_from_a_file(tmp_path):
+    settings = Settings(init="start it.png")
+    record = recorded(tmp_path, settings)
+    job = parsed(words.paint(record, words.options(settings)))
+    assert Path(job.settings.init) == tmp_path / "start it.png"
+
+
+def test_weights_that_are_found_anyhow_are_not_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(places, "MODEL", tmp_path)
+    record = recorded(tmp_path, Settings())
+    record["weights"]["path"] = str(tmp_path.resolve() / "imagenet-vgg-verydeep-19-8bit.mat")
+    assert "--weights" not in words.paint(record, [])
+    record["weights"]["path"] = str(tmp_path.resolve() / "imagenet-vgg-verydeep-16.mat")
+    assert "--weights" in words.paint(record, [])
