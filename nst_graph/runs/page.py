@@ -28,9 +28,10 @@ def of_run(directory: Path) -> bytes:
 
 
 def update_gallery(directory: Path) -> None:
-    """Write the gallery of a directory that has one, and of the default one. Raises OSError."""
+    """Write the gallery of a directory that has one, and of the default one, if it can be written."""
     if directory.resolve() == places.OUTPUT or _is_gallery(directory / "index.html"):
-        write_gallery(directory)
+        with suppress(OSError):
+            write_gallery(directory)
 
 
 def write_gallery(directory: Path) -> None:
