@@ -1,6 +1,7 @@
-"""The paper's figures, and lists of paintings, alone and through dask."""
+"""The paper's figures, and lists of paintings, alone, by processes and through dask."""
 
 import argparse
+import contextlib
 import csv
 import importlib.util
 import json
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
+import psutil
 import pytest
 from conftest import ROOT, random_picture, run_here
 from PIL import Image
@@ -488,8 +490,81 @@ def test_without_dask(images, network_file, tmp_path, monkeypatch, capsys):
     assert (tmp_path / "a" / "final.png").exists() and (tmp_path / "b" / "final.png").exists()
     assert paint_many.main([str(path)]) == 0
     assert capsys.readouterr().out.count("is finished") == 2
-    assert paint_many.main([str(path), "--workers", "2"]) == 2
+    assert paint_many.main([str(path), "--scheduler", "tcp://127.0.0.1:9"]) == 2
     assert "pip install 'nst_graph[many]'" in capsys.readouterr().err
+
+
+def test_two_at_a_time(images, network_file, tmp_path):
+    """Without dask and without an open port, from a picture of one's own; one that fails leaves the other."""
+    path = write_list(tmp_path, "list.toml", images, network_file)
+    init = f'init = "{images / "the_scream.jpg"}"\ncontent'
+    path.write_text(path.read_text().replace("content", init) + '\n[[painting]]\ncontent = "none.jpg"\nstyles = "x"\n')
+    command = [sys.executable, str(ROOT / "scripts" / "paint_many.py"), str(path), "--workers", "2"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    together = 0
+    while process.poll() is None:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            family = [process, *psutil.Process(process.pid).children(recursive=True)]
+            assert not any(psutil.Process(one.pid).net_connections() for one in family)
+            together = max(together, len(family) - 2)  # multiprocessing has one more, which follows resources
+        time.sleep(0.1)
+    out, err = process.communicate()
+    assert process.returncode == 2 and err.count("\n") == 1 and "none.jpg" in err, err
+    assert together == 2 and "distributed" not in out
+    for name in "ab":
+        record = records.read(tmp_path / name)
+        assert record["outcome"]["state"] == "finished" and record["init"]["path"] == str(images / "the_scream.jpg")
+    assert run_here("paint_many.py", path, "--workers", 2).stdout.count("is finished") == 2
+
+
+def begin_two(images, network_file, tmp_path, iterations):
+    """Two paintings at a time that have saved their states: the process, and those that paint."""
+    path = write_list(tmp_path, "list.toml", images, network_file, iterations=iterations)
+    path.write_text(path.read_text().replace("size = 40", "size = 64\nsave_every = 10"))
+    command = [sys.executable, str(ROOT / "scripts" / "paint_many.py"), str(path), "--workers", "2"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0)
+    deadline = time.monotonic() + 200
+    while not all((tmp_path / name / "state.npz").exists() for name in "ab"):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    both = psutil.Process(process.pid).children()
+    return process, sorted(both, key=lambda one: sum(one.cpu_times()[:2]))[-2:]
+
+
+@pytest.mark.thorough
+def test_of_two_at_a_time_one_is_killed(images, network_file, tmp_path):
+    process, (_, busy) = begin_two(images, network_file, tmp_path, 150)
+    busy.kill()
+    out, err = process.communicate(timeout=200)
+    assert process.returncode == 0, err
+    assert "ended with status -9, another one goes on" in out and "goes on from iteration" in out
+    for name in "ab":
+        with (tmp_path / name / "losses.csv").open(newline="") as file:
+            assert [int(row["iteration"]) for row in csv.DictReader(file)] == list(range(151))
+
+
+def test_ctrl_c_while_two_are_painted(images, network_file, tmp_path):
+    """A terminal sends it to the whole group; each saves its state, and the same command goes on."""
+    process, _ = begin_two(images, network_file, tmp_path, 5000)
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and err.count("\n") == 1 and "the same command goes on" in err, err
+    for name in "ab":
+        assert records.read(tmp_path / name)["outcome"]["state"] == "interrupted"
+        assert (
+            state.read(tmp_path / name / "state.npz")[0].iteration
+            == records.read(tmp_path / name)["outcome"]["iterations"]
+        )
+
+
+@pytest.mark.thorough
+def test_nobody_paints_on_when_the_command_is_killed(images, network_file, tmp_path):
+    process, both = begin_two(images, network_file, tmp_path, 5000)
+    process.kill()
+    _, alive = psutil.wait_procs(both, timeout=30)
+    assert not alive
+    assert {records.read(tmp_path / name)["outcome"]["state"] for name in "ab"} == {"interrupted"}
+    process.communicate()
 
 
 def test_one_that_fails_leaves_the_others(images, network_file, tmp_path, monkeypatch, capsys):
@@ -505,31 +580,28 @@ def test_one_that_fails_leaves_the_others(images, network_file, tmp_path, monkey
     assert (tmp_path / "b" / "final.png").exists()
 
 
-def children(pid):
-    """Process ids below pid."""
-    listed = subprocess.run(["ps", "-e", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
-    parents = {int(child): int(parent) for child, parent in (line.split() for line in listed.splitlines())}
-    found = {pid}
-    while True:
-        more = {child for child, parent in parents.items() if parent in found} - found
-        if not more:
-            return found - {pid}
-        found |= more
+@pytest.fixture
+def cluster():
+    """Two workers of dask."""
+    from distributed import LocalCluster
+
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster:
+        yield cluster
 
 
 @needs_dask
 @pytest.mark.thorough
-def test_a_figure_by_two_workers_one_of_which_is_killed(images, network_file, tmp_path):
+def test_a_figure_by_two_workers_one_of_which_is_killed(images, network_file, tmp_path, cluster):
     """The figure is complete all the same, and no more than an interval is painted twice."""
     words = ["fig2", "--images", images, "--weights", network_file, "--size", 64, "--iterations", 150]
-    words += ["--save-every", 10, "--output", tmp_path / "figure", "--workers", 2]
+    words += ["--save-every", 10, "--output", tmp_path / "figure", "--scheduler", cluster.scheduler_address]
     command = [sys.executable, str(ROOT / "scripts" / "figures.py"), *map(str, words)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 200
     while len(list((tmp_path / "figure").glob("*/state.npz"))) < 2:
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.05)
-    busy = max(children(process.pid), key=_processor_seconds)
+    busy = max((worker.process.pid for worker in cluster.workers.values()), key=_processor_seconds)
     os.kill(busy, signal.SIGKILL)
     out, err = process.communicate(timeout=400)
     assert process.returncode == 0, err
@@ -556,11 +628,12 @@ def _processor_seconds(pid):
 
 @needs_dask
 @pytest.mark.thorough
-def test_what_a_cluster_leaves_can_be_gone_on_with_alone(images, network_file, tmp_path):
+def test_what_a_cluster_leaves_can_be_gone_on_with_alone(images, network_file, tmp_path, cluster):
     """Interrupted between intervals; then --resume, without dask, in the same directory."""
     path = write_list(tmp_path, "list.toml", images, network_file, iterations=400)
     path.write_text(path.read_text().replace("size = 40", "size = 64\nsave_every = 10"))
     command = [sys.executable, str(ROOT / "scripts" / "paint_many.py"), str(path)]
+    command += ["--scheduler", cluster.scheduler_address]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 200
     while not (tmp_path / "a" / "state.npz").exists():

@@ -1,4 +1,4 @@
-"""Workers: jobs are painted in sequence in this process, or on many machines by dask.distributed."""
+"""Workers: jobs are painted in sequence in this process, by several here, or on many machines by dask.distributed."""
 
 import contextlib
 import functools
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from nst_graph import files, painting, pictures, weights
+from nst_graph.batch import processes
 from nst_graph.batch.jobs import Job
 from nst_graph.errors import InputError, Pause
 from nst_graph.optimise import Step
@@ -49,12 +50,11 @@ def paint(
 def perform(jobs: Sequence[Job], say: Say, scheduler: str | None = None, workers: int = 1) -> list[str]:
     """Paint all jobs that are not finished, resuming those that were begun; returns a line for each failure.
 
-    With dask.distributed the jobs run on the cluster at `scheduler`, or in `workers` local processes;
-    without it in sequence in this process. Raises InputError if it is needed and missing, or no cluster is there.
+    They are painted on dask's cluster at `scheduler`, or here, so many `workers` at a time: by processes of their own
+    if those are several, else by this one. Raises InputError if dask is needed and missing, or no cluster is there.
     """
-    has_dask = importlib.util.find_spec("distributed") is not None
-    if not has_dask and (scheduler or workers > 1):
-        raise InputError("--scheduler, --workers: need dask.distributed; pip install 'nst_graph[many]'")
+    if scheduler and importlib.util.find_spec("distributed") is None:
+        raise InputError("--scheduler: needs dask.distributed; pip install 'nst_graph[many]'")
     failures: list[str] = []
     unfinished = []
     for job in jobs:
@@ -65,19 +65,21 @@ def perform(jobs: Sequence[Job], say: Say, scheduler: str | None = None, workers
                 unfinished.append(job)
         except InputError as error:
             failures.append(str(error))
-    if has_dask and unfinished:
-        return failures + _distribute(unfinished, say, scheduler, workers)
+    if scheduler and unfinished:
+        return failures + _distribute(unfinished, say, scheduler)
+    if workers > 1 and unfinished:
+        return failures + processes.share(paint, unfinished, workers, say)
     for job in unfinished:
         say(f"{job.output}: paints")
         try:
             paint(job, say, resume=(job.output / "run.json").exists())
-        except (InputError, FloatingPointError, MemoryError, OSError) as error:
+        except processes.FAILURES as error:
             failures.append(f"{job.output}: {error}")
             say(failures[-1])
     return failures
 
 
-def _distribute(jobs: Sequence[Job], say: Say, scheduler: str | None, workers: int) -> list[str]:
+def _distribute(jobs: Sequence[Job], say: Say, scheduler: str) -> list[str]:
     """Paint each job in intervals, sending pictures and state to a worker and its results back.
 
     So no shared disk is needed, and a worker that dies loses only its unfinished interval.
@@ -87,7 +89,7 @@ def _distribute(jobs: Sequence[Job], say: Say, scheduler: str | None, workers: i
     # Pictures and weights are large, and have to be sent.
     warnings.filterwarnings("ignore", "Sending large graph", UserWarning)
     with contextlib.ExitStack() as stack:
-        client = _client(stack, scheduler, workers)
+        client = _client(stack, scheduler)
         say(f"dask dashboard: {client.dashboard_link}")
         pool = _Pool(client, say)
         for job in jobs:
@@ -100,13 +102,10 @@ def _distribute(jobs: Sequence[Job], say: Say, scheduler: str | None, workers: i
     return pool.failures
 
 
-def _client(stack: contextlib.ExitStack, scheduler: str | None, workers: int) -> Any:
-    """A client of the cluster at `scheduler`, or of a local one, until the stack is closed. Raises InputError."""
-    from distributed import Client, LocalCluster
+def _client(stack: contextlib.ExitStack, scheduler: str) -> Any:
+    """A client of the cluster at `scheduler` until the stack is closed. Raises InputError."""
+    from distributed import Client
 
-    if scheduler is None:
-        cluster = stack.enter_context(LocalCluster(n_workers=workers, threads_per_worker=1))
-        return stack.enter_context(Client(cluster))
     try:
         return stack.enter_context(Client(scheduler, timeout=10))
     except (OSError, ValueError) as error:
@@ -127,7 +126,7 @@ class _Pool:
         """Submit the first interval of a job, and lock its directory until the stack is closed."""
         try:
             if job.settings.init not in STARTS:
-                raise InputError("--init: a picture of one's own does not travel to workers; paint it alone")
+                raise InputError("--init: a picture of one's own does not travel to a cluster; paint it with --workers")
             stack.callback(lock(job.output).release)
             directory = Directory.at(job.output)
             directory.check()

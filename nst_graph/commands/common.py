@@ -102,9 +102,11 @@ def add_winograd(parser: argparse._ActionsContainer) -> None:
 
 def add_workers(parser: argparse.ArgumentParser) -> None:
     """Add the options that say where jobs are painted."""
-    about = "a dask scheduler, such as tcp://host:8786"
+    parser.add_argument(
+        "--workers", metavar="N", type=int, default=1, help="how many are painted at a time (default: 1)"
+    )
+    about = "paint on the cluster of this dask scheduler, such as tcp://host:8786"
     parser.add_argument("--scheduler", metavar="ADDRESS", default=None, help=about)
-    parser.add_argument("--workers", metavar="N", type=int, default=1, help="local processes, without it (default: 1)")
 
 
 def check_workers(given: argparse.Namespace) -> None:
