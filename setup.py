@@ -50,7 +50,8 @@ setup(
         "figures": FIGURES,  # losses.png, scripts/figures.py, docs/contact_sheet.py, benchmarks/run.py
         "mp4": MP4,  # --timelapse mp4
         "heic": ["pillow-heif>=1"],  # reads HEIC
-        "many": MANY,  # scripts/paint_many.py and figures.py on many processes and machines
+        "tensorboard": ["tensorboard>=2.20"],  # shows what --tensorboard writes
+        "many": MANY,  # scripts/paint_many.py and figures.py on many machines
         "benchmarks": ["torch>=2.9"],  # what benchmarks/run.py measures against
         "test": [*FIGURES, *MP4, *MANY, "pytest", "pytest-xdist", "hypothesis", "mypy", "ruff", "selenium>=4.20"],
     },

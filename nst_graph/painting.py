@@ -70,7 +70,7 @@ def paint(
         originals = scenes.read(sources, settings, say)
         whole = weights.read(sources.weights, read_limit)
         if weights.are_transposed(whole):
-            say(f"{sources.weights}: its kernels lie transposed, and it will not paint as it should; see --check")
+            say(f"{sources.weights}: its kernels lie transposed, it paints wrongly; see get_weights.py check")
         network = whole.upto(settings.layers)
         parts = _parts(originals, network, settings, say)
         del originals  # which may be much larger

@@ -103,6 +103,23 @@ def test_a_figure_of_other_settings_is_not_mixed(images, network_file, tmp_path)
     assert changed.returncode == 2 and "holds a run with other settings" in changed.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "panel", "used"),
+    [
+        (["fig2", "--images", "IMAGES", "--photograph", "PHOTO"], "C", ("photo.png", "vangogh_starry_night.jpg")),
+        (["fig1", "--photograph", "PHOTO", "--painting", "PAINTING"], "content-a", ("photo.png",)),
+        (["fig1", "--photograph", "PHOTO", "--painting", "PAINTING"], "style-a", ("painting.png", "painting.png")),
+        (["fig3", "--photograph", "PHOTO", "--painting", "PAINTING"], "conv1_1-0.01", ("photo.png", "painting.png")),
+    ],
+)
+def test_a_figure_of_ones_own_pictures(images, pictures_dir, words, panel, used):
+    paths = {"IMAGES": images, "PHOTO": pictures_dir / "photo.png", "PAINTING": pictures_dir / "painting.png"}
+    *_, laid, name = figures._figure(figures._parser().parse_args([str(paths.get(word, word)) for word in words]))
+    job = laid[panel]
+    assert tuple(path.name for path in (job.content, *job.styles)) == used
+    assert name.startswith(f"{words[0]}-photo-")
+
+
 def test_settings_of_a_panel(images, network_file, tmp_path):
     call("fig3", "--images", images, "--weights", network_file, "--size", 40, "--iterations", 2, "--output", tmp_path,
          "--painting", images / "the_scream.jpg", "--panels", "conv3_1-0.0001")  # fmt: skip
@@ -252,6 +269,9 @@ def test_missing_pictures_leave_gaps(images, network_file, tmp_path):
         (["trace", "--images", ".", "--iterations", "1"], "unrecognized arguments: --iterations 1"),
         (["matrix", "--contents", "docs/nothing", "--styles", "."], "--contents: docs/nothing: no such directory"),
         (["fig3", "--images", ".", "--painting", "x.jpg"], "--painting x.jpg: no such file"),
+        (["fig2", "--images", ".", "--photograph", "x.jpg"], "--photograph x.jpg: no such file"),
+        (["fig3", "--painting", "x.jpg"], "--images DIR is missing: name the directory of fig3's pictures"),
+        (["fig2"], "required: --images"),
         (["fig9", "--images", "."], "invalid choice"),
         (["fig1", "--images", ".", "--workers", "0"], "--workers 0"),
         ([], "required: FIGURE"),

@@ -32,7 +32,7 @@ MAINS = {
     "python scripts/figures.py": figures.main,
 }
 #: Lines that set up, download, or run for minutes; tests of their own hold what they do.
-ELSEWHERE = ("make ", ". .venv/", "python scripts/get_weights.py vgg", "python tests/fuzzing.py")
+ELSEWHERE = ("make ", ". .venv/", "python scripts/get_weights.py vgg", "tensorboard ", "python tests/fuzzing.py")
 #: The pictures that the README's commands name.
 PICTURES = ("photo.jpg", "painting.jpg", "monet.jpg", "munch.jpg", "sky.png", "ground.png")
 

