@@ -202,7 +202,7 @@ def test_before_the_first_picture(browser, runs):
     assert loaded(browser) == [True] * 2  # photograph, style
     for name in ("picture", "photograph"):
         assert not browser.find_element("id", name).is_displayed()
-    assert browser.find_element("id", "none").is_displayed()
+    assert browser.find_element("id", "none").is_displayed() and min(contrasts(browser)) >= 4.5
     assert browser.find_element("id", "slider").get_property("disabled")
     assert errors(browser) == []
 
