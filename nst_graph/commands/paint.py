@@ -75,7 +75,7 @@ def job_of(given: dict[str, Any]) -> Job:
         raise InputError(f"STYLE is missing: {options.swallowed(given)}")
     names = list(dict.fromkeys(path.stem for path in (content, *styles)))
     size = LONGEST_NAME // len(names) - 1
-    output, picture = beside.split(given["output"]) if "output" in given else (None, None)
+    output, picture = beside.split(given["output"]) if given.get("output") else (None, None)
     if picture is not None:
         Beside(picture).check_depth(settings.depth)
     output = output or places.OUTPUT / "-".join(_shortened(name, size) for name in names)
