@@ -1,14 +1,19 @@
 """Metadata and extras of nst_graph."""
 
+import re
+from pathlib import Path
+
 from setuptools import find_packages, setup
 
 FIGURES = ["matplotlib>=3.8"]
 MP4 = ["imageio-ffmpeg>=0.6"]
 MANY = ["distributed>=2025.1", "bokeh>=3.1"]  # bokeh draws the dashboard
 
+VERSION = re.search('"(.*)"\n$', Path(__file__).with_name("nst_graph").joinpath("version.py").read_text())
+
 setup(
     name="nst_graph",
-    version="0.1.0",
+    version=VERSION[1],
     description="A Neural Algorithm of Artistic Style (Gatys, Ecker, Bethge 2015) as a TensorFlow 1.x graph",
     packages=find_packages(include=["nst_graph*"]),
     package_data={

@@ -131,7 +131,7 @@ def time_to_loss(given):
 
     ours("Adam, rate 10", adam)
     goal = min(loss for _, loss in traces["Adam, rate 10"])  # it wavers; at its end it may be above
-    ours("ours, --fast", replace(plain, **fast(given.size) | {"iterations": given.steps}))
+    ours("ours, --fast", fast(plain, iterations=given.steps))
     if fastest(True) == "bfloat16":
         ours("ours, --precision bfloat16", replace(plain, precision="bfloat16"))
     ours("ours, the paper's settings", plain)
@@ -176,7 +176,7 @@ def time_to_loss(given):
 def equal_time(given):
     """--fast to its end, then Adam for as long; side by side in a picture."""
     began = time.monotonic()
-    ours = paint(given.content, given.style, Settings(size=given.size, beta=given.beta, **fast(given.size)))
+    ours = paint(given.content, given.style, fast(Settings(size=given.size, beta=given.beta)))
     limit = time.monotonic() - began
     began, latest = time.monotonic(), []
 

@@ -1,6 +1,8 @@
 """Painting: from files and settings to a picture. What scripts/paint.py does, as one function."""
 
 import contextlib
+import os
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,10 +20,10 @@ from nst_graph.graph.tiles import TiledObjective
 from nst_graph.news import count
 from nst_graph.optimise import Outcome, Step, minimise
 from nst_graph.optimise.steps import Arrays, Relay
-from nst_graph.pictures import Picture
+from nst_graph.pictures import Given, Picture
 from nst_graph.plans import Plan, plan
-from nst_graph.recipes import Settings, Stage
-from nst_graph.runs import timelapse
+from nst_graph.recipes import DEPTHS, Settings, Stage
+from nst_graph.runs import records, timelapse
 from nst_graph.runs.run import Run
 from nst_graph.scenes import Originals, Say, Scene, Sources
 from nst_graph.weights import Network
@@ -31,46 +33,101 @@ Observer = Callable[[Step], None]
 
 @dataclass(frozen=True)
 class Painting:
-    """A painted picture [height, width, 3] in about 0..255, and how its optimisation ended."""
+    """A painted picture [height, width, 3] in about 0..255, and how it was painted.
+
+    `network` is the one that painted, such as VGG-19. Where the start was given as a picture in memory, the
+    settings' `init` is "FILE".
+    """
 
     picture: Picture
     outcome: Outcome
+    settings: Settings
+    network: str
+
+    @property
+    def seconds(self) -> float:
+        """How long the optimiser worked, at all sizes, without reading files and building graphs."""
+        return self.outcome.step.seconds
+
+    def save(self, path: Path | str) -> None:
+        """Write the picture as PNG, JPEG or TIFF, by the suffix; a PNG says how it was painted.
+
+        A JPEG has 8 bits a colour. Raises InputError for other suffixes, or OSError as open and write do.
+        """
+        path = Path(path)
+        suffix = path.suffix.lower()
+        if suffix not in DEPTHS:
+            raise InputError(f"{path}: pictures are saved as {', '.join(DEPTHS)}; name one of these")
+        depth, texts = min(self.settings.depth, max(DEPTHS[suffix])), records.texts(self.settings, self.network)
+        data = pictures.to_file(self.picture, suffix, depth, texts)
+        with files.atomic(path) as file:
+            file.write(data)
 
 
 def paint(
-    content: Path | str,
-    styles: Path | str | Sequence[Path | str],
+    content: Given,
+    styles: Given | Sequence[Given] = (),
     settings: Settings | None = None,
     *,
     weights_file: Path | str | None = None,
-    masks: Sequence[Path | str] = (),
+    masks: Given | Sequence[Given] = (),
+    init: Given | None = None,
     output: Path | str | None = None,
     overwrite: bool = False,
     resume: bool = False,
     read_limit: float = files.READ_LIMIT,
-    say: Say = lambda line: None,
+    say: Say | None = None,
     observers: Iterable[Observer] = (),
 ) -> Painting:
     """Paint the photograph `content` in the style of one or several pictures.
 
-    `masks`, one grey picture a style, say where each style is wanted. With `output` the run is recorded in
-    that directory, or beside that picture file, as scripts/paint.py does it, or with `resume` an unfinished one is
-    continued. `read_limit` is the memory that reading a file may take, in GB. `observers` get every Step, `say`
-    lines of news.
+    A picture is a path, an image of Pillow's, or an array [height, width] or [height, width, 3] of uint8, uint16, or
+    floating point in 0..255. `masks`, one grey picture a style, say where each style is wanted; of floating point
+    they are in 0..1. `init` is a picture to start from, in the place of the settings' `init`.
 
-    Raises InputError, before anything is written, where a file or a setting cannot be used, or is not what a
-    run was begun with. KeyboardInterrupt, and Pause from an observer, pass through once the state is saved.
+    With `output` the run is recorded in that directory, or beside that picture file, as scripts/paint.py does it, or
+    with `resume` an unfinished one is continued. `read_limit` is the memory that reading a file may take, in GB.
+    `observers` get every Step, `say` lines of news; without `say` those that are warnings, as of another network
+    than is wanted, are Python's.
+
+    Raises InputError, before anything is written, where a picture or a setting cannot be used, or is not what a run
+    was begun with. KeyboardInterrupt, and Pause from an observer, pass through once the state is saved.
     """
     settings = settings or Settings()
-    sources = Sources.named(content, styles, masks, settings, weights_file, read_limit, say)
+    if resume and output is None:
+        raise InputError("resume: there is no directory to go on in; name it as output")
+    with pictures.Files() as given:
+        masks = pictures.listed(masks)
+        wanted = settings.styles(content, pictures.listed(styles), masks)
+        paths = [given.path(style, f"style-{number}") for number, style in enumerate(wanted, 1)]
+        masked = [given.path(mask, f"mask-{number}", is_mask=True) for number, mask in enumerate(masks, 1)]
+        if init is not None:
+            settings = replace(settings, init=str(given.path(init, "init").absolute()))
+        sources = Sources.named(
+            given.path(content, "content"), paths, masked, settings, weights_file, read_limit, say or _warn
+        )
+        run = Run(Path(output), overwrite, resume) if output is not None else None
+        painting = _paint(sources, settings, run, say or (lambda line: None), say or _warn, observers)
+    if init is not None and not isinstance(init, str | os.PathLike):
+        painting = replace(painting, settings=replace(settings, init="FILE"))
+    return painting
+
+
+def _warn(line: str) -> None:
+    warnings.warn(line, stacklevel=2)
+
+
+def _paint(
+    sources: Sources, settings: Settings, run: Run | None, say: Say, warn: Say, observers: Iterable[Observer]
+) -> Painting:
+    """Paint, and record that in a run, if there is one."""
     if settings.timelapse is not None:
         timelapse.check(settings.timelapse)
-    run = Run(Path(output), overwrite, resume) if output is not None else None
     with run or contextlib.nullcontext():
-        originals = scenes.read(sources, settings, say)
-        whole = weights.read(sources.weights, read_limit)
+        originals = scenes.read(sources, settings, say, warn)
+        whole = weights.read(sources.weights, sources.read_limit)
         if weights.are_transposed(whole):
-            say(f"{sources.weights}: its kernels lie transposed, it paints wrongly; see get_weights.py check")
+            warn(f"{sources.weights}: its kernels lie transposed, it paints wrongly; see get_weights.py check")
         network = whole.upto(settings.layers)
         parts = _parts(originals, network, settings, say)
         del originals  # which may be much larger
@@ -86,7 +143,7 @@ def paint(
         outcome = _paint_parts(network, parts, start, begun, settings, observers, say)
         if run is not None:
             run.finish(outcome.reason)
-        return Painting(finish(outcome.step.picture.astype(np.float32)), outcome)
+        return Painting(finish(outcome.step.picture.astype(np.float32)), outcome, settings, whole.name)
 
 
 @dataclass(frozen=True)

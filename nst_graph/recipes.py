@@ -6,12 +6,20 @@ To add a recipe, write its numbers into RECIPES.
 from __future__ import annotations
 
 import math
+import os
 import re
-from collections.abc import Iterable, Mapping
+import reprlib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import cache
+from numbers import Integral, Real
+from types import UnionType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from nst_graph.errors import InputError
+from nst_graph.news import count
+
+Source = TypeVar("Source")
 
 STYLE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
 
@@ -73,113 +81,117 @@ class Stage:
 class Settings:
     """What decides a painting beside its pictures; the defaults are Gatys, Ecker and Bethge (2015).
 
-    Raises InputError, naming the option, where a value cannot be used.
+    Raises InputError, naming the option, where a value cannot be used. Lists serve as tuples, as JSON has them.
+
+    Attributes:
+        network: Which weights are taken from model/ where none are named: VGG-19, VGG-16, VGG-19 rescaled or
+            VGG-16 rescaled.
+        size: A side of the result, in pixels, that a smaller photograph does not reach; None: the photograph's.
+        side: Which side `size` is: longer or shorter.
+        squash: Width and height, or their ratio, that the photograph is squashed to; None: it keeps its own.
+        resample: The filter by which photograph, styles and a start are resized: lanczos, bicubic or bilinear.
+        iterations: Most iterations, or steps, of the optimiser.
+        alpha: Weight of the content, equation 7; 0 leaves texture synthesis.
+        beta: Weight of the style, equation 7; 0 leaves content reconstruction.
+        ratio_at: The `size`, or width and height, that alpha and beta are meant for: at others beta is scaled by
+            the pixels there over those. Where it is None, beta is the same at all sizes.
+        content_layers: Layers of the content, with weights.
+        style_layers: Layers of equation 5, with weights w_l.
+        content_loss: How differences of features are counted: equation1, squares or mean.
+        style_loss: How differences of Gram matrices are counted: equation4, mean, mean-over-size, over-pixels or
+            wasserstein.
+        smoothness: Weight of the smoothness term.
+        smoothness_loss: How roughness is counted: absolute, squared, power or nine-point.
+        unit_gradients: Scale each layer's gradient to an L1 norm of its weight, as Johnson's neural-style can.
+        style_blend: Weight of each style picture, scaled to sum to one; equal where there is none.
+        style_shape: Whose shape a style picture is given: that of the content, to which it is stretched, or its own,
+            shrunk to `size` as the photograph is.
+        style_scale: Size of the style pictures, relative to that.
+        colours: Whose colours: those of the painting; luminance paints the photograph's lightness alone; histogram
+            and covariance match the styles to the photograph first.
+        pooling: How poolings pool: average, max or l2.
+        padding: What the first convolution sees beyond the border: zeros, replicate or reflect.
+        init: noise, content, style (the first), or a picture's path.
+        noise_ratio: Share of noise in the start; where it is None, 1 for init "noise" and 0 for the others.
+        noise: The distribution of the noise: grey, uniform, normal or full-range.
+        noise_amplitude: Of grey and uniform noise its largest value, of normal noise its standard deviation, in
+            grey levels.
+        seed: Seed of the noise.
+        optimiser: lbfgs, adam or gradient-descent.
+        lbfgs: Whose L-BFGS: scipy, graph or auto, which is the graph's where there is a GPU, or where SciPy's takes
+            too much memory.
+        corrections: Curvature pairs that L-BFGS keeps.
+        pixel_scale: What adam and gradient-descent divide red, green and blue by: their variables are the quotients.
+        rate: Learning rate of adam and gradient-descent, for these variables.
+        beta1: Adam's decay of the mean gradient.
+        beta2: Adam's decay of the mean squared gradient.
+        epsilon: Adam's guard against division by zero, for these variables.
+        average: The decay of a running mean over the steps of adam and gradient-descent, which is what is shown and
+            goes to the next scale; 0: the last step.
+        bounded: Keep every pixel in 0..255: box bounds of L-BFGS-B; the others clip after each step.
+        precision: Type of the convolutions: float32, bfloat16 or auto, which is bfloat16 where that is faster, and
+            float32 for the last iterations.
+        convolutions: How float32 is convolved: direct, winograd or auto, which is winograd where that is faster.
+        scales: Sizes, in pixels, to paint at before `size`, each from the one before; those that are not below it are
+            left out.
+        scale_iterations: Iterations at each of `scales`.
+        tile: Side of the tiles that are evaluated one by one; where it is None, as memory demands.
+        save_every: Iterations from one saved picture to the next.
+        depth: Bits a colour of the saved pictures, 8 or 16.
+        tensorboard: Write losses and pictures for TensorBoard too.
+        timelapse: A film of the saved pictures at the end: gif or mp4; None: no film.
     """
 
-    #: Which weights are taken from model/ where none are named; one of NETWORKS.
     network: str = "VGG-19"
-    #: A side of the result, in pixels, that a smaller photograph does not reach; None: the photograph's.
     size: int | None = 512
-    #: Which side `size` is; one of SIDES.
     side: str = "longer"
-    #: Width and height, or their ratio, that the photograph is squashed to; where it is None, it keeps its own.
     squash: tuple[int, ...] | None = None
-    #: The filter by which photograph, styles and a start are resized; one of RESAMPLINGS.
     resample: str = "lanczos"
-    #: Most iterations, or steps, of the optimiser.
     iterations: int = 1000
-    #: Weight of the content, equation 7; 0 leaves texture synthesis.
     alpha: float = 1.0
-    #: Weight of the style, equation 7; 0 leaves content reconstruction.
     beta: float = 1000.0
-    #: The `size`, or width and height, that alpha and beta are meant for: at others beta is scaled by
-    #: the pixels there over those. Where it is None, beta is the same at all sizes.
     ratio_at: tuple[int, ...] | None = None
-    #: Layers of the content, with weights.
     content_layers: Mapping[str, float] = field(default_factory=lambda: {"conv4_2": 1.0})
-    #: Layers of equation 5, with weights w_l.
     style_layers: Mapping[str, float] = field(default_factory=lambda: equal(STYLE_LAYERS))
-    #: How differences of features are counted; one of CONTENT_LOSSES.
     content_loss: str = "equation1"
-    #: How differences of Gram matrices are counted; one of STYLE_LOSSES.
     style_loss: str = "equation4"
-    #: Weight of the smoothness term.
     smoothness: float = 0.0
-    #: How roughness is counted; one of SMOOTHNESS_LOSSES.
     smoothness_loss: str = "absolute"
-    #: Scale each layer's gradient to an L1 norm of its weight, as Johnson's neural-style can.
     unit_gradients: bool = False
-    #: Weight of each style picture, scaled to sum to one; equal where there is none.
     style_blend: tuple[float, ...] | None = None
-    #: Whose shape a style picture is given: the content's, to which it is stretched, or its own,
-    #: shrunk to `size` as the photograph is; one of STYLE_SHAPES.
     style_shape: str = "content"
-    #: Size of the style pictures, relative to that.
     style_scale: float = 1.0
-    #: Whose colours; one of COLOURS.
     colours: str = "painting"
-    #: One of POOLINGS.
     pooling: str = "average"
-    #: What the first convolution sees beyond the border; one of PADDINGS.
     padding: str = "zeros"
-    #: "noise", "content", "style" (the first), or a picture's path.
     init: str = "noise"
-    #: Share of noise in the start; where it is None, 1 for init "noise" and 0 for the others.
     noise_ratio: float | None = None
-    #: The distribution of the noise; one of NOISES, see pictures.NOISES.
     noise: str = "grey"
-    #: Of grey and uniform noise its largest value, of normal noise its standard deviation, in grey levels.
     noise_amplitude: float = 20.0
-    #: Seed of the noise.
     seed: int = 0
-    #: One of OPTIMISERS.
     optimiser: str = "lbfgs"
-    #: Whose L-BFGS: one of LBFGS. "auto" is the graph's where there is a GPU, or where SciPy's takes too much memory.
     lbfgs: str = "auto"
-    #: Curvature pairs that L-BFGS keeps.
     corrections: int = 10
-    #: What adam and gradient-descent divide red, green and blue by: their variables are the quotients.
     pixel_scale: tuple[float, ...] = (1.0, 1.0, 1.0)
-    #: Learning rate of adam and gradient-descent, for these variables.
     rate: float = 10.0
-    #: Adam's decay of the mean gradient.
     beta1: float = 0.9
-    #: Adam's decay of the mean squared gradient.
     beta2: float = 0.999
-    #: Adam's guard against division by zero, for these variables.
     epsilon: float = 1e-8
-    #: The decay of a running mean over the steps of adam and gradient-descent, which is what is shown and goes
-    #: to the next scale; 0: the last step.
     average: float = 0.0
-    #: Keep every pixel in 0..255: box bounds of L-BFGS-B; the others clip after each step.
     bounded: bool = False
-    #: Type of the convolutions: one of PRECISIONS; auto is bfloat16 where that is faster,
-    #: and float32 for the last iterations.
     precision: str = "float32"
-    #: How float32 is convolved: one of CONVOLUTIONS; auto is winograd where that is faster, see winograd.py.
     convolutions: str = "auto"
-    #: Sizes, in pixels, to paint at before `size`, each from the one before; those that are not below it are left out.
     scales: tuple[int, ...] = ()
-    #: Iterations at each of `scales`.
     scale_iterations: tuple[int, ...] = ()
-    #: Side of the tiles that are evaluated one by one; where it is None, as memory demands.
     tile: int | None = None
-    #: Iterations from one saved picture to the next.
     save_every: int = 100
-    #: Bits a colour of the saved pictures, 8 or 16.
     depth: int = 8
-    #: Write losses and pictures for TensorBoard too.
     tensorboard: bool = False
-    #: A film of the saved pictures at the end: one of TIMELAPSES, or None.
     timelapse: str | None = None
 
     def __post_init__(self) -> None:
-        for option in CHOICES:
-            value = getattr(self, option)
-            object.__setattr__(self, option, SYNONYMS.get(value, value))
-        for option in ("content_layers", "style_layers"):
-            named = {layer_name(name): weight for name, weight in getattr(self, option).items()}
-            object.__setattr__(self, option, named)
+        for option, kind in _kinds().items():
+            object.__setattr__(self, option, _typed(option, getattr(self, option), kind))
         for option, least in (("size", 1), ("iterations", 0), ("save_every", 1), ("seed", 0), ("corrections", 1)):
             value = getattr(self, option)
             _require(value is None or value >= least, option, value, f"give a whole number of {least} or more")
@@ -214,7 +226,7 @@ class Settings:
         for option, choices in CHOICES.items():
             value = getattr(self, option)
             good = value in choices or value is None is getattr(type(self), option)
-            _require(good, option, value, f"give one of {', '.join(choices)}")
+            _require(good, option, value, _one_of(choices))
         for scale in self.scales:
             _require(scale >= 1, "scales", scale, "give whole numbers of 1 or more")
         fits = len(self.scale_iterations) == len(self.scales) and all(number >= 1 for number in self.scale_iterations)
@@ -257,6 +269,25 @@ class Settings:
             beta *= (math.prod(sides) / math.prod(self.ratio_at)) ** (2 / len(sides))
         return replace(self, size=stage.size, scales=(), scale_iterations=(), beta=beta, ratio_at=None)
 
+    def styles(
+        self,
+        content: Source,
+        styles: Sequence[Source],
+        masks: Sequence[object] = (),
+        remedy: str = "name a photograph and at least one painting, before the options",
+    ) -> tuple[Source, ...]:
+        """The style pictures: where a texture names none, the content itself, at its size.
+
+        Raises InputError where they are missing, with the remedy, or are not as many as their weights or masks.
+        """
+        styles = tuple(styles) or ((content,) if self.alpha == 0 else ())
+        if not styles and self.beta > 0:
+            raise InputError(f"STYLE is missing: {remedy}")
+        self.blend(len(styles))
+        if masks and len(masks) != len(styles):
+            raise InputError(f"--masks: {len(masks)} for {count(len(styles), 'style')}; give one for each style")
+        return styles
+
     def blend(self, styles: int) -> tuple[float, ...]:
         """The weight of each of so many style pictures; they sum to one."""
         weights = self.style_blend if self.style_blend is not None else (1.0,) * styles
@@ -287,6 +318,53 @@ CHOICES = {
 }
 
 
+@cache
+def _kinds() -> dict[str, Any]:
+    """The annotated types of the settings."""
+    return get_type_hints(Settings)
+
+
+#: What to give where a value has another type than the setting.
+REMEDIES: dict[Any, str] = {
+    int: "a whole number",
+    float: "a number",
+    bool: "True or False",
+    str: "a name or a path",
+    tuple: "a tuple of numbers",
+    Mapping: "numbers by the names of layers, such as {'conv4_2': 1.0}",
+}
+
+
+def _typed(option: str, value: Any, kind: Any) -> Any:
+    """The value as its setting's type and by our name: lists as tuples, relu1_1 as conv1_1. Raises InputError."""
+    many, one = get_origin(kind) or kind, get_args(kind)
+    if many is UnionType:  # with None
+        return None if value is None else _typed(option, value, one[0])
+    if many is bool or isinstance(value, bool):
+        good = many is type(value)
+    elif many is tuple and isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping):
+        return tuple(_typed(option, item, one[0]) for item in value)
+    elif many is Mapping and isinstance(value, Mapping):
+        typed = {_typed(option, name, str): _typed(option, weight, float) for name, weight in value.items()}
+        return {layer_name(name): weight for name, weight in typed.items()}
+    elif many in (int, float) and isinstance(value, Integral):
+        return int(value)
+    elif many is float and isinstance(value, Real):
+        return float(value)
+    elif many is str and isinstance(value, os.PathLike):
+        return os.fspath(value)
+    else:
+        good = isinstance(value, many)
+    if not good:
+        remedy = _one_of(CHOICES[option]) if option in CHOICES else f"give {REMEDIES[many]}"
+        raise _error(option, reprlib.repr(value), remedy)
+    return SYNONYMS.get(value, value) if option in CHOICES else value
+
+
+def _one_of(choices: Iterable[str]) -> str:
+    return f"give one of {', '.join(choices)}"
+
+
 def _weight(value: float) -> bool:
     return 0 <= value <= LARGEST
 
@@ -297,7 +375,11 @@ def _words(values: Iterable[float] | None) -> str:
 
 def _require(good: bool, option: str, value: object, remedy: str) -> None:
     if not good:
-        raise InputError(f"--{option.replace('_', '-')} {value}: {remedy}")
+        raise _error(option, value, remedy)
+
+
+def _error(option: str, value: object, remedy: str) -> InputError:
+    return InputError(f"--{option.replace('_', '-')} {value}: {remedy}")
 
 
 #: What --fast paints before the last scale, as shares of its size, and the iterations at the first
@@ -308,15 +390,20 @@ FAST_FIRST, FAST_NEXT, FAST_ITERATIONS = 60, 35, 150
 SMALLEST_SCALE = 64
 
 
-def fast(size: int | None) -> dict[str, Any]:
-    """The settings that --fast stands for at a size; one scale where that is the photograph's."""
+def fast(settings: Settings, **changes: Any) -> Settings:
+    """The settings as --fast paints them, coarse to fine, in fewer iterations; `changes` are made, and win over that.
+
+    Where the size is the photograph's there is one scale. Raises InputError as Settings does.
+    """
+    size = replace(settings, scales=(), scale_iterations=(), size=changes.get("size", settings.size)).size
     scales = tuple(round(share * size) for share in FAST_SCALES if size and share * size >= SMALLEST_SCALE)
-    return {
+    faster: dict[str, Any] = {
         "precision": "auto",
         "scales": scales,
         "scale_iterations": (FAST_FIRST, *[FAST_NEXT] * len(scales))[: len(scales)],
         "iterations": FAST_ITERATIONS,
     }
+    return replace(settings, **faster | changes)
 
 
 @dataclass(frozen=True)

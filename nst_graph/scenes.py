@@ -38,10 +38,8 @@ class Sources:
         read_limit: float = files.READ_LIMIT,
         say: Say = lambda line: None,
     ) -> Sources:
-        """Raises InputError if there are not as many masks as styles, or no weights."""
+        """Raises InputError if there are no weights."""
         paths = tuple(Path(style) for style in ([styles] if isinstance(styles, str | Path) else styles))
-        if masks and len(masks) != len(paths):
-            raise InputError(f"--masks: {len(masks)} for {len(paths)} styles; give one for each style")
         found = Path(weights_file) if weights_file is not None else weights.find(settings.network, say)
         init = None if settings.init in STARTS else Path(settings.init)
         return cls(Path(content), paths, tuple(map(Path, masks)), init, found, read_limit)
@@ -118,11 +116,11 @@ class Originals:
         return Scene(photograph, styles, base)
 
 
-def read(sources: Sources, settings: Settings, say: Say) -> Originals:
-    """Read the pictures. Raises InputError if one cannot be read."""
+def read(sources: Sources, settings: Settings, say: Say, warn: Say) -> Originals:
+    """Read the pictures; `warn` gets what could not be read as it is meant. Raises InputError if one cannot be."""
 
     def picture(path: Path) -> Picture:
-        return pictures.read(path, sources.read_limit, say)
+        return pictures.read(path, sources.read_limit, warn)
 
     photograph = picture(sources.content)
     height, width = photograph.shape[:2]

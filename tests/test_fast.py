@@ -53,7 +53,7 @@ def test_settings_that_cannot_be_used(changes, words):
 
 def test_fast_settings_are_good_at_any_size():
     for size in (20, 64, 100, 511, 4096):
-        settings = Settings(size=size, **fast(size))
+        settings = fast(Settings(size=size))
         assert all(scale < size for scale in settings.scales)
 
 

@@ -218,7 +218,7 @@ def test_a_sweep_of_recipes(sweep, tmp_path):
         (["--style-layers", "conv1_1", "conv9_9"], "layer conv9_9: not in this network"),
         (["--init", "noise", "none.png"], "none.png: no such file"),
         (["--style-blend", "1", "1,2"], "--style-blend 1.0 2.0: give 1, one for each style"),
-        (["--seed", "1", "2", "--masks", "a.png", "b.png"], "--masks: 2 for 1 styles"),
+        (["--seed", "1", "2", "--masks", "a.png", "b.png"], "--masks: 2 for 1 style;"),
         (["--seed", "1", "2", "--panels", "seed-3"], "--panels seed-3: not in sweep; it has seed-1, seed-2"),
     ],
 )

@@ -100,13 +100,16 @@ def test_resume(directory):
 
 
 def test_python(directory):
-    first, second = re.findall(r"```python\n(.*?)```", USAGE, re.DOTALL)
+    first, recipe, again = re.findall(r"```python\n(.*?)```", USAGE, re.DOTALL)
     names = {}
     exec(first.replace("size=256, iterations=200", "size=32, iterations=2"), names)
     assert names["painting"].picture.shape == (26, 32, 3)
+    assert pictures.read(directory / "result.png").shape == (26, 32, 3)
+    exec(recipe.replace("size=256, ", "size=32, ").replace("beta=2.0", "beta=2.0, iterations=2"), names)
+    assert (directory / "output" / "both" / "final.png").exists()
     words = ["photo.jpg", "painting.jpg", "--size", "32", "--iterations", "2", "--depth", "16"]
     assert cli.main([*words, "--output", "output/photo-painting"]) == 0
-    exec(second, names)
+    exec(again, names)
     final = pictures.read(directory / "output" / "photo-painting" / "final.png")
     np.testing.assert_allclose(names["again"].picture.clip(0, 255), final, atol=0.01)
 

@@ -180,7 +180,7 @@ def _figure(given: argparse.Namespace) -> Laid:
         figure, sources = _paper(given.figure, given.images, *own)
     values = {name: getattr(given, name) for name in SHARED if getattr(given, name) is not None}
     whole = RECIPES[recipe or DEFAULT].settings
-    shared = replace(whole, **(fast(values.get("size", whole.size)) if given.fast else {}) | values)
+    shared = fast(whole, **values) if given.fast else replace(whole, **values)
     jobs = {}
     for panel in _unlike(figure):
         paths = [sources[name] for name in (panel.content, panel.style) if name]
@@ -225,4 +225,3 @@ def _check(jobs: Collection[Job]) -> None:
             if not path.exists():
                 raise InputError(f"{path}: no such file; name CONTENT and STYLE before the options")
         read(sources.weights, job.read_limit).upto(job.settings.layers)
-        job.settings.blend(len(job.styles))

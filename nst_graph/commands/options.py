@@ -269,8 +269,6 @@ def settings(given: dict[str, Any]) -> dict[str, Any]:
     for name, value in values.items():
         if name.endswith("_layers"):
             values[name] = layers(f"--{name.replace('_', '-')}", value)
-        elif isinstance(value, list):
-            values[name] = tuple(value)
     return values
 
 

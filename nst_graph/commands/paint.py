@@ -66,26 +66,17 @@ def job_of(given: dict[str, Any]) -> Job:
         content, styles = _example_photograph(), [EXAMPLE_STYLE]
     values = options.settings(given)
     base, weights = _like(given) if "like" in given else (RECIPES[given.get("recipe", DEFAULT)].settings, None)
-    if "fast" in given:
-        values = fast(values.get("size", base.size)) | values
-    settings = replace(base, **values)
-    if not styles and settings.alpha == 0:
-        styles = [content]  # a texture of the content, at its size
-    if not styles and settings.beta > 0:
-        raise InputError(f"STYLE is missing: {options.swallowed(given)}")
+    settings = fast(base, **values) if "fast" in given else replace(base, **values)
+    masks = tuple(given.get("masks", ()))
+    styles = settings.styles(content, styles, masks, "" if styles else options.swallowed(given))
     names = list(dict.fromkeys(path.stem for path in (content, *styles)))
     size = LONGEST_NAME // len(names) - 1
     output, picture = beside.split(given["output"]) if given.get("output") else (None, None)
     if picture is not None:
         Beside(picture).check_depth(settings.depth)
     output = output or places.OUTPUT / "-".join(_shortened(name, size) for name in names)
-    masks = given.get("masks", ())
-    if masks and len(masks) != len(styles):
-        raise InputError(f"--masks: {len(masks)} for {count(len(styles), 'style')}; give one for each style")
-    if styles:
-        settings.blend(len(styles))
     limit = given.get("read_limit", files.READ_LIMIT)
-    return Job(content, tuple(styles), settings, output, tuple(masks), given.get("weights", weights), limit, picture)
+    return Job(content, styles, settings, output, masks, given.get("weights", weights), limit, picture)
 
 
 def _like(given: dict[str, Any]) -> tuple[Settings, Path]:

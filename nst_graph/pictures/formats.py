@@ -72,9 +72,9 @@ def _pixels(path: Path, limit: float, say: Callable[[str], None], profiled: bool
         with _limited(path, limit) as max_pixels:
             found = tiff.read(path, max_pixels, say)
         if found is not None:
-            values, turned, icc = found
+            values, rotation, icc = found
             conversion = profile(icc, "L" if values.shape[-1] < 3 else "RGB")
-            return _upright(conversion.deep(values) if conversion else values, turned)
+            return _upright(conversion.deep(values) if conversion else values, rotation)
     source, icc = _png(path, limit) if beginning.startswith(png.MAGIC) else (path, None)
     Image.init()
     # Formats are listed because Pillow runs other programs for some, such as PostScript.
@@ -83,15 +83,15 @@ def _pixels(path: Path, limit: float, say: Callable[[str], None], profiled: bool
             image.load()
         if image.mode == "LAB":
             raise InputError(f"{path}: CIELab colours, which cannot be read; save it as RGB")
-        orientation = _orientation(image)
+        turned = orientation(image)
         deep = _deep(image, source, max_pixels)
         mode = "L" if image.mode in ("1", "L", "LA", "I", "I;16") else "CMYK" if image.mode == "CMYK" else "RGB"
         conversion = profile(image.info.get("icc_profile") if icc is None else icc, mode)
         if deep is not None:
-            return _upright(conversion.deep(deep) if conversion else deep, orientation)
+            return _upright(conversion.deep(deep) if conversion else deep, turned)
         target = "RGBA" if image.has_transparency_data else "RGB"
         flat = conversion.image(image, target) if conversion else image.convert(target)
-        return _upright(np.asarray(flat), orientation)
+        return _upright(np.asarray(flat), turned)
 
 
 def _png(path: Path, limit: float) -> tuple[io.BytesIO, bytes | None]:
@@ -127,10 +127,11 @@ def _deep(image: Image.Image, source: Path | io.BytesIO, max_pixels: int) -> Pic
     return values
 
 
-def _orientation(image: Image.Image) -> object:
+def orientation(image: Image.Image) -> object:
+    """The EXIF orientation of an image; 1 if the tag is damaged."""
     try:
         return image.getexif().get(ExifTags.Base.Orientation, 1)
-    except Exception:  # a damaged tag
+    except Exception:
         return 1
 
 

@@ -1,6 +1,7 @@
 """Pictures: float32 RGB arrays [height, width, 3] in 0..255; resized, mixed, rounded."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -83,6 +84,12 @@ def start(
     return (mixed + mean).astype(np.float32)
 
 
+def levels(picture: Picture, depth: int) -> npt.NDArray[Any]:
+    """Round to `depth` bits, 8 or 16, clipped to 0..255 before."""
+    most = 2**depth - 1
+    return np.asarray(np.clip(np.rint(picture * (most / 255)), 0, most).astype(f"u{depth // 8}"))
+
+
 def to_bytes(picture: Picture) -> npt.NDArray[np.uint8]:
     """Round to 8 bits, clipped to 0..255."""
-    return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
+    return np.asarray(levels(picture, 8), np.uint8)

@@ -4,12 +4,14 @@ import io
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from nst_graph.pictures import profiles, tiff
+from nst_graph.pictures.pictures import levels
 
 #: How a file begins, and the types of the chunks that are needed for its pixels.
 MAGIC = b"\x89PNG\r\n\x1a\n"
@@ -64,19 +66,22 @@ def deep(source: io.BytesIO, image: Image.Image, max_pixels: int) -> npt.NDArray
 
 
 def encode(picture: npt.NDArray[np.floating], depth: int = 8, texts: Mapping[str, str] | None = None) -> bytes:
-    """An RGB picture [height, width, 3] in 0..255, clipped to that, as sRGB with `depth` bits and Latin-1 texts."""
-    height, width, _ = picture.shape
-    most = 2**depth - 1
-    levels = np.clip(np.rint(picture * (most / 255)), 0, most).astype(f">u{depth // 8}")
-    rows = levels.reshape(height, -1).view(np.uint8)
+    """A picture [height, width, 3 or 4] in 0..255, clipped to that, alpha last, in sRGB with `depth` bits.
+
+    The texts are in Latin-1.
+    """
+    height, width, channels = picture.shape
+    rows: npt.NDArray[Any] = levels(picture, depth).astype(f">u{depth // 8}").reshape(height, -1).view(np.uint8)
+    pixel = channels * depth // 8
     # Bytes less the mean of those to the left and above pack well.
     mean = np.zeros(rows.shape, np.uint16)
     mean[1:] += rows[:-1]
-    mean[:, 3 * depth // 8 :] += rows[:, : -3 * depth // 8]
+    mean[:, pixel:] += rows[:, :-pixel]
     filtered = np.insert(rows - (mean // 2).astype(np.uint8), 0, 3, axis=1)
-    chunks = [_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, 2, 0, 0, 0)), _chunk(b"sRGB", b"\0")]
+    header = struct.pack(">IIBBBBB", width, height, depth, 6 if channels == 4 else 2, 0, 0, 0)
+    chunks = [_chunk(b"IHDR", header), _chunk(b"sRGB", b"\0")]
     chunks += [_chunk(b"tEXt", f"{name}\0{text}".encode("latin-1")) for name, text in (texts or {}).items()]
-    return b"".join([MAGIC, *chunks, _chunk(b"IDAT", zlib.compress(filtered)), _chunk(b"IEND", b"")])
+    return b"".join([MAGIC, *chunks, _chunk(b"IDAT", zlib.compress(filtered.data)), _chunk(b"IEND", b"")])
 
 
 def _chunk(name: bytes, body: bytes) -> bytes:

@@ -3,16 +3,15 @@
 import itertools
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from types import UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any
 
 from nst_graph import files
 from nst_graph.errors import InputError
 from nst_graph.recipes import DEPTHS, STARTS, Settings
+from nst_graph.version import __version__
 
 #: The names of a run's files.
 NAMES = re.compile(
@@ -78,40 +77,23 @@ def _is_picture(picture: Any) -> bool:
 
 def settings(record: dict[str, Any], path: Path) -> Settings:
     """The settings of a record. Raises InputError if they are not this version's."""
-    values: dict[str, Any] = record["settings"]
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-    kinds = get_type_hints(Settings)
-    if not all(name in kinds and _is_a(value, kinds[name]) for name, value in values.items()):
-        raise InputError(f"{path / 'run.json'}: settings of another version; paint anew with --overwrite")
-    return Settings(**values)
+    try:
+        return Settings(**record["settings"])
+    except TypeError as error:  # a name that is no setting's
+        raise InputError(f"{path / 'run.json'}: settings of another version; paint anew with --overwrite") from error
+    except InputError as error:
+        raise InputError(f"{path / 'run.json'}: {error}; or paint anew with --overwrite") from error
 
 
 def software() -> str:
-    """The program, with its version unless it is a checkout that is not installed."""
-    try:
-        return f"nst_graph {version('nst_graph')}"
-    except PackageNotFoundError:
-        return "nst_graph"
+    """The program, with its version."""
+    return f"nst_graph {__version__}"
 
 
 def texts(settings: Settings, network: str) -> dict[str, str]:
     """What a picture says of how it was painted, by keywords: no dates, and "FILE" for a picture that was the start."""
     values = asdict(settings) | ({} if settings.init in STARTS else {"init": "FILE"})
     return {"Software": software(), "Network": network, "Settings": json.dumps(values)}
-
-
-def _is_a(value: Any, kind: Any) -> bool:
-    """Whether a value has the annotated type of a setting."""
-    origin, kinds = get_origin(kind), get_args(kind)
-    if origin is UnionType:
-        return any(_is_a(value, one) for one in kinds)
-    if origin is tuple:
-        return isinstance(value, tuple) and all(_is_a(item, kinds[0]) for item in value)
-    if origin is Mapping:
-        return isinstance(value, dict) and all(_is_a(item, kinds[1]) for item in value.values())
-    if kind is float:
-        return type(value) in (int, float)
-    return type(value) is kind
 
 
 def differences(begun: dict[str, Any], now: dict[str, Any]) -> list[str]:

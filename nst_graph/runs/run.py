@@ -27,9 +27,10 @@ from nst_graph.runs.beside import Beside
 from nst_graph.runs.curves import Curves
 from nst_graph.runs.directory import TENSORBOARD, Directory, lock
 from nst_graph.scenes import Scene, Sources
+from nst_graph.version import __version__
 
 #: Packages whose versions are recorded.
-PACKAGES = ("nst_graph", "tensorflow", "scipy", "numpy", "imageio", "pillow")
+PACKAGES = ("tensorflow", "scipy", "numpy", "imageio", "pillow")
 #: Minimum seconds between two updates of losses.csv and the page, and of losses.png, which takes longer.
 LOSSES_EVERY, PLOT_EVERY = 4.0, 20.0
 
@@ -277,7 +278,8 @@ def _record(sources: Sources, network: str, settings: Settings, scene: Scene) ->
         "read_limit": sources.read_limit,
         "width": width,
         "height": height,
-        "versions": {"python": platform.python_version()} | {package: version(package) for package in PACKAGES},
+        "versions": {"python": platform.python_version(), "nst_graph": __version__}
+        | {package: version(package) for package in PACKAGES},
         # "0", "1", or null if TensorFlow decides.
         "TF_ENABLE_ONEDNN_OPTS": os.environ.get("TF_ENABLE_ONEDNN_OPTS"),
     }

@@ -1,0 +1,103 @@
+"""Given pictures: paths, and arrays and Pillow's images, which become files that are read as all others are."""
+
+import os
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import ExifTags, Image
+
+from nst_graph.errors import InputError
+from nst_graph.pictures import png
+from nst_graph.pictures.formats import orientation
+
+Given = str | os.PathLike[str] | npt.NDArray[Any] | Image.Image
+
+
+def listed(given: Given | Sequence[Given]) -> Sequence[Given]:
+    """One given picture, or several, as a sequence."""
+    return [given] if isinstance(given, str | os.PathLike | np.ndarray | Image.Image) else given
+
+
+#: What Pillow writes as PNG, and as TIFF; others are converted to RGB.
+PNG, TIFF = ("1", "L", "LA", "I", "I;16", "P", "RGB", "RGBA"), ("CMYK", "F")
+
+
+class Files(ExitStack):
+    """A context manager in which given pictures have files."""
+
+    _directory: Path | None = None
+
+    def path(self, given: Given, name: str, is_mask: bool = False) -> Path:
+        """The path that is given, or that of a file with the array or the image. Raises InputError if it is none.
+
+        An array is [height, width] or [height, width, 1, 3 or 4], alpha last: uint8, uint16, or floating point in
+        0..255, of which a file keeps 16 bits. A mask's may be of truth values, or floating point in 0..1.
+        """
+        if isinstance(given, str | os.PathLike):
+            return Path(given)
+        if not isinstance(given, Image.Image) and not hasattr(given, "__array__"):
+            raise InputError(f"{name}: {type(given).__name__}; give a path, an array or an image of Pillow's")
+        if self._directory is None:
+            self._directory = Path(self.enter_context(tempfile.TemporaryDirectory(prefix="nst_graph-")))
+        path = self._directory / f"{name}.png"
+        try:
+            if isinstance(given, Image.Image):
+                return _write(given, path)
+            path.write_bytes(_encoded(np.asarray(given), is_mask))
+        except ValueError as error:
+            raise InputError(f"{name}: {error}") from error
+        return path
+
+
+def _write(image: Image.Image, path: Path) -> Path:
+    """Write an image with its profile and orientation; returns the path, whose suffix may be another."""
+    try:
+        exif = Image.Exif()
+        if (turned := orientation(image)) in range(2, 9):
+            exif[ExifTags.Base.Orientation] = turned
+        if image.mode in TIFF:
+            path = path.with_suffix(".tiff")
+        elif image.mode == "LAB":  # of which Pillow keeps the numbers
+            raise ValueError(image.mode)
+        elif image.mode not in PNG:
+            image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+        image.save(path, exif=exif)
+        return path
+    except OSError as error:
+        if error.errno is not None:  # of the disk
+            raise
+        raise ValueError(f"an image that cannot be read whole ({error}); load it first") from error
+    except Exception as error:  # Pillow may raise anything where it cannot convert
+        raise ValueError(f"an image of the mode {image.mode}, which cannot be used; convert it to RGB") from error
+
+
+def _encoded(array: npt.NDArray[Any], is_mask: bool) -> bytes:
+    """An array as a PNG file. Raises ValueError, saying what to give."""
+    kinds = "truth values, uint8, uint16, or floats in 0..1" if is_mask else "uint8, uint16, or floats in 0..255"
+    shapes = "[height, width] or [height, width, 1, 3 or 4]"
+    if array.ndim == 2:
+        array = array[..., None]
+    if array.ndim != 3 or array.shape[-1] not in (1, 3, 4) or array.size == 0:
+        raise ValueError(f"an array of the shape {array.shape}; give {shapes}")
+    dtype = array.dtype
+    if dtype == np.uint8 or (dtype == np.bool_ and is_mask):
+        values = array.astype(np.float32) * np.float32(255 if dtype == np.bool_ else 1)
+    elif dtype == np.uint16:
+        values = array.astype(np.float32) / np.float32(257)
+    elif np.issubdtype(dtype, np.floating):
+        if not np.isfinite(array).all():
+            raise ValueError("an array with values that are no numbers; give finite ones")
+        least, most = float(array.min()), float(array.max())
+        if (is_mask and not 0 <= least <= most <= 1) or (not is_mask and 0 <= least < most <= 1):
+            raise ValueError(f"an array of floats from {least:g} to {most:g}; give {kinds}")
+        values = array.astype(np.float32) * np.float32(255 if is_mask else 1)
+    else:
+        raise ValueError(f"an array of {dtype}; give {kinds}")
+    if array.shape[-1] == 1:
+        values = np.repeat(values, 3, axis=-1)
+    return png.encode(values, 8 if dtype in (np.uint8, np.bool_) else 16)
