@@ -35,6 +35,7 @@ Observer = Callable[[Step], None]
 class Painting:
     """A painted picture [height, width, 3] in about 0..255, and how it was painted.
 
+    Where the photograph is not opaque it is [height, width, 4], with that alpha.
     `network` is the one that painted, such as VGG-19. Where the start was given as a picture in memory, the
     settings' `init` is "FILE".
     """
@@ -81,9 +82,9 @@ def paint(
 ) -> Painting:
     """Paint the photograph `content` in the style of one or several pictures.
 
-    A picture is a path, an image of Pillow's, or an array [height, width] or [height, width, 3] of uint8, uint16, or
-    floating point in 0..255. `masks`, one grey picture a style, say where each style is wanted; of floating point
-    they are in 0..1. `init` is a picture to start from, in the place of the settings' `init`.
+    A picture is a path, an image of Pillow's, or an array [height, width] or [height, width, 3 or 4], alpha last, of
+    uint8, uint16, or floating point in 0..255. `masks`, one grey picture a style, say where each style is wanted; of
+    floating point they are in 0..1. `init` is a picture to start from, in the place of the settings' `init`.
 
     With `output` the run is recorded in that directory, or beside that picture file, as scripts/paint.py does it, or
     with `resume` an unfinished one is continued. `read_limit` is the memory that reading a file may take, in GB.
@@ -194,7 +195,7 @@ def _parts(originals: Originals, network: Network, settings: Settings, say: Say)
     for (_, shape), wanted in zip(stages, staged, strict=True):
         largest = max((height * width for height, width in originals.style_sides(shape, wanted)), default=0.0)
         plans.append(plan(network, shape, largest, wanted))
-    whole = pictures.resize(originals.photograph, *last, settings.resample)
+    whole = pictures.opaque(originals.photograph, *last, settings.resample)
     parts = []
     for (stage, (height, width)), wanted, planned in zip(stages, staged, plans, strict=True):
         photograph = pictures.resize(whole, height, width, settings.resample)
@@ -216,7 +217,7 @@ def _stages(settings: Settings, photograph: Picture, need: int, say: Say) -> lis
     fastest = "float32" if settings.precision == "float32" else precision.fastest(settings.convolutions != "direct")
     if settings.precision == "bfloat16" and fastest == "float32":
         say("--precision bfloat16: not faster than float32 on this machine; it paints all the same")
-    last = pictures.fitted(photograph.shape, settings.size, settings.side, settings.squash)
+    last = pictures.fitted(photograph.shape, settings.size, settings.side, settings.squash, settings.enlarge)
     stages = []
     for stage in settings.stages(fastest):
         shape = pictures.fitted(last, stage.size, settings.side, settings.squash)

@@ -86,7 +86,8 @@ class Settings:
     Attributes:
         network: Which weights are taken from model/ where none are named: VGG-19, VGG-16, VGG-19 rescaled or
             VGG-16 rescaled.
-        size: A side of the result, in pixels, that a smaller photograph does not reach; None: the photograph's.
+        size: A side of the result, in pixels; None: the photograph's.
+        enlarge: Whether a photograph smaller than `size` is enlarged to it; else it keeps its size.
         side: Which side `size` is: longer or shorter.
         squash: Width and height, or their ratio, that the photograph is squashed to; None: it keeps its own.
         resample: The filter by which photograph, styles and a start are resized: lanczos, bicubic or bilinear.
@@ -144,6 +145,7 @@ class Settings:
 
     network: str = "VGG-19"
     size: int | None = 512
+    enlarge: bool = False
     side: str = "longer"
     squash: tuple[int, ...] | None = None
     resample: str = "lanczos"

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from nst_graph import files, pictures, weights
 from nst_graph.errors import InputError
 from nst_graph.graph.objective import LEAST_POSITIONS, Style
@@ -61,6 +63,8 @@ class Scene:
     photograph: Picture
     styles: list[Style]
     base: Picture
+    #: The photograph's, [height, width, 1] in 0..255, unless it is opaque.
+    alpha: Picture | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -68,15 +72,22 @@ class Scene:
         return self.photograph.shape
 
     def finish(self, picture: Picture, settings: Settings) -> Picture:
-        """The final form of a painted picture: with the photograph's colours, if the settings say so."""
-        if settings.colours != "luminance":
+        """The final form of a painted picture: with the photograph's alpha, and its colours if the settings say so."""
+        if settings.colours == "luminance":
+            picture = colours.keep(picture, pictures.resize(self.photograph, *picture.shape[:2]))
+        return self.cut(picture)
+
+    def cut(self, picture: Picture) -> Picture:
+        """A picture of any size with the photograph's alpha as a fourth channel, unless that is opaque."""
+        if self.alpha is None:
             return picture
-        return colours.keep(picture, pictures.resize(self.photograph, *picture.shape[:2]))
+        height, width = picture.shape[:2]
+        return np.concatenate([picture, pictures.resize(self.alpha, height, width, "bilinear")], axis=-1)
 
 
 @dataclass(frozen=True)
 class Originals:
-    """The pictures as read from files."""
+    """The pictures as read from files, photograph and init with their alpha, if any; see pictures.opaque."""
 
     photograph: Picture
     styles: list[Picture]
@@ -87,7 +98,8 @@ class Originals:
         """The height and width of each style, before rounding, at a stage whose photograph has this shape."""
         own = settings.style_shape == "own"
         shapes = [
-            pictures.fitted(style.shape, settings.size, settings.side) if own else shape[:2] for style in self.styles
+            pictures.fitted(style.shape, settings.size, settings.side, larger=settings.enlarge) if own else shape[:2]
+            for style in self.styles
         ]
         return [(height * settings.style_scale, width * settings.style_scale) for height, width in shapes]
 
@@ -106,27 +118,30 @@ class Originals:
             mask = pictures.read_mask(masks[index], height, width, limit) if masks else None
             styles.append(Style(picture, share, mask))
         if self.init is not None:
-            base = pictures.resize(self.init, height, width, settings.resample)
+            base = pictures.opaque(self.init, height, width, settings.resample)
         elif settings.init != "style":
             base = photograph
         elif styles:
             base = pictures.resize(styles[0].picture, height, width, settings.resample)
         else:
             raise InputError("--init style: there is no style; name a STYLE or another start")
-        return Scene(photograph, styles, base)
+        return Scene(photograph, styles, base, pictures.alpha(self.photograph, height, width))
 
 
 def read(sources: Sources, settings: Settings, say: Say, warn: Say) -> Originals:
     """Read the pictures; `warn` gets what could not be read as it is meant. Raises InputError if one cannot be."""
 
-    def picture(path: Path) -> Picture:
-        return pictures.read(path, sources.read_limit, warn)
+    def picture(path: Path, ground: float | None = None) -> Picture:
+        return pictures.read(path, sources.read_limit, warn, ground)
 
     photograph = picture(sources.content)
     height, width = photograph.shape[:2]
-    if settings.size is not None and pictures.SIDES[settings.side]((height, width)) < settings.size:
-        say(f"{sources.content} has only {width} x {height} pixels, --size is {settings.size}: it keeps its size")
-    styles = [picture(path) for path in sources.styles]
+    least = 0 if settings.enlarge or settings.size is None else settings.size
+    if pictures.SIDES[settings.side]((height, width)) < least:
+        say(
+            f"{sources.content} has only {width} x {height} pixels, --size is {least}: it keeps its size; see --enlarge"
+        )
+    styles = [picture(path, ground=255) for path in sources.styles]
     return Originals(photograph, styles, None if sources.init is None else picture(sources.init), sources)
 
 

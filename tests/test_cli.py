@@ -224,7 +224,7 @@ def test_twice_the_same(paint, tmp_path, pictures_dir):
         ([PHOTO, PAINTING, "--style-blend", "-1"], "--style-blend -1.0"),
         ([PHOTO, PAINTING, "--size", "0"], "--size 0"),
         ([PHOTO, PAINTING, "--size", "-5"], "--size -5"),
-        ([PHOTO, PAINTING, "--size", "big"], "--size: invalid int value: 'big'"),
+        ([PHOTO, PAINTING, "--size", "big"], "--size: invalid size value: 'big'"),
         ([PHOTO, PAINTING, "--size", "15"], "15 x 11 pixels are too few"),
         ([PHOTO, PAINTING, "--alpha", "-1"], "--alpha -1.0"),
         ([PHOTO, PAINTING, "--beta", "inf"], "--beta inf"),

@@ -271,7 +271,7 @@ def _receive(job: Job, results: dict[str, bytes]) -> None:
     directory.describe({name: part for name, part in record.items() if name not in ("files", "mark")})
     if state is None:
         if picture is not None:
-            final, kept = pictures.read(job.output / "final.png"), job.settings
+            final, kept = pictures.straight(pictures.read(job.output / "final.png", ground=None)), job.settings
             texts = records.texts(kept, record["weights"]["network"])
             picture.write(pictures.to_file(final, picture.path.suffix, kept.depth, texts), directory)
         directory.remove("state.npz")

@@ -14,9 +14,16 @@ from nst_graph.commands.common import Parser, add_read_limit, add_winograd
 from nst_graph.errors import InputError
 from nst_graph.recipes import CHOICES, DEFAULT, RECIPES, Settings, layer_name, layer_weights
 
+
+def size(text: str) -> int | None:
+    """Parse a size for argparse: a number of pixels, or "original", which is None."""
+    return None if text == "original" else int(text)
+
+
 Option = tuple[str, str, dict[str, Any]]
 NUMBER, FLAG = {"metavar": "NUMBER", "type": float}, {"action": "store_true"}
 PIXELS, COUNT = {"metavar": "PIXELS", "type": int}, {"metavar": "N", "type": int}
+SIZE = {"metavar": "PIXELS", "type": size}
 WEIGHT, SEVERAL = {"metavar": "WEIGHT", "type": float}, {"nargs": "+"}
 RATIO, SHAPE = {"metavar": "RATIO", "type": float}, {"metavar": ("WIDTH", "HEIGHT"), "nargs": 2, "type": int}
 CHANNELS = {"metavar": ("RED", "GREEN", "BLUE"), "nargs": 3, "type": float}
@@ -26,7 +33,8 @@ MASKS = {"metavar": "MASK", "nargs": "+", "type": Path}
 #: the help, unless it is None.
 WHAT: list[Option] = [
     ("weights", "VGG .mat file (default: VGG-19, else VGG-16, in model/)", FILE),
-    ("size", "a side of the result, in pixels; a smaller photograph keeps its own", PIXELS),
+    ("size", "a side of the result, in pixels, or original; a smaller photograph keeps its own", SIZE),
+    ("enlarge", "enlarge a smaller photograph to --size", FLAG),
     ("side", "which side --size is", {}),
     ("squash", "squash the photograph to this ratio of width and height", SHAPE),
     ("resample", "filter by which pictures are resized", {}),

@@ -129,4 +129,6 @@ def label(option: str, value: Any) -> str:
 def _text(value: Any) -> str:
     if isinstance(value, list):
         return " ".join(map(_text, value))
+    if value is None:  # of --size
+        return "original"
     return "" if value is True else str(value).removesuffix(".0")

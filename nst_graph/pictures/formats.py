@@ -30,10 +30,12 @@ def read(
     path: Path,
     limit: float = files.READ_LIMIT,
     say: Callable[[str], None] = lambda line: None,
-    ground: float = 255,
+    ground: float | None = 255,
     profiled: bool = True,
 ) -> Picture:
     """Read a picture file, or its first frame, as float32 RGB [height, width, 3] in 0..255.
+
+    With a `ground` of None, one that is not opaque is [height, width, 4], its colours multiplied by alpha / 255.
 
     EXIF orientation is applied, colours are converted to sRGB if the file has a profile and
     `profiled` is set, transparent pixels are composited over the grey level `ground`, and values of
@@ -184,20 +186,23 @@ def _too_large(path: Path, what: str, limit: float) -> InputError:
     return InputError(f"{path}: {what}, which take more memory to read than may be; {remedy}")
 
 
-def _rgb(pixels: npt.NDArray[np.generic], ground: float) -> Picture:
+def _rgb(pixels: npt.NDArray[np.generic], ground: float | None) -> Picture:
     if pixels.ndim == 2:
         pixels = pixels[..., None]
     if pixels.ndim != 3 or not 1 <= pixels.shape[-1] <= 4 or pixels.size == 0:
         raise ValueError(f"an array of {pixels.shape}")
     height, width, channels = pixels.shape
-    picture = np.empty((height, width, 3), np.float32)
+    layered = ground is None and channels in (2, 4) and bool((pixels[..., -1] != 255).any())
+    picture = np.empty((height, width, 4 if layered else 3), np.float32)
     for first in range(0, height, ROWS):
         rows = slice(first, first + ROWS)
         values: Picture = pixels[rows].astype(np.float32)
         if channels in (2, 4):
             alpha: Picture = values[..., -1:] / np.float32(255)
-            values = values[..., :-1] * alpha + np.float32(ground) * (np.float32(1) - alpha)
-        picture[rows] = values
+            values = values[..., :-1] * alpha + np.float32(ground or 0) * (np.float32(1) - alpha)
+            if layered:
+                picture[rows, :, 3:] = np.float32(255) * alpha
+        picture[rows, :, :3] = values
     return picture
 
 

@@ -33,14 +33,48 @@ def resize(picture: Picture, height: int, width: int, resample: str = "lanczos")
 
 
 def enlarge(picture: Picture, height: int, width: int, resample: str = "lanczos") -> Picture:
-    """Resample with one of RESAMPLINGS; values may leave 0..255."""
+    """Resample [height, width, any] with one of RESAMPLINGS; values may leave 0..255."""
     if picture.shape[:2] == (height, width):
         return picture
-    resized = np.empty((height, width, 3), np.float32)
-    for band in range(3):
+    resized = np.empty((height, width, picture.shape[2]), np.float32)
+    for band in range(picture.shape[2]):
         image = Image.fromarray(np.ascontiguousarray(picture[..., band]))
         resized[..., band] = np.asarray(image.resize((width, height), RESAMPLINGS[resample]))
     return resized
+
+
+def opaque(picture: Picture, height: int, width: int, resample: str = "lanczos") -> Picture:
+    """Resize; beneath what is transparent come the colours around it, and white where there are none.
+
+    A picture with alpha is [height, width, 4], its colours multiplied by their share of opacity.
+    """
+    resized = enlarge(picture, height, width, resample)
+    return np.clip(resized if resized.shape[2] == 3 else _filled(resized), 0, 255)
+
+
+def _filled(layer: Picture) -> Picture:
+    """A layer with alpha over the same at half the resolution, that over a quarter, and so on to one pixel's mean."""
+    height, width = layer.shape[:2]
+    share = layer[..., 3:] / np.float32(255)
+    if height == width == 1:
+        mean = np.clip(layer[..., :3] / np.maximum(share, 1e-6), 0, 255)
+        return np.where(share > 0, mean, np.float32(255))
+    beneath = _filled(enlarge(layer, (height + 1) // 2, (width + 1) // 2, "bilinear"))
+    filled: Picture = layer[..., :3] + (1 - share) * enlarge(beneath, height, width, "bilinear")
+    return filled
+
+
+def straight(picture: Picture) -> Picture:
+    """A picture with alpha, as it is written: its colours no longer multiplied; others as they are."""
+    if picture.shape[2] == 3:
+        return picture
+    share = np.maximum(picture[..., 3:] / np.float32(255), np.float32(1e-6))
+    return np.concatenate([picture[..., :3] / share, picture[..., 3:]], axis=-1)
+
+
+def alpha(picture: Picture, height: int, width: int) -> Picture | None:
+    """The alpha [height, width, 1] in 0..255 of a picture that has any, bilinear, which keeps edges free of ripples."""
+    return resize(picture[..., 3:], height, width, "bilinear") if picture.shape[2] == 4 else None
 
 
 def carry(picture: Picture, photograph: Picture, larger: Picture) -> Picture:
@@ -58,15 +92,21 @@ def fit(picture: Picture, size: int) -> Picture:
 
 
 def fitted(
-    shape: Sequence[int], size: int | None, side: str = "longer", squash: Sequence[int] | None = None
+    shape: Sequence[int],
+    size: int | None,
+    side: str = "longer",
+    squash: Sequence[int] | None = None,
+    larger: bool = False,
 ) -> tuple[int, int]:
-    """The height and width at which the longer, or shorter, side of a picture has `size` pixels, at most its own.
+    """The height and width at which the longer, or shorter, side of a picture has `size` pixels.
 
-    `squash` is the ratio, width and height, that it is given; without one it keeps its own.
+    That is at most its own, unless `larger` is set. `squash` is the ratio, width and height, that it is given;
+    without one it keeps its own.
     """
     own = SIDES[side](shape[:2])
     height, width = shape[:2] if squash is None else (squash[1], squash[0])
-    scale = (own if size is None else min(own, size)) / SIDES[side]((height, width))
+    wanted = own if size is None else size if larger else min(own, size)
+    scale = wanted / SIDES[side]((height, width))
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 

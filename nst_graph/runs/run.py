@@ -135,7 +135,7 @@ class Run:
             record |= {"picture": self._beside.record}
         self._record, self._finish, self._save_every = record, finish, settings.save_every
         self._depth, self._texts = settings.depth, records.texts(settings, network)
-        shown = {"content": scene.photograph}
+        shown = {"content": scene.cut(scene.photograph)}
         shown |= {f"style-{number}": style.picture for number, style in enumerate(scene.styles, 1)}
         try:
             self._begin(sources, shown)
