@@ -10,10 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from nst_graph.errors import InputError
+
 #: The default of --read-limit: the memory that reading a file may take, in GB.
 READ_LIMIT = 1.0
 #: A flag for opening a file without following links, where this can be asked for.
 NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+#: The suffixes of picture files.
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".gif", ".bmp", ".avif", ".heic", ".heif")
 #: The largest text file, a record or a list, in bytes.
 TEXT_LIMIT = 50_000_000
 
@@ -23,6 +27,16 @@ def non_file(path: Path) -> str | None:
     if os.path.isdir(path):
         return "a directory"
     return "a pipe or a device" if os.path.exists(path) and not os.path.isfile(path) else None
+
+
+def pictures(path: Path) -> list[Path]:
+    """A path, or the picture files in a directory, by name. Raises InputError if it holds none, or OSError."""
+    if not path.is_dir():
+        return [path]
+    found = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.name[0] != ".")
+    if not found:
+        raise InputError(f"{path}: holds no picture; put some there")
+    return found
 
 
 def read_text(path: Path) -> str:

@@ -99,7 +99,7 @@ def paint(
         raise InputError("resume: there is no directory to go on in; name it as output")
     with pictures.Files() as given:
         masks = pictures.listed(masks)
-        wanted = settings.styles(content, pictures.listed(styles), masks)
+        wanted = settings.styles(content, pictures.listed(styles, with_directories=True), masks)
         paths = [given.path(style, f"style-{number}") for number, style in enumerate(wanted, 1)]
         masked = [given.path(mask, f"mask-{number}", is_mask=True) for number, mask in enumerate(masks, 1)]
         if init is not None:

@@ -71,7 +71,7 @@ def plan(
                 return tiled
     least = bytes_for(replace(plans[-1], tile=TILES[-1]))
     lighter = "add --optimiser adam, or " if settings.optimiser == "lbfgs" else ""
-    lighter += "take a smaller --style-scale, or " if settings.style_scale > 1 else ""
+    lighter += "take a smaller --style-scale, or " if np.max(settings.style_scale) > 1 else ""
     raise InputError(
         f"--size {max(height, width)}: painting {width} x {height} pixels takes {least / 1e9:.4g} GB "
         f"and {budget / 1e9:.1f} GB can be had; {lighter}take a smaller --size"

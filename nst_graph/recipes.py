@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from numbers import Integral, Real
-from types import UnionType
+from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from nst_graph.errors import InputError
@@ -31,7 +31,7 @@ STYLE_LOSSES = ("equation4", "mean", "mean-over-size", "over-pixels", "wasserste
 SMOOTHNESS_LOSSES = ("absolute", "squared", "power", "nine-point")
 SIDES = ("longer", "shorter")
 RESAMPLINGS = ("lanczos", "bicubic", "bilinear")
-STYLE_SHAPES = ("content", "own")
+STYLE_SHAPES = ("content", "own", "area")
 NOISES = ("grey", "uniform", "normal", "full-range")
 OPTIMISERS = ("lbfgs", "adam", "gradient-descent")
 LBFGS = ("auto", "scipy", "graph")
@@ -105,9 +105,9 @@ class Settings:
         smoothness_loss: How roughness is counted: absolute, squared, power or nine-point.
         unit_gradients: Scale each layer's gradient to an L1 norm of its weight, as Johnson's neural-style can.
         style_blend: Weight of each style picture, scaled to sum to one; equal where there is none.
-        style_shape: Whose shape a style picture is given: that of the content, to which it is stretched, or its own,
-            shrunk to `size` as the photograph is.
-        style_scale: Size of the style pictures, relative to that.
+        style_shape: Whose shape a style picture is given: that of the content, to which it is stretched; its own,
+            brought to `size` as the photograph is; or its own by area, with as many pixels as the photograph.
+        style_scale: Size of the style pictures, relative to that: one number, or one for each.
         colours: Whose colours: those of the painting; luminance paints the photograph's lightness alone; histogram
             and covariance match the styles to the photograph first.
         pooling: How poolings pool: average, max or l2.
@@ -162,7 +162,7 @@ class Settings:
     unit_gradients: bool = False
     style_blend: tuple[float, ...] | None = None
     style_shape: str = "content"
-    style_scale: float = 1.0
+    style_scale: float | tuple[float, ...] = 1.0
     colours: str = "painting"
     pooling: str = "average"
     padding: str = "zeros"
@@ -203,10 +203,11 @@ class Settings:
             _require(_weight(value), option, value, "give a number from 0 to 1e30")
         for option in ("style_scale", "rate", "epsilon"):
             value = getattr(self, option)
-            _require(_weight(value) and value > 0, option, value, "give a number above 0, at most 1e30")
+            good = all(map(_positive, value)) and value if isinstance(value, tuple) else _positive(value)
+            _require(bool(good), option, _words(value), "give a number above 0, at most 1e30")
         for option, length in (("squash", 2), ("pixel_scale", 3)):
             value = getattr(self, option)
-            good = value is None or (len(value) == length and all(_weight(number) and number > 0 for number in value))
+            good = value is None or (len(value) == length and all(map(_positive, value)))
             _require(good, option, _words(value), f"give {length} numbers above 0, at most 1e30")
         good = self.ratio_at is None or (len(self.ratio_at) in (1, 2) and all(side >= 1 for side in self.ratio_at))
         _require(good, "ratio_at", _words(self.ratio_at), "give a size, or width and height, in pixels")
@@ -286,6 +287,7 @@ class Settings:
         if not styles and self.beta > 0:
             raise InputError(f"STYLE is missing: {remedy}")
         self.blend(len(styles))
+        self.style_scales(len(styles))
         if masks and len(masks) != len(styles):
             raise InputError(f"--masks: {len(masks)} for {count(len(styles), 'style')}; give one for each style")
         return styles
@@ -295,6 +297,13 @@ class Settings:
         weights = self.style_blend if self.style_blend is not None else (1.0,) * styles
         _require(len(weights) == styles, "style_blend", _words(weights), f"give {styles}, one for each style")
         return tuple(weight / sum(weights) for weight in weights)
+
+    def style_scales(self, styles: int) -> tuple[float, ...]:
+        """The scale of each of so many style pictures."""
+        scales = self.style_scale if isinstance(self.style_scale, tuple) else (self.style_scale,) * styles
+        remedy = f"give one number, or {styles}, one for each style"
+        _require(len(scales) == styles, "style_scale", _words(scales), remedy)
+        return scales
 
 
 #: Starts that are no picture's path.
@@ -340,8 +349,13 @@ REMEDIES: dict[Any, str] = {
 def _typed(option: str, value: Any, kind: Any) -> Any:
     """The value as its setting's type and by our name: lists as tuples, relu1_1 as conv1_1. Raises InputError."""
     many, one = get_origin(kind) or kind, get_args(kind)
-    if many is UnionType:  # with None
-        return None if value is None else _typed(option, value, one[0])
+    if many is UnionType:  # of a type and None, or of a number and several
+        if value is None and NoneType in one:
+            return None
+        kinds = [kind for kind in one if kind is not NoneType]
+        several = isinstance(value, Iterable) and not isinstance(value, str)
+        typed = _typed(option, value, kinds[-1 if several else 0])
+        return typed[0] if len(kinds) > 1 and several and len(typed) == 1 else typed
     if many is bool or isinstance(value, bool):
         good = many is type(value)
     elif many is tuple and isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping):
@@ -371,8 +385,12 @@ def _weight(value: float) -> bool:
     return 0 <= value <= LARGEST
 
 
-def _words(values: Iterable[float] | None) -> str:
-    return " ".join(map(str, values or ()))
+def _positive(value: float) -> bool:
+    return _weight(value) and value > 0
+
+
+def _words(values: float | Iterable[float] | None) -> str:
+    return " ".join(map(str, values if isinstance(values, Iterable) else () if values is None else (values,)))
 
 
 def _require(good: bool, option: str, value: object, remedy: str) -> None:

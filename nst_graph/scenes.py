@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,12 +97,9 @@ class Originals:
 
     def style_sides(self, shape: Sequence[int], settings: Settings) -> list[tuple[float, float]]:
         """The height and width of each style, before rounding, at a stage whose photograph has this shape."""
-        own = settings.style_shape == "own"
-        shapes = [
-            pictures.fitted(style.shape, settings.size, settings.side, larger=settings.enlarge) if own else shape[:2]
-            for style in self.styles
-        ]
-        return [(height * settings.style_scale, width * settings.style_scale) for height, width in shapes]
+        scales = settings.style_scales(len(self.styles))
+        shapes = [_brought(style.shape, shape, settings) for style in self.styles]
+        return [(height * scale, width * scale) for (height, width), scale in zip(shapes, scales, strict=True)]
 
     def scene(self, photograph: Picture, settings: Settings) -> Scene:
         """The pictures for a stage. Raises InputError if a mask cannot be read, or there is no style to start from."""
@@ -128,6 +126,17 @@ class Originals:
         return Scene(photograph, styles, base, pictures.alpha(self.photograph, height, width))
 
 
+def _brought(style: Sequence[int], photograph: Sequence[int], settings: Settings) -> tuple[float, float]:
+    """The height and width that a style of a shape is brought to beside a photograph of another."""
+    height, width = style[:2]
+    if settings.style_shape == "own":
+        return pictures.fitted(style, settings.size, settings.side, larger=settings.enlarge)
+    if settings.style_shape == "content":
+        return photograph[0], photograph[1]
+    share = math.sqrt(photograph[0] * photograph[1] / (height * width))
+    return height * share, width * share
+
+
 def read(sources: Sources, settings: Settings, say: Say, warn: Say) -> Originals:
     """Read the pictures; `warn` gets what could not be read as it is meant. Raises InputError if one cannot be."""
 
@@ -148,7 +157,7 @@ def read(sources: Sources, settings: Settings, say: Say, warn: Say) -> Originals
 def check(scene: Scene, sources: Sources, network: Network, settings: Settings) -> None:
     """Raise InputError if a picture is too small for the layers in use."""
     larger = "picture or --size" if settings.style_shape == "own" else "--size"
-    larger = larger if settings.style_scale >= 1 else "--style-scale or --size"
+    larger = larger if np.min(settings.style_scale) >= 1 else "--style-scale or --size"
     checked = [(sources.content, scene.photograph, "picture or --size")]
     checked += [(path, style.picture, larger) for path, style in zip(sources.styles, scene.styles, strict=True)]
     need = network.smallest_side(settings.layers)

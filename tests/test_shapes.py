@@ -9,10 +9,10 @@ from conftest import random_picture, run_here
 from PIL import Image
 
 import nst_graph
-from nst_graph import Settings, pictures
+from nst_graph import InputError, Settings, pictures
 from nst_graph.commands import paint as cli
 from nst_graph.errors import Pause
-from nst_graph.scenes import Sources
+from nst_graph.scenes import Originals, Sources
 
 FEW = Settings(iterations=2, size=None)
 SOURCES = Sources(*[None] * 6)
@@ -170,3 +170,84 @@ def test_transparency_in_tiles_and_resumed(paint, tmp_path):
     on = paint(path, settings=replace(settings, iterations=0, init=str(tmp_path / "run" / "final.png")))
     seen = found[..., 3] == 255
     np.testing.assert_allclose(on.picture[seen], found[seen].clip(0, 255), atol=0.51)
+
+
+def sides(styles, settings, photograph=(48, 64)):
+    """Height and width of styles of these shapes, before rounding, beside a photograph."""
+    pictures = [np.zeros((*style, 3), np.float32) for style in styles]
+    return Originals(np.zeros((*photograph, 3), np.float32), pictures, None, SOURCES).style_sides(photograph, settings)
+
+
+STYLES = [(40, 56), (100, 20), (64, 48)]
+
+
+def test_shapes_of_styles():
+    assert sides(STYLES, Settings()) == [(48, 64)] * 3
+    assert sides(STYLES, Settings(style_shape="own", size=50)) == [(36, 50), (50, 10), (50, 38)]
+    assert sides(STYLES, Settings(style_shape="own", size=200, enlarge=True)) == [(143, 200), (200, 40), (200, 150)]
+    for (rows, columns), (height, width) in zip(STYLES, sides(STYLES, Settings(style_shape="area")), strict=True):
+        assert height * width == pytest.approx(48 * 64) and height / width == pytest.approx(rows / columns)
+
+
+def test_a_scale_for_each_style():
+    plain = sides(STYLES, Settings(style_shape="area"))
+    for given, each in ((0.5, [0.5] * 3), ((0.5, 1, 2), [0.5, 1, 2]), ([0.5], [0.5] * 3)):
+        found = sides(STYLES, Settings(style_shape="area", style_scale=given))
+        np.testing.assert_allclose(found, [(h * s, w * s) for (h, w), s in zip(plain, each, strict=True)])
+    assert Settings(style_scale=[2]).style_scale == 2
+    words = ["photo.png", "a.png", "b.png", "--style-scale"]
+    assert cli.job([*words, "0.5"]).settings.style_scale == 0.5
+    assert cli.job([*words, "0.5", "2"]).settings.style_scale == (0.5, 2)
+    with pytest.raises(InputError, match="--style-scale 0.5 1.0 2.0: give one number, or 2, one for each style"):
+        cli.job([*words, "0.5", "1", "2"])
+    for wrong in ((), (1, 0), (1, -1), (1, float("nan")), 0):
+        with pytest.raises(InputError, match="--style-scale"):
+            Settings(style_scale=wrong)
+
+
+def test_shape_and_scales_reach_the_targets(paint, pictures_dir, network, tmp_path):
+    """The run's style pictures are the ones that the losses compare with; in the scales before, in their sizes."""
+    names = ["painting.png", "other.png"]
+    settings = replace(FEW, style_shape="area", style_scale=(1, 0.75), scales=(40,), scale_iterations=(1,), size=60)
+    found = paint(pictures_dir / "photo.png", names, settings, output=tmp_path / "run")
+    shapes = []
+    for number, (name, scale) in enumerate(zip(names, (1, 0.75), strict=True), 1):
+        original = pictures.read(pictures_dir / name)
+        share = scale * np.sqrt(45 * 60 / np.prod(original.shape[:2]))
+        shapes.append(tuple(round(side * share) for side in original.shape[:2]))
+        wanted = pictures.to_bytes(pictures.resize(original, *shapes[-1]))
+        np.testing.assert_array_equal(iio.imread(tmp_path / "run" / f"style-{number}.png"), wanted)
+    assert found.settings.style_scale == (1, 0.75) and shapes == [(44, 61), (39, 39)]
+    small = [wanted.astype(np.float32) for wanted in map(iio.imread, sorted((tmp_path / "run").glob("style-?.png")))]
+    start = replace(FEW, size=60, iterations=0, style_shape="own")
+    totals = [
+        paint(pictures_dir / "photo.png", styles, replace(start, **changes)).outcome.step.total
+        for styles, changes in ((names, {"style_shape": "area", "style_scale": (1, 0.75)}), (small, {"size": None}))
+        for changes in [changes | {"squash": (4, 3), "size": 60}]
+    ]
+    assert totals[0] == pytest.approx(totals[1], rel=1e-2)
+
+
+def test_a_directory_of_styles(paint, pictures_dir, network_file, tmp_path):
+    """All pictures in it, by name, and nothing else, in Python, on the command line and in a sweep."""
+    (tmp_path / "paintings").mkdir()
+    for name in ("painting.png", "other.png"):
+        (tmp_path / "paintings" / name).write_bytes((pictures_dir / name).read_bytes())
+    for name in ("notes.txt", ".hidden.png", "._other.png"):
+        (tmp_path / "paintings" / name).write_text("no picture")
+    photo, directory = pictures_dir / "photo.png", tmp_path / "paintings"
+    wanted = paint(photo, ["other.png", "painting.png"]).picture
+    for given in (directory, str(directory), [directory]):
+        np.testing.assert_array_equal(paint(photo, given).picture, wanted)
+    job = cli.job([str(photo), str(directory), "--style-blend", "1", "3", "--style-scale", "1", "0.5"])
+    assert [path.name for path in job.styles] == ["other.png", "painting.png"]
+    assert job.output.name == "photo-paintings"
+    mixed = cli.job([str(photo), str(pictures_dir / "painting.png"), str(directory)])
+    assert [path.name for path in mixed.styles] == ["painting.png", "other.png", "painting.png"]
+    words = [photo, directory, "--weights", network_file, "--size", 48, "--iterations", 1, "--beta", 10, 100]
+    done = run_here("figures.py", "sweep", *words, "--output", tmp_path / "sheet")
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "sheet" / "beta-10").glob("style-?.png"))) == 2
+    (tmp_path / "empty").mkdir()
+    done = run_here("paint.py", photo, tmp_path / "empty")
+    assert done.stderr == f"paint.py: error: {tmp_path / 'empty'}: holds no picture; put some there\n"

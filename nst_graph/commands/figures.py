@@ -9,7 +9,7 @@ from dataclasses import fields, replace
 from functools import cache
 from pathlib import Path
 
-from nst_graph import files, pictures, places, weights
+from nst_graph import files, places, weights
 from nst_graph.batch.jobs import Job
 from nst_graph.commands import common, options, paint, sheets
 from nst_graph.commands.panels import FIGURES, PHOTOGRAPH, SOURCES, Figure, Panel, label, matrix, sweep
@@ -133,9 +133,7 @@ def _main(arguments: Sequence[str] | None) -> int:
 
 def _pictures(directory: Path) -> list[Path]:
     """The picture files in a directory. Raises InputError if there is none, or two have one name."""
-    found = sorted(path for path in directory.iterdir() if path.suffix.lower() in pictures.SUFFIXES)
-    if not found:
-        raise InputError(f"{directory}: holds no picture; put some there")
+    found = files.pictures(directory)
     for path in found:
         if sum(other.stem == path.stem for other in found) > 1:
             raise InputError(f"{path}: another picture there is called {path.stem} too; rename one")
@@ -200,7 +198,8 @@ def _sweep(given: argparse.Namespace) -> Laid:
     if len(lists) not in (1, 2):
         raise InputError(f"sweep: {len(lists)} options have several values; let one or two, such as --beta 1e3 1e4")
     shared = vars(given) | {name: value[0] for name, value in values.items()} | {"output": None}
-    paths = [given.content, *given.styles]
+    styles = [path for style in given.styles for path in files.pictures(style)]
+    paths, shared = [given.content, *styles], shared | {"styles": styles}
     figure = sweep(paths, lists)
     jobs = {panel.name: paint.job_of(shared | (panel.settings or {})) for panel in _unlike(figure)}
     _check(jobs.values())

@@ -110,9 +110,7 @@ def rescale(path: Path, images: Path, limit: float) -> None:
     need = network.smallest_side(conv.name for conv in network.convolutions)
     if not images.is_dir():
         raise InputError(f"--images {images}: no directory; name one with pictures")
-    paths = [file for file in sorted(images.iterdir()) if file.suffix.lower() in pictures.SUFFIXES]
-    if not paths:
-        raise InputError(f"--images {images}: holds no picture; put photographs there")
+    paths = files.pictures(images)
     resized = [pictures.fit(pictures.read(file, limit), RESCALING_SIZE) for file in tqdm(paths, unit="picture")]
     for file, picture in zip(paths, resized, strict=True):
         if min(picture.shape[:2]) < need:

@@ -54,8 +54,8 @@ WHAT: list[Option] = [
 STYLES: list[Option] = [
     ("masks", "a grey picture for each STYLE, white where it is wanted", MASKS),
     ("style_blend", "weight of each STYLE (default: equal)", WEIGHT | SEVERAL),
-    ("style_shape", "whose shape a STYLE gets; its own: --size as the photograph's", {}),
-    ("style_scale", "size of each STYLE, relative to that", {"metavar": "FACTOR", "type": float}),
+    ("style_shape", "whose shape a STYLE gets; its own: --size as the photograph's, or by its area", {}),
+    ("style_scale", "size of all STYLEs, or of each, relative to that", {"metavar": "FACTOR", "type": float} | SEVERAL),
     ("colours", "luminance paints the lightness alone, histogram and covariance match the STYLE's colours first", {}),
 ]
 HOW: list[Option] = [
@@ -188,7 +188,14 @@ def add_options(parser: argparse.ArgumentParser, several: bool = False) -> argpa
     """
     add = parser.add_argument
     add("content", metavar="CONTENT", nargs="?", type=Path, default=None, help="the photograph")
-    add("styles", metavar="STYLE", nargs="*", type=Path, default=[], help="the painting, or several to blend")
+    add(
+        "styles",
+        metavar="STYLE",
+        nargs="*",
+        type=Path,
+        default=[],
+        help="the painting, or several to blend, or a directory of them",
+    )
     about = "settings by name; paint.py --recipes lists them"
     add("--recipe", choices=RECIPES, metavar="NAME", nargs="+" if several else None, help=about)
     _add(parser.add_argument_group("what is painted"), WHAT, several)

@@ -67,9 +67,10 @@ def job_of(given: dict[str, Any]) -> Job:
     values = options.settings(given)
     base, weights = _like(given) if "like" in given else (RECIPES[given.get("recipe", DEFAULT)].settings, None)
     settings = fast(base, **values) if "fast" in given else replace(base, **values)
+    found = [path for style in styles for path in files.pictures(style)]
+    names = list(dict.fromkeys(path.stem or path.absolute().name for path in (content, *styles)))
     masks = tuple(given.get("masks", ()))
-    styles = settings.styles(content, styles, masks, "" if styles else options.swallowed(given))
-    names = list(dict.fromkeys(path.stem for path in (content, *styles)))
+    styles = settings.styles(content, found, masks, "" if styles else options.swallowed(given))
     size = LONGEST_NAME // len(names) - 1
     output, picture = beside.split(given["output"]) if given.get("output") else (None, None)
     if picture is not None:

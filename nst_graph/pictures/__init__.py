@@ -1,6 +1,6 @@
 """Pictures: float32 RGB arrays [height, width, 3] in 0..255, read, resized, recoloured and written."""
 
-from nst_graph.pictures.formats import SUFFIXES, read, read_mask
+from nst_graph.pictures.formats import read, read_mask
 from nst_graph.pictures.given import Files, Given, listed
 from nst_graph.pictures.pictures import (
     SIDES,
@@ -22,7 +22,6 @@ from nst_graph.pictures.saving import to_file
 
 __all__ = [
     "SIDES",
-    "SUFFIXES",
     "Files",
     "Given",
     "Mask",

@@ -17,8 +17,6 @@ from nst_graph.pictures import png, profiles, tiff
 from nst_graph.pictures.pictures import Mask, Picture, resize
 from nst_graph.pictures.profiles import Profile
 
-#: The suffixes of picture files.
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".gif", ".bmp", ".avif", ".heic", ".heif")
 #: The formats that are read, by Pillow's names, and the brands of files for which pillow-heif adds one.
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "AVIF")
 HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")

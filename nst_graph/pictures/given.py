@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image
 
+from nst_graph import files
 from nst_graph.errors import InputError
 from nst_graph.pictures import png
 from nst_graph.pictures.formats import orientation
@@ -18,9 +19,13 @@ from nst_graph.pictures.formats import orientation
 Given = str | os.PathLike[str] | npt.NDArray[Any] | Image.Image
 
 
-def listed(given: Given | Sequence[Given]) -> Sequence[Given]:
-    """One given picture, or several, as a sequence."""
-    return [given] if isinstance(given, str | os.PathLike | np.ndarray | Image.Image) else given
+def listed(given: Given | Sequence[Given], with_directories: bool = False) -> Sequence[Given]:
+    """One given picture, or several, as a sequence; in the place of a directory all pictures in it, if that is set."""
+    several = [given] if isinstance(given, str | os.PathLike | np.ndarray | Image.Image) else given
+    if not with_directories:
+        return several
+    parts = [files.pictures(Path(one)) if isinstance(one, str | os.PathLike) else [one] for one in several]
+    return [picture for part in parts for picture in part]
 
 
 #: What Pillow writes as PNG, and as TIFF; others are converted to RGB.
