@@ -15,6 +15,7 @@ from nst_graph.runs import words
 CHANGES = [
     {},
     {"beta": 1e5, "size": 300},
+    {"size": None, "enlarge": True, "style_shape": "area", "style_scale": (0.5, 1.0)},
     {"beta": 0.1 + 0.2, "rate": 1e-7, "epsilon": 1e-30, "smoothness": 12345678.9},
     {"style_layers": {"conv1_1": 0.5, "conv4_1": 0.5}, "content_layers": {"conv4_2": 2.0, "conv5_1": 1 / 3}},
     {"style_blend": (1.0, 3.0), "ratio_at": (640, 480), "squash": (4, 3), "pixel_scale": (255.0, 1.0, 0.5)},
@@ -61,7 +62,7 @@ def test_the_shortest_way_to_say_it():
     for name, recipe in RECIPES.items():
         expected = [] if name == "gatys2015" else [["--recipe", name]]
         assert words.options(recipe.settings) == expected
-    quick = replace(Settings(), **fast(512) | {"beta": 1e5})
+    quick = fast(Settings(), beta=1e5)
     assert words.options(quick) == [["--fast"], ["--beta", "100000"]]
 
 

@@ -4,7 +4,7 @@ import os
 import shlex
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,12 @@ def options(settings: Settings) -> list[list[str]] | None:
     found = []
     for name, recipe in RECIPES.items():
         start = [] if name == DEFAULT else [["--recipe", name]]
-        for begun, base in ((start, {}), ([*start, ["--fast"]], fast(settings.size))):
-            changed = {option: wanted[option] for option, value in (asdict(recipe.settings) | base).items()
-                       if wanted[option] != value}  # fmt: skip
+        plain = recipe.settings
+        faster = replace(fast(plain, size=settings.size), size=plain.size)
+        for begun, base in ((start, plain), ([*start, ["--fast"]], faster)):
+            changed = {option: wanted[option] for option, value in asdict(base).items() if wanted[option] != value}
+            if changed.get("size", "") is None:
+                changed["size"] = "original"
             # An option can be given, but not taken back.
             if not any(value is None or value is False or value == () for value in changed.values()):
                 found.append(begun + [_option(option, value) for option, value in changed.items()])
