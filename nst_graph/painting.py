@@ -83,13 +83,11 @@ def paint(
     """Paint the photograph `content` in the style of one or several pictures.
 
     A picture is a path, an image of Pillow's, or an array [height, width] or [height, width, 3 or 4], alpha last, of
-    uint8, uint16, or floating point in 0..255. `masks`, one grey picture a style, say where each style is wanted; of
-    floating point they are in 0..1. `init` is a picture to start from, in the place of the settings' `init`.
-
-    With `output` the run is recorded in that directory, or beside that picture file, as scripts/paint.py does it, or
-    with `resume` an unfinished one is continued. `read_limit` is the memory that reading a file may take, in GB.
-    `observers` get every Step, `say` lines of news; without `say` those that are warnings, as of another network
-    than is wanted, are Python's.
+    uint8, uint16, or floating point in 0..255. `masks`, a grey picture a style, say where each is wanted; of floating
+    point they are in 0..1. `init` is a picture to start from. With `output` the run is recorded in that directory, or
+    beside that picture file, as scripts/paint.py does it, or with `resume` an unfinished one is continued.
+    `read_limit` is the memory that reading a file may take, in GB. `observers` get every Step, `say` lines of news;
+    without it those that are warnings, as of another network than is wanted, are Python's.
 
     Raises InputError, before anything is written, where a picture or a setting cannot be used, or is not what a run
     was begun with. KeyboardInterrupt, and Pause from an observer, pass through once the state is saved.
@@ -104,14 +102,12 @@ def paint(
         masked = [given.path(mask, f"mask-{number}", is_mask=True) for number, mask in enumerate(masks, 1)]
         if init is not None:
             settings = replace(settings, init=str(given.path(init, "init").absolute()))
-        sources = Sources.named(
-            given.path(content, "content"), paths, masked, settings, weights_file, read_limit, say or _warn
-        )
+        photograph = given.path(content, "content")
+        sources = Sources.named(photograph, paths, masked, settings, weights_file, read_limit, say or _warn)
         run = Run(Path(output), overwrite, resume) if output is not None else None
         painting = _paint(sources, settings, run, say or (lambda line: None), say or _warn, observers)
-    if init is not None and not isinstance(init, str | os.PathLike):
-        painting = replace(painting, settings=replace(settings, init="FILE"))
-    return painting
+    in_memory = init is not None and not isinstance(init, str | os.PathLike)
+    return replace(painting, settings=replace(settings, init="FILE")) if in_memory else painting
 
 
 def _warn(line: str) -> None:

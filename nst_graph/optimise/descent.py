@@ -28,9 +28,8 @@ def descend(
     section 7.2). `memory` holds the optimiser's moments at an earlier step, to go on from. Raises InputError
     where they are another's, FloatingPointError where something is not finite.
     """
-    mean = _Mean(average)
-    if memory and average:
-        start = memory.get("last", start).astype(np.float32)
+    mean, shape = _Mean(average), start.shape
+    start = mean.begin(memory or {}, start)
     with tf.Graph().as_default() as graph, tf.Session(graph=graph) as session:
         variable = tf.get_variable("picture", initializer=start / scale)
         gradient = tf.placeholder(tf.float32, start.shape)
@@ -44,54 +43,50 @@ def descend(
         session.run(tf.global_variables_initializer())
         if memory:
             shapes = {name: tuple(moment.shape) for name, moment in moments.items()}
-            means = {"last": start.shape, "sum": start.shape, "weight": ()} if average else {}
-            check_shapes(shapes | means, memory)
+            check_shapes(shapes | mean.shapes(shape), memory)
             for name, moment in moments.items():
                 moment.load(memory[name], session)
             mean.load(memory)
         iterate = HostIterate(objective, observe)
-
-        def report(iteration: int, found: Arrays) -> None:
-            picture = iterate.picture
-            shown = mean.add(picture) if iteration or not memory else mean.picture(picture)
-            arrays = {**found, **mean.arrays(picture)}
-            iterate.accept(iteration, lambda: shown, lambda: arrays)
-
         iterate.evaluate(start)
-        report(0, session.run(moments))
+        mean.report(iterate, 0, session.run(moments), counted=bool(memory))
         for iteration in range(1, iterations + 1):
             at, found = session.run(moved, {gradient: iterate.gradient})
             iterate.evaluate(at)
             if not all(np.isfinite(array).all() for array in found.values()):
                 raise FloatingPointError(f"the optimiser's mean gradients are not finite at iteration {iteration}")
-            report(iteration, found)
+            mean.report(iterate, iteration, found)
     return Outcome(iterate.last, "the limit of iterations is reached")
 
 
 class _Mean:
-    """A running mean of pictures; with a decay of 0 the last one itself."""
+    """A running mean of pictures, which is what is reported; with a decay of 0 the last one itself."""
 
     def __init__(self, decay: float) -> None:
         self._decay = decay
         self._sum: Floats = np.zeros((), np.float32)
         self._weight = 0.0
 
-    def load(self, arrays: Arrays) -> None:
-        """Take what arrays() gave."""
+    def shapes(self, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+        """What a step's memory has of the mean, by the picture's shape."""
+        return {"last": shape, "sum": shape, "weight": ()} if self._decay else {}
+
+    def begin(self, memory: Arrays, start: Floats) -> Floats:
+        """The last picture before a mean that is gone on with."""
+        return memory.get("last", start).astype(np.float32) if self._decay else start
+
+    def load(self, memory: Arrays) -> None:
+        """Go on with the mean in a step's memory."""
         if self._decay:
-            self._sum, self._weight = arrays["sum"].astype(np.float32), float(arrays["weight"])
+            self._sum, self._weight = memory["sum"].astype(np.float32), float(memory["weight"])
 
-    def arrays(self, last: Floats) -> dict[str, Floats]:
-        """What it takes to go on after the picture `last`."""
-        return {"last": last, "sum": self._sum, "weight": np.array(self._weight)} if self._decay else {}
-
-    def add(self, picture: Floats) -> Floats:
-        """The mean with one more picture."""
+    def report(self, iterate: HostIterate, iteration: int, moments: Arrays, counted: bool = False) -> None:
+        """Report the mean with one more picture, unless that is counted already."""
+        last = shown = iterate.picture
         if self._decay:
-            self._sum = self._decay * self._sum + (1 - self._decay) * picture
-            self._weight = self._decay * self._weight + 1 - self._decay
-        return self.picture(picture)
-
-    def picture(self, last: Floats) -> Floats:
-        """The mean, after the picture `last`."""
-        return self._sum / self._weight if self._decay else last
+            if not counted:
+                self._sum = self._decay * self._sum + (1 - self._decay) * last
+                self._weight = self._decay * self._weight + 1 - self._decay
+            shown = self._sum / self._weight
+            moments = {**moments, "last": last, "sum": self._sum, "weight": np.array(self._weight)}
+        iterate.accept(iteration, lambda: shown, lambda: moments)
