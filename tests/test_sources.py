@@ -317,6 +317,7 @@ def test_pip_that_cannot_download(tmp_path, monkeypatch):
     [
         ((), "required: vgg19|vgg19-full|vgg16|rescale|check"),
         (("check", "/none.mat"), "no such file"),
+        (("--check", "/none.mat"), "no such file"),
         (("vgg11",), "invalid choice"),
         (("vgg19", "--url", "https://a.b"), "unrecognized arguments: --url"),
         (("vgg16", "file.mat"), "unrecognized arguments: file.mat"),

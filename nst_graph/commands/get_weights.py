@@ -1,6 +1,7 @@
 """The command scripts/get_weights.py: put weights into model/, or describe a file of weights."""
 
 import hashlib
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -52,21 +53,22 @@ def _parser() -> common.Parser:
         if name == "vgg19-full":
             one.add_argument("--url", default=sources.VGG19_URL, help="where to download it (default: %(default)s)")
     about = "make each filter's mean activation over your pictures one, as Gatys et al. (2016)"
-    one = below.add_parser("rescale", help=about, description=f"{about.capitalize()}.", allow_abbrev=False)
+    one = below.add_parser("rescale", help=about, description=f"{about[0].upper()}{about[1:]}.", allow_abbrev=False)
     one.add_argument(
         "file", metavar="FILE", type=Path, help="weights; the new ones go beside them, as FILE-rescaled.mat"
     )
     one.add_argument("--images", metavar="DIR", type=Path, required=True, help="the pictures")
     common.add_read_limit(one)
     about = "say what a file of weights is, and whether its kernels lie the right way"
-    one = below.add_parser("check", help=about, description=f"{about.capitalize()}.", allow_abbrev=False)
+    one = below.add_parser("check", help=about, description=f"{about[0].upper()}{about[1:]}.", allow_abbrev=False)
     one.add_argument("file", metavar="FILE", type=Path, help="a MatConvNet file of VGG-16 or VGG-19")
     common.add_read_limit(one)
     return parser
 
 
 def _main(arguments: Sequence[str] | None) -> int:
-    given = _parser().parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    given = _parser().parse_args(["check", *words[1:]] if words[:1] == ["--check"] else words)  # its name of before
     limit = getattr(given, "read_limit", None) or files.READ_LIMIT
     if given.what == "check":
         tell(*check(given.file, limit))
