@@ -27,6 +27,8 @@ class Parser(argparse.ArgumentParser):
         word = re.search("invalid .* value: '(.*)'", message)
         if word and os.path.isfile(word[1]):  # an option of several values takes all that follows
             message += ", but a file; name the pictures before the options"
+        # Of an option's names the first long one is enough.
+        message = re.sub(r"^argument \S*?(--[\w-]+)(/-+[\w-]+)*:", r"argument \1:", message)
         raise InputError(f"{message}; see --help")
 
     def _names(self) -> list[str]:
