@@ -567,7 +567,7 @@ def test_ctrl_c_while_two_are_painted(images, network_file, tmp_path):
     """A terminal sends it to the whole group; each saves its state, and the same command goes on."""
     process, _ = begin_two(images, network_file, tmp_path, 5000)
     os.killpg(process.pid, signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=200)
     assert process.returncode == 130 and err.count("\n") == 1 and "the same command goes on" in err, err
     for name in "ab":
         assert records.read(tmp_path / name)["outcome"]["state"] == "interrupted"
