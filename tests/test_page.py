@@ -210,8 +210,8 @@ def test_before_the_first_picture(browser, runs):
 @browsing
 def test_an_interrupted_run_says_how_to_go_on(browser, runs):
     look(browser, runs / "interrupted" / "index.html")
-    assert shlex.split(browser.find_element("css selector", "#resume code").text)[-2:] == [
-        "--resume", str((runs / "interrupted").resolve())
+    assert shlex.split(browser.find_element("css selector", "#resume code").text) == [
+        "python", "scripts/paint.py", "--resume", str((runs / "interrupted").resolve())
     ]  # fmt: skip
     browser.find_element("css selector", "#resume button").click()
     assert browser.find_element("css selector", "#resume button").text == "copied"

@@ -56,7 +56,7 @@ def _is_found(path: Path, network: str) -> bool:
 
 
 def _command(words: Sequence[str]) -> str:
-    words = [*(["python"] if places.CHECKOUT else []), places.command("paint"), *words]
+    words = [*places.command("paint").split(), *words]
     return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
 
 
