@@ -152,6 +152,14 @@ def smoothness_nine_point(picture: tf.Tensor) -> tf.Tensor:
     return (squares[0] + squares[1]) * 2 / 3 + (squares[2] + squares[3]) / 6
 
 
+def steadiness(picture: tf.Tensor, warped: tf.Tensor, trust: tf.Tensor) -> tf.Tensor:
+    """The temporal loss: the mean of c (x - w)^2, of a frame x and the warped one before, w, [height, width, 3].
+
+    The trust c is [height, width] in 0..1. Ruder, Dosovitskiy and Brox 2016 (arXiv 1604.08610), section 4.2.
+    """
+    return tf.reduce_mean(trust[..., None] * tf.square(picture - warped))
+
+
 CONTENT = {"equation1": content, "squares": content_squares, "mean": content_mean}
 STYLE = {
     "equation4": style,

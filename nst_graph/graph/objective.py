@@ -12,7 +12,7 @@ import numpy.typing as npt
 from nst_graph.evaluation import Evaluation, Floats
 from nst_graph.graph import losses, vgg
 from nst_graph.graph.line import Line
-from nst_graph.graph.tensorflow import initialise, session, tf
+from nst_graph.graph.tensorflow import initialise, load, session, tf, zeros
 from nst_graph.pictures import Mask, Picture
 from nst_graph.recipes import Settings
 from nst_graph.weights import Network
@@ -32,6 +32,14 @@ class Style:
     picture: Picture
     share: float = 1.0
     mask: Mask | None = None
+
+
+@dataclass(frozen=True)
+class Guide:
+    """What a frame of a film is held to: the frame before, warped, [height, width, 3]; where to trust it, in 0..1."""
+
+    picture: Picture
+    trust: Mask
 
 
 @dataclass(frozen=True)
@@ -57,9 +65,9 @@ class Objective:
     """Equations 1 to 7 for one content and its styles.
 
     `network` reaches as deep as the layers in use, which the content must be large enough for
-    (see Network.smallest_side). The content's features and the styles' Gram matrices are computed
-    once and are constants of the graph. With several styles the style term is the sum of theirs,
-    each times its share.
+    (see Network.smallest_side). The styles' Gram matrices are computed once and are constants of the
+    graph. With several styles the style term is the sum of theirs, each times its share. For the frames
+    of a film the content can be changed, and with a weight of `steadiness` be held to a Guide.
 
     Pictures, losses and gradients are of type `dtype`, and so are convolutions unless `compute` is given
     (see vgg.build); targets never are of a narrower one. A `measure` of the same network and settings
@@ -76,9 +84,11 @@ class Objective:
         compute: tf.DType | None = None,
         measure: Measure | None = None,
         line: npt.DTypeLike | None = None,
+        steadiness: float = 0.0,
     ) -> None:
-        self._dtype = np.dtype(dtype)
-        self._weights = term_weights(settings)
+        self._dtype, self.vectors = np.dtype(dtype), None
+        self._weights = term_weights(settings, steadiness)
+        self._measure = measure
         measured = measure or Measure(network, settings, self._dtype)
         wanted = measured.features(content)
         targets = style_targets(network, content, styles, settings, measured.grams)
@@ -95,10 +105,11 @@ class Objective:
             def at(layer: str, weight: float) -> tf.Tensor:
                 return losses.unit_gradient(features[layer], weight) if settings.unit_gradients else features[layer]
 
-            for layer, features_wanted in wanted.items():
+            self._wanted = {name: zeros(f"{name}_wanted", value.shape, value.dtype) for name, value in wanted.items()}
+            for layer, variable in self._wanted.items():
                 weight = settings.content_layers[layer]
-                squares = losses.squared_difference(at(layer, settings.alpha * weight), tf.constant(features_wanted))
-                loss = losses.CONTENT[settings.content_loss](squares, float(features_wanted.size))
+                squares = losses.squared_difference(at(layer, settings.alpha * weight), variable.read_value())
+                loss = losses.CONTENT[settings.content_loss](squares, float(wanted[layer].size))
                 terms["content"].append(weight * loss)
             for target in targets:
                 features_at = at(target.layer, settings.beta * target.weight)
@@ -106,11 +117,24 @@ class Objective:
                 terms["style"].append(target.term(gram, settings.style_loss, pixels))
             if settings.smoothness:
                 terms["smoothness"].append(losses.SMOOTHNESS[settings.smoothness_loss](self.picture))
+            self._guide = Held(content.shape, self._dtype) if steadiness else None
+            if self._guide:
+                terms["steadiness"].append(self._guide.term(self.picture))
             self._terms = {name: tf.add_n(parts) for name, parts in terms.items() if parts}
             total = tf.add_n([self._weights[name] * term for name, term in self._terms.items()])
             (self.gradient,) = tf.gradients(total, self.picture)
             self.session = session(self.graph)
             initialise(self.session)
+        for layer, features_wanted in wanted.items():
+            load(self.session, self._wanted[layer], features_wanted)
+
+    def turn_to(self, content: Picture, guide: Guide | None = None) -> None:
+        """Take another content of the same size, by the `measure` it was made with, and its guide, if it has one."""
+        assert self._measure is not None
+        for layer, features in self._measure.features(content).items():
+            load(self.session, self._wanted[layer], features)
+        if self._guide:
+            self._guide.load(self.session, guide)
 
     def close(self) -> None:
         """Give the memory back."""
@@ -133,10 +157,30 @@ def weigh(values: Mapping[str, Any], weights: Mapping[str, float]) -> tuple[dict
     return terms, sum(weights[name] * value for name, value in terms.items())
 
 
-def term_weights(settings: Settings) -> dict[str, float]:
-    """The weight of each term of equation 7, and of smoothness where that is in use."""
+class Held:
+    """A Guide as variables of the current graph, which begin without trust."""
+
+    def __init__(self, shape: Sequence[int], dtype: npt.DTypeLike = np.float32) -> None:
+        self._picture, self._trust = zeros("warped", shape, dtype), zeros("trust", shape[:2], dtype)
+
+    def term(self, picture: tf.Tensor) -> tf.Tensor:
+        """The steadiness term of a picture."""
+        return losses.steadiness(picture, self._picture.read_value(), self._trust.read_value())
+
+    def load(self, session: tf.Session, guide: Guide | None) -> None:
+        """Hold to a guide, or to none."""
+        if guide is None:
+            load(session, self._trust, np.zeros(self._trust.shape))
+        else:
+            load(session, self._picture, guide.picture)
+            load(session, self._trust, guide.trust)
+
+
+def term_weights(settings: Settings, steadiness: float = 0.0) -> dict[str, float]:
+    """The weight of each term of equation 7, and of smoothness and steadiness where they are in use."""
     weights = {"content": settings.alpha, "style": settings.beta}
-    return weights | {"smoothness": settings.smoothness} if settings.smoothness else weights
+    more = {"smoothness": settings.smoothness, "steadiness": steadiness}
+    return weights | {name: weight for name, weight in more.items() if weight}
 
 
 class Measure:

@@ -19,6 +19,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
+from typing import Any
 
 from nst_graph import machine
 
@@ -82,7 +83,7 @@ with _silence(), _without_keras(), _without_collection():
 
 atexit.register(gc.freeze)  # or Python looks for garbage once more before it ends, which takes two seconds
 
-__all__ = ["gpu_memory", "gpu_name", "has_bfloat16", "has_gpu", "initialise", "session", "tf", "zeros"]
+__all__ = ["gpu_memory", "gpu_name", "has_bfloat16", "has_gpu", "initialise", "load", "session", "tf", "zeros"]
 
 # By itself TensorFlow lets a GPU round the factors of products to TF32, which has 10 bits for float32's 23.
 tf.config.experimental.enable_tensor_float_32_execution(False)
@@ -128,6 +129,11 @@ def initialise(session: tf.Session) -> None:
     """Initialise the current graph's variables, one by one: together, what they are made of takes more memory."""
     for variable in tf.global_variables():
         session.run(variable.initializer)
+
+
+def load(session: tf.Session, variable: tf.Variable, value: Any) -> None:
+    """Give a variable a value. Its initial value is fed: the array does not become a constant of the graph."""
+    session.run(variable.initializer, {variable.initializer.inputs[1]: value})
 
 
 def zeros(name: str, shape: Sequence[int], dtype: tf.DType = tf.float32, use_resource: bool = True) -> tf.Variable:

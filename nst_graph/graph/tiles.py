@@ -11,7 +11,7 @@ from nst_graph.errors import InputError
 from nst_graph.evaluation import Evaluation, Floats
 from nst_graph.graph import losses, vgg
 from nst_graph.graph.line import Line
-from nst_graph.graph.objective import Style, Target, style_targets, term_weights, weigh
+from nst_graph.graph.objective import Guide, Held, Style, Target, style_targets, term_weights, weigh
 from nst_graph.graph.tensorflow import initialise, session, tf, zeros
 from nst_graph.pictures import Picture
 from nst_graph.recipes import Settings
@@ -89,10 +89,11 @@ class TiledObjective:
         side: int,
         compute: tf.DType | None = None,
         line: npt.DTypeLike | None = None,
+        steadiness: float = 0.0,
     ) -> None:
         refuse_unit_gradients(settings)
-        self._settings, self._network, self._side = settings, network, side
-        self._weights = term_weights(settings)
+        self._settings, self._network, self._side, self.vectors = settings, network, side, None
+        self._weights = term_weights(settings, steadiness)
         self._content_layers = dict(settings.content_layers) if settings.alpha else {}
         self._style_layers = list(settings.style_layers) if settings.beta else []
         masks = {index: style.mask for index, style in enumerate(styles) if style.mask is not None}
@@ -107,12 +108,19 @@ class TiledObjective:
             self.picture = self.line.point if self.line else tf.placeholder(tf.float32, content.shape, name="picture")
             self._point = self.line.trial if self.line else zeros("point", content.shape)
             self._load = self.picture.op if self.line else self._point.assign(self.picture).op
+            self._guide = Held(content.shape) if steadiness else None
             self._sum = zeros("gradient", content.shape)
             self.gradient = self._sum.read_value()
             self._build_tile(content, compute)
             initialise(self.session)
-            self._wanted = [self.session.run(self._own, self._feed(tile, {}, content)) for tile in self._tiles]
+            self.turn_to(content)
             self._build_whole(style_targets(network, content, styles, settings, self._grams_of), content)
+
+    def turn_to(self, content: Picture, guide: Guide | None = None) -> None:
+        """Take another content of the same size, and its guide, if it has one."""
+        self._wanted = [self.session.run(self._own, self._feed(tile, {}, content)) for tile in self._tiles]
+        if self._guide:
+            self._guide.load(self.session, guide)
 
     def close(self) -> None:
         """Give the memory back."""
@@ -170,7 +178,7 @@ class TiledObjective:
         self._add_gradient = self._sum[top:bottom, left:right].assign(before + gradient).op
 
     def _build_whole(self, targets: Sequence[Target], content: Picture) -> None:
-        """What is done once: the style term of the summed Gram matrices, and smoothness."""
+        """What is done once: the style term of the summed Gram matrices, and the terms of the pixels."""
         settings, (height, width) = self._settings, content.shape[:2]
         terms = {"content": self._content.read_value(), "style": tf.constant(0.0)}
         used: dict[Key, tf.Tensor] = {}
@@ -179,11 +187,13 @@ class TiledObjective:
             used[key] = self._sums[key].read_value() if key not in used else used[key]
             terms["style"] += target.term(used[key], settings.style_loss, height * width)
         slopes = tf.gradients(settings.beta * terms["style"], list(used.values())) if used else []
-        first = tf.zeros_like(self._sum)
+        picture = tf.cast(self._point.read_value(), tf.float32)
         if settings.smoothness:
-            picture = tf.cast(self._point.read_value(), tf.float32)
             terms["smoothness"] = losses.SMOOTHNESS[settings.smoothness_loss](picture)
-            (first,) = tf.gradients(settings.smoothness * terms["smoothness"], picture)
+        if self._guide:
+            terms["steadiness"] = self._guide.term(picture)
+        own = [self._weights[name] * terms[name] for name in ("smoothness", "steadiness") if name in terms]
+        first = tf.gradients(tf.add_n(own), picture)[0] if own else tf.zeros_like(self._sum)
         self._terms = terms
         stored = [self._slopes[key].assign(slope).op for key, slope in zip(used, slopes, strict=True)]
         self._begin_gradient = [self._sum.assign(first).op, *stored]

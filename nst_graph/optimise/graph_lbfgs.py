@@ -13,7 +13,7 @@ import numpy as np
 
 from nst_graph.evaluation import Floats
 from nst_graph.graph.line import Line
-from nst_graph.graph.tensorflow import tf, zeros
+from nst_graph.graph.tensorflow import load, tf, zeros
 from nst_graph.optimise.history import PAIRS, Vector, by_age, check_pairs, is_curved
 from nst_graph.optimise.line_search import LineSearchError, search
 from nst_graph.optimise.steps import Arrays, Iterate, Outcome, Step, first_step, restart
@@ -29,6 +29,8 @@ class LineObjective(Protocol):
     session: tf.Session
     line: Line | None
     gradient: tf.Tensor
+    #: What L-BFGS has built in the graph, for its next call; None at first.
+    vectors: Any
 
     def evaluate(self, fetches: Any, feed: Mapping[tf.Tensor, Any]) -> tuple[dict[str, float], float, Any]:
         """Evaluate with what is fed; returns the terms, the total, and what is fetched of the gradient."""
@@ -50,7 +52,7 @@ def graph_lbfgs(
     InputError where that is another optimiser's, FloatingPointError where something is not finite and a
     restart gains nothing.
     """
-    vectors = _Vectors(objective, pairs)
+    vectors = objective.vectors = objective.vectors or _Vectors(objective, pairs)
     vectors.load(start, memory)
     iterate = Iterate(observe)
     slope = change = 0.0
@@ -153,9 +155,8 @@ class _Vectors:
 
     def load(self, start: Floats, memory: Arrays | None) -> None:
         """Begin at a picture, with an earlier step's memory if there is any. Raises InputError."""
-        # Its initial value is fed: the array does not become a constant of the graph.
-        x = self._line.x.initializer
-        self._session.run(x, {x.inputs[1]: start})
+        load(self._session, self._line.x, start)
+        self.order, self._last = [], None
         if not memory:
             return
         check_pairs(memory, start.size)
