@@ -7,6 +7,7 @@ from setuptools import find_packages, setup
 
 FIGURES = ["matplotlib>=3.8"]
 MP4 = ["imageio-ffmpeg>=0.6"]
+VIDEO = [*MP4, "opencv-python-headless>=4.10"]
 MANY = ["distributed>=2025.1", "bokeh>=3.1"]  # bokeh draws the dashboard
 
 VERSION = re.search('"(.*)"\n$', Path(__file__).with_name("nst_graph").joinpath("version.py").read_text())
@@ -25,6 +26,7 @@ setup(
         "console_scripts": [
             "nst-paint=nst_graph.commands.paint:main",
             "nst-paint-many=nst_graph.commands.paint_many:main",
+            "nst-paint-video=nst_graph.commands.paint_video:main",
             "nst-get-weights=nst_graph.commands.get_weights:main",
             "nst-figures=nst_graph.commands.figures:main",
         ]
@@ -54,10 +56,11 @@ setup(
         "example": ["scikit-learn>=1.5"],  # carries the example's photograph
         "figures": FIGURES,  # losses.png, scripts/figures.py, docs/contact_sheet.py, benchmarks/run.py
         "mp4": MP4,  # --timelapse mp4
+        "video": VIDEO,  # scripts/paint_video.py
         "heic": ["pillow-heif>=1"],  # reads HEIC
         "tensorboard": ["tensorboard>=2.20"],  # shows what --tensorboard writes
         "many": MANY,  # scripts/paint_many.py and figures.py on many machines
         "benchmarks": ["torch>=2.9"],  # what benchmarks/run.py measures against
-        "test": [*FIGURES, *MP4, *MANY, "pytest", "pytest-xdist", "hypothesis", "mypy", "ruff", "selenium>=4.20"],
+        "test": [*FIGURES, *VIDEO, *MANY, "pytest", "pytest-xdist", "hypothesis", "mypy", "ruff", "selenium>=4.20"],
     },
 )

@@ -126,7 +126,7 @@ def _paint(
         if weights.are_transposed(whole):
             warn(f"{sources.weights}: its kernels lie transposed, it paints wrongly; see get_weights.py check")
         network = whole.upto(settings.layers)
-        parts = _parts(originals, network, settings, say)
+        parts = parts_of(originals, network, settings, say)
         del originals  # which may be much larger
         start = parts[0].start(network)
         height, width = parts[-1].scene.shape[:2]
@@ -137,7 +137,7 @@ def _paint(
         observers = list(observers)
         if run is not None:
             observers[:0] = run.open(sources, whole.name, settings, parts[-1].scene, finish, _described(parts))
-        outcome = _paint_parts(network, parts, start, begun, settings, observers, say)
+        outcome = paint_parts(network, parts, start, begun, settings, observers, say)
         if run is not None:
             run.finish(outcome.reason)
         return Painting(finish(outcome.step.picture.astype(np.float32)), outcome, settings, whole.name)
@@ -181,7 +181,7 @@ def _described(parts: Sequence[Part]) -> list[dict[str, Any]]:
     ]
 
 
-def _parts(originals: Originals, network: Network, settings: Settings, say: Say) -> list[Part]:
+def parts_of(originals: Originals, network: Network, settings: Settings, say: Say) -> list[Part]:
     """The stages that can be painted, planned before their pictures are made. Raises InputError if the last cannot."""
     masks = originals.sources.masks
     stages = _stages(settings, originals.photograph, network.smallest_side(settings.layers), say)
@@ -240,7 +240,7 @@ def _begun(run: Run | None, parts: Sequence[Part], say: Say) -> Step | None:
     return begun
 
 
-def _paint_parts(
+def paint_parts(
     network: Network,
     parts: Sequence[Part],
     picture: Picture,
@@ -264,7 +264,7 @@ def _paint_parts(
         if last is not None and last.stage == index:
             picture, memory = last.picture, last.memory()
         elif last is not None and last.stage < index:
-            picture, memory = _carry(last, before, photograph, settings)
+            picture, memory = carry(last, before, photograph, settings)
         before = photograph
         if last is not None and last.stage > index:
             continue
@@ -294,15 +294,8 @@ def _paint_part(
     ends: bool,
 ) -> Outcome:
     """Paint one stage. The memory of its last step can be read afterwards, unless it `ends` painting at its size."""
-    given = network, part.scene.photograph, part.scene.styles, settings
-    compute = tf.bfloat16 if part.stage.precision == "bfloat16" else None
-    options: dict[str, Any] = {"compute": compute, "line": part.plan.line}
     try:
-        objective = (
-            Objective(*given, measure=measure, **options)
-            if part.plan.tile is None
-            else TiledObjective(*given, part.plan.tile, **options)
-        )
+        objective = objective_of(network, part, settings, measure)
         outcome = minimise(objective, picture, settings, observe, part.plan.pairs, memory)
     except tf.errors.ResourceExhaustedError as error:  # TensorFlow's MemoryError
         raise MemoryError("memory ran out") from error
@@ -313,7 +306,19 @@ def _paint_part(
     return replace(outcome, step=replace(outcome.step, memory=lambda: left))
 
 
-def _carry(step: Step, before: Picture, photograph: Picture, settings: Settings) -> tuple[Picture, Arrays | None]:
+def objective_of(
+    network: Network, part: Part, settings: Settings, measure: Measure, steady: bool = False
+) -> Objective | TiledObjective:
+    """What a stage minimises."""
+    given = network, part.scene.photograph, part.scene.styles, settings
+    compute = tf.bfloat16 if part.stage.precision == "bfloat16" else None
+    options: dict[str, Any] = {"compute": compute, "line": part.plan.line, "steady": steady}
+    if part.plan.tile is None:
+        return Objective(*given, measure=measure, **options)
+    return TiledObjective(*given, part.plan.tile, **options)
+
+
+def carry(step: Step, before: Picture, photograph: Picture, settings: Settings) -> tuple[Picture, Arrays | None]:
     """Where a stage begins after a step of the one before: its picture, and the optimiser's memory."""
     picture = step.picture.astype(np.float32)
     if photograph.shape == before.shape:

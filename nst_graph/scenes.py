@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +72,10 @@ class Scene:
         """[height, width, 3] of the painting."""
         return self.photograph.shape
 
+    def of(self, photograph: Picture) -> Scene:
+        """The same with another photograph of the same size, for the next frame of a film."""
+        return replace(self, photograph=photograph, base=photograph if self.base is self.photograph else self.base)
+
     def finish(self, picture: Picture, settings: Settings) -> Picture:
         """The final form of a painted picture: with the photograph's alpha, and its colours if the settings say so."""
         if settings.colours == "luminance":
@@ -137,13 +141,16 @@ def _brought(style: Sequence[int], photograph: Sequence[int], settings: Settings
     return height * share, width * share
 
 
-def read(sources: Sources, settings: Settings, say: Say, warn: Say) -> Originals:
-    """Read the pictures; `warn` gets what could not be read as it is meant. Raises InputError if one cannot be."""
+def read(sources: Sources, settings: Settings, say: Say, warn: Say, photograph: Picture | None = None) -> Originals:
+    """Read the pictures; `warn` gets what could not be read as it is meant. Raises InputError if one cannot be.
+
+    A frame of a film is given as `photograph`.
+    """
 
     def picture(path: Path, ground: float | None = None) -> Picture:
         return pictures.read(path, sources.read_limit, warn, ground)
 
-    photograph = picture(sources.content)
+    photograph = picture(sources.content) if photograph is None else photograph
     height, width = photograph.shape[:2]
     least = 0 if settings.enlarge or settings.size is None else settings.size
     if pictures.SIDES[settings.side]((height, width)) < least:

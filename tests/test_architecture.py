@@ -10,7 +10,7 @@ from conftest import ROOT
 ORDER = [
     ["__main__"],
     ["commands"],
-    ["batch"],
+    ["batch", "films"],
     ["__init__"],
     ["painting"],
     ["runs"],

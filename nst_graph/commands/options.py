@@ -108,6 +108,16 @@ LISTS: list[Option] = [
     ("recipes", "list the recipes, and end", FLAG),
     ("version", "print the version, and end", FLAG),
 ]
+FILM_PLACE: Option = ("output", "directory of the film (default: output/CLIP-STYLE, then -2, -3 ...)", DIRECTORY)
+FILM_TOO = ("overwrite", "resume", "like", "quiet")
+FILM: list[Option] = [
+    ("frames", "the frames to paint, counted from 0, as in 10:60; either end may be left out", {"metavar": "RANGE"}),
+    ("every", "paint one frame of so many", COUNT),
+    ("fps", "frames a second of the clip (default: its own, of a directory 25)", NUMBER),
+    ("first_iterations", "limit of iterations of each shot's first frame; --iterations is that of the others", COUNT),
+    ("steadiness", "weight of what differs from the frame before, where that can be followed (default: 0.1)", WEIGHT),
+    ("alone", "paint each frame by itself, as each shot's first", FLAG),
+]
 #: What other programs call the same options.
 HABITS = {
     "output": ["-o"],
@@ -244,7 +254,24 @@ def _parts(kind: Callable[[str], Any]) -> Callable[[str], list[Any]]:
     return parts
 
 
-def parse(words: Sequence[str] | None) -> dict[str, Any]:
+def film_parser() -> argparse.ArgumentParser:
+    """The parser of scripts/paint_video.py; an option that is not given leaves no value."""
+    parser = Parser(
+        prog=places.program("paint_video"),
+        description="Paint a film in the style of a painting, steady from frame to frame, as Ruder, Dosovitskiy and "
+        "Brox (2016) do. Frames are painted as paint.py paints pictures, with its options.",
+        usage="%(prog)s CLIP STYLE [STYLE ...] [option ...]",
+        formatter_class=_Formatter,
+        argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
+    )
+    group = add_options(parser)
+    _add(group, [FILM_PLACE, *(option for option in (*PLACE, *LISTS) if option[0] in FILM_TOO)])
+    _add(parser.add_argument_group("the film"), FILM)
+    return parser
+
+
+def parse(words: Sequence[str] | None, parser: Callable[[], argparse.ArgumentParser] = parser) -> dict[str, Any]:
     """The options given; what follows -- is CONTENT and STYLE, even with a dash in front. Raises InputError."""
     words = list(sys.argv[1:] if words is None else words)
     end = words.index("--") if "--" in words else len(words)

@@ -92,16 +92,16 @@ def _like(given: dict[str, Any]) -> tuple[Settings, Path]:
     return settings, given.get("weights") or records.find(record["weights"], [directory, places.MODEL])
 
 
-def _free(path: Path) -> Path:
+def free(path: Path) -> Path:
     """The first of PATH, PATH-2, PATH-3, ... that does not exist, with a message unless it is PATH."""
     others = (path.with_name(f"{path.name}-{number}") for number in itertools.count(2))
     free = next(place for place in itertools.chain([path], others) if not os.path.lexists(place))
     if free != path:
-        tell(f"{_near(path)} is there already; this painting goes into {_near(free)}")
+        tell(f"{near(path)} is there already; this painting goes into {near(free)}")
     return free
 
 
-def _near(path: Path) -> str:
+def near(path: Path) -> str:
     """A path relative to the current directory, if it is below that."""
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
@@ -122,6 +122,8 @@ def _resumed(given: dict[str, Any]) -> Job | None:
             shown = "CONTENT" if name == "content" else f"--{name}"
             raise InputError(f"--resume {directory}: goes on with the run's own settings; leave {shown} out")
     record = records.read(directory)
+    if "film" in record:
+        raise InputError(f"--resume {directory}: holds a film; go on by {places.command('paint_video')} --resume")
     values = options.settings(given)
     if record.get("outcome", {}).get("state") == "finished":
         values |= _more(given, record)
@@ -165,7 +167,7 @@ def _paint(given: dict[str, Any]) -> None:
         tell(f"{given['resume']}: is finished")
         return
     if not {"resume", "output", "overwrite"} & given.keys():
-        job = replace(job, output=_free(job.output))
+        job = replace(job, output=free(job.output))
 
     job = _checked(job, "overwrite" in given, "resume" in given)
     common.announce_loading()
@@ -173,7 +175,7 @@ def _paint(given: dict[str, Any]) -> None:
     from nst_graph.runs.progress import Progress, clock
 
     output = job.output
-    progress = Progress(job.settings.save_every // 10, f"watch {_near(output / 'index.html')}")
+    progress = Progress(job.settings.save_every // 10, f"watch {near(output / 'index.html')}")
     before = _written(output)
     observers = [] if "quiet" in given else [progress.observe]
     try:
@@ -189,13 +191,13 @@ def _paint(given: dict[str, Any]) -> None:
     except KeyboardInterrupt as error:
         if "resume" not in given and _written(output) == before:
             raise
-        raise KeyboardInterrupt(f"--resume {shlex.quote(_near(output))} goes on") from error
+        raise KeyboardInterrupt(f"--resume {shlex.quote(near(output))} goes on") from error
     finally:
         progress.close()
     step = painting.outcome.step
     early = f"; {painting.outcome.reason}" if step.iteration < step.planned else ""
     picture = Beside.of(Directory.at(output))
-    painted = _near(picture.path if picture else output / "final.png")
+    painted = near(picture.path if picture else output / "final.png")
     tell(f"painted {painted}: {count(step.iteration, 'iteration')} in {clock(step.seconds)}{early}")
 
 

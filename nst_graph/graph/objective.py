@@ -36,10 +36,14 @@ class Style:
 
 @dataclass(frozen=True)
 class Guide:
-    """What a frame of a film is held to: the frame before, warped, [height, width, 3]; where to trust it, in 0..1."""
+    """What a frame of a film is held to: the frame before, warped, [height, width, 3], where it can be trusted.
+
+    `trust` is [height, width] in 0..1, `weight` that of the steadiness term.
+    """
 
     picture: Picture
     trust: Mask
+    weight: float
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ class Objective:
     `network` reaches as deep as the layers in use, which the content must be large enough for
     (see Network.smallest_side). The styles' Gram matrices are computed once and are constants of the
     graph. With several styles the style term is the sum of theirs, each times its share. For the frames
-    of a film the content can be changed, and with a weight of `steadiness` be held to a Guide.
+    of a film the content can be changed, and if it is `steady` be held to a Guide.
 
     Pictures, losses and gradients are of type `dtype`, and so are convolutions unless `compute` is given
     (see vgg.build); targets never are of a narrower one. A `measure` of the same network and settings
@@ -84,10 +88,10 @@ class Objective:
         compute: tf.DType | None = None,
         measure: Measure | None = None,
         line: npt.DTypeLike | None = None,
-        steadiness: float = 0.0,
+        steady: bool = False,
     ) -> None:
         self._dtype, self.vectors = np.dtype(dtype), None
-        self._weights = term_weights(settings, steadiness)
+        self._weights = term_weights(settings, steady)
         self._measure = measure
         measured = measure or Measure(network, settings, self._dtype)
         wanted = measured.features(content)
@@ -117,11 +121,12 @@ class Objective:
                 terms["style"].append(target.term(gram, settings.style_loss, pixels))
             if settings.smoothness:
                 terms["smoothness"].append(losses.SMOOTHNESS[settings.smoothness_loss](self.picture))
-            self._guide = Held(content.shape, self._dtype) if steadiness else None
+            self._guide = Held(content.shape, self._dtype) if steady else None
             if self._guide:
                 terms["steadiness"].append(self._guide.term(self.picture))
             self._terms = {name: tf.add_n(parts) for name, parts in terms.items() if parts}
-            total = tf.add_n([self._weights[name] * term for name, term in self._terms.items()])
+            weights = self._weights | ({"steadiness": self._guide.weight} if self._guide else {})
+            total = tf.add_n([weights[name] * term for name, term in self._terms.items()])
             (self.gradient,) = tf.gradients(total, self.picture)
             self.session = session(self.graph)
             initialise(self.session)
@@ -134,7 +139,7 @@ class Objective:
         for layer, features in self._measure.features(content).items():
             load(self.session, self._wanted[layer], features)
         if self._guide:
-            self._guide.load(self.session, guide)
+            self._weights["steadiness"] = self._guide.load(self.session, guide)
 
     def close(self) -> None:
         """Give the memory back."""
@@ -158,29 +163,32 @@ def weigh(values: Mapping[str, Any], weights: Mapping[str, float]) -> tuple[dict
 
 
 class Held:
-    """A Guide as variables of the current graph, which begin without trust."""
+    """A Guide as variables of the current graph, which begin without weight."""
 
     def __init__(self, shape: Sequence[int], dtype: npt.DTypeLike = np.float32) -> None:
         self._picture, self._trust = zeros("warped", shape, dtype), zeros("trust", shape[:2], dtype)
+        self._weight = zeros("steadiness", (), dtype)
+        self.weight = self._weight.read_value()
 
     def term(self, picture: tf.Tensor) -> tf.Tensor:
         """The steadiness term of a picture."""
         return losses.steadiness(picture, self._picture.read_value(), self._trust.read_value())
 
-    def load(self, session: tf.Session, guide: Guide | None) -> None:
-        """Hold to a guide, or to none."""
-        if guide is None:
-            load(session, self._trust, np.zeros(self._trust.shape))
-        else:
+    def load(self, session: tf.Session, guide: Guide | None) -> float:
+        """Hold to a guide, or to none; returns the weight of the steadiness term."""
+        weight = 0.0 if guide is None else guide.weight
+        load(session, self._weight, weight)
+        if guide is not None:
             load(session, self._picture, guide.picture)
             load(session, self._trust, guide.trust)
+        return weight
 
 
-def term_weights(settings: Settings, steadiness: float = 0.0) -> dict[str, float]:
-    """The weight of each term of equation 7, and of smoothness and steadiness where they are in use."""
+def term_weights(settings: Settings, steady: bool = False) -> dict[str, float]:
+    """The weight of each term of equation 7, and of smoothness and steadiness, at first 0, where they are in use."""
     weights = {"content": settings.alpha, "style": settings.beta}
-    more = {"smoothness": settings.smoothness, "steadiness": steadiness}
-    return weights | {name: weight for name, weight in more.items() if weight}
+    weights |= {"smoothness": settings.smoothness} if settings.smoothness else {}
+    return weights | {"steadiness": 0.0} if steady else weights
 
 
 class Measure:

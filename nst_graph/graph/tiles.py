@@ -89,11 +89,11 @@ class TiledObjective:
         side: int,
         compute: tf.DType | None = None,
         line: npt.DTypeLike | None = None,
-        steadiness: float = 0.0,
+        steady: bool = False,
     ) -> None:
         refuse_unit_gradients(settings)
         self._settings, self._network, self._side, self.vectors = settings, network, side, None
-        self._weights = term_weights(settings, steadiness)
+        self._weights = term_weights(settings, steady)
         self._content_layers = dict(settings.content_layers) if settings.alpha else {}
         self._style_layers = list(settings.style_layers) if settings.beta else []
         masks = {index: style.mask for index, style in enumerate(styles) if style.mask is not None}
@@ -108,7 +108,7 @@ class TiledObjective:
             self.picture = self.line.point if self.line else tf.placeholder(tf.float32, content.shape, name="picture")
             self._point = self.line.trial if self.line else zeros("point", content.shape)
             self._load = self.picture.op if self.line else self._point.assign(self.picture).op
-            self._guide = Held(content.shape) if steadiness else None
+            self._guide = Held(content.shape) if steady else None
             self._sum = zeros("gradient", content.shape)
             self.gradient = self._sum.read_value()
             self._build_tile(content, compute)
@@ -120,7 +120,7 @@ class TiledObjective:
         """Take another content of the same size, and its guide, if it has one."""
         self._wanted = [self.session.run(self._own, self._feed(tile, {}, content)) for tile in self._tiles]
         if self._guide:
-            self._guide.load(self.session, guide)
+            self._weights["steadiness"] = self._guide.load(self.session, guide)
 
     def close(self) -> None:
         """Give the memory back."""
@@ -188,11 +188,13 @@ class TiledObjective:
             terms["style"] += target.term(used[key], settings.style_loss, height * width)
         slopes = tf.gradients(settings.beta * terms["style"], list(used.values())) if used else []
         picture = tf.cast(self._point.read_value(), tf.float32)
+        own = []
         if settings.smoothness:
             terms["smoothness"] = losses.SMOOTHNESS[settings.smoothness_loss](picture)
+            own.append(settings.smoothness * terms["smoothness"])
         if self._guide:
             terms["steadiness"] = self._guide.term(picture)
-        own = [self._weights[name] * terms[name] for name in ("smoothness", "steadiness") if name in terms]
+            own.append(self._guide.weight * terms["steadiness"])
         first = tf.gradients(tf.add_n(own), picture)[0] if own else tf.zeros_like(self._sum)
         self._terms = terms
         stored = [self._slopes[key].assign(slope).op for key, slope in zip(used, slopes, strict=True)]

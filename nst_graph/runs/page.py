@@ -34,6 +34,11 @@ def update_gallery(directory: Path) -> None:
             write_gallery(directory)
 
 
+def of_film(film: dict[str, Any]) -> bytes:
+    """A film's index.html, from what it shows."""
+    return _fill("film.html", film)
+
+
 def write_gallery(directory: Path) -> None:
     """Write an index.html of the runs in a directory, the latest first, unless another is there. Raises OSError."""
     path = directory / "index.html"

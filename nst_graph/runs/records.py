@@ -1,5 +1,6 @@
 """Records: run.json, which describes what a run was begun with."""
 
+import hashlib
 import itertools
 import json
 import re
@@ -16,7 +17,7 @@ from nst_graph.version import __version__
 #: The names of a run's files.
 NAMES = re.compile(
     r"run\.json|losses\.csv|losses\.png|state\.npz|index\.html|content\.png|final\.png|timelapse\.(gif|mp4)"
-    r"|style-[0-9]+\.png|iteration-[0-9]{5,}\.png"
+    r"|film\.mp4|frame-[0-9]{5,}\.png|style-[0-9]+\.png|iteration-[0-9]{5,}\.png"
 )
 #: The subdirectory of an unfinished run's copies of its sources.
 COPIES = ".sources"
@@ -120,14 +121,22 @@ def _sources(record: dict[str, Any], name: str) -> list[dict[str, str]]:
 
 
 def source(path: Path) -> dict[str, str]:
-    """A record's description of a file. Raises OSError as open does."""
-    return {"path": str(path.resolve()), "sha256": files.sha256(path)}
+    """A record's description of a file, or of a directory of frames. Raises OSError as open does."""
+    return {"path": str(path.resolve()), "sha256": _digest(path)}
+
+
+def _digest(path: Path) -> str:
+    """The SHA-256 of a file, or of the names and hashes of a directory's files."""
+    if not path.is_dir():
+        return files.sha256(path)
+    named = [f"{file.name} {files.sha256(file)}" for file in sorted(path.iterdir()) if file.is_file()]
+    return hashlib.sha256("\n".join(named).encode(errors="surrogateescape")).hexdigest()
 
 
 def find(source: dict[str, str], directories: Iterable[Path]) -> Path:
     """Find a source at its path, or its bytes in or below these directories. Raises InputError if there is none."""
     path = Path(source["path"])
-    others = (other for directory in directories for other in sorted(directory.rglob("*")))
+    others = (other for directory in directories for other in sorted(directory.rglob("*")) if other.is_file())
     for candidate in itertools.chain([path], others):
         if _has_hash(candidate, source["sha256"]):
             return candidate
@@ -137,7 +146,7 @@ def find(source: dict[str, str], directories: Iterable[Path]) -> Path:
 
 def _has_hash(path: Path, digest: str) -> bool:
     try:
-        return path.is_file() and files.sha256(path) == digest
+        return path.exists() and files.non_file(path) != "a pipe or a device" and _digest(path) == digest
     except OSError:
         return False
 

@@ -117,7 +117,7 @@ class Run:
         width, height, iterations and precision of each. Raises InputError if the directory cannot be written, the
         resumed run was begun with other sources or settings, or a source of this run is a file of the older one.
         """
-        record = json.loads(json.dumps(_record(sources, network, settings, scene) | {"stages": stages}))
+        record = json.loads(json.dumps(describe(sources, network, settings, scene) | {"stages": stages}))
         if self._resume:
             before = self._before
             if self._more:
@@ -265,7 +265,7 @@ class Run:
         self._directory.describe(self._record | {"outcome": outcome})
 
 
-def _record(sources: Sources, network: str, settings: Settings, scene: Scene) -> dict[str, Any]:
+def describe(sources: Sources, network: str, settings: Settings, scene: Scene) -> dict[str, Any]:
     """Everything needed to repeat the painting."""
     height, width = scene.shape[:2]
     return {

@@ -1,0 +1,130 @@
+"""The command scripts/paint_video.py: turn options into a clip and a film, and paint it."""
+
+import os
+import re
+import shlex
+from collections.abc import Sequence
+from contextlib import nullcontext, redirect_stdout
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from nst_graph import files, places
+from nst_graph.batch.jobs import Job
+from nst_graph.commands import common, options, paint
+from nst_graph.errors import InputError
+from nst_graph.films.film import Film, check_packages, check_record
+from nst_graph.news import tell
+from nst_graph.runs import records
+
+#: Options of paint.py that a film has no use for.
+WITHOUT = ("save_every", "tensorboard", "timelapse")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run scripts/paint_video.py; returns its exit status."""
+    return common.run(places.program("paint_video"), lambda: _main(arguments), "nothing was painted yet")
+
+
+def _main(arguments: Sequence[str] | None) -> int:
+    given = options.parse(arguments, options.film_parser)
+    with open(os.devnull, "w") as nothing, redirect_stdout(nothing) if "quiet" in given else nullcontext():
+        _paint(given)
+    return 0
+
+
+def _paint(given: dict[str, Any]) -> None:
+    check_packages()
+    for name in WITHOUT:
+        if name in given:
+            raise InputError(f"--{name.replace('_', '-')}: films have no use for it; leave it out")
+    if "resume" in given:
+        found = _resumed(given)
+        if found is None:
+            tell(f"{given['resume']}: is finished")
+            return
+        job, clip, film = found
+    else:
+        job, clip, film = _new(given)
+
+    common.announce_loading()
+    from nst_graph.films.filming import paint_film
+    from nst_graph.runs.progress import Progress
+
+    progress = Progress(max(1, film.iterations), f"watch {paint.near(job.output / 'index.html')}")
+    how: dict[str, Any] = {"weights_file": job.weights, "masks": job.masks}
+    how |= {name: name in given for name in ("overwrite", "resume")}
+    how |= {"say": progress.say, "observers": [] if "quiet" in given else [progress.observe]}
+    try:
+        made = paint_film(clip, job.styles, job.settings, film, job.output, **how)
+    except KeyboardInterrupt as error:
+        if not (job.output / "run.json").exists():
+            raise
+        raise KeyboardInterrupt(f"--resume {shlex.quote(paint.near(job.output))} goes on") from error
+    finally:
+        progress.close()
+    tell(f"painted {paint.near(made)}")
+
+
+def _new(given: dict[str, Any]) -> Any:
+    """The job, the clip and the film of the options given. Raises InputError."""
+    from nst_graph.films.clips import Clip  # imports NumPy
+
+    if given["content"] is None:
+        raise InputError("CLIP is missing: name a film or a directory of frames, then a painting")
+    if "output" in given and given["output"].suffix.lower() in (".mp4", ".mov", ".webm", *files.SUFFIXES):
+        raise InputError(f"--output {given['output']}: name a directory; film.mp4 is written there")
+    kept = {name: given[name] for name in ("iterations", "steadiness", "alone") if name in given}
+    frames = {name: value for name, value in given.items() if name not in ("iterations", "first_iterations")}
+    if "first_iterations" in given:
+        frames["iterations"] = given["first_iterations"]
+    job = paint.job_of(frames)
+    if not {"output", "overwrite"} & given.keys():
+        job = replace(job, output=paint.free(job.output))
+    picked = (*_range(given.get("frames", ":")), _every(given.get("every", 1)))
+    clip = Clip.named(job.content, picked, given.get("fps"), job.read_limit)
+    return job, clip, Film(**kept)
+
+
+def _range(text: str) -> tuple[int, int | None]:
+    """Read a range such as 10:60, :60 or 10:. Raises InputError."""
+    found = re.fullmatch(r"(\d*):(\d*)", text)
+    start, stop = (int(found[1] or 0), int(found[2]) if found[2] else None) if found else (0, 0)
+    if stop is not None and stop <= start:
+        raise InputError(f"--frames {text}: write the first frame and the one after the last, such as 10:60")
+    return start, stop
+
+
+def _every(number: int) -> int:
+    if number < 1:
+        raise InputError(f"--every {number}: give a whole number of 1 or more")
+    return number
+
+
+def _resumed(given: dict[str, Any]) -> Any:
+    """What to go on with; None if the film is finished. Raises InputError."""
+    from nst_graph.films.clips import Clip  # imports NumPy
+
+    directory: Path = given["resume"]
+    if words := given.keys() - {"styles", "resume", "quiet", "content"} or (given["content"] and {"content"}):
+        named = " ".join(sorted("CLIP" if name == "content" else f"--{name.replace('_', '-')}" for name in words))
+        raise InputError(f"--resume {directory}: goes on with the film's own settings; leave {named} out")
+    record = records.read(directory)
+    check_record(directory, record)
+    if record.get("outcome", {}).get("state") == "finished":
+        return None
+    settings = records.settings(record, directory)
+    source, *styles = (records.find(source, [directory]) for source in (record["content"], *record["styles"]))
+    if record.get("init"):
+        settings = replace(settings, init=str(records.find(record["init"], [directory])))
+    masks = tuple(records.find(mask, [directory]) for mask in record["masks"])
+    weights = records.find(record["weights"], [directory, places.MODEL])
+    limit = record.get("read_limit", files.READ_LIMIT)
+    try:
+        kept = {name: record["film"][name] for name in ("start", "stop", "every", "rate")}
+        clip = Clip(source, **kept | {"rate": Fraction(kept["rate"]), "read_limit": limit})
+        film = Film(**{name: record["film"][name] for name in ("iterations", "steadiness", "alone")})
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{directory / 'run.json'}: not a film's record; paint anew with --overwrite") from error
+    return Job(source, tuple(styles), settings, directory, masks, weights, limit), clip, film

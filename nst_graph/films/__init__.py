@@ -1,0 +1,1 @@
+"""Films: a clip's frames, what moves between them, and a film painted frame by frame."""

@@ -1,0 +1,53 @@
+"""A Film as data: how its frames hang together."""
+
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nst_graph.errors import InputError
+from nst_graph.recipes import LARGEST, Settings
+
+#: The difference that Film.steadiness speaks of, in grey levels.
+UNIT = 10
+
+
+@dataclass(frozen=True)
+class Film:
+    """How the frames of a film hang together. Raises InputError, naming the option, where a value cannot be used."""
+
+    #: Iterations of each frame but the first of a shot, which has those of the settings.
+    iterations: int = 100
+    #: The steadiness term of a difference of ten grey levels everywhere, in units of the loss that the first frame
+    #: of the shot ended with; with 0 a frame only starts from the one before.
+    steadiness: float = 0.1
+    #: Paint each frame as if it were the first.
+    alone: bool = False
+
+    def __post_init__(self) -> None:
+        if self.iterations < 0:
+            raise InputError(f"--iterations {self.iterations}: give a whole number of 0 or more")
+        if not 0 <= self.steadiness <= LARGEST:
+            raise InputError(f"--steadiness {self.steadiness}: give a number from 0 to 1e30")
+
+    def weight(self, total: float) -> float:
+        """The weight of the steadiness term in a shot whose first frame ended with this loss."""
+        return self.steadiness * total / UNIT**2
+
+    def planned(self, settings: Settings, place: int) -> int:
+        """The iterations of a shot's first frame, of place 0, or of another."""
+        first = sum(settings.scale_iterations) + settings.iterations
+        return first if place == 0 or self.alone else self.iterations
+
+
+def check_packages() -> None:
+    """Raise InputError if a package that films need is missing."""
+    for module, package in (("cv2", "opencv-python-headless"), ("imageio_ffmpeg", "imageio-ffmpeg")):
+        if importlib.util.find_spec(module) is None:
+            raise InputError(f"films need {package}: pip install 'nst_graph[video]'")
+
+
+def check_record(path: Path, record: dict[str, Any]) -> None:
+    """Raise InputError if the record of a run is not a film's."""
+    if not isinstance(record.get("film"), dict):
+        raise InputError(f"{path}: holds a painting, not a film; go on with it by paint.py --resume")

@@ -1,0 +1,76 @@
+"""Optical flow between frames: what it carries from one to the next, and where it can be trusted.
+
+A flow is float32 [height, width, 2], in pixels to the right and down. Where it can be trusted is decided as by
+Ruder, Dosovitskiy and Brox 2016 (arXiv 1604.08610), section 4.2, who take it from Sundaram, Brox and Keutzer 2010.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nst_graph.graph.objective import Guide
+from nst_graph.pictures import Mask, Picture, to_bytes
+
+Flow = npt.NDArray[np.float32]
+
+
+def between(frame: Picture, other: Picture) -> Flow:
+    """Where each point of a frame lies in the other: frame(p) is about other(p + flow(p)).
+
+    Dense inverse search (Kroeger and others 2016) on grey pictures, by OpenCV.
+    """
+    import cv2
+
+    greys: Any = [cv2.cvtColor(to_bytes(picture), cv2.COLOR_RGB2GRAY) for picture in (frame, other)]
+    method: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    found: Flow = method.calc(*greys, None)
+    return found
+
+
+def warp(values: npt.NDArray[np.float32], flow: Flow) -> npt.NDArray[np.float32]:
+    """Values [height, width, channels] at p + flow(p), by cubic convolution; beyond the border those at it."""
+    import cv2
+
+    at = _grid(flow) + flow
+    warped: npt.NDArray[np.float32] = cv2.remap(
+        values, at[..., 0], at[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+    )
+    return warped
+
+
+def trust(forward: Flow, backward: Flow) -> Mask:
+    """Where a frame's `backward` flow to the frame before can be trusted: 1, elsewhere 0, [height, width].
+
+    With the forward flow w of the frame before, and the backward flow w', that is not
+
+    - where something comes out from behind another: w at p + w'(p), w~, does not lead back,
+      |w~ + w'|^2 > 0.01 (|w~|^2 + |w'|^2) + 0.5;
+    - at motion boundaries: |grad u'|^2 + |grad v'|^2 > 0.01 |w'|^2 + 0.002;
+    - where p + w'(p) lies beyond the border, of which nothing was seen before.
+    """
+    returned = warp(forward, backward)
+    disoccluded = _square(returned + backward) > 0.01 * (_square(returned) + _square(backward)) + 0.5
+    slopes = sum(np.square(slope).sum(-1) for slope in np.gradient(backward, axis=(0, 1)))
+    boundary = slopes > 0.01 * _square(backward) + 0.002
+    places = _grid(backward) + backward
+    last = np.array(backward.shape[1::-1]) - 1
+    outside = ((places < 0) | (places > last)).any(-1)
+    trusted: Mask = (~(disoccluded | boundary | outside)).astype(np.float32)
+    return trusted
+
+
+def guide(frame: Picture, before: Picture, painted: Picture, weight: float) -> Guide:
+    """What the painting of `frame` is held to, given that of the frame before, and the weight of that."""
+    backward = between(frame, before)
+    return Guide(warp(painted, backward), trust(between(before, frame), backward), weight)
+
+
+def _grid(flow: Flow) -> Flow:
+    height, width = flow.shape[:2]
+    return np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).astype(np.float32)
+
+
+def _square(flow: Flow) -> npt.NDArray[np.float32]:
+    squares: npt.NDArray[np.float32] = np.square(flow).sum(-1)
+    return squares

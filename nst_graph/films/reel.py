@@ -1,0 +1,186 @@
+"""A Reel: a film's directory, where each painted frame is a finished file, and a killed film goes on."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import time
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nst_graph import files, pictures
+from nst_graph.errors import InputError, Pause
+from nst_graph.films import clips
+from nst_graph.films.clips import Clip
+from nst_graph.films.film import check_record
+from nst_graph.optimise import Step
+from nst_graph.pictures import Picture
+from nst_graph.runs import page, records, state
+from nst_graph.runs.directory import Directory, lock
+from nst_graph.scenes import Sources
+
+#: The first columns of losses.csv, which has a row a frame; `beside` are the seconds beside the optimiser's.
+COLUMNS = ("frame", "iterations", "evaluations", "seconds", "beside")
+#: The latest frames, whose time tells how long the others take.
+RECENT = 20
+
+
+class Reel:
+    """The frames of a film in a directory, with run.json, losses.csv, index.html, and at the end film.mp4.
+
+    A painted frame, frame-00001.png, is there whole or not at all, and is not painted again. Until the film is
+    finished state.npz has the last one as it was painted. As a context manager it says how an unfinished film
+    ended, and unlocks the directory. Raises InputError where a Run does.
+    """
+
+    def __init__(self, path: Path, overwrite: bool = False, resume: bool = False) -> None:
+        self.path = path
+        self._resume, self._opened, self._rows = resume, False, list[list[str]]()
+        self._directory = Directory.to_paint_in(path, overwrite, resume)
+        self._begun: tuple[int, Step] | None = None
+        with ExitStack() as stack:
+            if self._directory.record:
+                stack.callback(lock(path).release)
+            if resume:
+                self._before = records.read(path)
+                check_record(path, self._before)
+                if (path / "state.npz").exists():
+                    step, record = state.read(path / "state.npz")
+                    self._begun = int(record.get("frame", 0)), step
+            self._directory.check()
+            self._locks = stack.pop_all()
+
+    def open(self, record: dict[str, Any], sources: Sources) -> None:
+        """Begin the film, or go on with it. Raises InputError if it was begun with other sources or settings."""
+        record = json.loads(json.dumps(record))
+        self._seen = time.monotonic()
+        if self._resume:
+            different = records.differences(self._before, record)
+            begun = self._before["film"]
+            changed = [name for name, value in record["film"].items() if begun.get(name) != value]
+            different += [f"{name}: the film was begun with {begun.get(name)}" for name in changed]
+            if different:
+                raise InputError("; ".join(different) + "; resume with what it was begun with, or paint elsewhere")
+        else:
+            self._directory.check_apart(sources.by_role().values())
+        try:
+            if not self._directory.record:
+                self._locks.callback(lock(self.path).release)
+            self._directory.tidy()
+            if not self._resume:
+                self._directory.clear()
+            self._record, self._opened = record, True
+            self._rows = self._logged()
+            self._describe({"state": "painting"})
+        except OSError as error:
+            raise InputError(f"--output {self.path}: {error.strerror}; name a directory that can be written") from error
+
+    @property
+    def frames(self) -> int:
+        """How many frames the film is to have."""
+        return int(self._record["film"]["frames"])
+
+    @property
+    def next(self) -> int:
+        """The first frame, counted from 1, that is not finished."""
+        return next(number for number in range(1, self.frames + 2) if not self._frame(number).exists())
+
+    def painted(self, number: int) -> Picture:
+        """A painted frame; unless it is the last, as its file has it."""
+        if (step := self.kept(number)) is not None:
+            return step.picture.astype(np.float32)
+        return pictures.read(self._frame(number), files.READ_LIMIT)
+
+    def total(self, number: int) -> float | None:
+        """The loss that a frame ended with; None where losses.csv does not say it."""
+        return next((float(row[-1]) for row in self._rows[1:] if int(row[0]) == number), None)
+
+    def kept(self, number: int) -> Step | None:
+        """The step that a frame ended with, if it is the last that was painted."""
+        return self._begun[1] if self._begun is not None and self._begun[0] == number else None
+
+    def keep(self, number: int, step: Step) -> None:
+        """Save the step that a frame ended with, before it is added: it is not painted again."""
+        self._begun = number, step
+        record = self._record | {"frame": number}
+        self._directory.write("state.npz", lambda file: state.write(step, record, file))
+
+    def add(self, number: int, step: Step, png: bytes) -> None:
+        """Add a frame, and its row to losses.csv."""
+        now = time.monotonic()
+        beside, self._seen = max(0.0, now - self._seen - step.seconds), now
+        counts = [str(number), str(step.iteration), str(step.evaluations), f"{step.seconds:.3f}", f"{beside:.3f}"]
+        losses = [f"{loss:.9g}" for loss in (*step.terms.values(), step.total)]
+        header = [*COLUMNS, *step.terms, "total"]
+        self._rows = [header, *(row for row in self._rows[1:] if int(row[0]) < number), counts + losses]
+        table = io.StringIO()
+        csv.writer(table, lineterminator="\n").writerows(self._rows)
+        self._directory.put("losses.csv", table.getvalue().encode())
+        self._directory.put(self._frame(number).name, png)
+        self._show()
+
+    def finish(self, clip: Clip) -> bool:
+        """Write film.mp4, and remove the state; whether the clip's sound, if it has any, is in it."""
+        paths = [self._frame(number) for number in range(1, self.frames + 1)]
+        unfinished = self.path / f".film.{self._directory.mark}.mp4"
+        try:
+            heard = clips.write(paths, clip, unfinished)
+            self._directory.put("film.mp4", unfinished.read_bytes())
+        finally:
+            unfinished.unlink(missing_ok=True)
+        self._describe({"state": "finished"})
+        self._directory.remove("state.npz")
+        self._opened = False
+        return heard
+
+    def left(self) -> float | None:
+        """The seconds left at the speed of the latest frames; None before there are any."""
+        took = [float(row[3]) + float(row[4]) for row in self._rows[1:]]
+        done = len(took)
+        return sum(took[-RECENT:]) / len(took[-RECENT:]) * (self.frames - done) if took else None
+
+    def __enter__(self) -> Reel:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        """Say how an unfinished film ended, and unlock the directory."""
+        states: dict[Any, str] = {KeyboardInterrupt: "interrupted", Pause: "paused"}
+        with self._locks:
+            if self._opened:
+                with suppress(*([OSError] if isinstance(error, OSError) else [])):
+                    self._describe({"state": states.get(kind, f"failed: {error}")})
+
+    def _frame(self, number: int) -> Path:
+        return self.path / f"frame-{number:05}.png"
+
+    def _logged(self) -> list[list[str]]:
+        """The rows of losses.csv; none if it is missing or damaged."""
+        with suppress(OSError, ValueError, IndexError):
+            header, *rows = csv.reader(files.read_text(self.path / "losses.csv").splitlines())
+            if header[: len(COLUMNS)] == list(COLUMNS) and all([float(cell) for cell in row] for row in rows):
+                return [header, *(row for row in rows if len(row) == len(header))]
+        return []
+
+    def _describe(self, outcome: dict[str, Any]) -> None:
+        self._record |= {"outcome": outcome}
+        self._directory.describe(self._record)
+        self._show()
+
+    def _show(self) -> None:
+        names = [Path(source["path"]).name for source in (self._record["content"], *self._record["styles"])]
+        film = {
+            "names": names,
+            "outcome": self._record["outcome"],
+            "size": f"{self._record['width']} x {self._record['height']}",
+            "film": self._record["film"],
+            "settings": self._record["settings"],
+            "painted": self.next - 1,
+            "left": self.left(),
+            "whole": (self.path / "film.mp4").exists(),
+            "written": time.time(),
+        }
+        self._directory.put("index.html", page.of_film(film))
