@@ -20,7 +20,7 @@ class Film:
     iterations: int = 100
     #: The steadiness term of a difference of ten grey levels everywhere, in units of the loss that the first frame
     #: of the shot ended with; with 0 a frame only starts from the one before.
-    steadiness: float = 0.1
+    steadiness: float = 0.3
     #: Paint each frame as if it were the first.
     alone: bool = False
 

@@ -131,14 +131,15 @@ class _Shot:
         return replace(part, scene=part.scene.of(photograph))
 
     def paint(self, frame: Picture, guide: Guide | None, observe: Observer) -> Step:
-        """Paint a frame, from the guide where that can be trusted, else from the paper's start."""
+        """Paint a frame: from the guide's picture, to which it is held where that can be trusted; or as a first one.
+
+        White noise where it cannot be trusted would not become a painting in a few iterations.
+        """
         parts = [self.part(frame, index) for index in range(len(self.parts))]
         *coarse, last = parts
         start, iterations, before = parts[0].start(self._network), last.stage.iterations, None
         if guide is not None:
-            trust = guide.trust[..., None]
-            start = trust * guide.picture + (1 - trust) * last.start(self._network)
-            iterations = self.film.iterations
+            start, iterations = guide.picture, self.film.iterations
         elif coarse:
             before = painting.paint_parts(self._network, coarse, start, None, self.settings, [observe], self._say).step
             start, _ = painting.carry(before, coarse[-1].scene.photograph, last.scene.photograph, self.settings)

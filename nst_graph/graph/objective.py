@@ -98,48 +98,54 @@ class Objective:
         targets = style_targets(network, content, styles, settings, measured.grams)
         if measure is None:
             measured.close()
-        pixels = content.shape[0] * content.shape[1]
-        terms: dict[str, list[tf.Tensor]] = {name: [] for name in self._weights}
         with tf.Graph().as_default() as self.graph:
             self.line = Line(content.shape, line) if line else None
             self.picture = self.line.point if self.line else tf.placeholder(self._dtype, content.shape, name="picture")
             how = settings.pooling, compute, settings.convolutions, settings.padding
-            features = vgg.build(network, self.picture, *how)
-
-            def at(layer: str, weight: float) -> tf.Tensor:
-                return losses.unit_gradient(features[layer], weight) if settings.unit_gradients else features[layer]
-
             self._wanted = {name: zeros(f"{name}_wanted", value.shape, value.dtype) for name, value in wanted.items()}
-            for layer, variable in self._wanted.items():
-                weight = settings.content_layers[layer]
-                squares = losses.squared_difference(at(layer, settings.alpha * weight), variable.read_value())
-                loss = losses.CONTENT[settings.content_loss](squares, float(wanted[layer].size))
-                terms["content"].append(weight * loss)
-            for target in targets:
-                features_at = at(target.layer, settings.beta * target.weight)
-                gram = losses.gram(features_at, target.mask, settings.style_loss in losses.WITH_SUMS)
-                terms["style"].append(target.term(gram, settings.style_loss, pixels))
-            if settings.smoothness:
-                terms["smoothness"].append(losses.SMOOTHNESS[settings.smoothness_loss](self.picture))
             self._guide = Held(content.shape, self._dtype) if steady else None
-            if self._guide:
-                terms["steadiness"].append(self._guide.term(self.picture))
-            self._terms = {name: tf.add_n(parts) for name, parts in terms.items() if parts}
-            weights = self._weights | ({"steadiness": self._guide.weight} if self._guide else {})
-            total = tf.add_n([weights[name] * term for name, term in self._terms.items()])
-            (self.gradient,) = tf.gradients(total, self.picture)
+            self._build(vgg.build(network, self.picture, *how), targets, settings)
             self.session = session(self.graph)
             initialise(self.session)
-        for layer, features_wanted in wanted.items():
-            load(self.session, self._wanted[layer], features_wanted)
+        self._load(wanted)
+
+    def _build(self, features: Mapping[str, tf.Tensor], targets: Sequence[Target], settings: Settings) -> None:
+        """The terms, and the gradient of equation 7."""
+        height, width = self.picture.shape.as_list()[:2]
+        terms: dict[str, list[tf.Tensor]] = {name: [] for name in self._weights}
+
+        def at(layer: str, weight: float) -> tf.Tensor:
+            return losses.unit_gradient(features[layer], weight) if settings.unit_gradients else features[layer]
+
+        for layer, wanted in self._wanted.items():
+            weight = settings.content_layers[layer]
+            squares = losses.squared_difference(at(layer, settings.alpha * weight), wanted.read_value())
+            loss = losses.CONTENT[settings.content_loss](squares, float(wanted.shape.num_elements()))
+            terms["content"].append(weight * loss)
+        for target in targets:
+            features_at = at(target.layer, settings.beta * target.weight)
+            gram = losses.gram(features_at, target.mask, settings.style_loss in losses.WITH_SUMS)
+            terms["style"].append(target.term(gram, settings.style_loss, height * width))
+        if settings.smoothness:
+            terms["smoothness"].append(losses.SMOOTHNESS[settings.smoothness_loss](self.picture))
+        weights: dict[str, Any] = dict(self._weights)
+        if self._guide:
+            terms["steadiness"].append(self._guide.term(self.picture))
+            weights["steadiness"] = self._guide.weight
+        self._terms = {name: tf.add_n(parts) for name, parts in terms.items() if parts}
+        total = tf.add_n([weights[name] * term for name, term in self._terms.items()])
+        (self.gradient,) = tf.gradients(total, self.picture)
 
     def turn_to(self, content: Picture, guide: Guide | None = None) -> None:
         """Take another content of the same size, by the `measure` it was made with, and its guide, if it has one."""
         assert self._measure is not None
-        for layer, features in self._measure.features(content).items():
-            load(self.session, self._wanted[layer], features)
+        self._load(self._measure.features(content))
         if self._guide:
             self._weights["steadiness"] = self._guide.load(self.session, guide)
+
+    def _load(self, wanted: Mapping[str, Floats]) -> None:
+        for layer, features in wanted.items():
+            load(self.session, self._wanted[layer], features)
 
     def close(self) -> None:
         """Give the memory back."""
