@@ -3,7 +3,7 @@
 import contextlib
 import os
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -122,9 +122,7 @@ def _paint(
         timelapse.check(settings.timelapse)
     with run or contextlib.nullcontext():
         originals = scenes.read(sources, settings, say, warn)
-        whole = weights.read(sources.weights, sources.read_limit)
-        if weights.are_transposed(whole):
-            warn(f"{sources.weights}: its kernels lie transposed, it paints wrongly; see get_weights.py check")
+        whole = network_of(sources, warn)
         network = whole.upto(settings.layers)
         parts = parts_of(originals, network, settings, say)
         del originals  # which may be much larger
@@ -141,6 +139,23 @@ def _paint(
         if run is not None:
             run.finish(outcome.reason)
         return Painting(finish(outcome.step.picture.astype(np.float32)), outcome, settings, whole.name)
+
+
+def network_of(sources: Sources, warn: Say) -> Network:
+    """The whole network. Raises InputError if it cannot be read."""
+    whole = weights.read(sources.weights, sources.read_limit)
+    if weights.are_transposed(whole):
+        warn(f"{sources.weights}: its kernels lie transposed, it paints wrongly; see get_weights.py check")
+    return whole
+
+
+@contextlib.contextmanager
+def memory_errors() -> Iterator[None]:
+    """Raise MemoryError in the place of TensorFlow's."""
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError as error:
+        raise MemoryError("memory ran out") from error
 
 
 @dataclass(frozen=True)
@@ -294,11 +309,9 @@ def _paint_part(
     ends: bool,
 ) -> Outcome:
     """Paint one stage. The memory of its last step can be read afterwards, unless it `ends` painting at its size."""
-    try:
+    with memory_errors():
         objective = objective_of(network, part, settings, measure)
         outcome = minimise(objective, picture, settings, observe, part.plan.pairs, memory)
-    except tf.errors.ResourceExhaustedError as error:  # TensorFlow's MemoryError
-        raise MemoryError("memory ran out") from error
     left = {} if ends else outcome.step.memory()
     objective.close()
     del objective

@@ -196,6 +196,13 @@ def test_flow_of_known_motion():
     assert trusted[~visible].mean() < 0.3
 
 
+@pytest.mark.parametrize("size", [(1, 1), (3, 40), (16, 16), (47, 300), (100, 49)])
+def test_flow_of_small_frames(size):
+    """Of few pixels too, where OpenCV by itself dies: they stand still."""
+    picture = random_picture(*size)
+    assert np.abs(flow.between(picture, picture)).max() < 0.1
+
+
 def test_a_pan_of_whole_pixels():
     """Warped by its flow a picture is its shift, and all but what comes in is trusted."""
     picture = random_picture(60, 80, 1)
@@ -305,6 +312,8 @@ def test_wrong_options(film, clip):
     one_line(film("--frames", "6:2"), "--frames 6:2: write the first frame")
     one_line(film("--frames", "six"), "--frames six: write the first frame")
     one_line(film("--every", 0), "--every 0")
+    one_line(film("--fps", "nan"), "--fps nan")
+    one_line(film("--fps", 0), "--fps 0")
     one_line(film("--steadiness", "nan"), "--steadiness nan")
     one_line(film("--tensorboard"), "--tensorboard: films have no use for it")
     one_line(film(output=clip / "new.mp4"), "name a directory; film.mp4 is written there")

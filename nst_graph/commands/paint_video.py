@@ -58,6 +58,11 @@ def _paint(given: dict[str, Any]) -> None:
     how |= {"say": progress.say, "observers": [] if "quiet" in given else [progress.observe]}
     try:
         made = paint_film(clip, job.styles, job.settings, film, job.output, **how)
+    except OSError as error:
+        if not (job.output / "run.json").exists():
+            raise
+        remedy = f"mend that, then go on with --resume {job.output}"
+        raise InputError(f"{error.filename or job.output}: {error.strerror or error}; {remedy}") from error
     except KeyboardInterrupt as error:
         if not (job.output / "run.json").exists():
             raise
@@ -82,7 +87,7 @@ def _new(given: dict[str, Any]) -> Any:
     job = paint.job_of(frames)
     if not {"output", "overwrite"} & given.keys():
         job = replace(job, output=paint.free(job.output))
-    picked = (*_range(given.get("frames", ":")), _every(given.get("every", 1)))
+    picked = (*_range(given.get("frames", ":")), given.get("every", 1))
     clip = Clip.named(job.content, picked, given.get("fps"), job.read_limit)
     return job, clip, Film(**kept)
 
@@ -90,16 +95,9 @@ def _new(given: dict[str, Any]) -> Any:
 def _range(text: str) -> tuple[int, int | None]:
     """Read a range such as 10:60, :60 or 10:. Raises InputError."""
     found = re.fullmatch(r"(\d*):(\d*)", text)
-    start, stop = (int(found[1] or 0), int(found[2]) if found[2] else None) if found else (0, 0)
-    if stop is not None and stop <= start:
+    if found is None:
         raise InputError(f"--frames {text}: write the first frame and the one after the last, such as 10:60")
-    return start, stop
-
-
-def _every(number: int) -> int:
-    if number < 1:
-        raise InputError(f"--every {number}: give a whole number of 1 or more")
-    return number
+    return int(found[1] or 0), int(found[2]) if found[2] else None
 
 
 def _resumed(given: dict[str, Any]) -> Any:

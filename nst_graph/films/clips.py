@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 import subprocess
 import tempfile
@@ -42,6 +43,16 @@ class Clip:
     #: Memory that reading a frame may take, in GB.
     read_limit: float = 1.0
 
+    def __post_init__(self) -> None:
+        if self.start < 0 or (self.stop is not None and self.stop <= self.start):
+            stop = "" if self.stop is None else self.stop
+            remedy = "write the first frame and the one after the last, such as 10:60"
+            raise InputError(f"--frames {self.start}:{stop}: {remedy}")
+        if self.every < 1:
+            raise InputError(f"--every {self.every}: give a whole number of 1 or more")
+        if not self.rate > 0:
+            raise InputError(f"--fps {self.rate}: give a number above 0")
+
     @classmethod
     def named(
         cls, path: Path, picked: tuple[int, int | None, int], rate: float | None = None, read_limit: float = 1.0
@@ -50,6 +61,8 @@ class Clip:
         if not path.exists():
             raise InputError(f"{path}: no such clip; name a film, or a directory of frames")
         clip = cls(path, Fraction(RATE), *picked, read_limit)
+        if rate is not None and not 0 < rate < math.inf:
+            raise InputError(f"--fps {rate}: give a number above 0")
         if rate is not None:
             own = Fraction(rate).limit_denominator(1001)
         else:
@@ -134,7 +147,7 @@ def _rate(path: Path) -> Fraction:
         said = found.stderr.decode(errors="replace").strip().splitlines()
         why = f" ({said[-1]})" if said else ""
         raise InputError(f"{path}: no pictures that ffmpeg can read{why}; name another clip")
-    return Fraction(int(head[1]), int(head[2]))
+    return Fraction(int(head[1]), int(head[2]) or 1)
 
 
 def _decoded(path: Path, say: Say) -> Iterator[Picture]:

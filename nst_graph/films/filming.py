@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from nst_graph import painting, pictures, scenes, weights
+from nst_graph import machine, painting, pictures, scenes
 from nst_graph.films import flow
 from nst_graph.films.clips import Clip
 from nst_graph.films.film import Film, check_packages
@@ -56,7 +56,7 @@ def paint_film(
     with Reel(output, overwrite, resume) as reel:
         shots = clip.shots(say)
         originals = scenes.read(sources, settings, say, say, next(clip.frames()))
-        network = weights.read(sources.weights, clip.read_limit)
+        network = painting.network_of(sources, say)
         used = network.upto(settings.layers)
         shot = _Shot(originals, used, settings, film, say)
         record = run.describe(sources, network.name, settings, shot.parts[-1].scene)
@@ -92,7 +92,8 @@ def _shoot(
                 if before is not None and total is not None and not shot.film.alone:
                     given = shot.fit(frame), shot.fit(before), reel.painted(number - 1)
                     guide = flow.guide(*given, shot.film.weight(total))
-                step = shot.paint(frame, guide, progress.of_frame(number))
+                with painting.memory_errors():
+                    step = shot.paint(frame, guide, progress.of_frame(number))
                 reel.keep(number, step)
             picture = shot.part(frame).scene.finish(step.picture.astype(np.float32), shot.settings)
             reel.add(number, step, pictures.to_png(picture, shot.settings.depth, texts))
@@ -117,6 +118,7 @@ class _Shot:
         self._measure.close()
         if "_objective" in self.__dict__:
             self._objective.close()
+        machine.release_memory()
 
     def fit(self, frame: Picture) -> Picture:
         """A frame in the size of the film."""

@@ -12,19 +12,24 @@ import numpy.typing as npt
 from nst_graph.graph.objective import Guide
 from nst_graph.pictures import Mask, Picture, to_bytes
 
+#: The smallest side, in pixels, of what OpenCV is given.
+LEAST = 48
 Flow = npt.NDArray[np.float32]
 
 
 def between(frame: Picture, other: Picture) -> Flow:
     """Where each point of a frame lies in the other: frame(p) is about other(p + flow(p)).
 
-    Dense inverse search (Kroeger and others 2016) on grey pictures, by OpenCV.
+    Dense inverse search (Kroeger and others 2016) on grey pictures, by OpenCV, which takes none of a few pixels.
     """
     import cv2
 
+    height, width = frame.shape[:2]
+    times = -(-LEAST // min(height, width))
     greys: Any = [cv2.cvtColor(to_bytes(picture), cv2.COLOR_RGB2GRAY) for picture in (frame, other)]
+    greys = [cv2.resize(grey, (width * times, height * times)) for grey in greys]
     method: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    found: Flow = method.calc(*greys, None)
+    found: Flow = cv2.resize(method.calc(*greys, None), (width, height)) / np.float32(times)
     return found
 
 
