@@ -229,6 +229,9 @@ def _stages(settings: Settings, photograph: Picture, need: int, say: Say) -> lis
     if settings.precision == "bfloat16" and fastest == "float32":
         say("--precision bfloat16: not faster than float32 on this machine; it paints all the same")
     last = pictures.fitted(photograph.shape, settings.size, settings.side, settings.squash, settings.enlarge)
+    for size in settings.scales:
+        if settings.size is not None and size >= settings.size:
+            say(f"scale {size} is left out: it is not below --size {settings.size}")
     stages = []
     for stage in settings.stages(fastest):
         shape = pictures.fitted(last, stage.size, settings.side, settings.squash)

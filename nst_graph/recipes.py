@@ -255,8 +255,8 @@ class Settings:
     def stages(self, fastest: str) -> list[Stage]:
         """What is painted one after the other; `fastest` is the type that "auto" stands for, but at the end."""
         precision = fastest if self.precision == "auto" else self.precision
-        before = zip(self.scales, self.scale_iterations, strict=True)
-        stages = [Stage(size, iterations, precision) for size, iterations in before]
+        scales = zip(self.scales, self.scale_iterations, strict=True)
+        stages = [Stage(size, number, precision) for size, number in scales if size < (self.size or LARGEST)]
         rest = self.iterations
         if self.precision == "auto" and precision != "float32":
             stages.append(Stage(self.size, round(rest * (1 - FLOAT32_SHARE)), precision))

@@ -51,6 +51,11 @@ def test_settings_that_cannot_be_used(changes, words):
         Settings(**changes)
 
 
+def test_scales_that_are_not_below_the_size_are_left_out():
+    settings = Settings(size=100, scales=(64, 100, 128), scale_iterations=(1, 2, 3), iterations=4)
+    assert [(stage.size, stage.iterations) for stage in settings.stages("float32")] == [(64, 1), (100, 4)]
+
+
 def test_fast_settings_are_good_at_any_size():
     for size in (20, 64, 100, 511, 4096):
         settings = fast(Settings(size=size))
