@@ -123,7 +123,8 @@ def _natural(file: Path) -> tuple[list[str | int], str]:
 def _histogram(frame: Picture) -> npt.NDArray[np.float64]:
     step = max(1, min(frame.shape[:2]) // COUNTED)
     bins = (pictures.to_bytes(frame[::step, ::step]) // (256 // BINS)).astype(np.int64)
-    counts = np.bincount((bins @ [BINS * BINS, BINS, 1]).ravel(), minlength=BINS**3)
+    red, green, blue = np.moveaxis(bins, -1, 0)
+    counts = np.bincount(((red * BINS + green) * BINS + blue).ravel(), minlength=BINS**3)
     shares: npt.NDArray[np.float64] = counts / counts.sum()
     return shares
 
