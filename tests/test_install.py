@@ -76,7 +76,7 @@ def test_it_paints(installed, tmp_path, pictures_dir, network_file):
 def test_weights_come_from_the_cache_or_where_it_is_told(installed, tmp_path, pictures_dir, network_file):
     pair = [pictures_dir / "photo.png", pictures_dir / "painting.png", "--iterations", 1]
     done = run(installed, "nst-paint", *pair, cwd=tmp_path)
-    assert done.returncode == 2 and done.stderr.startswith("nst-paint: error: --weights: no VGG-19 in ")
+    assert done.returncode == 2 and done.stderr.startswith("nst-paint: error: no VGG-19 in ")
     assert "run nst-get-weights vgg19, or name a file" in done.stderr
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "imagenet-vgg-verydeep-19-8bit.mat").symlink_to(network_file)
