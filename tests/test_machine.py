@@ -306,7 +306,7 @@ sys.exit(main(sys.argv[1:]))
 
 @pytest.mark.parametrize("paints", [False, True], ids=["help", "a painting"])
 def test_without_what_windows_lacks(words, tmp_path, paints):
-    given = [str(word) for word in words] if paints else ["--help"]
+    given = [str(word) for word in words] if paints else ["--help-all"]
     done = subprocess.run([sys.executable, "-c", ELSEWHERE, *given], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "--noise-ratio" in done.stdout or (tmp_path / "run" / "final.png").exists()
