@@ -33,10 +33,15 @@ def pictures(path: Path) -> list[Path]:
     """A path, or the picture files in a directory, by name. Raises InputError if it holds none, or OSError."""
     if not path.is_dir():
         return [path]
-    found = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.name[0] != ".")
+    found = pictures_in(path)
     if not found:
         raise InputError(f"{path}: holds no picture; put some there")
     return found
+
+
+def pictures_in(directory: Path) -> list[Path]:
+    """The picture files in a directory, by name, but hidden ones. Raises OSError."""
+    return sorted(file for file in directory.iterdir() if file.suffix.lower() in SUFFIXES and file.name[0] != ".")
 
 
 def read_text(path: Path) -> str:

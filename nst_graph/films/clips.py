@@ -16,9 +16,9 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from nst_graph import pictures
+from nst_graph import files, pictures
 from nst_graph.errors import InputError
-from nst_graph.files import SUFFIXES, non_file
+from nst_graph.files import non_file
 from nst_graph.news import count
 from nst_graph.pictures import Picture
 
@@ -89,8 +89,7 @@ class Clip:
 
     def files(self) -> list[Path]:
         """The pictures of a directory, by the numbers in their names: 2 before 10."""
-        named = (file for file in self.path.iterdir() if file.suffix.lower() in SUFFIXES)
-        return sorted((file for file in named if not file.name.startswith(".")), key=_natural)
+        return sorted(files.pictures_in(self.path), key=_natural)
 
     def _read(self, file: Path) -> Picture:
         return pictures.read(file, self.read_limit)
