@@ -20,7 +20,7 @@ ORDER = [
     ["weights", "pictures"],
     ["recipes"],
     ["evaluation", "files", "machine", "places"],
-    ["errors", "news", "version"],
+    ["errors", "news", "signals", "version"],
 ]
 FLOOR = {part: floor for floor, parts in enumerate(reversed(ORDER)) for part in parts}
 PACKAGE = ROOT / "nst_graph"

@@ -125,13 +125,17 @@ def test_killed_many_times(words, tmp_path, optimiser, times):
     assert again.returncode == 0 and "is finished" in again.stdout
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_signals_lose_nothing(words, tmp_path, number):
+@pytest.mark.parametrize("numbers", [[signal.SIGTERM], [signal.SIGINT], [signal.SIGINT, signal.SIGTERM]])
+def test_signals_lose_nothing(words, tmp_path, numbers):
+    """Nor does a second one while the first one's state is saved."""
     run = start_script(*words, "--output", tmp_path / "run", "--iterations", 10000, "--save-every", 5000)
     while not (tmp_path / "run" / "losses.csv").exists():
         time.sleep(0.05)
     time.sleep(1)
-    run.send_signal(number)
+    for number in numbers:
+        run.send_signal(number)
+        while len(numbers) > 1 and not list((tmp_path / "run").glob(".*.????????????????")):
+            assert run.poll() is None
     output, _ = run.communicate(timeout=60)
     assert run.returncode == 130 and f"interrupted; --resume {tmp_path / 'run'} goes on" in output
     rows = check_whole(tmp_path / "run")

@@ -7,10 +7,12 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from types import FrameType
 
+from nst_graph import signals
 from nst_graph.batch.jobs import Job
 from nst_graph.errors import InputError
 from nst_graph.optimise import Step
@@ -42,6 +44,7 @@ def share(paint: Callable[..., object], jobs: Sequence[Job], workers: int, say: 
 def _block_ctrl_c() -> None:
     """Keep Ctrl-C, which a terminal sends to all, from the processes that this thread starts: they are stopped once."""
     if hasattr(signal, "pthread_sigmask"):  # not on Windows
+        resource_tracker.ensure_running()  # now, as the first process would start it, which unblocks Ctrl-C
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
 
@@ -96,7 +99,8 @@ def _work(paint: Callable[..., object], job: Job, pipe: Connection) -> None:
     """In a process: paint, and send news, saved iterations, and how it ended."""
 
     def stop(number: int, frame: FrameType | None) -> None:
-        signal.signal(number, signal.SIG_IGN)  # nothing interrupts the saving
+        for ending in signals.ENDING:  # they may come in pairs
+            signal.signal(ending, signal.SIG_IGN)
         raise KeyboardInterrupt
 
     def send(line: str, kind: str = "news", iteration: int = 0) -> None:
@@ -106,7 +110,9 @@ def _work(paint: Callable[..., object], job: Job, pipe: Connection) -> None:
         if step.iteration % job.settings.save_every == 0:
             send(f"iteration {step.iteration} of {last}, loss {step.total:.4g}", iteration=step.iteration)
 
-    signal.signal(signal.SIGTERM, stop)
+    for number in signals.ENDING:
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup's
+            signal.signal(number, stop)
     threading.Thread(target=_follow, daemon=True).start()
     last = sum(job.settings.scale_iterations) + job.settings.iterations
     try:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from nst_graph import files, pictures
+from nst_graph import files, pictures, signals
 from nst_graph.errors import InputError, Pause
 from nst_graph.films import clips
 from nst_graph.films.clips import Clip
@@ -151,7 +151,7 @@ class Reel:
         states: dict[Any, str] = {KeyboardInterrupt: "interrupted", Pause: "paused"}
         with self._locks:
             if self._opened:
-                with suppress(*([OSError] if isinstance(error, OSError) else [])):
+                with signals.ignored(), suppress(*([OSError] if isinstance(error, OSError) else [])):
                     self._describe({"state": states.get(kind, f"failed: {error}")})
 
     def _frame(self, number: int) -> Path:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from nst_graph import pictures
+from nst_graph import pictures, signals
 from nst_graph.errors import InputError, Pause
 from nst_graph.optimise.steps import Step
 from nst_graph.pictures import Picture
@@ -204,7 +204,7 @@ class Run:
         with self._locks:
             if self._opened:
                 # On a full disk this fails too, but the last saved state is intact.
-                with suppress(*([OSError] if isinstance(error, OSError) else [])):
+                with signals.ignored(), suppress(*([OSError] if isinstance(error, OSError) else [])):
                     self._stop(error)
 
     def _stop(self, error: BaseException | None) -> None:
