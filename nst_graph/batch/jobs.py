@@ -4,12 +4,12 @@ import csv
 import io
 import re
 import tomllib
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nst_graph import files
+from nst_graph import files, places
 from nst_graph.errors import InputError
 from nst_graph.recipes import STARTS, Settings
 from nst_graph.runs import records
@@ -38,6 +38,28 @@ class Job:
         if records.settings(record, self.output) != self.settings:
             raise InputError(f"{self.output}: holds a run with other settings; name another directory, or remove it")
         return bool(record.get("outcome", {}).get("state") == "finished")
+
+
+def settings_of(record: dict[str, Any], directory: Path, given: Mapping[str, Any]) -> Settings:
+    """A run's settings; unless `init` is given, a picture it began from is where it is now. Raises InputError."""
+    settings = records.settings(record, directory)
+    if record.get("init") and "init" not in given:
+        settings = replace(settings, init=str(records.find(record["init"], [directory])))
+    return settings
+
+
+def weights_of(record: dict[str, Any], directory: Path, given: Mapping[str, Any]) -> Path:
+    """The weights given, or a run's where they are now. Raises InputError if they are gone."""
+    return given.get("weights") or records.find(record["weights"], [directory, places.MODEL])
+
+
+def resumed(record: dict[str, Any], directory: Path, given: Mapping[str, Any]) -> Job:
+    """The job of a run to go on with, in part as given by names of options. Raises InputError if a file is gone."""
+    content, *styles = (records.find(source, [directory]) for source in (record["content"], *record["styles"]))
+    masks = given.get("masks") or [records.find(source, [directory]) for source in record["masks"]]
+    limit = given.get("read_limit") or record.get("read_limit", files.READ_LIMIT)
+    settings, weights = settings_of(record, directory, given), weights_of(record, directory, given)
+    return Job(content, tuple(styles), settings, directory, tuple(masks), weights, limit)
 
 
 def read_list(path: Path, job: Callable[[list[str]], Job], switches: Collection[str]) -> list[Job]:

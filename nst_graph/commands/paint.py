@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nst_graph import files, places
+from nst_graph.batch import jobs
 from nst_graph.batch.jobs import Job
 from nst_graph.commands import common, options
 from nst_graph.errors import InputError
@@ -86,10 +87,7 @@ def _like(given: dict[str, Any]) -> tuple[Settings, Path]:
         raise InputError("--like: has settings of its own; leave --recipe out")
     directory, _ = beside.split(given["like"])
     record = records.read(directory)
-    settings = records.settings(record, directory)
-    if record.get("init") and "init" not in given:
-        settings = replace(settings, init=str(records.find(record["init"], [directory])))
-    return settings, given.get("weights") or records.find(record["weights"], [directory, places.MODEL])
+    return jobs.settings_of(record, directory, given), jobs.weights_of(record, directory, given)
 
 
 def free(path: Path) -> Path:
@@ -136,14 +134,8 @@ def _resumed(given: dict[str, Any]) -> Job | None:
             return None
     elif "more" in given:
         raise InputError(f"--more {given['more']}: {directory} is not finished; --resume alone goes on")
-    settings = replace(records.settings(record, directory), **values)
-    content, *styles = (records.find(source, [directory]) for source in (record["content"], *record["styles"]))
-    if record.get("init") and "init" not in given:
-        settings = replace(settings, init=str(records.find(record["init"], [directory])))
-    masks = given.get("masks") or [records.find(source, [directory]) for source in record["masks"]]
-    weights = given.get("weights") or records.find(record["weights"], [directory, places.MODEL])
-    limit = given.get("read_limit") or record.get("read_limit", files.READ_LIMIT)
-    return Job(content, tuple(styles), settings, directory, tuple(masks), weights, limit)
+    job = jobs.resumed(record, directory, given)
+    return replace(job, settings=replace(job.settings, **values))
 
 
 def _more(given: dict[str, Any], record: dict[str, Any]) -> dict[str, int]:

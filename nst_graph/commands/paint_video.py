@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from nst_graph import files, places
-from nst_graph.batch.jobs import Job
+from nst_graph.batch import jobs
 from nst_graph.commands import common, options, paint
 from nst_graph.errors import InputError
 from nst_graph.films.film import Film, check_packages, check_record
@@ -112,17 +112,11 @@ def _resumed(given: dict[str, Any]) -> Any:
     check_record(directory, record)
     if record.get("outcome", {}).get("state") == "finished":
         return None
-    settings = records.settings(record, directory)
-    source, *styles = (records.find(source, [directory]) for source in (record["content"], *record["styles"]))
-    if record.get("init"):
-        settings = replace(settings, init=str(records.find(record["init"], [directory])))
-    masks = tuple(records.find(mask, [directory]) for mask in record["masks"])
-    weights = records.find(record["weights"], [directory, places.MODEL])
-    limit = record.get("read_limit", files.READ_LIMIT)
+    job = jobs.resumed(record, directory, {})
     try:
         kept = {name: record["film"][name] for name in ("start", "stop", "every", "rate")}
-        clip = Clip(source, **kept | {"rate": Fraction(kept["rate"]), "read_limit": limit})
+        clip = Clip(job.content, **kept | {"rate": Fraction(kept["rate"]), "read_limit": job.read_limit})
         film = Film(**{name: record["film"][name] for name in ("iterations", "steadiness", "alone")})
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{directory / 'run.json'}: not a film's record; paint anew with --overwrite") from error
-    return Job(source, tuple(styles), settings, directory, masks, weights, limit), clip, film
+    return job, clip, film
