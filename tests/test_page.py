@@ -257,8 +257,8 @@ def test_a_run_that_goes_on_is_followed(browser, runs):
     browser.execute_script("document.body.dataset.old = '1'; document.getElementById('slider').focus()")
     browser.execute_script("document.images[0].addEventListener('load', () => document.body.dataset.loaded = '1')")
     before = file.read_text(encoding="utf-8")
-    assert '"iterations": 30' in before
-    file.write_text(before.replace('"iterations": 30', '"iterations": 31'), encoding="utf-8")
+    assert '"last": 30' in before
+    file.write_text(before.replace('"last": 30', '"last": 31'), encoding="utf-8")
     deadline = time.monotonic() + 20
     while "12/31" not in browser.title and time.monotonic() < deadline:
         time.sleep(0.2)
@@ -269,6 +269,38 @@ def test_a_run_that_goes_on_is_followed(browser, runs):
     ]  # fmt: skip
     assert browser.switch_to.active_element.get_attribute("id") == "slider"
     assert browser.find_elements("tag name", "iframe") == [] and errors(browser) == []
+
+
+@browsing
+def test_a_film_that_goes_on_is_followed(browser, tmp_path):
+    """Its frames so far, of which the latest is shown, until another is chosen."""
+    film = {"names": ["clip.mp4", "painting.png"], "outcome": {"state": "painting"}, "size": "64 x 48"}
+    film |= {"film": {"frames": 9, "rate": "25/2"}, "painted": 3, "left": 70.0, "whole": False, "written": time.time()}
+    for number in range(1, 6):
+        iio.imwrite(tmp_path / f"frame-{number:05}.png", random_picture(48, 64, number).astype(np.uint8))
+    file = tmp_path / "index.html"
+    file.write_bytes(page.of_film(tmp_path, film))
+    look(browser, file)
+    assert browser.title == "3/9: clip.mp4 in the style of painting.png"
+    assert "3 of 9 frames" in browser.find_element("id", "state").text
+    assert "about 1 min 10 s left" in browser.find_element("id", "state").text
+    assert not browser.find_element("id", "film").is_displayed()
+    for painted, chosen, frame in ((4, None, 4), (5, 2, 2)):
+        if chosen:
+            event = "slider.dispatchEvent(new Event('input'))"
+            browser.execute_script(
+                f"const slider = document.getElementById('slider'); slider.value = {chosen}; {event}"
+            )
+        file.write_bytes(page.of_film(tmp_path, film | {"painted": painted}))
+        assert wait(lambda painted=painted: f"{painted}/9" in browser.title, 20)
+        assert browser.find_element("id", "label").text == f"frame {frame}"
+        assert browser.find_element("id", "frame").get_attribute("src").endswith(f"frame-{frame:05}.png")
+    browser.find_element("id", "play").click()
+    assert wait(lambda: browser.find_element("id", "label").text == "frame 5")
+    assert wait(lambda: browser.find_element("id", "label").text == "frame 1")
+    browser.find_element("id", "play").click()
+    assert browser.find_element("id", "play").text == "play" and errors(browser) == []
+    assert browser.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
 
 
 @browsing
@@ -367,7 +399,7 @@ def test_terms_add_up_to_the_total(pictures_dir, network_file, tmp_path, changed
     for name, weight in weights.items():
         if name in losses:
             np.testing.assert_allclose(losses[name], weight * np.array(read[name.split()[-1]]), rtol=1e-6)
-    assert shown["iterations"] == losses["iteration"][-1]
+    assert shown["last"] == losses["iteration"][-1]
     assert shown["scales"] == 1 + len(settings.scales)
 
 
@@ -377,7 +409,7 @@ def test_a_scale_that_is_left_out_is_not_waited_for(pictures_dir, network_file, 
     pair = pictures_dir / "photo.png", pictures_dir / "painting.png"
     nst_graph.paint(*pair, settings, weights_file=network_file, output=tmp_path)
     shown = told(tmp_path / "index.html")
-    assert shown["iterations"] == 4 and shown["stages"] == "4 iterations at 64 x 48 in float32"
+    assert shown["last"] == 4 and shown["stages"] == "4 iterations at 64 x 48 in float32"
 
 
 def test_the_network_that_paints_is_told(runs, monkeypatch, network_file):

@@ -22,6 +22,7 @@ from nst_graph.graph.objective import Guide, Measure, Objective, Style
 from nst_graph.graph.tiles import TiledObjective
 from nst_graph.optimise import minimise
 from nst_graph.recipes import Settings
+from nst_graph.runs.page import write_gallery
 from nst_graph.weights import store
 
 pytest.importorskip("cv2", reason="needs the extra video")
@@ -367,6 +368,9 @@ def test_a_film(film, clip):
     assert first.size == second.size == (64, 48)
     page = (output / "index.html").read_text()
     assert '"painted": 3' in page and '"frames": 3' in page and '"state": "finished"' in page
+    write_gallery(output.parent)
+    gallery = (output.parent / "index.html").read_text()
+    assert '"label": "frame 3"' in gallery and '"last": 3' in gallery
     again, _ = film("--overwrite", "--frames", ":1")
     assert again.returncode == 0, again.stderr
     assert not (output / "frame-00002.png").exists()

@@ -183,4 +183,5 @@ class Reel:
             "whole": (self.path / "film.mp4").exists(),
             "written": time.time(),
         }
-        self._directory.put("index.html", page.of_film(film))
+        page.update_gallery(self.path.parent)  # first, as the page has a link to it
+        self._directory.put("index.html", page.of_film(self.path, film))

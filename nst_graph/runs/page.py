@@ -34,9 +34,9 @@ def update_gallery(directory: Path) -> None:
             write_gallery(directory)
 
 
-def of_film(film: dict[str, Any]) -> bytes:
+def of_film(directory: Path, film: dict[str, Any]) -> bytes:
     """A film's index.html, from what it shows."""
-    return _fill("film.html", film)
+    return _fill("film.html", film | {"gallery": _is_gallery(directory.parent / "index.html")})
 
 
 def write_gallery(directory: Path) -> None:
@@ -75,6 +75,8 @@ def _made(directory: Path, make: Callable[[Path, dict[str, Any]], dict[str, Any]
 def _card(directory: Path, record: dict[str, Any]) -> dict[str, Any]:
     """What the gallery and the page show of a run."""
     outcome, total = record["outcome"], sum(stage["iterations"] for stage in _stages(record))
+    if "film" in record:
+        total = record["film"]["frames"]
     pictures = _pictures(directory, record)
     logs = directory / "run.json", directory / "losses.csv"
     return {
@@ -82,7 +84,7 @@ def _card(directory: Path, record: dict[str, Any]) -> dict[str, Any]:
         "place": urllib.parse.quote(os.fsencode(directory.name), safe=""),
         "title": _title(record),
         "state": str(outcome["state"]),
-        "iterations": total,
+        "last": total,
         "width": int(record["width"]),
         "height": int(record["height"]),
         "options": [_text(shlex.join(_short(option))) for option in _options(directory, record) or ()],
@@ -157,8 +159,8 @@ def _told(stages: Sequence[dict[str, Any]]) -> str:
 
 def _pictures(directory: Path, record: dict[str, Any]) -> list[dict[str, Any]]:
     """The saved pictures in order, with their iterations; while a run is painted, a final.png is one of before."""
-    listed = (name for name in record.get("files", ()) if name.startswith("iteration-"))
-    found = {int(Path(name).stem.split("-")[1]): (name, "iteration") for name in sorted(listed)}
+    listed = (name for name in record.get("files", ()) if name.startswith(("iteration-", "frame-")))
+    found = {int(Path(name).stem.split("-")[1]): (name, name.split("-")[0]) for name in sorted(listed)}
     state, last = record["outcome"]["state"], record["outcome"].get("iterations")
     if state != "painting" and isinstance(last, int):
         found[last] = "final.png", "iteration" if state == "paused" else "end: iteration"
