@@ -40,7 +40,7 @@ class Quadratic:
             self._total = tf.reduce_sum(self.gradient * self.picture) / 2
             self.session = tf.Session(graph=self.graph)
             self.session.run(tf.global_variables_initializer())
-        self.seconds, self.calls = 0.0, 0
+        self.seconds, self.vectors = 0.0, None
 
     def evaluate(self, fetches, feed):
         total, fetched = self.session.run((self._total, fetches), feed)
@@ -50,7 +50,6 @@ class Quadratic:
         began = time.perf_counter()
         terms, total, gradient = self.evaluate(self.gradient, {self.picture: picture.astype(np.float32, copy=False)})
         self.seconds += time.perf_counter() - began
-        self.calls += 1
         return Evaluation(terms, total, gradient)
 
 
