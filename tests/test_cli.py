@@ -575,7 +575,8 @@ def test_interrupt(tmp_path, network_file):
     assert sorted(path.name for path in run.iterdir() if path.name.startswith(".")) == [".lock", ".sources"]
 
 
-@pytest.mark.parametrize("columns", [60, 200, 0])  # some terminals say that they have none
+# Some terminals say that they have no columns.
+@pytest.mark.parametrize("columns", [60, *(pytest.param(other, marks=pytest.mark.thorough) for other in (200, 0))])
 def test_a_bar_on_a_terminal(pictures_dir, network_file, tmp_path, columns):
     command = [sys.executable, ROOT / "scripts" / "paint.py", pictures_dir / PHOTO, pictures_dir / PAINTING]
     command += ["--weights", network_file, "--output", tmp_path / "run", "--iterations", "30"]

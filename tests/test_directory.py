@@ -305,6 +305,7 @@ for turn in range({turns}):
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="Linux tells a process's memory there")
+@pytest.mark.thorough
 def test_twenty_paintings_in_one_process(pictures_dir, network_file):
     photo, painting = str(pictures_dir / "photo.png"), str(pictures_dir / "painting.png")
     given = {"root": str(ROOT), "turns": 20, "photo": photo, "painting": painting, "weights": str(network_file)}

@@ -336,17 +336,17 @@ def test_no_room(words, tmp_path):
 def test_a_full_disk(words, tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk], capture_output=True, text=True)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], capture_output=True, text=True)
     if mounted.returncode:
         pytest.skip(f"no tmpfs can be mounted: {mounted.stderr}")
     try:
-        done = run_script("paint.py", *words, "--output", disk / "run", "--iterations", 400, "--save-every", 1)
+        done = run_script("paint.py", *words, "--output", disk / "run", "--iterations", 200, "--save-every", 1)
         assert done.returncode == 2 and "No space left on device" in done.stderr, done.stderr
         assert done.stderr.count("\n") == 1 and f"--resume {disk / 'run'}" in done.stderr
         kept = state.read(disk / "run" / "state.npz")[0].iteration
         check_whole(disk / "run")
         subprocess.run(["mount", "-o", "remount,size=64m", disk], check=True)
         assert run_script("paint.py", "--resume", disk / "run").returncode == 0
-        assert int(check_whole(disk / "run")[-1]["iteration"]) == 400 > kept > 0
+        assert int(check_whole(disk / "run")[-1]["iteration"]) == 200 > kept > 0
     finally:
         subprocess.run(["umount", disk], check=True)
