@@ -51,7 +51,7 @@ class Painting:
         return self.outcome.step.seconds
 
     def save(self, path: Path | str) -> None:
-        """Write the picture as PNG, JPEG or TIFF, by the suffix; a PNG says how it was painted.
+        """Write the picture as PNG, JPEG or TIFF, by the suffix; the file says how it was painted.
 
         A JPEG has 8 bits a colour. Raises InputError for other suffixes, or OSError as open and write do.
         """

@@ -1,6 +1,7 @@
 """Colours in: pictures with profiles come out in sRGB, by ImageCms's values, made with profiles that are built here."""
 
 import io
+import json
 import struct
 import sys
 import zlib
@@ -242,3 +243,21 @@ def test_what_is_written(tmp_path, depth, shape):
     with Image.open(tmp_path / "a.png") as image:
         assert image.text == {"Software": "one", "Settings": "{}"} and image.info["srgb"] == 0
     assert data[24:26] == bytes([depth, 2])
+
+
+@pytest.mark.parametrize(("suffix", "depth"), [(".jpg", 8), (".tif", 8), (".tiff", 16)])
+def test_what_other_files_say(tmp_path, suffix, depth):
+    """They say sRGB, by a profile that changes nothing, and how they were painted; the same bytes each time."""
+    picture = np.linspace((0, 255, 40), (255, 0, 90), 24 * 32).reshape(24, 32, 3)
+    said = {"Software": "one", "Settings": '{"size": 512}'}
+    data = pictures.to_file(picture, suffix, depth, said)
+    assert data == pictures.to_file(picture, suffix, depth, said)
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(data)
+    lines = []
+    np.testing.assert_allclose(pictures.read(path, say=lines.append), picture, atol=3 if suffix == ".jpg" else 0.51)
+    assert lines == []
+    with Image.open(path) as image:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
+        assert "sRGB" in ImageCms.getProfileDescription(profile)
+        assert json.loads(image.info["comment"] if suffix == ".jpg" else image.tag_v2[270]) == said

@@ -23,6 +23,8 @@ LEVELS, ROWS = np.arange(0, 256, 15, dtype=np.uint8), 64
 #: Y = (aX + b)^g + e where X >= d, else cX + f.
 PARAMETERS: dict[bytes, tuple[int, ...]] = {b"\0\0": (1, 0, 0, 0, 0, 0), b"\0\3": (0, 0), b"\0\4": ()}
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+#: When a profile was made, in its header; of a profile that is written it is the same each time.
+MADE, ALWAYS = slice(24, 36), struct.pack(">6H", 2000, 1, 1, 0, 0, 0)
 
 
 def find(icc: bytes, mode: str, ignored: Callable[[], None]) -> Profile | None:
@@ -40,6 +42,13 @@ def find(icc: bytes, mode: str, ignored: Callable[[], None]) -> Profile | None:
         ignored()
         return None
     return None if profile.is_srgb else profile
+
+
+def srgb() -> bytes:
+    """sRGB's own, to be written into a file."""
+    data = bytearray(SRGB.tobytes())
+    data[MADE] = ALWAYS
+    return bytes(data)
 
 
 class Profile:
