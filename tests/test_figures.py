@@ -170,6 +170,23 @@ def sweep(images, network_file, tmp_path, monkeypatch, capsys):
     return call
 
 
+def test_panels_are_not_reduced(images, tmp_path):
+    """Each is as wide in the sheet as it was painted: a sheet of one more column is wider by so much at least."""
+    widths = []
+    for columns in (1, 2):
+        painted = [panels.Panel(str(column), "", 0, column, "photo", None, {}) for column in range(columns)]
+        for panel in painted:
+            (tmp_path / panel.name).mkdir(exist_ok=True)
+            iio.imwrite(tmp_path / panel.name / "final.png", np.zeros((300, 700, 3), np.uint8))
+        sources = {"photo": images / "the_scream.jpg"}
+        sheets.compose(panels.Figure("", painted), sources, tmp_path, tmp_path / "sheet.png", 1.0)
+        sheet = iio.imread(tmp_path / "sheet.png")[..., :3].sum(-1)
+        black = (sheet == 0).sum(axis=1).max()
+        assert columns * 699 <= black <= columns * 703
+        widths.append(sheet.shape[1])
+    assert widths[1] - widths[0] >= 700
+
+
 def test_a_sweep(sweep, tmp_path):
     """Two options by their values, the first in columns; what has one value holds for all; nothing is painted twice."""
     words = [

@@ -17,6 +17,8 @@ from nst_graph.errors import InputError
 
 #: Wraps a text at spaces.
 _fill = partial(textwrap.fill, break_on_hyphens=False)
+#: Of a sheet of small pictures, whose labels would not be legible.
+LEAST_DPI = 150
 #: The program in a sheet's metadata; other files are not overwritten.
 ORIGIN = "nst_graph's figures.py"
 
@@ -51,13 +53,18 @@ def compose(figure: Figure, sources: Mapping[str, Path], directory: Path, path: 
     for panel in figure.panels:
         _show(axes[panel.row, panel.column], panel, figure.inset, sources, directory, read_limit)
     sheet.suptitle(_fill(figure.caption, 34 * columns), fontsize=10)
+    sheet.draw_without_rendering()  # which lays it out
+    painted = [axes[panel.row, panel.column] for panel in figure.panels if panel.settings is not None]
+    shown = [(image.get_size()[1], axis.get_window_extent().width) for axis in painted for image in axis.images]
+    # So many dots an inch that no painting is reduced.
+    dpi = max([LEAST_DPI, *(sheet.dpi * pixels / width for pixels, width in shown)])
     kind = path.suffix[1:]
     text = PngInfo()
     text.add_text("Software", ORIGIN)
     text.add(b"sRGB", b"\0")
     named: dict[str, Any] = {"pil_kwargs": {"pnginfo": text}} if kind == "png" else {"metadata": {"Creator": ORIGIN}}
     with files.atomic(path) as file:
-        sheet.savefig(file, format=kind, dpi=150, **named)
+        sheet.savefig(file, format=kind, dpi=dpi, **named)
 
 
 def _show(axis: Any, panel: Panel, inset: bool, sources: Mapping[str, Path], directory: Path, limit: float) -> None:
