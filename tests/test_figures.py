@@ -19,7 +19,7 @@ import pytest
 from conftest import ROOT, random_picture, run_here
 from PIL import Image
 
-from nst_graph import files, pictures, weights
+from nst_graph import files, pictures, places, weights
 from nst_graph.batch import jobs
 from nst_graph.commands import figures, options, paint_many, panels, sheets, trace
 from nst_graph.commands import paint as cli
@@ -99,8 +99,23 @@ def test_a_small_figure(images, network_file, tmp_path, name):
 def test_a_figure_of_other_settings_is_not_mixed(images, network_file, tmp_path):
     words = ["fig2", "--images", images, "--weights", network_file, "--size", 40, "--output", tmp_path, "--panels", "C"]
     assert call(*words, "--iterations", 1).returncode == 0
-    changed = call(*words, "--iterations", 2)
+    changed = call(*words[:-1], "C", "D", "--iterations", 2)
     assert changed.returncode == 2 and "holds a run with other settings" in changed.stderr
+    assert not (tmp_path / "D").exists()
+
+
+def test_sweeps_of_other_settings_lie_beside_each_other(images, network_file, tmp_path, monkeypatch, capsys):
+    """Each goes on in its own directory when its command is given again."""
+    monkeypatch.setattr(places, "OUTPUT", tmp_path)
+    words = ["sweep", images / "Tuebingen_Neckarfront.jpg", images / "the_scream.jpg", "--beta", 10, 100]
+    words += ["--size", 40, "--iterations", 1, "--weights", network_file]
+    for more in ([], ["--noise", "uniform"], [], ["--noise", "uniform"]):
+        assert figures.main(list(map(str, words + more))) == 0
+    first, second = sorted(path.name for path in tmp_path.iterdir() if path.is_dir())
+    assert second == f"{first}-2"
+    out = capsys.readouterr().out
+    assert out.count(f"holds panels of other settings; these go into {tmp_path / second}") == 2
+    assert out.count("is finished") == 4
 
 
 @pytest.mark.parametrize(
@@ -219,7 +234,7 @@ def test_a_sweep(sweep, tmp_path):
     assert min(iio.imread(tmp_path / "sweep.png").shape[:2]) > 300
     assert sweep(*words)[1].count("is finished") == 4
     status, told, _ = sweep(*words, "--seed", "1")
-    assert status == 2 and told.count("holds a run with other settings") == 4
+    assert status == 2 and told.count("holds a run with other settings") == 1
 
 
 def test_a_sweep_of_recipes(sweep, tmp_path):

@@ -2,9 +2,11 @@
 
 import argparse
 import importlib.util
+import itertools
 import sys
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import fields, replace
 from functools import cache
 from pathlib import Path
@@ -106,12 +108,14 @@ def _main(arguments: Sequence[str] | None) -> int:
     for panel in given.panels:
         if panel not in jobs:
             raise InputError(f"--panels {panel}: not in {given.figure}; it has {', '.join(jobs)}")
-    directory = given.output or places.OUTPUT / name
+    directory = given.output or _free(places.OUTPUT / name, jobs)
     wanted = [
         replace(job, output=directory / panel)
         for panel, job in jobs.items()
         if panel in (given.panels or jobs) and all(path.exists() for path in (job.content, *job.styles))
     ]
+    for job in wanted:
+        job.finished()  # raises before anything is painted
     layouts = [directory / f"{given.figure}.{suffix}" for suffix in ("png", "pdf")]
     for path in layouts:
         sheets.check(path)
@@ -129,6 +133,18 @@ def _main(arguments: Sequence[str] | None) -> int:
         tell(f"laid out {path}")
     page.write_gallery(directory)
     return common.report(parser.prog, failures)
+
+
+def _free(path: Path, jobs: Mapping[str, Job]) -> Path:
+    """The first of PATH, PATH-2, ... that holds no panel of other settings, with a message unless it is PATH."""
+    for place in itertools.chain([path], (path.with_name(f"{path.name}-{number}") for number in itertools.count(2))):
+        with suppress(InputError):
+            for panel, job in jobs.items():
+                replace(job, output=place / panel).finished()
+            break
+    if place != path:
+        tell(f"{paint.near(path)} holds panels of other settings; these go into {paint.near(place)}")
+    return place
 
 
 def _pictures(directory: Path) -> list[Path]:
