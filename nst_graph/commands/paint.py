@@ -24,7 +24,7 @@ from nst_graph.runs.directory import Directory
 
 #: The example that is painted when it is asked for, in a few minutes.
 EXAMPLE_STYLE = Path(__file__).with_name("example-painting.jpg")
-EXAMPLE = {"size": 384, "beta": 1e4, "fast": True, "save_every": 50}
+EXAMPLE = {"size": 384, "beta": 3e3, "fast": True, "smoothness_loss": "squared", "smoothness": 10, "save_every": 50}
 
 #: The longest name, in bytes, of a run's directory that is named after its pictures; systems allow 255 or less.
 LONGEST_NAME = 200
