@@ -102,19 +102,18 @@ def add_winograd(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--winograd", action="store_const", dest="convolutions", const="winograd", help=about)
 
 
-def add_workers(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say where jobs are painted."""
-    parser.add_argument(
-        "--workers", metavar="N", type=int, default=1, help="how many are painted at a time (default: 1)"
-    )
+def add_workers(parser: argparse._ActionsContainer, what: str = "paintings") -> None:
+    """Add the options that say where they are painted."""
+    about = f"how many {what} are painted at a time (default: 1)"
+    parser.add_argument("--workers", metavar="N", type=int, default=1, help=about)
     about = "paint on the cluster of this dask scheduler, such as tcp://host:8786"
     parser.add_argument("--scheduler", metavar="ADDRESS", default=None, help=about)
 
 
-def check_workers(given: argparse.Namespace) -> None:
+def check_workers(workers: int) -> None:
     """Raise InputError if there would be no worker."""
-    if given.workers < 1:
-        raise InputError(f"--workers {given.workers}: give a whole number of 1 or more")
+    if workers < 1:
+        raise InputError(f"--workers {workers}: give a whole number of 1 or more")
 
 
 def report(program: str, failures: Sequence[str]) -> int:

@@ -101,7 +101,7 @@ def _main(arguments: Sequence[str] | None) -> int:
         size = next(iter(trace.PUBLISHED)) if given.size is None else given.size
         convolutions = given.convolutions or Settings.convolutions
         return trace.run(given.images, given.weights, size, convolutions, given.read_limit)
-    common.check_workers(given)
+    common.check_workers(given.workers)
     if importlib.util.find_spec("matplotlib") is None:
         raise InputError("figures need matplotlib; pip install 'nst_graph[figures]'")
     figure, sources, jobs, name = _sweep(given) if given.figure == "sweep" else _figure(given)

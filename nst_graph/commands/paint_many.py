@@ -23,7 +23,7 @@ def _main(arguments: Sequence[str] | None) -> int:
     parser.add_argument("list", metavar="LIST", type=Path, help="a .toml or .csv file; see README.md")
     common.add_workers(parser)
     given = parser.parse_args(arguments)
-    common.check_workers(given)
+    common.check_workers(given.workers)
     wanted = jobs.read_list(given.list, paint.job, options.switches())
 
     common.announce_loading()
