@@ -481,10 +481,10 @@ from nst_graph.films import filming  # TensorFlow, once for all that are killed
 clip, painting, weights, output, log = sys.argv[1:]
 new = [clip, painting, "--weights", weights, "--output", output, "--iterations", "25", "--first-iterations", "25"]
 kept = filming.Reel.add
-def add(reel, number, step, png):
-    kept(reel, number, step, png)
+def add(reel, frame):
+    kept(reel, frame)
     with open(log, "a") as file:
-        file.write(f"{number}\\n")
+        file.write(f"{frame.number}\\n")
 filming.Reel.add = add
 random.seed(0)
 for kill in range(21):

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, replace
-from functools import cached_property
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from nst_graph import machine, painting, pictures, scenes
+from nst_graph.errors import InputError
 from nst_graph.films import flow
 from nst_graph.films.clips import Clip
 from nst_graph.films.film import Film, check_packages
-from nst_graph.films.reel import Reel
+from nst_graph.films.reel import Begun, Frame, Reel
 from nst_graph.graph.objective import Guide, Measure, Objective
 from nst_graph.graph.tiles import TiledObjective
 from nst_graph.news import count
@@ -29,6 +32,25 @@ from nst_graph.scenes import Originals, Say, Sources
 from nst_graph.weights import Network
 
 Observer = Callable[[Step], None]
+Keep = Callable[[Frame], object]
+#: The number of a frame, from 1, and the frame.
+Numbered = tuple[int, Picture]
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A shot to be painted, wherever: the numbers of its frames, how far it is, and what paints them."""
+
+    place: int
+    frames: range
+    begun: Begun
+    sources: Sources
+    settings: Settings
+    film: Film
+
+
+#: Paints shots elsewhere, given the clip and what adds a frame to the film; returns a line for each failure.
+Share = Callable[[Sequence[Shot], Clip, Keep, Say], list[str]]
 
 
 def paint_film(
@@ -44,60 +66,115 @@ def paint_film(
     resume: bool = False,
     say: Say = lambda line: None,
     observers: Iterable[Observer] = (),
+    share: Share | None = None,
 ) -> Path:
     """Paint the frames of a clip in the style of one or several pictures; returns the path of the mp4.
 
     Each frame is held to the one before, as Ruder, Dosovitskiy and Brox 2016 (arXiv 1604.08610) do; after a cut
-    a shot begins anew. `observers` get every Step of every frame, counted over the whole film. Raises what
-    nst_graph.paint raises; `resume` goes on with an unfinished film.
+    a shot begins anew. `observers` get every Step of every frame, counted over the whole film; none where `share`
+    paints the shots. Raises what nst_graph.paint raises; `resume` goes on with an unfinished film.
     """
     check_packages()
     sources = Sources.named(clip.path, styles, masks, settings, weights_file, clip.read_limit, say)
     with Reel(output, overwrite, resume) as reel:
-        shots = clip.shots(say)
-        originals = scenes.read(sources, settings, say, say, next(clip.frames()))
-        network = painting.network_of(sources, say)
-        used = network.upto(settings.layers)
-        shot = _Shot(originals, used, settings, film, say)
-        record = run.describe(sources, network.name, settings, shot.parts[-1].scene)
-        reel.open(record | {"film": clip.facts() | asdict(film) | {"shots": shots, "frames": sum(shots)}}, sources)
-        height, width = shot.parts[-1].scene.shape[:2]
-        found = f"{count(sum(shots), 'frame')}, {float(clip.rate):.6g} a second, in {count(len(shots), 'shot')}"
-        say(f"{network.name} paints {width} x {height} pixels: {found}")
-        progress = _Progress(observers, [film.planned(settings, place) for length in shots for place in range(length)])
-        frames = enumerate(clip.frames(), 1)
-        for index, length in enumerate(shots):
-            taken: Iterable[tuple[int, Picture]] = itertools.islice(frames, length)
-            if index > 0:
-                number, photograph = next(frames)
-                shot = _Shot(replace(originals, photograph=photograph), used, settings, film, say)
-                taken = itertools.chain([(number, photograph)], itertools.islice(frames, length - 1))
-            _shoot(shot, taken, reel, progress, records.texts(settings, network.name))
-            shot.close()
+        lengths = clip.shots(say)
+        studio = _Studio.opened(sources, settings, film, next(clip.frames()), say)
+        scene = painting.parts_of(studio.originals, studio.used, settings, say)[-1].scene
+        record = run.describe(sources, studio.network.name, settings, scene)
+        reel.open(record | {"film": clip.facts() | asdict(film) | {"shots": lengths, "frames": sum(lengths)}}, sources)
+        height, width = scene.shape[:2]
+        del scene
+        found = f"{count(sum(lengths), 'frame')}, {float(clip.rate):.6g} a second, in {count(len(lengths), 'shot')}"
+        say(f"{studio.network.name} paints {width} x {height} pixels: {found}")
+        ends = list(itertools.accumulate(lengths, initial=1))
+        shots = list(itertools.starmap(range, itertools.pairwise(ends)))
+        if share is None:
+            studio.paint(clip, shots, reel, observers, say)
+        else:
+            del studio
+            _share(share, clip, shots, reel, (sources, settings, film), say)
         if not reel.finish(clip):
             say(f"{clip.path}: its sound cannot be read; the film is silent")
     return output / "film.mp4"
 
 
-def _shoot(
-    shot: _Shot, frames: Iterable[tuple[int, Picture]], reel: Reel, progress: _Progress, texts: dict[str, str]
-) -> None:
-    """Paint the frames of one shot that are not finished yet."""
-    begin, before, total = reel.next, None, None
-    for number, frame in frames:
-        if number >= begin:
-            step = reel.kept(number)  # a killed run painted it, and could not add it
-            if step is None:
-                guide = None
-                if before is not None and total is not None and not shot.film.alone:
-                    given = shot.fit(frame), shot.fit(before), reel.painted(number - 1)
-                    guide = flow.guide(*given, shot.film.weight(total))
-                with painting.memory_errors():
-                    step = shot.paint(frame, guide, progress.of_frame(number))
-                reel.keep(number, step)
-            picture = shot.part(frame).scene.finish(step.picture.astype(np.float32), shot.settings)
-            reel.add(number, step, pictures.to_png(picture, shot.settings.depth, texts))
-        before, total = frame, reel.total(number) if total is None else total
+def paint_shot(shot: Shot, frames: Iterator[Numbered], keep: Keep) -> None:
+    """Paint the frames of a shot that are not finished.
+
+    Of those before, `frames` has the shot's first, from which styles and sizes are made, and the last.
+    """
+    first = next(frames)
+    studio = _Studio.opened(shot.sources, shot.settings, shot.film, first[1], lambda line: None)
+    studio.shoot(itertools.chain([first], frames), shot.begun, keep)
+
+
+def _share(share: Share, clip: Clip, shots: Sequence[range], reel: Reel, how: Any, say: Say) -> None:
+    """Let others paint what is not finished. Raises InputError, once all is done, where shots failed."""
+    begun = [(place, frames, reel.begun(frames)) for place, frames in enumerate(shots, 1)]
+    wanted = [Shot(*of_it, *how) for of_it in begun if of_it[2].number in of_it[1]]
+    if failures := share(wanted, clip, reel.add, say):
+        raise InputError(f"{'; '.join(failures)}; other frames are kept, --resume {reel.path} goes on")
+
+
+@dataclass(frozen=True)
+class _Studio:
+    """What all shots have in common: the pictures, the network, and how it paints."""
+
+    originals: Originals
+    network: Network
+    settings: Settings
+    film: Film
+
+    @classmethod
+    def opened(cls, sources: Sources, settings: Settings, film: Film, photograph: Picture, say: Say) -> _Studio:
+        """Raises InputError if a file cannot be read."""
+        originals = scenes.read(sources, settings, say, say, photograph)
+        return cls(originals, painting.network_of(sources, say), settings, film)
+
+    @cached_property
+    def used(self) -> Network:
+        """The network up to the last layer in use."""
+        return self.network.upto(self.settings.layers)
+
+    def paint(self, clip: Clip, shots: Sequence[range], reel: Reel, observers: Iterable[Observer], say: Say) -> None:
+        """Paint one shot after the other, but what is finished."""
+        places = [place for shot in shots for place in range(len(shot))]
+        progress = _Progress(observers, [self.film.planned(self.settings, place) for place in places])
+        numbered = enumerate(clip.frames(), 1)
+        for shot in shots:
+            frames = itertools.islice(numbered, len(shot))
+            begun = reel.begun(shot)
+            if begun.number in shot:
+                self.shoot(frames, begun, reel.add, progress.of_frame, say)
+            deque(frames, maxlen=0)  # a finished shot is gone past
+
+    def shoot(
+        self,
+        frames: Iterator[Numbered],
+        begun: Begun,
+        keep: Keep,
+        observer: Callable[[int], Observer] = lambda number: lambda step: None,
+        say: Say = lambda line: None,
+    ) -> None:
+        """Paint the frames of one shot that are not finished yet."""
+        seen, texts = time.monotonic(), records.texts(self.settings, self.network.name)
+        first = next(frames)
+        shot = _Shot(replace(self.originals, photograph=first[1]), self.used, self.settings, self.film, say)
+        before = None
+        for number, photograph in itertools.chain([first], frames):
+            if number >= begun.number:
+                step = begun.kept
+                if step is None:
+                    with painting.memory_errors():
+                        step = shot.paint(photograph, shot.guide(photograph, before, begun), observer(number))
+                picture = shot.part(photograph).scene.finish(step.picture.astype(np.float32), self.settings)
+                png = pictures.to_png(picture, self.settings.depth, texts)
+                now = time.monotonic()
+                frame = Frame(number, step, max(0.0, now - seen - step.seconds), png)
+                seen, begun = now, begun.after(frame)
+                keep(frame)
+            before = photograph
+        shot.close()
 
 
 class _Shot:
@@ -105,7 +182,7 @@ class _Shot:
 
     def __init__(self, originals: Originals, network: Network, settings: Settings, film: Film, say: Say) -> None:
         self.settings, self.film, self._network, self._say = settings, film, network, say
-        self.parts = painting.parts_of(originals, network, settings, say)
+        self.parts = painting.parts_of(originals, network, settings, lambda line: None)  # which was said of the film
         self._measure = Measure(network, settings)
 
     @cached_property
@@ -132,6 +209,12 @@ class _Shot:
         photograph = pictures.resize(self.fit(frame), height, width, self.settings.resample)
         return replace(part, scene=part.scene.of(photograph))
 
+    def guide(self, frame: Picture, before: Picture | None, begun: Begun) -> Guide | None:
+        """What a frame is held to, given the frame before; None for the first one, and for all that are alone."""
+        if before is None or begun.painted is None or begun.total is None or self.film.alone:
+            return None
+        return flow.guide(self.fit(frame), self.fit(before), begun.painted, self.film.weight(begun.total))
+
     def paint(self, frame: Picture, guide: Guide | None, observe: Observer) -> Step:
         """Paint a frame: from the guide's picture, to which it is held where that can be trusted; or as a first one.
 
@@ -149,8 +232,7 @@ class _Shot:
         relay = Relay([observe], len(coarse), before, False, 0)
         wanted = replace(last.settings, iterations=iterations)
         step = relay.counted(minimise(self._objective, start, wanted, relay.observe, last.plan.pairs).step)
-        picture = step.picture
-        return replace(step, read=lambda: picture, memory=dict)
+        return replace(step, read=partial(np.asarray, step.picture), memory=dict)  # it can be sent elsewhere
 
 
 class _Progress:

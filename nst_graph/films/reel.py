@@ -7,6 +7,7 @@ import io
 import json
 import time
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,34 @@ COLUMNS = ("frame", "iterations", "evaluations", "seconds", "beside")
 RECENT = 20
 
 
+@dataclass(frozen=True)
+class Frame:
+    """A painted frame, counted from 1: the step it ended with, the seconds beside the optimiser's, and its file."""
+
+    number: int
+    step: Step
+    beside: float
+    png: bytes
+
+
+@dataclass(frozen=True)
+class Begun:
+    """How far a shot is painted: the first frame that is not finished, and what it is painted from."""
+
+    number: int
+    #: The loss that the first frame of the shot ended with; None where there is none, or losses.csv does not say it.
+    total: float | None = None
+    #: The frame before as it was painted; unless it is the last of the film, as its file has it.
+    painted: Picture | None = None
+    #: The step that the frame ended with, if a killed run painted it and could not add it.
+    kept: Step | None = None
+
+    def after(self, frame: Frame) -> Begun:
+        """The same once that frame is finished."""
+        total = frame.step.total if self.total is None else self.total
+        return Begun(frame.number + 1, total, frame.step.picture.astype(np.float32))
+
+
 class Reel:
     """The frames of a film in a directory, with run.json, losses.csv, index.html, and at the end film.mp4.
 
@@ -40,6 +69,7 @@ class Reel:
     def __init__(self, path: Path, overwrite: bool = False, resume: bool = False) -> None:
         self.path = path
         self._resume, self._opened, self._rows = resume, False, list[list[str]]()
+        self._took: list[float] = []  # seconds from frame to frame
         self._directory = Directory.to_paint_in(path, overwrite, resume)
         self._begun: tuple[int, Step] | None = None
         with ExitStack() as stack:
@@ -75,6 +105,7 @@ class Reel:
                 self._directory.clear()
             self._record, self._opened = record, True
             self._rows = self._logged()
+            self._took = [float(row[3]) + float(row[4]) for row in self._rows[1:]]
             self._describe({"state": "painting"})
         except OSError as error:
             raise InputError(f"--output {self.path}: {error.strerror}; name a directory that can be written") from error
@@ -84,43 +115,30 @@ class Reel:
         """How many frames the film is to have."""
         return int(self._record["film"]["frames"])
 
-    @property
-    def next(self) -> int:
-        """The first frame, counted from 1, that is not finished."""
-        return next(number for number in range(1, self.frames + 2) if not self._frame(number).exists())
+    def begun(self, shot: range) -> Begun:
+        """How far the shot of these frames is painted."""
+        first = next((number for number in shot if not self._frame(number).exists()), shot.stop)
+        totals = {int(row[0]): float(row[-1]) for row in self._rows[1:]}
+        total = next((totals[number] for number in range(shot.start, first) if number in totals), None)
+        painted = self._painted(first - 1) if shot.start < first < shot.stop else None
+        return Begun(first, total, painted, self._kept(first))
 
-    def painted(self, number: int) -> Picture:
-        """A painted frame; unless it is the last, as its file has it."""
-        if (step := self.kept(number)) is not None:
-            return step.picture.astype(np.float32)
-        return pictures.read(self._frame(number), files.READ_LIMIT)
-
-    def total(self, number: int) -> float | None:
-        """The loss that a frame ended with; None where losses.csv does not say it."""
-        return next((float(row[-1]) for row in self._rows[1:] if int(row[0]) == number), None)
-
-    def kept(self, number: int) -> Step | None:
-        """The step that a frame ended with, if it is the last that was painted."""
-        return self._begun[1] if self._begun is not None and self._begun[0] == number else None
-
-    def keep(self, number: int, step: Step) -> None:
-        """Save the step that a frame ended with, before it is added: it is not painted again."""
-        self._begun = number, step
-        record = self._record | {"frame": number}
-        self._directory.write("state.npz", lambda file: state.write(step, record, file))
-
-    def add(self, number: int, step: Step, png: bytes) -> None:
-        """Add a frame, and its row to losses.csv."""
+    def add(self, frame: Frame) -> None:
+        """Add a frame, and its row to losses.csv; its step is saved first, so that it is not painted again."""
         now = time.monotonic()
-        beside, self._seen = max(0.0, now - self._seen - step.seconds), now
-        counts = [str(number), str(step.iteration), str(step.evaluations), f"{step.seconds:.3f}", f"{beside:.3f}"]
+        self._took.append(now - self._seen)
+        self._seen = now
+        number, step = frame.number, frame.step
+        self._begun, record = (number, step), self._record | {"frame": number}
+        self._directory.write("state.npz", lambda file: state.write(step, record, file))
+        counts = [str(number), str(step.iteration), str(step.evaluations), f"{step.seconds:.3f}", f"{frame.beside:.3f}"]
         losses = [f"{loss:.9g}" for loss in (*step.terms.values(), step.total)]
-        header = [*COLUMNS, *step.terms, "total"]
-        self._rows = [header, *(row for row in self._rows[1:] if int(row[0]) < number), counts + losses]
+        rows = [row for row in self._rows[1:] if int(row[0]) != number] + [counts + losses]
+        self._rows = [[*COLUMNS, *step.terms, "total"], *sorted(rows, key=lambda row: int(row[0]))]
         table = io.StringIO()
         csv.writer(table, lineterminator="\n").writerows(self._rows)
         self._directory.put("losses.csv", table.getvalue().encode())
-        self._directory.put(self._frame(number).name, png)
+        self._directory.put(self._frame(number).name, frame.png)
         self._show()
 
     def finish(self, clip: Clip) -> bool:
@@ -139,9 +157,8 @@ class Reel:
 
     def left(self) -> float | None:
         """The seconds left at the speed of the latest frames; None before there are any."""
-        took = [float(row[3]) + float(row[4]) for row in self._rows[1:]]
-        done = len(took)
-        return sum(took[-RECENT:]) / len(took[-RECENT:]) * (self.frames - done) if took else None
+        recent = self._took[-RECENT:]
+        return sum(recent) / len(recent) * (self.frames - len(self._finished())) if recent else None
 
     def __enter__(self) -> Reel:
         return self
@@ -153,6 +170,17 @@ class Reel:
             if self._opened:
                 with signals.ignored(), suppress(*([OSError] if isinstance(error, OSError) else [])):
                     self._describe({"state": states.get(kind, f"failed: {error}")})
+
+    def _finished(self) -> list[int]:
+        return [number for number in range(1, self.frames + 1) if self._frame(number).exists()]
+
+    def _painted(self, number: int) -> Picture:
+        if (step := self._kept(number)) is not None:
+            return step.picture.astype(np.float32)
+        return pictures.read(self._frame(number), files.READ_LIMIT)
+
+    def _kept(self, number: int) -> Step | None:
+        return self._begun[1] if self._begun is not None and self._begun[0] == number else None
 
     def _frame(self, number: int) -> Path:
         return self.path / f"frame-{number:05}.png"
@@ -171,6 +199,7 @@ class Reel:
         self._show()
 
     def _show(self) -> None:
+        finished = self._finished()
         names = [Path(source["path"]).name for source in (self._record["content"], *self._record["styles"])]
         film = {
             "names": names,
@@ -178,7 +207,9 @@ class Reel:
             "size": f"{self._record['width']} x {self._record['height']}",
             "film": self._record["film"],
             "settings": self._record["settings"],
-            "painted": self.next - 1,
+            # From the first on, and others that are painted beside them.
+            "painted": sum(number == place for place, number in enumerate(finished, 1)),
+            "finished": len(finished),
             "left": self.left(),
             "whole": (self.path / "film.mp4").exists(),
             "written": time.time(),
