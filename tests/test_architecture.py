@@ -10,7 +10,8 @@ from conftest import ROOT
 ORDER = [
     ["__main__"],
     ["commands"],
-    ["batch", "films"],
+    ["batch"],
+    ["films"],
     ["__init__"],
     ["painting"],
     ["runs"],

@@ -2,17 +2,25 @@
 
 import csv
 import importlib.util
+import itertools
 import os
+import pickle
 import re
+import shutil
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
+from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
+import psutil
 import pytest
-from conftest import ROOT, hashes, random_picture, run_here
+from conftest import ROOT, hashes, random_picture, run_here, run_script
 from PIL import Image
 
 from nst_graph import places
@@ -28,6 +36,7 @@ from nst_graph.weights import store
 pytest.importorskip("cv2", reason="needs the extra video")
 imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg", reason="needs the extra video")
 
+from nst_graph.batch import shots as batch_shots  # noqa: E402
 from nst_graph.films import filming, flow  # noqa: E402
 from nst_graph.films.clips import Clip  # noqa: E402
 from nst_graph.films.film import Film  # noqa: E402
@@ -516,3 +525,227 @@ def test_killed_twenty_times(pictures_dir, network_file, tmp_path):
     assert len(added) == len(set(added)) and 29 <= len(added) <= 30
     assert [int(row["frame"]) for row in rows(output)] == list(range(1, 31))
     assert not [path for path in output.iterdir() if path.name.startswith(".") and path.name != ".lock"]
+
+
+# Shots side by side
+
+
+@pytest.fixture
+def shots(tmp_path, pictures_dir, network_file):
+    """A function that begins to paint a clip of three shots, of so many frames each, as a user does."""
+    begun = []
+
+    def begin(frames, *more, output=tmp_path / "film", iterations=10, resume=False):
+        parts = [
+            shot(frames, 1),
+            [frame / 4 for frame in shot(frames, 2)],
+            [255 - part / 3 for part in shot(frames, 3)],
+        ]
+        clip = save(tmp_path / "cut", itertools.chain(*parts))
+        new = [clip, pictures_dir / "painting.png", "--weights", network_file, "--output", output]
+        new += ["--first-iterations", iterations, "--iterations", iterations]
+        words = [*(["--resume", output] if resume else new), *more]
+        command = [sys.executable, ROOT / "scripts" / "paint_video.py", *words]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        begun.append(subprocess.Popen([*map(str, command)], process_group=0, **pipes))
+        return begun[-1], output
+
+    yield begin
+    for process in begun:
+        process.kill()
+        process.communicate()
+
+
+def ended(process, status=0):
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == status, err
+    assert err.count("\n") == (status != 0), err
+    return out, err
+
+
+def until(process, happened, seconds=200):
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def frames_of(output):
+    """The bytes of a film's frames, by number, beside which there is no directory."""
+    assert not any(path.is_dir() for path in output.iterdir())
+    return {int(path.stem.split("-")[1]): path.read_bytes() for path in sorted(output.glob("frame-*.png"))}
+
+
+def without_seconds(output):
+    return [{name: cell for name, cell in row.items() if name not in ("seconds", "beside")} for row in rows(output)]
+
+
+def check_film(output, frames):
+    assert list(frames_of(output)) == [int(row["frame"]) for row in rows(output)] == list(range(1, frames + 1))
+    assert len(list(Clip.named(output / "film.mp4", (0, None, 1)).frames())) == frames
+    assert not (output / "state.npz").exists()
+
+
+def again(thing):
+    """As another process gets it."""
+    return pickle.loads(pickle.dumps(thing))
+
+
+def here(task, store):
+    again(task.work())(lambda line, reached, result: task.receive(again(result)))
+
+
+def there(task, store):
+    names = [Path(shutil.copy(path, store)).name for path in task.inputs()]
+    while True:
+        function, *given = again(task.order(names))
+        if task.receive(again(function(store, *given))) is None:
+            return
+
+
+@pytest.mark.parametrize(("kind", "do"), [(batch_shots._Here, here), (batch_shots._There, there)])
+def test_shots_painted_elsewhere(tmp_path, pictures_dir, network_file, monkeypatch, kind, do):
+    """The last shot first: the same bytes as one after the other; also where a film goes on."""
+    monkeypatch.setattr(batch_shots, "INTERVAL", 2)
+    frames = [*shot(4, 1), *(frame / 4 for frame in shot(1, 2))]
+    clip = Clip.named(save(tmp_path / "clip", frames), (0, None, 1))
+    given = clip, [pictures_dir / "painting.png"], Settings(iterations=8), Film(4)
+    one, other = tmp_path / "one", tmp_path / "other"
+    filming.paint_film(*given, one, weights_file=network_file)
+    (tmp_path / "store").mkdir()
+
+    def share(wanted, clip, keep, say, last=None):
+        def keep_some(frame):
+            keep(frame)
+            if frame.number == last:
+                raise KeyboardInterrupt
+
+        for task in [kind(one, clip, keep_some) for one in reversed(wanted)]:
+            do(task, tmp_path / "store")
+        return []
+
+    how = {"weights_file": network_file}
+    with pytest.raises(KeyboardInterrupt):
+        filming.paint_film(*given, other, **how, share=partial(share, last=2))
+    begun = {path: path.stat().st_mtime_ns for path in other.glob("frame-*.png")}
+    assert sorted(frames_of(other)) == [1, 2, 5]
+    assert '"painted": 2, "finished": 3' in (other / "index.html").read_text()
+    filming.paint_film(*given, other, **how, share=share, resume=True)
+    check_film(other, 5)
+    assert {path: path.stat().st_mtime_ns for path in begun} == begun
+    assert frames_of(other) == frames_of(one)
+    assert without_seconds(other) == without_seconds(one)
+
+
+@pytest.mark.thorough
+def test_shots_side_by_side(shots, tmp_path):
+    """The same bytes as by one process."""
+    process, one = shots(2, output=tmp_path / "one")
+    ended(process)
+    process, output = shots(2, "--workers", 2)
+    out, _ = ended(process)
+    assert all(f"shot {place}: is finished" in out for place in (1, 2, 3))
+    check_film(output, 6)
+    assert frames_of(output) == frames_of(one)
+    assert without_seconds(output) == without_seconds(one)
+    assert filming.records.read(output)["film"] == filming.records.read(one)["film"]
+    page = (output / "index.html").read_text()
+    assert '"painted": 6, "finished": 6' in page and '"state": "finished"' in page
+
+
+def begin_two(shots, iterations):
+    """Two shots on their way: the process, those that paint, and the directory."""
+    process, output = shots(5, "--workers", 2, iterations=iterations)
+    until(process, lambda: all((output / f"frame-{number:05}.png").exists() for number in (1, 6)))
+    both = psutil.Process(process.pid).children()
+    return process, sorted(both, key=lambda one: sum(one.cpu_times()[:2]))[-2:], output
+
+
+@pytest.mark.thorough
+def test_of_two_shots_one_is_killed(shots):
+    """Another process goes on with the frame it was at."""
+    process, (_, busy), output = begin_two(shots, 60)
+    busy.kill()
+    out, _ = ended(process)
+    assert "ended with status -9, another one goes on" in out
+    check_film(output, 15)
+    assert sorted(map(int, re.findall("frame ([0-9]+), loss", out))) == list(range(1, 16))
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(("number", "more"), [(signal.SIGINT, ("--workers", 2)), (signal.SIGKILL, ())])
+def test_shots_go_on(shots, number, more):
+    """After Ctrl-C, and after a kill, which ends the processes too; no finished frame is painted again."""
+    process, both, output = begin_two(shots, 60)
+    if number == signal.SIGINT:
+        os.killpg(process.pid, number)  # as a terminal does
+        assert "--resume" in ended(process, 130)[1]
+        assert filming.records.read(output)["outcome"] == {"state": "interrupted"}
+    else:
+        process.kill()
+    assert not psutil.wait_procs(both, timeout=60)[1]
+    begun = {path: path.stat().st_mtime_ns for path in output.glob("frame-*.png")}
+    assert 2 <= len(begun) < 15
+    process, _ = shots(5, *more, resume=True)
+    ended(process)
+    check_film(output, 15)
+    assert {path: path.stat().st_mtime_ns for path in begun} == begun
+
+
+@pytest.mark.thorough
+def test_a_shot_that_fails(tmp_path, network_file):
+    """Gradient descent by leaps is right for the shot that is its own start, which is painted all the same."""
+    still, moving = [random_picture(*SIZE, seed) for seed in (1, 2)]
+    clip = save(tmp_path / "clip", [moving / 4, moving / 4, still])
+    how = ["--beta", 0, "--init", clip / "frame 2.png", "--optimiser", "gradient-descent", "--rate", 1e30]
+    how += ["--iterations", 3, "--first-iterations", 3, "--weights", network_file]
+    done = run_script("paint_video.py", clip, *how, "--output", tmp_path / "film", "--workers", 2)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert "error: shot 1: the loss is" in done.stderr and "shot 2" not in done.stderr
+    assert list(frames_of(tmp_path / "film")) == [3]
+    assert filming.records.read(tmp_path / "film")["outcome"]["state"].startswith("failed: shot 1")
+
+
+def test_wrong_workers(film, monkeypatch):
+    one_line(film("--workers", 0), "--workers 0: give a whole number of 1 or more")
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "distributed" else real(name))
+    one_line(film("--scheduler", "tcp://127.0.0.1:9"), "--scheduler: needs dask.distributed")
+
+
+@pytest.fixture
+def cluster():
+    """Two workers of dask."""
+    distributed = pytest.importorskip("distributed", reason="needs the extra many")
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster:
+        yield cluster
+
+
+@pytest.mark.thorough
+def test_shots_on_a_cluster(shots, tmp_path, cluster):
+    """The same bytes as by one process; a first interval, and one that goes on."""
+    process, one = shots(6, output=tmp_path / "one")
+    ended(process)
+    process, output = shots(6, "--scheduler", cluster.scheduler_address)
+    ended(process)
+    check_film(output, 18)
+    assert frames_of(output) == frames_of(one)
+    assert without_seconds(output) == without_seconds(one)
+
+
+@pytest.mark.thorough
+def test_a_worker_of_a_cluster_is_killed(shots, cluster):
+    """Its interval is painted again; interrupted, the film goes on without a cluster."""
+    process, output = shots(6, "--scheduler", cluster.scheduler_address, iterations=60)
+    until(process, lambda: any(output.glob("frame-*.png")))
+    busy = [psutil.Process(worker.process.pid) for worker in cluster.workers.values()]
+    max(busy, key=lambda one: sum(one.cpu_times()[:2])).kill()
+    before = len(frames_of(output))
+    until(process, lambda: len(frames_of(output)) > before)
+    process.send_signal(signal.SIGTERM)
+    assert "--resume" in ended(process, 130)[1]
+    begun = frames_of(output)
+    process, _ = shots(6, resume=True)
+    ended(process)
+    check_film(output, 18)
+    assert begun.items() <= frames_of(output).items()

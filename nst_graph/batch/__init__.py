@@ -1,1 +1,1 @@
-"""Batches of paintings: jobs from lists, and the workers that paint them, here in sequence or on many machines."""
+"""Batches: jobs from lists and shots of films, and what does them, here in sequence or on many machines."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from nst_graph import places
-from nst_graph.commands.common import Parser, add_read_limit, add_winograd
+from nst_graph.commands.common import Parser, add_read_limit, add_winograd, add_workers
 from nst_graph.errors import InputError
 from nst_graph.recipes import CHOICES, DEFAULT, RECIPES, Settings, layer_name, layer_weights
 
@@ -267,7 +267,9 @@ def film_parser() -> argparse.ArgumentParser:
     )
     group = add_options(parser)
     _add(group, [FILM_PLACE, *(option for option in (*PLACE, *LISTS) if option[0] in FILM_TOO)])
-    _add(parser.add_argument_group("the film"), FILM)
+    group = parser.add_argument_group("the film")
+    _add(group, FILM)
+    add_workers(group, "shots")
     return parser
 
 

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from contextlib import nullcontext, redirect_stdout
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from nst_graph import files, places
-from nst_graph.batch import jobs
+from nst_graph.batch import cluster, jobs
 from nst_graph.commands import common, options, paint
 from nst_graph.errors import InputError
 from nst_graph.films.film import Film, check_packages, check_record
@@ -36,6 +37,8 @@ def _main(arguments: Sequence[str] | None) -> int:
 
 def _paint(given: dict[str, Any]) -> None:
     check_packages()
+    scheduler, workers = given.pop("scheduler"), given.pop("workers")
+    common.check_workers(workers)
     for name in WITHOUT:
         if name in given:
             raise InputError(f"--{name.replace('_', '-')}: films have no use for it; leave it out")
@@ -48,13 +51,21 @@ def _paint(given: dict[str, Any]) -> None:
     else:
         job, clip, film = _new(given)
 
+    if scheduler is not None:
+        cluster.check_package()
+        cluster.check_init(job.settings)
     common.announce_loading()
+    from nst_graph.batch import shots
     from nst_graph.films.filming import paint_film
     from nst_graph.runs.progress import Progress
 
-    progress = Progress(max(1, film.iterations), f"watch {paint.near(job.output / 'index.html')}")
+    watch = f"watch {paint.near(job.output / 'index.html')}"
+    progress = Progress(max(1, film.iterations), watch)
     how: dict[str, Any] = {"weights_file": job.weights, "masks": job.masks}
     how |= {name: name in given for name in ("overwrite", "resume")}
+    if scheduler is not None or workers > 1:
+        how["share"] = partial(shots.share, scheduler=scheduler, workers=workers)
+        tell(watch)  # there is no bar
     how |= {"say": progress.say, "observers": [] if "quiet" in given else [progress.observe]}
     try:
         made = paint_film(clip, job.styles, job.settings, film, job.output, **how)
