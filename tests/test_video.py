@@ -713,6 +713,11 @@ def test_wrong_workers(film, monkeypatch):
     one_line(film("--scheduler", "tcp://127.0.0.1:9"), "--scheduler: needs dask.distributed")
 
 
+def test_no_cluster_there(film):
+    pytest.importorskip("distributed", reason="needs the extra many")
+    one_line(film("--scheduler", "tcp://127.0.0.1:9"), "--scheduler tcp://127.0.0.1:9", "start one there")
+
+
 @pytest.fixture
 def cluster():
     """Two workers of dask."""

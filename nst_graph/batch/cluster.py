@@ -4,7 +4,7 @@ import contextlib
 import importlib.util
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -48,6 +48,26 @@ def check_package() -> None:
         raise InputError("--scheduler: needs dask.distributed; pip install 'nst_graph[many]'")
 
 
+def check(scheduler: str) -> None:
+    """Raise InputError if dask is missing, or no cluster answers at `scheduler`."""
+    check_package()
+    with _client(scheduler):
+        pass
+
+
+@contextlib.contextmanager
+def _client(scheduler: str) -> Iterator[Any]:
+    """A client of the cluster. Raises InputError if there is none."""
+    from distributed import Client
+
+    with contextlib.ExitStack() as stack:
+        try:
+            client = stack.enter_context(Client(scheduler, timeout=10))
+        except (OSError, ValueError) as error:
+            raise InputError(f"--scheduler {scheduler}: {error or 'no answer'}; start one there") from error
+        yield client
+
+
 def check_init(settings: Settings) -> None:
     """Raise InputError if the start is a picture of one's own."""
     if settings.init not in STARTS:
@@ -56,15 +76,11 @@ def check_init(settings: Settings) -> None:
 
 def share(tasks: Sequence[Task], scheduler: str, say: Callable[[str], None]) -> list[str]:
     """Do tasks on the cluster at `scheduler`; returns a line for each failure. Raises InputError if there is none."""
-    from distributed import Client, as_completed
+    from distributed import as_completed
 
     # Pictures and weights are large, and have to be sent.
     warnings.filterwarnings("ignore", "Sending large graph", UserWarning)
-    with contextlib.ExitStack() as stack:
-        try:
-            client = stack.enter_context(Client(scheduler, timeout=10))
-        except (OSError, ValueError) as error:
-            raise InputError(f"--scheduler {scheduler}: {error or 'no answer'}; start one there") from error
+    with _client(scheduler) as client:
         say(f"dask dashboard: {client.dashboard_link}")
         pool, waiting = _Pool(client, as_completed(), say), list(reversed(tasks))
         while waiting or pool.tasks:

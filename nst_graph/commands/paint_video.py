@@ -52,7 +52,7 @@ def _paint(given: dict[str, Any]) -> None:
         job, clip, film = _new(given)
 
     if scheduler is not None:
-        cluster.check_package()
+        cluster.check(scheduler)
         cluster.check_init(job.settings)
     common.announce_loading()
     from nst_graph.batch import shots
