@@ -595,6 +595,35 @@ def test_of_two_at_a_time_one_is_killed(images, network_file, tmp_path):
             assert [int(row["iteration"]) for row in csv.DictReader(file)] == list(range(151))
 
 
+ASK = """
+import signal
+from nst_graph.batch import processes
+
+def ask(send):
+    send("asked", 1, [signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])])
+
+class Task:
+    name = "one"
+    def work(self):
+        return ask
+    def receive(self, found):
+        self.found = found
+
+if __name__ == "__main__":
+    tasks = [Task(), Task(), Task()]
+    assert processes.share(tasks, 2, lambda line: None) == []
+    print([task.found for task in tasks])
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="not on Windows")
+def test_ctrl_c_does_not_reach_the_processes(tmp_path):
+    """None of them, the first one either: they are stopped once, by the one that began them."""
+    (tmp_path / "ask.py").write_text(ASK)
+    done = subprocess.run([sys.executable, tmp_path / "ask.py"], capture_output=True, text=True, cwd=tmp_path)
+    assert done.stdout == "[[True], [True], [True]]\n", done.stderr
+
+
 def test_ctrl_c_while_two_are_painted(images, network_file, tmp_path):
     """A terminal sends it to the whole group; each saves its state, and the same command goes on."""
     process, _ = begin_two(images, network_file, tmp_path, 5000)

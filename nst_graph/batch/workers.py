@@ -73,14 +73,18 @@ def perform(jobs: Sequence[Job], say: Say, scheduler: str | None = None, workers
 
 
 @dataclass(frozen=True)
-class _Here:
-    """A job as a task of processes, which save its state themselves."""
+class _Task:
+    """A job as a task."""
 
     job: Job
 
     @property
     def name(self) -> str:
         return str(self.job.output)
+
+
+class _Here(_Task):
+    """A job as a task of processes, which save its state themselves."""
 
     def work(self) -> Callable[[processes.Send], object]:
         return functools.partial(_paint_on, self.job)
@@ -124,15 +128,8 @@ def _distribute(jobs: Sequence[Job], say: Say, scheduler: str) -> list[str]:
         return failures + cluster.share(tasks, scheduler, say)
 
 
-@dataclass(frozen=True)
-class _There:
+class _There(_Task):
     """A job as a task of a cluster."""
-
-    job: Job
-
-    @property
-    def name(self) -> str:
-        return str(self.job.output)
 
     def inputs(self) -> list[Path]:
         return _inputs(self.job)

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from nst_graph import files, news
+from nst_graph import files, news, signals
 from nst_graph.errors import InputError
 from nst_graph.news import one_line, tell
 
@@ -56,9 +56,8 @@ def run(program: str, work: Callable[[], int], interrupted: str = "the same comm
     `interrupted` is said after an interruption of which the work says nothing.
     """
     news.open_streams()
-    for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP, and nohup ignores it
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) == signal.SIG_DFL:
+    for number in signals.ENDING:
+        if signal.getsignal(number) == signal.SIG_DFL:  # nohup ignores SIGHUP
             signal.signal(number, signal.default_int_handler)  # raises KeyboardInterrupt
     try:
         return work()

@@ -2,7 +2,6 @@
 
 import argparse
 import importlib.util
-import itertools
 import sys
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -137,7 +136,7 @@ def _main(arguments: Sequence[str] | None) -> int:
 
 def _free(path: Path, jobs: Mapping[str, Job]) -> Path:
     """The first of PATH, PATH-2, ... that holds no panel of other settings, with a message unless it is PATH."""
-    for place in itertools.chain([path], (path.with_name(f"{path.name}-{number}") for number in itertools.count(2))):
+    for place in paint.numbered(path):
         with suppress(InputError):
             for panel, job in jobs.items():
                 replace(job, output=place / panel).finished()

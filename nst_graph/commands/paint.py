@@ -5,7 +5,7 @@ import itertools
 import os
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext, redirect_stdout, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -92,11 +92,15 @@ def _like(given: dict[str, Any]) -> tuple[Settings, Path]:
 
 def free(path: Path) -> Path:
     """The first of PATH, PATH-2, PATH-3, ... that does not exist, with a message unless it is PATH."""
-    others = (path.with_name(f"{path.name}-{number}") for number in itertools.count(2))
-    free = next(place for place in itertools.chain([path], others) if not os.path.lexists(place))
+    free = next(place for place in numbered(path) if not os.path.lexists(place))
     if free != path:
         tell(f"{near(path)} is there already; this painting goes into {near(free)}")
     return free
+
+
+def numbered(path: Path) -> Iterator[Path]:
+    """PATH, PATH-2, PATH-3, ..."""
+    return itertools.chain([path], (path.with_name(f"{path.name}-{number}") for number in itertools.count(2)))
 
 
 def near(path: Path) -> str:
