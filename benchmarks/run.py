@@ -256,7 +256,7 @@ def painting(given):
             ("bfloat16", "direct", tf.bfloat16),
         ):
             settings = Settings(beta=given.beta, iterations=given.iterations, convolutions=convolutions)
-            for whose, line in (("the graph's", np.float64), ("SciPy's", None)):
+            for whose, line in (("the graph's", np.float64), ("SciPy's", None))[: 1 if given.no_scipy else 2]:
                 sides = network, photograph, [Style(painted)], settings
                 objective = Objective(*sides, compute=compute, line=line)
                 feed = {objective.line.step: 0.0} if line else {objective.picture: start}
@@ -500,6 +500,7 @@ def main():
     parser.add_argument("--tile", type=int, default=512)
     parser.add_argument("--winograd", action="store_true", help="in one")
     parser.add_argument("--bfloat16", action="store_true", help="in one")
+    parser.add_argument("--no-scipy", action="store_true", help="leave SciPy's L-BFGS out, in painting")
     parser.add_argument("--no-torch", action="store_true", help="leave PyTorch out")
     parser.add_argument("--docs", type=Path, default=Path(__file__).resolve().parent.parent / "docs")
     given = parser.parse_args()
