@@ -66,8 +66,8 @@ def graph_lbfgs(
     def attempt(warm: bool) -> str:
         if not warm:
             vectors.order.clear()  # all pairs are dropped
+        initial, length = vectors.direct()
         while iterate.last.iteration < iterations:
-            initial, length = vectors.direct()
             if not initial < 0:
                 return "the direction does not descend"
             trial = 1.0 if vectors.order else first_step(start.size) / length
@@ -75,7 +75,7 @@ def graph_lbfgs(
                 step = search(evaluate, iterate.last.total, initial, trial)
             except LineSearchError as error:
                 return str(error)
-            vectors.accept(step * (slope - initial), (step * length) ** 2, change)
+            initial, length = vectors.accept(step * (slope - initial), (step * length) ** 2, change)
             iterate.accept(iterate.last.iteration + 1, vectors.picture, vectors.memory)
         return "the limit of iterations is reached"
 
@@ -103,6 +103,8 @@ class _Vectors:
         #: Inner products of rows with rows, but for those of steps with steps, and with the gradient.
         self._products: Vector = np.zeros((2 * pairs, 2 * pairs))
         self._with_gradient: Vector = np.zeros(2 * pairs)
+        #: Of the pair that is being stored: its slot, s^T y and y^T y.
+        self._new = 0, 0.0, 0.0
         self._last: Floats | None = None
         with objective.graph.as_default(), tf.variable_scope(None, "lbfgs") as scope:
             self._build(objective.gradient)
@@ -145,13 +147,20 @@ class _Vectors:
         with tf.control_dependencies(moved):
             self._moved = _products(rows(), read(here))
         with tf.control_dependencies(moved + stored):
-            self._moved_and_stored = _products(rows(), read(here)), _products(rows(), s)
+            products = _products(rows(), read(here)), _products(rows(), s)
 
-        # A new direction, combined from the rows and the gradient.
-        self._coefficients, self._descent = tf.placeholder(dtype, (2 * pairs,)), tf.placeholder(dtype, ())
-        combined = _combination(rows(), self._coefficients) - self._descent * read(here)
-        with tf.control_dependencies([line.direction.assign(tf.reshape(combined, line.x.shape)).op]):
-            self._directed = _dot(read(here), combined), _dot(combined, combined)
+        # A new direction, combined from the rows and the gradient; the host finds how, within the same call.
+        def turned(find: Callable[..., tuple[Vector, float]], *found: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            coefficients, descent = tf.numpy_function(find, found, (tf.float64, tf.float64))
+            coefficients.set_shape((2 * pairs,))
+            with tf.control_dependencies([coefficients]):
+                combined = _combination(rows(), tf.cast(coefficients, dtype)) - tf.cast(descent, dtype) * read(here)
+            with tf.control_dependencies([line.direction.assign(tf.reshape(combined, line.x.shape)).op]):
+                return _dot(read(here), combined), _dot(combined, combined)
+
+        self._directed = turned(self._two_loops)
+        self._moved_on = turned(self._take_gradient, self._moved)
+        self._stored = turned(self._take_pair, *products)
 
     def load(self, start: Floats, memory: Arrays | None) -> None:
         """Begin at a picture, with an earlier step's memory if there is any. Raises InputError."""
@@ -179,28 +188,36 @@ class _Vectors:
         """Take the point evaluated last for x."""
         self._with_gradient = self._session.run(self._moved)
 
-    def accept(self, curvature: float, step: float, change: float) -> None:
-        """Move x to the point evaluated last; given s^T y, s^T s and y^T y, a curved pair replaces the oldest."""
+    def direct(self) -> tuple[float, float]:
+        """Turn d along minus H times the gradient; returns the slope along it, and its length."""
+        return _slope_and_length(self._session.run(self._directed))
+
+    def accept(self, curvature: float, step: float, change: float) -> tuple[float, float]:
+        """Move x to the point evaluated last, and turn d as `direct` does.
+
+        Given s^T y, s^T s and y^T y, a curved pair replaces the oldest before.
+        """
         if not is_curved(curvature, step, change):
-            return self.begin()
+            return _slope_and_length(self._session.run(self._moved_on))
         full = len(self.order) == self._pairs
         slot = self.order.pop(0) if full else len(self.order)
         self.order.append(slot)
+        self._new = slot, curvature, change
+        return _slope_and_length(self._session.run(self._stored, {self._slot: slot}))
+
+    def _take_gradient(self, with_gradient: Vector) -> tuple[Vector, float]:
+        self._with_gradient = with_gradient.copy()  # for it is the graph's
+        return self._two_loops()
+
+    def _take_pair(self, with_gradient: Vector, with_step: Vector) -> tuple[Vector, float]:
+        slot, curvature, change = self._new
         s, y = slot, self._pairs + slot
-        before = self._with_gradient
-        self._with_gradient, with_step = self._session.run(self._moved_and_stored, {self._slot: slot})
-        with_change = self._with_gradient - before
+        with_step, with_change = with_step.copy(), with_gradient - self._with_gradient
         with_change[s], with_change[y] = curvature, change
         with_step[y] = curvature
         for row, found in ((s, with_step), (y, with_change)):
             self._products[row] = self._products[:, row] = found
-
-    def direct(self) -> tuple[float, float]:
-        """Turn d along minus H times the gradient; returns the slope along it, and its length."""
-        coefficients, descent = self._two_loops()
-        feed = {self._coefficients: coefficients, self._descent: descent}
-        slope, square = self._session.run(self._directed, feed)
-        return float(slope), float(np.sqrt(square))
+        return self._take_gradient(with_gradient)
 
     def _two_loops(self) -> tuple[Vector, float]:
         """Nocedal and Wright, algorithm 7.4, on coefficients: those of the rows, and minus that of the gradient."""
@@ -248,6 +265,11 @@ class _Vectors:
         for vector, row in zip(vectors, rows, strict=True):
             vector[:] = self._session.run(self._row, {self._slot: row}).ravel()
         return vectors
+
+
+def _slope_and_length(found: tuple[np.float64, np.float64]) -> tuple[float, float]:
+    slope, square = found
+    return float(slope), float(np.sqrt(square))
 
 
 def _dot(one: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
