@@ -61,7 +61,9 @@ def main():
             except nst_graph.InputError as error:
                 print(f"{name} is left out: {error}")
                 continue
-        panels.append((name if given.controls else f"{name}, {settings.iterations} steps", iio.imread(final)))
+        picture = iio.imread(final)
+        size = "{1} x {0}".format(*picture.shape)
+        panels.append((name if given.controls else f"{name}, {size}, {settings.iterations} steps", picture))
 
     columns = 4
     rows = -(-len(panels) // columns)

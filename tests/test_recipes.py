@@ -144,6 +144,15 @@ def crowson(painted, content, style, picture):
     return total + 2 * (2 * straight / 3 + across / 6)
 
 
+def studio(painted, content, style, picture):
+    beta = 1e5 * (max(picture.shape[:2]) / 512) ** 2
+    total = 10 * (squares(np.diff(picture, axis=0)) + squares(np.diff(picture, axis=1)))
+    for name in FIRST:
+        difference = mean_gram(painted[name]) - mean_gram(style[name])
+        total += beta / 5 * squares(difference) / (4 * painted[name].shape[-1] ** 2)
+    return total + reference.content_loss(painted["conv4_2"], content["conv4_2"])
+
+
 def of_content(photo, random):
     return photo
 
@@ -170,6 +179,7 @@ STRETCHED = (40, 24), (40, 24), Image.Resampling.LANCZOS
 SHORTER_OWN = (67, 40), (40, 51), Image.Resampling.LANCZOS
 SHORTER = (67, 40), (67, 40), Image.Resampling.LANCZOS
 LONGER_OWN = (40, 24), (31, 40), Image.Resampling.BICUBIC
+LONGER_LANCZOS = (40, 24), (31, 40), Image.Resampling.LANCZOS
 LONGER_BILINEAR = (40, 24), (31, 40), Image.Resampling.BILINEAR
 FOUR_TO_THREE = (40, 30), (40, 30), Image.Resampling.LANCZOS
 SQUARE = (40, 40), (40, 40), Image.Resampling.LANCZOS
@@ -197,6 +207,7 @@ FORMULAS = {
     "avelar2019": (avelar, "max", SQUARE, of_content),
     "neural-style-pt": (neural_style, "max", LONGER_BILINEAR, faint),
     "style-transfer-pytorch": (crowson, "max", LONGER_OWN, of_content),
+    "studio": (studio, "average", LONGER_LANCZOS, of_content),
 }
 
 
