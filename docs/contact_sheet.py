@@ -73,7 +73,7 @@ def main():
         axis.axis("off")
     for axis, (title, picture) in zip(axes.flat, panels, strict=False):
         axis.imshow(picture)
-        axis.set_title(title, fontsize=12)
+        axis.set_title(title, fontsize=11)
     figure.tight_layout(pad=0.4)
     figure.savefig(given.sheet, dpi=80, pil_kwargs={"quality": 85})
 

@@ -627,21 +627,6 @@ RECIPES = {
             save_every=50,
         ),
     ),
-    "studio": Recipe(
-        "ours, for looks: the paper's losses from the content, coarse to fine, smooth, a style in its own shape",
-        Settings(
-            style_shape="own",
-            init="content",
-            beta=1e5,
-            ratio_at=(512,),
-            smoothness=10.0,
-            smoothness_loss="squared",
-            precision="auto",
-            scales=(128, 256),
-            scale_iterations=(60, 35),
-            iterations=300,
-        ),
-    ),
     # The ratio is not on record. Ours is about what NOTEBOOK gives conv4_1 and conv5_1, 1e3 / 512^2.
     "avelar2019": Recipe(
         "Avelar 2019, PyTorch: several paintings at once, squashed to 512 x 512, L-BFGS",
@@ -655,6 +640,21 @@ RECIPES = {
             style_layers=dict.fromkeys(STYLE_LAYERS, 1.0),
             beta=4e-3,
             iterations=200,
+        ),
+    ),
+    "studio": Recipe(
+        "ours, for looks: the paper's losses from the content, coarse to fine, smooth, a style in its own shape",
+        Settings(
+            style_shape="own",
+            init="content",
+            beta=1e5,
+            ratio_at=(512,),
+            smoothness=10.0,
+            smoothness_loss="squared",
+            precision="auto",
+            scales=(128, 256),
+            scale_iterations=(60, 35),
+            iterations=300,
         ),
     ),
 }
