@@ -113,7 +113,7 @@ def main():
     lines = [
         f"`python benchmarks/lbfgs.py {' '.join(sys.argv[1:])}`".replace(" `", "`"),
         "",
-        "Milliseconds an evaluation, medians; outside session calls, of an iteration.",
+        "Milliseconds an evaluation, medians; outside session calls, of an iteration, where two loops are within one.",
         "",
         "| pixels | SciPy's L-BFGS | beside setulb | the graph's | ratio | in float32 | ratio | outside calls |",
         "|---|---|---|---|---|---|---|---|",

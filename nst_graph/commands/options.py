@@ -77,7 +77,7 @@ HOW: list[Option] = [
     ("bounded", "keep every pixel in 0..255 while painting", FLAG),
 ]
 SPEED: list[Option] = [
-    ("fast", "minutes for hours: coarse to fine, fewer iterations, the fastest precision", FLAG),
+    ("fast", "coarse to fine, in fewer iterations and the fastest precision", FLAG),
     ("precision", "type of the convolutions; auto is bfloat16 where that is fast, float32 at the end", {}),
     ("convolutions", "how float32 is convolved; winograd has fewer multiplications, to five digits the same", {}),
     ("scales", "longer sides to paint at first", PIXELS | SEVERAL),
