@@ -243,6 +243,17 @@ def test_trust_by_its_inequalities():
         assert flow.trust(forward, backward)[20, 30] == expected
 
 
+def test_what_cannot_be_trusted_is_filled():
+    trust = np.ones((40, 50), np.float32)
+    trust[:, 30:] = 0
+    guide = Guide(np.full((40, 50, 3), 200, np.float32), trust, 1.0)
+    found = flow.filled(guide, np.full((40, 50, 3), 20, np.float32))
+    assert found.dtype == np.float32
+    assert found[:, :20] == pytest.approx(200, abs=0.1)
+    assert found[:, 40:] == pytest.approx(20, abs=0.1)
+    assert (np.diff(found[:, 20:40, 0], axis=1) <= 0).all()
+
+
 # Clips
 
 
@@ -414,13 +425,13 @@ def test_each_shot_begins_anew(film, tmp_path, monkeypatch):
 
 
 def test_colours_and_scales(film, tmp_path):
-    """The first frame is painted coarse to fine; each has its own photograph's colours."""
+    """The first frame is painted coarse to fine, and what is new in others; each has its own photograph's colours."""
     from nst_graph.pictures import colours
 
     more = ("--colours", "luminance", "--scales", 40, "--scale-iterations", 7)
     run, output = film(*more, "--frames", ":2", iterations=("--first-iterations", 9))
     assert run.returncode == 0, run.stderr
-    assert [row["iterations"] for row in rows(output)] == ["16", "10"]
+    assert [row["iterations"] for row in rows(output)] == ["16", "17"]
     for number, frame in enumerate(shot(6)[:2], 1):
         painted = np.float32(Image.open(output / f"frame-0000{number}.png"))
         assert np.abs(painted - colours.keep(painted, np.float32(np.uint8(frame)))).mean() < 2

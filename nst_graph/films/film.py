@@ -37,7 +37,7 @@ class Film:
     def planned(self, settings: Settings, place: int) -> int:
         """The iterations of a shot's first frame, of place 0, or of another."""
         first = sum(settings.scale_iterations) + settings.iterations
-        return first if place == 0 or self.alone else self.iterations
+        return first if place == 0 or self.alone else sum(settings.scale_iterations[-1:]) + self.iterations
 
 
 def check_packages() -> None:

@@ -190,11 +190,24 @@ class _Shot:
         last = self.parts[-1]
         return painting.objective_of(self._network, last, last.settings, self._measure, self.film.steadiness > 0)
 
+    @cached_property
+    def _coarser(self) -> int | None:
+        """The last stage at a size below the film's."""
+        last = self.parts[-1].scene.shape
+        return max((index for index, part in enumerate(self.parts) if part.scene.shape != last), default=None)
+
+    @cached_property
+    def _coarse_objective(self) -> Objective | TiledObjective:
+        assert self._coarser is not None
+        part = self.parts[self._coarser]
+        return painting.objective_of(self._network, part, part.settings, self._measure)
+
     def close(self) -> None:
         """Give the memory back."""
         self._measure.close()
-        if "_objective" in self.__dict__:
-            self._objective.close()
+        for made in ("_objective", "_coarse_objective"):
+            if made in self.__dict__:
+                getattr(self, made).close()
         machine.release_memory()
 
     def fit(self, frame: Picture) -> Picture:
@@ -216,23 +229,46 @@ class _Shot:
         return flow.guide(self.fit(frame), self.fit(before), begun.painted, self.film.weight(begun.total))
 
     def paint(self, frame: Picture, guide: Guide | None, observe: Observer) -> Step:
-        """Paint a frame: from the guide's picture, to which it is held where that can be trusted; or as a first one.
-
-        White noise where it cannot be trusted would not become a painting in a few iterations.
-        """
-        parts = [self.part(frame, index) for index in range(len(self.parts))]
-        *coarse, last = parts
-        start, iterations, before = parts[0].start(self._network), last.stage.iterations, None
+        """Paint a frame: from the guide's picture, to which it is held where that can be trusted; or as a first one."""
+        *coarse, last = [self.part(frame, index) for index in range(len(self.parts))]
+        iterations, before = last.stage.iterations, None
         if guide is not None:
-            start, iterations = guide.picture, self.film.iterations
+            iterations = self.film.iterations
+            start, before = self._moved(frame, guide, observe)
         elif coarse:
+            start = coarse[0].start(self._network)
             before = painting.paint_parts(self._network, coarse, start, None, self.settings, [observe], self._say).step
             start, _ = painting.carry(before, coarse[-1].scene.photograph, last.scene.photograph, self.settings)
+        else:
+            start = last.start(self._network)
         self._objective.turn_to(last.scene.photograph, guide)
-        relay = Relay([observe], len(coarse), before, False, 0)
-        wanted = replace(last.settings, iterations=iterations)
-        step = relay.counted(minimise(self._objective, start, wanted, relay.observe, last.plan.pairs).step)
-        return replace(step, read=partial(np.asarray, step.picture), memory=dict)  # it can be sent elsewhere
+        return self._minimise(self._objective, last, start, iterations, Relay([observe], len(coarse), before, False, 0))
+
+    def _moved(self, frame: Picture, guide: Guide, observe: Observer) -> tuple[Picture, Step | None]:
+        """The guide's picture; where it cannot be trusted, what the scale below paints of the photograph.
+
+        White noise would not become a painting in a few iterations, nor does the photograph at the film's size.
+        """
+        if self._coarser is None or guide.trust.all():
+            return guide.picture, None
+        part, photograph = self.part(frame, self._coarser), self.part(frame).scene.photograph
+        small = part.scene.photograph
+        height, width = small.shape[:2]
+        start = pictures.resize(flow.filled(guide, photograph), height, width, self.settings.resample)
+        self._coarse_objective.turn_to(small)
+        relay = Relay([observe], self._coarser, None, False, 0)
+        step = self._minimise(self._coarse_objective, part, start, part.stage.iterations, relay)
+        anew, _ = painting.carry(step, small, photograph, self.settings)
+        return flow.filled(guide, anew), step
+
+    @staticmethod
+    def _minimise(
+        objective: Objective | TiledObjective, part: Part, start: Picture, iterations: int, relay: Relay
+    ) -> Step:
+        """Paint at one size. The step can be sent elsewhere."""
+        wanted = replace(part.settings, iterations=iterations)
+        step = relay.counted(minimise(objective, start, wanted, relay.observe, part.plan.pairs).step)
+        return replace(step, read=partial(np.asarray, step.picture), memory=dict)
 
 
 class _Progress:

@@ -8,12 +8,15 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import gaussian_filter
 
 from nst_graph.graph.objective import Guide
 from nst_graph.pictures import Mask, Picture, to_bytes
 
 #: The smallest side, in pixels, of what OpenCV is given.
 LEAST = 48
+#: The standard deviation of the blend at the border of what can be trusted, in pixels.
+BLEND = 2
 Flow = npt.NDArray[np.float32]
 
 
@@ -69,6 +72,13 @@ def guide(frame: Picture, before: Picture, painted: Picture, weight: float) -> G
     """What the painting of `frame` is held to, given that of the frame before, and the weight of that."""
     backward = between(frame, before)
     return Guide(warp(painted, backward), trust(between(before, frame), backward), weight)
+
+
+def filled(guide: Guide, picture: Picture) -> Picture:
+    """The guide's picture where it can be trusted, elsewhere another; they blend over a few pixels."""
+    share = gaussian_filter(guide.trust, BLEND)[..., None]
+    both: Picture = guide.picture * share + picture * (1 - share)
+    return both
 
 
 def _grid(flow: Flow) -> Flow:
