@@ -132,6 +132,24 @@ def test_the_last_step_is_finite_where_none_follows(optimiser, where):
         assert all(np.isfinite(array).all() for array in step.memory().values())
 
 
+def test_gradient_descent_that_diverges_halves_its_rate():
+    """No step ends above the start; one that is gone on with takes the same steps; a small rate is not touched."""
+    settings = Settings(optimiser="gradient-descent", rate=10.0, iterations=40)
+    steps, rest = [], []
+    optimise.minimise(quadratic, START, settings, steps.append)
+    assert max(step.total for step in steps) == steps[0].total
+    assert steps[-1].restarts > 3 and steps[-1].total < 0.1 * steps[0].total
+    optimise.minimise(quadratic, steps[10].picture, settings, rest.append, memory=steps[10].memory())
+    assert [step.total for step in rest[:31]] == [step.total for step in steps[10:]]
+    small = replace(settings, rate=1e-4)
+    optimise.minimise(quadratic, START, small, rest.append)
+    picture = START
+    for _ in range(40):
+        picture = picture - np.float32(1e-4) * quadratic(picture).gradient
+    np.testing.assert_allclose(rest[-1].picture, picture, rtol=1e-5)
+    assert rest[-1].restarts == 0
+
+
 def test_adams_memory_is_that_of_its_step():
     """Not that of the step after it, which an interruption may fall into."""
     settings, seen = Settings(optimiser="adam", rate=1e-4, iterations=3), []

@@ -40,5 +40,5 @@ def minimise(
     else:
         rule = tf.train.GradientDescentOptimizer(settings.rate)
     scale = np.asarray(settings.pixel_scale, np.float32)
-    how = settings.bounded, settings.average, memory
+    how = settings.bounded, settings.average, memory, settings.optimiser == "gradient-descent"
     return descend(objective, start, settings.iterations, observe, rule, scale, *how)

@@ -9,6 +9,9 @@ from nst_graph.graph.tensorflow import tf
 from nst_graph.optimise.history import check_shapes
 from nst_graph.optimise.steps import BOUNDS, Arrays, Function, HostIterate, Outcome, Step
 
+#: Of the rate, below which it is not halved any more.
+LEAST_SHARE = 1e-6
+
 
 def descend(
     objective: Function,
@@ -20,15 +23,17 @@ def descend(
     bounded: bool = False,
     average: float = 0.0,
     memory: Arrays | None = None,
+    guarded: bool = False,
 ) -> Outcome:
     """Take so many steps of a tf.compat.v1.train optimiser; bounded clips to 0..255 after each.
 
     Its variable is the picture divided by `scale` [3], as for networks that take normalised pixels. With `average`
     it is a running mean of the steps that is reported, which decays by that and has no bias (Kingma and Ba 2015,
-    section 7.2). `memory` holds the optimiser's moments at an earlier step, to go on from. Raises InputError
-    where they are another's, FloatingPointError where something is not finite.
+    section 7.2). `memory` holds the optimiser's moments at an earlier step, to go on from. If `guarded`, as a rule
+    without moments can be, a step to more than the loss at the start is taken anew, and all from there on, at half
+    the rate. Raises InputError where the memory is another's, FloatingPointError where something is not finite.
     """
-    mean, shape = _Mean(average), start.shape
+    mean, shape, guard = _Mean(average), start.shape, _Guard(guarded)
     start = mean.begin(memory or {}, start)
     with tf.Graph().as_default() as graph, tf.Session(graph=graph) as session:
         variable = tf.get_variable("picture", initializer=start / scale)
@@ -43,20 +48,67 @@ def descend(
         session.run(tf.global_variables_initializer())
         if memory:
             shapes = {name: tuple(moment.shape) for name, moment in moments.items()}
-            check_shapes(shapes | mean.shapes(shape), memory)
+            check_shapes(shapes | mean.shapes(shape) | guard.shapes(), memory)
             for name, moment in moments.items():
                 moment.load(memory[name], session)
             mean.load(memory)
+            guard.load(memory)
         iterate = HostIterate(objective, observe)
         iterate.evaluate(start)
-        mean.report(iterate, 0, session.run(moments), counted=bool(memory))
+        guard.begin(iterate.total)
+        mean.report(iterate, 0, session.run(moments) | guard.memory(), counted=bool(memory))
         for iteration in range(1, iterations + 1):
-            at, found = session.run(moved, {gradient: iterate.gradient})
-            iterate.evaluate(at)
+            before, slope = iterate.picture, iterate.gradient
+            at, found = session.run(moved, {gradient: guard.share * slope})
+            while not guard.passes(iterate, at):
+                variable.load(before / scale, session)
+                at, found = session.run(moved, {gradient: guard.share * slope})
             if not all(np.isfinite(array).all() for array in found.values()):
                 raise FloatingPointError(f"the optimiser's mean gradients are not finite at iteration {iteration}")
-            mean.report(iterate, iteration, found)
+            mean.report(iterate, iteration, found | guard.memory())
     return Outcome(iterate.last, "the limit of iterations is reached")
+
+
+class _Guard:
+    """Halves the rate where steps lead to more than the loss at the start; one that is not `on` lets all pass."""
+
+    def __init__(self, on: bool) -> None:
+        self._on, self._most = on, np.inf
+        #: Of the rate.
+        self.share = 1.0
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """What a step's memory has of the guard."""
+        return {"share": (), "most": ()} if self._on else {}
+
+    def load(self, memory: Arrays) -> None:
+        """Go on with the guard in a step's memory."""
+        if self._on:
+            self.share, self._most = float(memory["share"]), float(memory["most"])
+
+    def begin(self, total: float) -> None:
+        """Take the loss at the start, unless it is that of an earlier step's memory."""
+        if self._on and np.isinf(self._most):
+            self._most = total
+
+    def memory(self) -> Arrays:
+        """The share of the rate, and the loss at the start."""
+        return {"share": np.array(self.share), "most": np.array(self._most)} if self._on else {}
+
+    def passes(self, iterate: HostIterate, picture: Floats) -> bool:
+        """Evaluate at a picture; if it does not pass, halve the rate. Raises FloatingPointError as evaluations do."""
+        try:
+            iterate.evaluate(picture)
+            if iterate.total <= self._most:
+                return True
+        except FloatingPointError:
+            if not self._on or self.share < LEAST_SHARE:
+                raise
+        if self.share < LEAST_SHARE:
+            return True
+        self.share /= 2
+        iterate.restarts += 1
+        return False
 
 
 class _Mean:
