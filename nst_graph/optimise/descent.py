@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from nst_graph.evaluation import Floats
-from nst_graph.graph.tensorflow import tf
+from nst_graph.graph.tensorflow import load, tf
 from nst_graph.optimise.history import check_shapes
 from nst_graph.optimise.steps import BOUNDS, Arrays, Function, HostIterate, Outcome, Step
 
@@ -50,7 +50,7 @@ def descend(
             shapes = {name: tuple(moment.shape) for name, moment in moments.items()}
             check_shapes(shapes | mean.shapes(shape) | guard.shapes(), memory)
             for name, moment in moments.items():
-                moment.load(memory[name], session)
+                load(session, moment, memory[name])
             mean.load(memory)
             guard.load(memory)
         iterate = HostIterate(objective, observe)
@@ -61,7 +61,7 @@ def descend(
             before, slope = iterate.picture, iterate.gradient
             at, found = session.run(moved, {gradient: guard.share * slope})
             while not guard.passes(iterate, at):
-                variable.load(before / scale, session)
+                load(session, variable, before / scale)
                 at, found = session.run(moved, {gradient: guard.share * slope})
             if not all(np.isfinite(array).all() for array in found.values()):
                 raise FloatingPointError(f"the optimiser's mean gradients are not finite at iteration {iteration}")
