@@ -1,5 +1,6 @@
 """Gradient descent and Adam: the rules of tf.compat.v1.train, which take steps of a given size."""
 
+import contextlib
 from collections.abc import Callable
 
 import numpy as np
@@ -33,40 +34,74 @@ def descend(
     without moments can be, a step to more than the loss at the start is taken anew, and all from there on, at half
     the rate. Raises InputError where the memory is another's, FloatingPointError where something is not finite.
     """
-    mean, shape, guard = _Mean(average), start.shape, _Guard(guarded)
+    mean, guard, first = _Mean(average), _Guard(guarded), start
     start = mean.begin(memory or {}, start)
-    with tf.Graph().as_default() as graph, tf.Session(graph=graph) as session:
-        variable = tf.get_variable("picture", initializer=start / scale)
-        gradient = tf.placeholder(tf.float32, start.shape)
-        step = rule.apply_gradients([(gradient * scale, variable)])
-        with tf.control_dependencies([step]):
-            low, high = (bound / scale for bound in BOUNDS)
-            bounds = variable.assign(tf.clip_by_value(variable, low, high)) if bounded else tf.no_op()
-        moments = {moment.op.name: moment for moment in tf.global_variables() if moment is not variable}
-        with tf.control_dependencies([bounds]):
-            moved = variable.read_value() * scale, {name: moment.read_value() for name, moment in moments.items()}
-        session.run(tf.global_variables_initializer())
+    with contextlib.closing(_Steps(rule, start, scale, bounded)) as steps:
         if memory:
-            shapes = {name: tuple(moment.shape) for name, moment in moments.items()}
-            check_shapes(shapes | mean.shapes(shape) | guard.shapes(), memory)
-            for name, moment in moments.items():
-                load(session, moment, memory[name])
-            mean.load(memory)
-            guard.load(memory)
+            check_shapes(steps.shapes() | mean.shapes(first.shape) | guard.shapes(), memory)
+            for part in (steps, mean, guard):
+                part.load(memory)
         iterate = HostIterate(objective, observe)
         iterate.evaluate(start)
         guard.begin(iterate.total)
-        mean.report(iterate, 0, session.run(moments) | guard.memory(), counted=bool(memory))
+        mean.report(iterate, 0, {**steps.moments(), **guard.memory()}, counted=bool(memory))
         for iteration in range(1, iterations + 1):
-            before, slope = iterate.picture, iterate.gradient
-            at, found = session.run(moved, {gradient: guard.share * slope})
+            before, gradient = iterate.picture, iterate.gradient
+            at, moments = steps.take(guard.share * gradient)
             while not guard.passes(iterate, at):
-                load(session, variable, before / scale)
-                at, found = session.run(moved, {gradient: guard.share * slope})
-            if not all(np.isfinite(array).all() for array in found.values()):
+                steps.go_to(before)
+                at, moments = steps.take(guard.share * gradient)
+            if not all(np.isfinite(array).all() for array in moments.values()):
                 raise FloatingPointError(f"the optimiser's mean gradients are not finite at iteration {iteration}")
-            mean.report(iterate, iteration, found | guard.memory())
+            mean.report(iterate, iteration, {**moments, **guard.memory()})
     return Outcome(iterate.last, "the limit of iterations is reached")
+
+
+class _Steps:
+    """Steps of a rule, whose variable is the picture divided by `scale` [3]."""
+
+    def __init__(self, rule: tf.train.Optimizer, start: Floats, scale: Floats, bounded: bool) -> None:
+        self._scale = scale
+        with tf.Graph().as_default() as graph:
+            self._variable = variable = tf.get_variable("picture", initializer=start / scale)
+            self._gradient = tf.placeholder(tf.float32, start.shape)
+            step = rule.apply_gradients([(self._gradient * scale, variable)])
+            with tf.control_dependencies([step]):
+                low, high = (bound / scale for bound in BOUNDS)
+                bounds = variable.assign(tf.clip_by_value(variable, low, high)) if bounded else tf.no_op()
+            self._moments = {moment.op.name: moment for moment in tf.global_variables() if moment is not variable}
+            with tf.control_dependencies([bounds]):
+                found = {name: moment.read_value() for name, moment in self._moments.items()}
+                self._moved = variable.read_value() * scale, found
+            self._session = tf.Session(graph=graph)
+            self._session.run(tf.global_variables_initializer())
+
+    def close(self) -> None:
+        """Give the memory back."""
+        self._session.close()
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """What a step's memory has of the rule's moments."""
+        return {name: tuple(moment.shape) for name, moment in self._moments.items()}
+
+    def load(self, memory: Arrays) -> None:
+        """Go on with the moments in a step's memory."""
+        for name, moment in self._moments.items():
+            load(self._session, moment, memory[name])
+
+    def moments(self) -> Arrays:
+        """The rule's moments."""
+        found: Arrays = self._session.run(self._moments)
+        return found
+
+    def go_to(self, picture: Floats) -> None:
+        """Take the next step from a picture."""
+        load(self._session, self._variable, picture / self._scale)
+
+    def take(self, gradient: Floats) -> tuple[Floats, Arrays]:
+        """Take a step; returns the picture and the moments after it."""
+        found: tuple[Floats, Arrays] = self._session.run(self._moved, {self._gradient: gradient})
+        return found
 
 
 class _Guard:

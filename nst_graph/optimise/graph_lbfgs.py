@@ -149,18 +149,24 @@ class _Vectors:
         with tf.control_dependencies(moved + stored):
             products = _products(rows(), read(here)), _products(rows(), s)
 
-        # A new direction, combined from the rows and the gradient; the host finds how, within the same call.
         def turned(find: Callable[..., tuple[Vector, float]], *found: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             coefficients, descent = tf.numpy_function(find, found, (tf.float64, tf.float64))
-            coefficients.set_shape((2 * pairs,))
             with tf.control_dependencies([coefficients]):
-                combined = _combination(rows(), tf.cast(coefficients, dtype)) - tf.cast(descent, dtype) * read(here)
-            with tf.control_dependencies([line.direction.assign(tf.reshape(combined, line.x.shape)).op]):
-                return _dot(read(here), combined), _dot(combined, combined)
+                return self._turned(rows(), read(here), coefficients, descent)
 
         self._directed = turned(self._two_loops)
         self._moved_on = turned(self._take_gradient, self._moved)
         self._stored = turned(self._take_pair, *products)
+
+    def _turned(
+        self, rows: tf.Tensor, gradient: tf.Tensor, coefficients: tf.Tensor, descent: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """A new direction, of which the host finds the coefficients within the same call; its slope and square."""
+        line, dtype = self._line, gradient.dtype
+        coefficients.set_shape((2 * self._pairs,))
+        combined = _combination(rows, tf.cast(coefficients, dtype)) - tf.cast(descent, dtype) * gradient
+        with tf.control_dependencies([line.direction.assign(tf.reshape(combined, line.x.shape)).op]):
+            return _dot(gradient, combined), _dot(combined, combined)
 
     def load(self, start: Floats, memory: Arrays | None) -> None:
         """Begin at a picture, with an earlier step's memory if there is any. Raises InputError."""
