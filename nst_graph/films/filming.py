@@ -230,11 +230,12 @@ class _Shot:
 
     def paint(self, frame: Picture, guide: Guide | None, observe: Observer) -> Step:
         """Paint a frame: from the guide's picture, to which it is held where that can be trusted; or as a first one."""
-        *coarse, last = [self.part(frame, index) for index in range(len(self.parts))]
+        parts = [self.part(frame, index) for index in range(len(self.parts))]
+        *coarse, last = parts
         iterations, before = last.stage.iterations, None
         if guide is not None:
             iterations = self.film.iterations
-            start, before = self._moved(frame, guide, observe)
+            start, before = self._moved(parts, guide, observe)
         elif coarse:
             start = coarse[0].start(self._network)
             before = painting.paint_parts(self._network, coarse, start, None, self.settings, [observe], self._say).step
@@ -244,14 +245,14 @@ class _Shot:
         self._objective.turn_to(last.scene.photograph, guide)
         return self._minimise(self._objective, last, start, iterations, Relay([observe], len(coarse), before, False, 0))
 
-    def _moved(self, frame: Picture, guide: Guide, observe: Observer) -> tuple[Picture, Step | None]:
+    def _moved(self, parts: Sequence[Part], guide: Guide, observe: Observer) -> tuple[Picture, Step | None]:
         """The guide's picture; where it cannot be trusted, what the scale below paints of the photograph.
 
         White noise would not become a painting in a few iterations, nor does the photograph at the film's size.
         """
         if self._coarser is None or guide.trust.all():
             return guide.picture, None
-        part, photograph = self.part(frame, self._coarser), self.part(frame).scene.photograph
+        part, photograph = parts[self._coarser], parts[-1].scene.photograph
         small = part.scene.photograph
         height, width = small.shape[:2]
         start = pictures.resize(flow.filled(guide, photograph), height, width, self.settings.resample)

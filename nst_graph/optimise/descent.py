@@ -34,11 +34,11 @@ def descend(
     without moments can be, a step to more than the loss at the start is taken anew, and all from there on, at half
     the rate. Raises InputError where the memory is another's, FloatingPointError where something is not finite.
     """
-    mean, guard, first = _Mean(average), _Guard(guarded), start
+    mean, guard, shape = _Mean(average), _Guard(guarded), start.shape
     start = mean.begin(memory or {}, start)
     with contextlib.closing(_Steps(rule, start, scale, bounded)) as steps:
         if memory:
-            check_shapes(steps.shapes() | mean.shapes(first.shape) | guard.shapes(), memory)
+            check_shapes(steps.shapes() | mean.shapes(shape) | guard.shapes(), memory)
             for part in (steps, mean, guard):
                 part.load(memory)
         iterate = HostIterate(objective, observe)
