@@ -12,6 +12,7 @@ from nst_graph.errors import InputError
 from nst_graph.graph.objective import Objective, Style
 from nst_graph.graph.tiles import TiledObjective
 from nst_graph.optimise import Step, graph_lbfgs, lbfgs, minimise
+from nst_graph.optimise.history import by_age, names
 from nst_graph.optimise.line_search import LineSearchError, search
 from nst_graph.recipes import Settings
 
@@ -106,7 +107,21 @@ def test_fewer_pairs_than_before(objective):
     end = graph_lbfgs(
         objective(line=np.float64), begun.step.picture, 5, lambda step: None, pairs=4, memory=begun.step.memory()
     )
-    assert end.step.total < begun.step.total and len(end.step.memory()["steps"]) == 4
+    assert end.step.total < begun.step.total and by_age(end.step.memory()) == [1, 2, 3, 0]
+
+
+def test_inner_products_of_fewer_pairs(objective):
+    """Those that were saved are those of the pairs that are kept."""
+    begun, _ = trace(graph_lbfgs, objective(line=np.float64), 13)
+    saved = dict(begun.step.memory())
+    oldest_first = {
+        to: saved[of] for to, of in zip(names(range(10)), names(by_age(saved)), strict=True)
+    }  # without inner products, which are then computed
+    known, computed = [
+        [step.total for step in trace(graph_lbfgs, objective(line=np.float64), 4, pairs=4, memory=memory)[1]]
+        for memory in (saved, oldest_first)
+    ]
+    assert known == pytest.approx(computed, rel=1e-6)
 
 
 def test_another_optimisers_memory(objective):

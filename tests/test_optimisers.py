@@ -11,7 +11,7 @@ from nst_graph import optimise
 from nst_graph.errors import InputError
 from nst_graph.evaluation import Evaluation
 from nst_graph.optimise import scipy_lbfgs
-from nst_graph.optimise.history import History
+from nst_graph.optimise.history import History, names
 from nst_graph.recipes import Settings
 
 SHAPE = (4, 5, 3)
@@ -175,9 +175,7 @@ def test_mean_squares_that_overflow_end_adam():
 
 
 @pytest.mark.parametrize("optimiser", ["lbfgs", "adam"])
-@pytest.mark.parametrize(
-    "memory", [{"steps": np.ones((2, 3))}, {"other": np.ones(4)}, {"picture/Adam": np.ones(SHAPE)}]
-)
+@pytest.mark.parametrize("memory", [{"step-0": np.ones(3)}, {"other": np.ones(4)}, {"picture/Adam": np.ones(SHAPE)}])
 def test_a_memory_of_another_kind_is_refused(optimiser, memory):
     with pytest.raises(InputError, match="memory is not that of this optimiser"):
         optimise.minimise(quadratic, START, Settings(optimiser=optimiser), lambda step: None, memory=memory)
@@ -208,13 +206,17 @@ def test_the_memory_makes_the_inverse_hessian_of_bfgs():
 def test_a_memory_keeps_the_latest_pairs():
     """Those it is given, and those that it sees, which take the place of the oldest."""
     kept = History(3)
-    given = np.arange(1.0, 6.0)[:, None] * np.ones(2)
-    kept.load({"steps": given, "changes": given})
-    np.testing.assert_array_equal(kept.arrays()["steps"][:, 0], [3, 4, 5])
+
+    def firsts():
+        return [kept.arrays()[f"step-{number}"][0] for number in range(3)]
+
+    given = [number * np.ones(2) for number in range(1, 6)]
+    kept.load(dict(zip(names(range(5)), 2 * given, strict=True)))
+    assert firsts() == [3, 4, 5]
     seen = []
     for point in (0.0, 10.0, 30.0, 60.0, 100.0):
         kept.append(np.full(2, point), np.full(2, point))
-        seen.append(list(kept.arrays()["steps"][:, 0]))
+        seen.append(firsts())
     assert seen == [[3, 4, 5], [4, 5, 10], [5, 10, 20], [10, 20, 30], [20, 30, 40]]
 
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -277,7 +278,7 @@ def test_a_state_holds_no_objects(tmp_path):
 
 def test_a_state_is_read_as_it_was_written(tmp_path):
     picture = np.random.default_rng(0).normal(size=(3, 4, 3))
-    memory = {"steps": np.ones((2, 36), np.float32)}
+    memory = {"step-0": np.ones(36, np.float32)}
     step = steps.Step(7, 9, 1.5, lambda: picture, {"content": 2.0}, 3.0, 1, lambda: memory, stage=2, before=5)
     source = {"path": "photo.jpg", "sha256": "0"}
     record = {"settings": {}, "content": source, "styles": [], "masks": [], "weights": source}
@@ -288,7 +289,25 @@ def test_a_state_is_read_as_it_was_written(tmp_path):
     assert (found.iteration, found.stage, found.before, found.restarts) == (7, 2, 5, 1)
     np.testing.assert_array_equal(found.picture, picture)
     assert found.picture.dtype == picture.dtype
-    np.testing.assert_array_equal(found.memory()["steps"], memory["steps"])
+    np.testing.assert_array_equal(found.memory()["step-0"], memory["step-0"])
+
+
+def test_a_state_is_moved_array_by_array(tmp_path):
+    """Written and read, curvature pairs take the memory of a few vectors, not of all."""
+    size, count = 300_000, 20
+    reads = {f"step-{number}": lambda: np.ones(size, np.float32) for number in range(count)}
+    memory = steps.Lazily(reads)
+    step = steps.Step(7, 9, 1.5, lambda: np.ones((3, 4, 3)), {"content": 2.0}, 3.0, 1, lambda: memory)
+    source = {"path": "photo.jpg", "sha256": "0"}
+    record = {"settings": {}, "content": source, "styles": [], "masks": [], "weights": source}
+    tracemalloc.start()
+    with (tmp_path / "state.npz").open("wb") as file:
+        state.write(step, record, file)
+    found, _ = state.read(tmp_path / "state.npz")
+    assert {name: float(array.sum()) for name, array in found.memory().items()} == dict.fromkeys(reads, size)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 5 * 4 * size
 
 
 def test_two_runs_on_one_directory(words, tmp_path):

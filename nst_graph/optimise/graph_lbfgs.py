@@ -5,8 +5,8 @@ curvature pairs and the gradient; its coefficients follow from their inner produ
 2014, "Large-scale L-BFGS using MapReduce"), so that an iteration passes over the pairs only twice.
 """
 
-import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,9 +14,9 @@ import numpy as np
 from nst_graph.evaluation import Floats
 from nst_graph.graph.line import Line
 from nst_graph.graph.tensorflow import load, tf, zeros
-from nst_graph.optimise.history import PAIRS, Vector, by_age, check_pairs, is_curved
+from nst_graph.optimise.history import PAIRS, Vector, by_age, check_pairs, is_curved, names
 from nst_graph.optimise.line_search import LineSearchError, search
-from nst_graph.optimise.steps import Arrays, Iterate, Outcome, Step, first_step, restart
+from nst_graph.optimise.steps import Arrays, Iterate, Lazily, Outcome, Step, first_step, restart
 
 #: Parts of a vector, at most, whose inner products are summed in its own type; their sums are added in float64.
 BLOCKS = 32
@@ -175,20 +175,19 @@ class _Vectors:
         if not memory:
             return
         check_pairs(memory, start.size)
-        given = len(memory["steps"])
-        if given > self._pairs:  # there is less memory than before
-            latest = by_age(memory)[-self._pairs :]
-            memory = {name: memory[name][latest] for name in ("steps", "changes")}
-            given = self._pairs
-        self.order = [int(slot) for slot in by_age(memory)]
-        pairs = [*memory["steps"], *memory["changes"]]
-        used = [*range(given), *range(self._pairs, self._pairs + given)]
-        for row, vector in zip(used, pairs, strict=True):
-            self._session.run(self._put, {self._slot: row, self._given: vector.reshape(self._shape)})
-        products = memory.get(
-            "products", [[np.vdot(one, other.astype(np.float64)) for one in pairs] for other in pairs]
-        )
-        self._products[np.ix_(used, used)] = products
+        saved = by_age(memory)
+        kept = saved[-self._pairs :]  # there may be less memory than before
+        self.order = kept if kept == saved else list(range(len(kept)))
+        rows = [*self.order, *(self._pairs + slot for slot in self.order)]
+        for row, name in zip(rows, names(kept), strict=True):
+            self._session.run(self._put, {self._slot: row, self._given: memory[name].reshape(self._shape)})
+        if "products" in memory:
+            known = [*kept, *(len(saved) + number for number in kept)]
+            products = memory["products"][np.ix_(known, known)]
+        else:
+            vectors = [memory[name] for name in names(kept)]
+            products = np.array([[np.vdot(one, other.astype(np.float64)) for one in vectors] for other in vectors])
+        self._products[np.ix_(rows, rows)] = products
 
     def begin(self) -> None:
         """Take the point evaluated last for x."""
@@ -260,17 +259,15 @@ class _Vectors:
         """The pairs, by their slots, the order of these, and inner products; empty where there is none."""
         if not self.order:
             return {}
-        steps = sorted(self.order)
-        changes = [self._pairs + slot for slot in steps]
-        order, products = np.array(self.order, np.uint8), self._products[np.ix_(steps + changes, steps + changes)]
-        return {"steps": self._read(steps), "changes": self._read(changes), "order": order, "products": products}
+        slots = sorted(self.order)
+        rows = [*slots, *(self._pairs + slot for slot in slots)]
+        order, products = np.array(self.order, np.uint8), self._products[np.ix_(rows, rows)]
+        reads = {name: partial(self._read, row) for name, row in zip(names(slots), rows, strict=True)}
+        return Lazily(reads | {"order": lambda: order, "products": lambda: products})
 
-    def _read(self, rows: list[int]) -> Floats:
-        # One by one: more is not held twice.
-        vectors = np.empty((len(rows), math.prod(self._shape)), self._line.x.dtype.as_numpy_dtype)
-        for vector, row in zip(vectors, rows, strict=True):
-            vector[:] = self._session.run(self._row, {self._slot: row}).ravel()
-        return vectors
+    def _read(self, row: int) -> Floats:
+        vector: Floats = self._session.run(self._row, {self._slot: row})
+        return vector.ravel()
 
 
 def _slope_and_length(found: tuple[np.float64, np.float64]) -> tuple[float, float]:

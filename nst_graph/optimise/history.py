@@ -27,10 +27,18 @@ def is_curved(curvature: float, step: float, change: float) -> bool:
     return curvature > LEAST_CURVATURE * float(np.sqrt(step * change))
 
 
-def by_age(arrays: Mapping[str, npt.NDArray[np.generic]]) -> npt.NDArray[np.intp]:
-    """The rows of saved pairs, the oldest first."""
+def names(numbers: Iterable[int]) -> list[str]:
+    """What saved pairs of these numbers are called, all steps first."""
+    numbers = list(numbers)
+    return [f"{kind}-{number}" for kind in ("step", "change") for number in numbers]
+
+
+def by_age(arrays: Mapping[str, npt.NDArray[np.generic]]) -> list[int]:
+    """The numbers of saved pairs, the oldest first."""
     order = arrays.get("order")
-    return np.arange(len(arrays["steps"])) if order is None else order.astype(np.intp)
+    if order is None:
+        return list(range(sum(name.startswith("step-") for name in arrays)))
+    return [int(number) for number in order.ravel()]
 
 
 def check_shapes(shapes: Mapping[str, tuple[int, ...]], memory: Mapping[str, npt.NDArray[np.generic]]) -> None:
@@ -41,8 +49,8 @@ def check_shapes(shapes: Mapping[str, tuple[int, ...]], memory: Mapping[str, npt
 
 def check_pairs(memory: Mapping[str, npt.NDArray[np.generic]], size: int) -> None:
     """Raise InputError where a saved state is not that of L-BFGS for so many variables."""
-    pairs = len(memory.get("steps", ()))
-    shapes: dict[str, tuple[int, ...]] = {"steps": (pairs, size), "changes": (pairs, size)}
+    pairs = len(by_age(memory))
+    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(names(range(pairs)), (size,))
     if "order" in memory:  # of the L-BFGS in the graph
         shapes |= {"order": (pairs,), "products": (2 * pairs, 2 * pairs)}
     check_shapes(shapes, memory)
@@ -62,9 +70,8 @@ class History:
 
     def load(self, arrays: Mapping[str, npt.NDArray[np.generic]]) -> int:
         """Take what arrays() gave; returns the number of pairs that are good."""
-        rows = [arrays[name][by_age(arrays)] for name in ("steps", "changes")]
-        pairs = zip(*rows, strict=True)
-        good = _good((step.astype(np.float64), change.astype(np.float64)) for step, change in pairs)
+        pairs = ([arrays[name].astype(np.float64) for name in names([number])] for number in by_age(arrays))
+        good = _good((step, change) for step, change in pairs)
         self._loaded = good[-self.pairs :]
         return len(self._loaded)
 
@@ -75,12 +82,9 @@ class History:
             del self._loaded[:1]
 
     def arrays(self) -> dict[str, Single]:
-        """`steps` and `changes`, each float32 [pairs, numbers], oldest first; empty where there is no pair."""
-        pairs = self._all()
-        if not pairs:
-            return {}
-        steps, changes = zip(*pairs, strict=True)
-        return {"steps": np.stack(steps), "changes": np.stack(changes)}
+        """`step-0`, `change-0`, ..., each float32 [numbers], oldest first; empty where there is no pair."""
+        pairs = enumerate(self._all())
+        return {name: vector for n, pair in pairs for name, vector in zip(names([n]), pair, strict=True)}
 
     def root(self) -> Root | None:
         """The root of the inverse Hessian that the pairs define; None where there is no pair."""

@@ -1,7 +1,7 @@
 """Steps: where an optimiser is, and what it reports as it goes."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,6 +16,22 @@ Arrays = Mapping[str, npt.NDArray[np.generic]]
 Function = Callable[[Floats], Evaluation]
 #: What a bounded pixel may be.
 BOUNDS = (0.0, 255.0)
+
+
+class Lazily(Mapping[str, npt.NDArray[np.generic]]):
+    """Arrays that are read when they are asked for, each by itself: all of them may be more than memory holds twice."""
+
+    def __init__(self, reads: Mapping[str, Callable[[], npt.NDArray[np.generic]]]) -> None:
+        self._reads = reads
+
+    def __getitem__(self, name: str) -> npt.NDArray[np.generic]:
+        return self._reads[name]()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._reads)
+
+    def __len__(self) -> int:
+        return len(self._reads)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,8 @@
 import json
 import math
 import zipfile
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -12,7 +14,7 @@ import numpy.typing as npt
 from nst_graph import files
 from nst_graph.errors import InputError
 from nst_graph.evaluation import Floats
-from nst_graph.optimise.steps import Step
+from nst_graph.optimise.steps import Lazily, Step
 from nst_graph.runs import records
 
 #: The fields of a Step that are saved as JSON.
@@ -24,9 +26,13 @@ HEADER = 200
 def write(step: Step, record: dict[str, Any], file: BinaryIO) -> None:
     """Write a step and the record of its run to an open file. Raises OSError as write does."""
     fields = {name: getattr(step, name) for name in _FIELDS} | {"record": record}
-    memory: dict[str, Any] = {f"memory/{name}": array for name, array in step.memory().items()}
     text = np.frombuffer(json.dumps(fields).encode(), np.uint8)
-    np.savez(file, text=text, picture=step.picture, **memory)
+    memory = ((f"memory/{name}", array) for name, array in step.memory().items())
+    # As np.savez does, but with one array after the other in memory.
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, array in chain([("text", text), ("picture", step.picture)], memory):
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                np.lib.format.write_array(entry, array, allow_pickle=False)
 
 
 def read(path: Path) -> tuple[Step, dict[str, Any]]:
@@ -34,8 +40,8 @@ def read(path: Path) -> tuple[Step, dict[str, Any]]:
     if kind := files.non_file(path):
         raise InputError(f"{path}: {kind}, not a state; move it away and resume, or paint anew")
     try:
-        arrays = _arrays(path)
-        text, picture = json.loads(arrays.pop("text").tobytes()), arrays.pop("picture")
+        names = _checked(path)
+        text, picture = json.loads(_array(path, "text").tobytes()), _array(path, "picture")
         fields = {name: text[name] for name in _FIELDS}
         counts = [fields[name] for name in ("iteration", "evaluations", "restarts", "stage", "before")]
         numbers = [fields["seconds"], fields["total"], *fields["terms"].values()]
@@ -45,7 +51,8 @@ def read(path: Path) -> tuple[Step, dict[str, Any]]:
             raise ValueError("numbers that are not finite")
         if picture.dtype == np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or picture.size == 0:
             raise ValueError("no picture")
-        memory = {name.removeprefix("memory/"): array for name, array in arrays.items()}
+        saved = [name for name in names if name.startswith("memory/")]
+        memory = Lazily({name.removeprefix("memory/"): partial(_array, path, name) for name in saved})
         step = Step(read=lambda: cast(Floats, picture), memory=lambda: memory, **fields)
         return step, records.checked(text["record"])
     except OSError as error:
@@ -55,15 +62,20 @@ def read(path: Path) -> tuple[Step, dict[str, Any]]:
         raise InputError(f"{path}: not a whole state; move it away and resume, or paint anew") from error
 
 
-def _arrays(path: Path) -> dict[str, npt.NDArray[np.generic]]:
-    """Read the arrays by name; as compression is refused, they take no more memory than the file has bytes."""
+def _checked(path: Path) -> list[str]:
+    """The arrays' names, after each was read; as compression is refused, none takes more memory than the file."""
     with zipfile.ZipFile(path) as archive:
         if any(entry.file_size != entry.compress_size for entry in archive.infolist()):
             raise ValueError("compressed")
-    # NumPy parses headers as Python's literals, which is safe for short ones.
-    with np.load(path, max_header_size=HEADER) as archive:
-        arrays = dict(archive)
-    for array in arrays.values():
+        names = [name.removesuffix(".npy") for name in archive.namelist()]
+    for name in names:
+        array = _array(path, name)
         if array.dtype not in (np.float32, np.float64, np.uint8) or not np.isfinite(array).all():
             raise ValueError("not an array of a state")
-    return arrays
+    return names
+
+
+def _array(path: Path, name: str) -> npt.NDArray[np.generic]:
+    # NumPy parses headers as Python's literals, which is safe for short ones.
+    with np.load(path, max_header_size=HEADER) as archive:
+        return cast(npt.NDArray[np.generic], archive[name])
