@@ -24,9 +24,8 @@ WHOLE_PER_PIXEL = 110
 #: Bytes a pixel and channel of SciPy's L-BFGS-B, in float64: its work space (5 numbers), bounds (2), integers
 #: (2), copies of picture and gradient (9); and for each pair its own (2), History's points and pairs (2.5), Root's (1).
 SCIPY, SCIPY_PAIR = 18 * 8, 5.5 * 8
-#: Numbers a pixel and channel of the graph's: variables and what an operation holds; and for each pair two, and
-#: two more while the state is saved.
-GRAPH, GRAPH_PAIR = 12, 4
+#: Numbers a pixel and channel of the graph's: variables and what an operation holds; and for each pair two.
+GRAPH, GRAPH_PAIR = 12, 2
 
 
 @dataclass(frozen=True)
@@ -47,9 +46,7 @@ def plan(
     Raises InputError where no plan fits, with what would, or where unit gradients would need tiles.
     """
     plans = [Plan(None, settings.corrections)] if settings.optimiser != "lbfgs" else _lbfgs_plans(settings)
-    if settings.tile is not None:
-        refuse_unit_gradients(settings)
-        return replace(plans[0], tile=settings.tile)
+    tiles = (None, *TILES) if settings.tile is None else (settings.tile,)
     budget = SHARE * (gpu_memory() or machine.memory() if memory is None else memory)
     height, width = shape
     pixels = height * width
@@ -63,14 +60,15 @@ def plan(
         return found + _lbfgs_bytes(pixels, plan) if settings.optimiser == "lbfgs" else found
 
     for found in plans:
-        for tile in (None, *TILES):
+        for tile in tiles:
             tiled = replace(found, tile=tile)
             if bytes_for(tiled) <= budget:
                 if tile is not None:
                     refuse_unit_gradients(settings)
                 return tiled
-    least = bytes_for(replace(plans[-1], tile=TILES[-1]))
+    least = bytes_for(replace(plans[-1], tile=tiles[-1]))
     lighter = "add --optimiser adam, or " if settings.optimiser == "lbfgs" else ""
+    lighter += "leave --tile away, or " if settings.tile is not None else ""
     lighter += "take a smaller --style-scale, or " if np.max(settings.style_scale) > 1 else ""
     raise InputError(
         f"--size {max(height, width)}: painting {width} x {height} pixels takes {least / 1e9:.4g} GB "

@@ -229,14 +229,18 @@ def test_plans(network):
     assert plans.FEWEST_PAIRS <= scipys.pairs < PAIRS and scipys.line is None
     graphs = plan(4096, 3072, Settings(lbfgs="graph"), 26 * GIGABYTE)
     assert graphs.pairs == PAIRS and graphs.line == "float64"
-    single = plan(4096, 3072, Settings(), 18 * GIGABYTE)
+    single = plan(4096, 3072, Settings(), 14 * GIGABYTE)
     assert single.pairs == PAIRS and single.line == "float32"
-    fewer = plan(4096, 3072, Settings(), 10 * GIGABYTE)
+    given = plan(4096, 3072, Settings(tile=128), 12 * GIGABYTE)
+    assert given.tile == 128 and given.line == "float32"
+    fewer = plan(4096, 3072, Settings(), 8.5 * GIGABYTE)
     assert plans.FEWEST_PAIRS <= fewer.pairs < PAIRS and fewer.line == "float32"
     bounded = plan(2048, 1536, Settings(bounded=True), 12 * GIGABYTE)
     assert bounded.line is None
     with pytest.raises(InputError, match="--size 4096.*4096 x 3072 pixels takes .* GB.*--optimiser adam"):
         plan(4096, 3072, Settings(), 6 * GIGABYTE)
+    with pytest.raises(InputError, match="--size 2048: .*leave --tile away"):
+        plan(2048, 1536, Settings(tile=2048), 6 * GIGABYTE)
 
 
 def test_memory_of_the_control_group(monkeypatch, tmp_path):

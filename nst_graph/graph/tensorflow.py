@@ -136,8 +136,6 @@ def load(session: tf.Session, variable: tf.Variable, value: Any) -> None:
     session.run(variable.initializer, {variable.initializer.inputs[1]: value})
 
 
-def zeros(name: str, shape: Sequence[int], dtype: tf.DType = tf.float32, use_resource: bool = True) -> tf.Variable:
+def zeros(name: str, shape: Sequence[int], dtype: tf.DType = tf.float32) -> tf.Variable:
     """A variable that begins with zeros, which as a constant would stay in memory beside it."""
-    return tf.get_variable(
-        name, initializer=tf.raw_ops.Empty(shape=shape, dtype=dtype, init=True), use_resource=use_resource
-    )
+    return tf.get_variable(name, initializer=tf.raw_ops.Empty(shape=shape, dtype=dtype, init=True), use_resource=True)

@@ -174,7 +174,8 @@ class TiledObjective:
         pulled = [tf.reduce_sum(self._slopes[key] * gram) for key, gram in self._grams.items()]
         (gradient,) = tf.gradients(tf.add_n([self._settings.alpha * content_term, *pulled]), self._input)
         with tf.control_dependencies([gradient]):
-            before = self._sum.read_value()[top:bottom, left:right]
+            # Read whole, a variable that is written in parts would be copied.
+            before = tf.gather(self._sum, tf.range(top, bottom))[:, left:right]
         self._add_gradient = self._sum[top:bottom, left:right].assign(before + gradient).op
 
     def _build_whole(self, targets: Sequence[Target], content: Picture) -> None:

@@ -109,6 +109,8 @@ class _Vectors:
         with objective.graph.as_default(), tf.variable_scope(None, "lbfgs") as scope:
             self._build(objective.gradient)
             self._session.run(tf.variables_initializer(tf.global_variables(f"{scope.name}/")))
+        for row in range(2 * pairs):
+            self._session.run(self._put, {self._slot: row, self._given: np.zeros(self._shape)})
 
     def _build(self, gradient: tf.Tensor) -> None:
         line, pairs = self._line, self._pairs
@@ -118,8 +120,10 @@ class _Vectors:
         self._shape = flat = blocks, height // blocks * width * channels
         found, here = zeros("found", flat), zeros("here", flat)
         direction = tf.reshape(line.direction.read_value(), flat)
-        # A resource variable that is written in parts would be copied at each reading.
-        self._rows = zeros("rows", (blocks * 2 * pairs, flat[1]), dtype, use_resource=False)
+        # A resource variable that is written in parts would be copied at each reading. What this one begins with
+        # is copied, but takes no memory until something is written there: zeros come row by row.
+        nothing = tf.raw_ops.Empty(shape=(blocks * 2 * pairs, flat[1]), dtype=dtype)
+        self._rows = tf.get_variable("rows", initializer=nothing, use_resource=False)
 
         def rows() -> tf.Tensor:
             return tf.reshape(tf.identity(self._rows), (blocks, 2 * pairs, flat[1]))

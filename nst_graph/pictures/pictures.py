@@ -127,7 +127,9 @@ def start(
 def levels(picture: Picture, depth: int) -> npt.NDArray[Any]:
     """Round to `depth` bits, 8 or 16, clipped to 0..255 before."""
     most = 2**depth - 1
-    return np.asarray(np.clip(np.rint(picture * (most / 255)), 0, most).astype(f"u{depth // 8}"))
+    scaled = picture * (most / 255)
+    np.clip(np.rint(scaled, out=scaled), 0, most, out=scaled)
+    return np.asarray(scaled.astype(f"u{depth // 8}"))
 
 
 def to_bytes(picture: Picture) -> npt.NDArray[np.uint8]:

@@ -241,7 +241,7 @@ class Run:
         self._directory.write("state.npz", lambda file: state.write(step, self._record, file))
 
     def _save(self, step: Step, name: str) -> Picture:
-        picture = self._finish(step.picture.astype(np.float32))
+        picture = self._finish(step.picture.astype(np.float32, copy=False))
         self._directory.put(name, pictures.to_png(picture, self._depth, self._texts))
         return picture
 
