@@ -23,7 +23,7 @@ import pytest
 from conftest import ROOT, hashes, random_picture, run_here, run_script
 from PIL import Image
 
-from nst_graph import places
+from nst_graph import pictures, places
 from nst_graph.commands import options
 from nst_graph.errors import InputError
 from nst_graph.graph.objective import Guide, Measure, Objective, Style
@@ -435,6 +435,34 @@ def test_colours_and_scales(film, tmp_path):
     for number, frame in enumerate(shot(6)[:2], 1):
         painted = np.float32(Image.open(output / f"frame-0000{number}.png"))
         assert np.abs(painted - colours.keep(painted, np.float32(np.uint8(frame)))).mean() < 2
+
+
+def test_what_cannot_be_moved_begins_as_the_scale_below_painted_it(film, monkeypatch):
+    """The right half: there the frame starts from the photograph with the change that painting it small made."""
+    guides, painted = [], []
+    found, minimised = flow.guide, filming.minimise
+
+    def guide(*given):
+        whole = found(*given)
+        guides.append(replace(whole, trust=np.where(np.arange(SIZE[1]) < SIZE[1] / 2, whole.trust, 0)))
+        return guides[-1]
+
+    def minimise(objective, start, *given):
+        outcome = minimised(objective, start, *given)
+        painted.append((start, np.asarray(outcome.step.picture)))
+        return outcome
+
+    monkeypatch.setattr(flow, "guide", guide)
+    monkeypatch.setattr(filming, "minimise", minimise)
+    run, _ = film("--scales", 40, "--scale-iterations", 7, "--frames", ":2")
+    assert run.returncode == 0, run.stderr
+    (_, small), (start, _) = painted[-2:]
+    photograph = np.float32(np.uint8(shot(6)[1]))
+    change = small - pictures.resize(photograph, *small.shape[:2])
+    anew = photograph + pictures.enlarge(change, *SIZE)
+    assert small.shape[1] == 40 and np.abs(change).mean() > 3
+    assert start[:, 42:] == pytest.approx(anew[:, 42:], abs=0.5)
+    assert start[8:-8, 8:22] == pytest.approx(guides[0].picture[8:-8, 8:22], abs=0.5)
 
 
 def test_steadier_than_frames_alone(pictures_dir, network_file, tmp_path):
