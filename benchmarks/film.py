@@ -22,6 +22,8 @@ from nst_graph.runs import records
 #: Pans, in pixels right and down, and zooms, of a part of a photograph.
 MOTIONS = ((1.5, -0.7, 1.0), (4.3, 2.2, 1.01), (9.0, -6.0, 1.03), (16.0, 5.0, 1.0))
 HEIGHT, WIDTH, MARGIN = 192, 256, 32
+#: How far back lies what a frame is compared with.
+BACK = (1, 2, 4, 8, 12)
 
 
 def tv_l1(frame, other):
@@ -51,6 +53,13 @@ def compare(path):
             print(f"{right:5} {down:5} x {zoom:4}  {name:5}  {error.mean():.2f} px  {seconds:.2f} s")
 
 
+def flicker(frames, painted, index, back):
+    """The mean squared difference of a painted frame to one before, moved, where that can be trusted."""
+    guide = flow.guide(frames[index], [(frames[index - back], painted[index - back])], 0)
+    squares = np.square(painted[index] - guide.picture).mean(-1)
+    return float((squares * guide.trust).sum() / guide.trust.sum())
+
+
 def strip(path, films):
     """Save the frames of films below each other, and print each one's flicker over the frames that all have."""
     number = min(len(list(film.glob("frame-*.png"))) for film in films)
@@ -62,14 +71,9 @@ def strip(path, films):
         painted = [pictures.read(film / f"frame-{index:05}.png") for index in range(1, number + 1)]
         height, width = painted[0].shape[:2]
         frames = [pictures.resize(frame, height, width) for frame, _ in zip(clip.frames(), painted, strict=False)]
-        errors = []
-        for index in range(1, number):
-            guide = flow.guide(frames[index], frames[index - 1], painted[index - 1], 0)
-            squares = np.square(painted[index] - guide.picture).mean(-1)
-            errors.append(float((squares * guide.trust).sum() / guide.trust.sum()))
-        print(
-            f"{film}: mean squared difference to the warped frame before, over {number} frames: {np.mean(errors):.1f}"
-        )
+        print(f"{film}, {number} frames: mean squared difference to the moved frame so many before")
+        for back in (back for back in BACK if back < number):
+            print(f"{back:4} {np.mean([flicker(frames, painted, index, back) for index in range(back, number)]):8.1f}")
         rows += [frames, painted] if not rows else [painted]
     shown = sorted({round(place) for place in np.linspace(0, number - 1, min(number, 4))})
     iio.imwrite(path, pictures.to_bytes(np.concatenate([np.concatenate([row[i] for i in shown], 1) for row in rows])))

@@ -25,7 +25,7 @@ WHOLE_PER_PIXEL = 110
 #: (2), copies of picture and gradient (9); and for each pair its own (2), History's points and pairs (2.5), Root's (1).
 SCIPY, SCIPY_PAIR = 18 * 8, 5.5 * 8
 #: Numbers a pixel and channel of the graph's: variables and what an operation holds; and for each pair two.
-GRAPH, GRAPH_PAIR = 12, 2
+GRAPH, GRAPH_PAIR = 15, 2
 
 
 @dataclass(frozen=True)

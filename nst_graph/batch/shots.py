@@ -70,12 +70,12 @@ class _There:
         return _interval, self._shot, names, self._photographs()
 
     def _photographs(self) -> list[Numbered]:
-        """The frames of the next interval; before them the shot's first and the one before, if they are finished."""
+        """The frames of the next interval; before them, if they are finished, the shot's first and those in reach."""
         first, begin = self._shot.frames.start, self._shot.begun.number
-        end = min(begin + INTERVAL, self._shot.frames.stop)
+        end, reach = min(begin + INTERVAL, self._shot.frames.stop), self._shot.begun.reach
         while max(self._taken, default=0) + 1 < end:
             number, photograph = next(self._frames)
-            self._taken = {kept: self._taken[kept] for kept in self._taken if kept == first or kept >= begin - 1}
+            self._taken = {kept: self._taken[kept] for kept in self._taken if kept == first or kept >= begin - reach}
             self._taken[number] = _packed(photograph)
         return list(self._taken.items())
 

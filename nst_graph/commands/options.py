@@ -116,6 +116,7 @@ FILM: list[Option] = [
     ("fps", "frames a second of the clip (default: its own, of a directory 25)", NUMBER),
     ("first_iterations", "limit of iterations of each shot's first frame; --iterations is that of the others", COUNT),
     ("steadiness", "weight of what differs from the frame before, where that can be followed (default: 0.3)", WEIGHT),
+    ("back", "how far back the frames lie that one is held to, such as 1 2 4 (default: 1)", COUNT | SEVERAL),
     ("alone", "paint each frame by itself, as each shot's first", FLAG),
 ]
 #: What other programs call the same options.

@@ -5,7 +5,7 @@ import re
 import shlex
 from collections.abc import Sequence
 from contextlib import nullcontext, redirect_stdout
-from dataclasses import replace
+from dataclasses import fields, replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -91,7 +91,7 @@ def _new(given: dict[str, Any]) -> Any:
         raise InputError("CLIP is missing: name a film or a directory of frames, then a painting")
     if "output" in given and given["output"].suffix.lower() in (".mp4", ".mov", ".webm", *files.SUFFIXES):
         raise InputError(f"--output {given['output']}: name a directory; film.mp4 is written there")
-    kept = {name: given[name] for name in ("iterations", "steadiness", "alone") if name in given}
+    kept: dict[str, Any] = {field.name: given[field.name] for field in fields(Film) if field.name in given}
     frames = {name: value for name, value in given.items() if name not in ("iterations", "first_iterations")}
     if "first_iterations" in given:
         frames["iterations"] = given["first_iterations"]
@@ -100,7 +100,11 @@ def _new(given: dict[str, Any]) -> Any:
         job = replace(job, output=paint.free(job.output))
     picked = (*_range(given.get("frames", ":")), given.get("every", 1))
     clip = Clip.named(job.content, picked, given.get("fps"), job.read_limit)
-    return job, clip, Film(**kept)
+    return job, clip, _film(kept)
+
+
+def _film(values: dict[str, Any]) -> Film:
+    return Film(**values | {name: tuple(values[name]) for name in ("back",) if name in values})
 
 
 def _range(text: str) -> tuple[int, int | None]:
@@ -127,7 +131,7 @@ def _resumed(given: dict[str, Any]) -> Any:
     try:
         kept = {name: record["film"][name] for name in ("start", "stop", "every", "rate")}
         clip = Clip(job.content, **kept | {"rate": Fraction(kept["rate"]), "read_limit": job.read_limit})
-        film = Film(**{name: record["film"][name] for name in ("iterations", "steadiness", "alone")})
+        film = _film({field.name: record["film"][field.name] for field in fields(Film)})
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{directory / 'run.json'}: not a film's record; paint anew with --overwrite") from error
     return job, clip, film

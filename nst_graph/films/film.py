@@ -10,6 +10,8 @@ from nst_graph.recipes import LARGEST, Settings
 
 #: The difference that Film.steadiness speaks of, in grey levels.
 UNIT = 10
+#: How far back a frame may lie that another is held to; all from there on are kept in memory.
+FURTHEST = 32
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,8 @@ class Film:
     #: The steadiness term of a difference of ten grey levels everywhere, in units of the loss that the first frame
     #: of the shot ended with; with 0 a frame only starts from the one before.
     steadiness: float = 0.3
+    #: How many frames back those lie that a frame is held to: Ruder, Dosovitskiy and Brox's J, the nearest first.
+    back: tuple[int, ...] = (1,)
     #: Paint each frame as if it were the first.
     alone: bool = False
 
@@ -29,6 +33,11 @@ class Film:
             raise InputError(f"--iterations {self.iterations}: give a whole number of 0 or more")
         if not 0 <= self.steadiness <= LARGEST:
             raise InputError(f"--steadiness {self.steadiness}: give a number from 0 to 1e30")
+        if list(self.back) != sorted({1, *self.back}) or self.back[-1] > FURTHEST:
+            named = " ".join(map(str, self.back))
+            raise InputError(
+                f"--back {named}: give whole numbers from 1 to {FURTHEST}, 1 first, each larger than the last"
+            )
 
     def weight(self, total: float) -> float:
         """The weight of the steadiness term in a shot whose first frame ended with this loss."""

@@ -101,7 +101,8 @@ def paint_film(
 def paint_shot(shot: Shot, frames: Iterator[Numbered], keep: Keep) -> None:
     """Paint the frames of a shot that are not finished.
 
-    Of those before, `frames` has the shot's first, from which styles and sizes are made, and the last.
+    Of those before, `frames` has the shot's first, from which styles and sizes are made, and those from the one
+    furthest `back` on.
     """
     first = next(frames)
     studio = _Studio.opened(shot.sources, shot.settings, shot.film, first[1], lambda line: None)
@@ -160,7 +161,7 @@ class _Studio:
         seen, texts = time.monotonic(), records.texts(self.settings, self.network.name)
         first = next(frames)
         shot = _Shot(replace(self.originals, photograph=first[1]), self.used, self.settings, self.film, say)
-        before = None
+        before: deque[Picture] = deque(maxlen=begun.reach)
         for number, photograph in itertools.chain([first], frames):
             if number >= begun.number:
                 step = begun.kept
@@ -173,7 +174,7 @@ class _Studio:
                 frame = Frame(number, step, max(0.0, now - seen - step.seconds), png)
                 seen, begun = now, begun.after(frame)
                 keep(frame)
-            before = photograph
+            before.append(shot.fit(photograph))
         shot.close()
 
 
@@ -222,11 +223,13 @@ class _Shot:
         photograph = pictures.resize(self.fit(frame), height, width, self.settings.resample)
         return replace(part, scene=part.scene.of(photograph))
 
-    def guide(self, frame: Picture, before: Picture | None, begun: Begun) -> Guide | None:
-        """What a frame is held to, given the frame before; None for the first one, and for all that are alone."""
-        if before is None or begun.painted is None or begun.total is None or self.film.alone:
+    def guide(self, frame: Picture, before: Sequence[Picture], begun: Begun) -> Guide | None:
+        """What a frame is held to, given those before; None for the first one, and for all that are alone."""
+        pairs = list(zip(reversed(before), reversed(begun.painted), strict=False))
+        if not pairs or begun.total is None or self.film.alone:
             return None
-        return flow.guide(self.fit(frame), self.fit(before), begun.painted, self.film.weight(begun.total))
+        held = [pairs[back - 1] for back in self.film.back if back <= len(pairs)]
+        return flow.guide(self.fit(frame), held, self.film.weight(begun.total))
 
     def paint(self, frame: Picture, guide: Guide | None, observe: Observer) -> Step:
         """Paint a frame: from the guide's picture, to which it is held where that can be trusted; or as a first one."""

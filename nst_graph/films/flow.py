@@ -4,6 +4,7 @@ A flow is float32 [height, width, 2], in pixels to the right and down. Where it 
 Ruder, Dosovitskiy and Brox 2016 (arXiv 1604.08610), section 4.2, who take it from Sundaram, Brox and Keutzer 2010.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -68,10 +69,21 @@ def trust(forward: Flow, backward: Flow) -> Mask:
     return trusted
 
 
-def guide(frame: Picture, before: Picture, painted: Picture, weight: float) -> Guide:
-    """What the painting of `frame` is held to, given that of the frame before, and the weight of that."""
-    backward = between(frame, before)
-    return Guide(warp(painted, backward), trust(between(before, frame), backward), weight)
+def guide(frame: Picture, before: Sequence[tuple[Picture, Picture]], weight: float) -> Guide:
+    """What the painting of `frame` is held to, given frames before with their paintings, and the weight of that.
+
+    Each pixel is held to the first of them in which it can be trusted, as by the same paper's section 4.3, whose
+    long-term trust of a frame is max(c - that of all nearer frames, 0). Where none can, the picture is the first's.
+    """
+    picture: Picture | None = None
+    trusted: Mask = np.zeros(frame.shape[:2], np.float32)
+    for other, painted in before:
+        backward = between(frame, other)
+        warped, here = warp(painted, backward), trust(between(other, frame), backward)
+        picture = warped if picture is None else np.where((here > trusted)[..., None], warped, picture)
+        trusted = np.maximum(trusted, here)
+    assert picture is not None
+    return Guide(picture, trusted, weight)
 
 
 def filled(guide: Guide, picture: Picture) -> Picture:

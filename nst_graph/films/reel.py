@@ -7,7 +7,7 @@ import io
 import json
 import time
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,15 +47,18 @@ class Begun:
     number: int
     #: The loss that the first frame of the shot ended with; None where there is none, or losses.csv does not say it.
     total: float | None = None
-    #: The frame before as it was painted; unless it is the last of the film, as its file has it.
-    painted: Picture | None = None
+    #: The last frames before, at most `reach`, as they were painted; unless the last is that of the film, as their
+    #: files have them.
+    painted: tuple[Picture, ...] = ()
+    reach: int = 1
     #: The step that the frame ended with, if a killed run painted it and could not add it.
     kept: Step | None = None
 
     def after(self, frame: Frame) -> Begun:
         """The same once that frame is finished."""
         total = frame.step.total if self.total is None else self.total
-        return Begun(frame.number + 1, total, frame.step.picture.astype(np.float32))
+        painted = (*self.painted, frame.step.picture.astype(np.float32))[-self.reach :]
+        return Begun(frame.number + 1, total, painted, self.reach)
 
 
 class Reel:
@@ -72,6 +75,8 @@ class Reel:
         self._took: list[float] = []  # seconds from frame to frame
         self._directory = Directory.to_paint_in(path, overwrite, resume)
         self._begun: tuple[int, Step] | None = None
+        #: The last of successive frames that were added, as they were painted, by number.
+        self._latest = dict[int, Picture]()
         with ExitStack() as stack:
             if self._directory.record:
                 stack.callback(lock(path).release)
@@ -81,6 +86,10 @@ class Reel:
                 if (path / "state.npz").exists():
                     step, record = state.read(path / "state.npz")
                     self._begun = int(record.get("frame", 0)), step
+                    self._latest = {
+                        int(number): picture.astype(np.float32) for number, picture in step.memory().items()
+                    }
+                    self._latest[self._begun[0]] = step.picture.astype(np.float32)
             self._directory.check()
             self._locks = stack.pop_all()
 
@@ -117,11 +126,12 @@ class Reel:
 
     def begun(self, shot: range) -> Begun:
         """How far the shot of these frames is painted."""
-        first = next((number for number in shot if not self._frame(number).exists()), shot.stop)
+        first, reach = next((number for number in shot if not self._frame(number).exists()), shot.stop), self._reach
         totals = {int(row[0]): float(row[-1]) for row in self._rows[1:]}
         total = next((totals[number] for number in range(shot.start, first) if number in totals), None)
-        painted = self._painted(first - 1) if shot.start < first < shot.stop else None
-        return Begun(first, total, painted, self._kept(first))
+        before = range(max(shot.start, first - reach), first) if first < shot.stop else ()
+        kept = self._begun[1] if self._begun is not None and self._begun[0] == first else None
+        return Begun(first, total, tuple(map(self._painted, before)), reach, kept)
 
     def add(self, frame: Frame) -> None:
         """Add a frame, and its row to losses.csv; its step is saved first, so that it is not painted again."""
@@ -129,8 +139,11 @@ class Reel:
         self._took.append(now - self._seen)
         self._seen = now
         number, step = frame.number, frame.step
-        self._begun, record = (number, step), self._record | {"frame": number}
-        self._directory.write("state.npz", lambda file: state.write(step, record, file))
+        before = self._latest if number - 1 in self._latest else {}
+        before = {kept: before[kept] for kept in range(number - self._reach + 1, number) if kept in before}
+        self._begun, self._latest = (number, step), before | {number: step.picture.astype(np.float32)}
+        saved, record = replace(step, memory=lambda: {str(kept): before[kept] for kept in before}), {"frame": number}
+        self._directory.write("state.npz", lambda file: state.write(saved, self._record | record, file))
         counts = [str(number), str(step.iteration), str(step.evaluations), f"{step.seconds:.3f}", f"{frame.beside:.3f}"]
         losses = [f"{loss:.9g}" for loss in (*step.terms.values(), step.total)]
         rows = [row for row in self._rows[1:] if int(row[0]) != number] + [counts + losses]
@@ -174,13 +187,14 @@ class Reel:
     def _finished(self) -> list[int]:
         return [number for number in range(1, self.frames + 1) if self._frame(number).exists()]
 
-    def _painted(self, number: int) -> Picture:
-        if (step := self._kept(number)) is not None:
-            return step.picture.astype(np.float32)
-        return pictures.read(self._frame(number), files.READ_LIMIT)
+    @property
+    def _reach(self) -> int:
+        return int(self._record["film"]["back"][-1])
 
-    def _kept(self, number: int) -> Step | None:
-        return self._begun[1] if self._begun is not None and self._begun[0] == number else None
+    def _painted(self, number: int) -> Picture:
+        if number in self._latest:
+            return self._latest[number]
+        return pictures.read(self._frame(number), files.READ_LIMIT)
 
     def _frame(self, number: int) -> Path:
         return self.path / f"frame-{number:05}.png"
