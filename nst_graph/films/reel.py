@@ -86,9 +86,8 @@ class Reel:
                 if (path / "state.npz").exists():
                     step, record = state.read(path / "state.npz")
                     self._begun = int(record.get("frame", 0)), step
-                    self._latest = {
-                        int(number): picture.astype(np.float32) for number, picture in step.memory().items()
-                    }
+                    before = step.memory()
+                    self._latest = {int(name): before[name].astype(np.float32) for name in before if name.isdecimal()}
                     self._latest[self._begun[0]] = step.picture.astype(np.float32)
             self._directory.check()
             self._locks = stack.pop_all()
@@ -142,8 +141,9 @@ class Reel:
         before = self._latest if number - 1 in self._latest else {}
         before = {kept: before[kept] for kept in range(number - self._reach + 1, number) if kept in before}
         self._begun, self._latest = (number, step), before | {number: step.picture.astype(np.float32)}
-        saved, record = replace(step, memory=lambda: {str(kept): before[kept] for kept in before}), {"frame": number}
-        self._directory.write("state.npz", lambda file: state.write(saved, self._record | record, file))
+        memory = {str(kept): picture for kept, picture in before.items()}
+        saved, record = replace(step, memory=lambda: memory), self._record | {"frame": number}
+        self._directory.write("state.npz", lambda file: state.write(saved, record, file))
         counts = [str(number), str(step.iteration), str(step.evaluations), f"{step.seconds:.3f}", f"{frame.beside:.3f}"]
         losses = [f"{loss:.9g}" for loss in (*step.terms.values(), step.total)]
         rows = [row for row in self._rows[1:] if int(row[0]) != number] + [counts + losses]

@@ -109,8 +109,9 @@ class _Vectors:
         with objective.graph.as_default(), tf.variable_scope(None, "lbfgs") as scope:
             self._build(objective.gradient)
             self._session.run(tf.variables_initializer(tf.global_variables(f"{scope.name}/")))
+        nothing = np.zeros(self._shape, self._line.x.dtype.as_numpy_dtype)
         for row in range(2 * pairs):
-            self._session.run(self._put, {self._slot: row, self._given: np.zeros(self._shape)})
+            self._session.run(self._put, {self._slot: row, self._given: nothing})
 
     def _build(self, gradient: tf.Tensor) -> None:
         line, pairs = self._line, self._pairs
@@ -122,8 +123,8 @@ class _Vectors:
         direction = tf.reshape(line.direction.read_value(), flat)
         # A resource variable that is written in parts would be copied at each reading. What this one begins with
         # is copied, but takes no memory until something is written there: zeros come row by row.
-        nothing = tf.raw_ops.Empty(shape=(blocks * 2 * pairs, flat[1]), dtype=dtype)
-        self._rows = tf.get_variable("rows", initializer=nothing, use_resource=False)
+        anything = tf.raw_ops.Empty(shape=(blocks * 2 * pairs, flat[1]), dtype=dtype)
+        self._rows = tf.get_variable("rows", initializer=anything, use_resource=False)
 
         def rows() -> tf.Tensor:
             return tf.reshape(tf.identity(self._rows), (blocks, 2 * pairs, flat[1]))
