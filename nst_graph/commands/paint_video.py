@@ -100,11 +100,7 @@ def _new(given: dict[str, Any]) -> Any:
         job = replace(job, output=paint.free(job.output))
     picked = (*_range(given.get("frames", ":")), given.get("every", 1))
     clip = Clip.named(job.content, picked, given.get("fps"), job.read_limit)
-    return job, clip, _film(kept)
-
-
-def _film(values: dict[str, Any]) -> Film:
-    return Film(**values | {name: tuple(values[name]) for name in ("back",) if name in values})
+    return job, clip, Film(**kept)
 
 
 def _range(text: str) -> tuple[int, int | None]:
@@ -131,7 +127,7 @@ def _resumed(given: dict[str, Any]) -> Any:
     try:
         kept = {name: record["film"][name] for name in ("start", "stop", "every", "rate")}
         clip = Clip(job.content, **kept | {"rate": Fraction(kept["rate"]), "read_limit": job.read_limit})
-        film = _film({field.name: record["film"][field.name] for field in fields(Film)})
+        film = Film(**{field.name: record["film"][field.name] for field in fields(Film)})
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{directory / 'run.json'}: not a film's record; paint anew with --overwrite") from error
     return job, clip, film

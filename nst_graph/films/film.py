@@ -1,6 +1,7 @@
 """A Film as data: how its frames hang together."""
 
 import importlib.util
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ class Film:
     #: of the shot ended with; with 0 a frame only starts from the one before.
     steadiness: float = 0.3
     #: How many frames back those lie that a frame is held to: Ruder, Dosovitskiy and Brox's J, the nearest first.
-    back: tuple[int, ...] = (1,)
+    back: Sequence[int] = (1,)
     #: Paint each frame as if it were the first.
     alone: bool = False
 

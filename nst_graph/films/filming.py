@@ -162,7 +162,8 @@ class _Studio:
         first = next(frames)
         shot = _Shot(replace(self.originals, photograph=first[1]), self.used, self.settings, self.film, say)
         before: deque[Picture] = deque(maxlen=begun.reach)
-        for number, photograph in itertools.chain([first], frames):
+        for number, frame_of_clip in itertools.chain([first], frames):
+            photograph = shot.fit(frame_of_clip)
             if number >= begun.number:
                 step = begun.kept
                 if step is None:
@@ -174,7 +175,7 @@ class _Studio:
                 frame = Frame(number, step, max(0.0, now - seen - step.seconds), png)
                 seen, begun = now, begun.after(frame)
                 keep(frame)
-            before.append(shot.fit(photograph))
+            before.append(photograph)
         shot.close()
 
 
@@ -217,10 +218,10 @@ class _Shot:
         return pictures.resize(frame, height, width, self.settings.resample)
 
     def part(self, frame: Picture, index: int = -1) -> Part:
-        """A stage of painting this frame."""
+        """A stage of painting this frame, which is in the size of the film."""
         part = self.parts[index]
         height, width = part.scene.shape[:2]
-        photograph = pictures.resize(self.fit(frame), height, width, self.settings.resample)
+        photograph = pictures.resize(frame, height, width, self.settings.resample)
         return replace(part, scene=part.scene.of(photograph))
 
     def guide(self, frame: Picture, before: Sequence[Picture], begun: Begun) -> Guide | None:
@@ -229,7 +230,7 @@ class _Shot:
         if not pairs or begun.total is None or self.film.alone:
             return None
         held = [pairs[back - 1] for back in self.film.back if back <= len(pairs)]
-        return flow.guide(self.fit(frame), held, self.film.weight(begun.total))
+        return flow.guide(frame, held, self.film.weight(begun.total))
 
     def paint(self, frame: Picture, guide: Guide | None, observe: Observer) -> Step:
         """Paint a frame: from the guide's picture, to which it is held where that can be trusted; or as a first one."""
