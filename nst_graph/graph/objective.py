@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,19 +95,24 @@ class Objective:
         self._weights = term_weights(settings, steady)
         self._measure = measure
         measured = measure or Measure(network, settings, self._dtype)
-        wanted = measured.features(content)
-        targets = style_targets(network, content, styles, settings, measured.grams)
-        if measure is None:
-            measured.close()
-        with tf.Graph().as_default() as self.graph:
+
+        def measuring() -> tuple[dict[str, Floats], list[Target]]:
+            return measured.features(content), style_targets(network, content, styles, settings, measured.grams)
+
+        with ThreadPoolExecutor(1) as beside, tf.Graph().as_default() as self.graph:
+            found = beside.submit(measuring)  # which leaves Python free to build the network meanwhile
             self.line = Line(content.shape, line) if line else None
             self.picture = self.line.point if self.line else tf.placeholder(self._dtype, content.shape, name="picture")
             how = settings.pooling, compute, settings.convolutions, settings.padding
-            self._wanted = {name: zeros(f"{name}_wanted", value.shape, value.dtype) for name, value in wanted.items()}
+            features = vgg.build(network, self.picture, *how)
             self._guide = Held(content.shape, self._dtype) if steady else None
-            self._build(vgg.build(network, self.picture, *how), targets, settings)
+            wanted, targets = found.result()
+            self._wanted = {name: zeros(f"{name}_wanted", value.shape, value.dtype) for name, value in wanted.items()}
+            self._build(features, targets, settings)
             self.session = session(self.graph)
             initialise(self.session)
+        if measure is None:
+            measured.close()
         self._load(wanted)
 
     def _build(self, features: Mapping[str, tf.Tensor], targets: Sequence[Target], settings: Settings) -> None:

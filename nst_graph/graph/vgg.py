@@ -50,7 +50,7 @@ def build(
             bias = tf.constant(layer.bias, tensor.dtype, name=f"{layer.name}_bias")
             filtering = winograd.fastest(tensor.shape, layer.kernel) if by_winograd else None
             if filtering is not None:
-                cut = cut or winograd.tiling(tensor, filtering)
+                cut = cut or winograd.tiling(tensor, filtering, max(layer.kernel.shape[2:]))
                 tensor = winograd.convolve(tensor, layer.kernel, cut)
             else:
                 kernel = tf.constant(layer.kernel, given, name=f"{layer.name}_kernel")

@@ -4,15 +4,17 @@ F(m x m, 3 x 3) of Lavin and Gray, "Fast Algorithms for Convolutional Neural Net
 tile of values with sides of m + 2 and a kernel of 3 x 3 are taken as polynomials in two variables and
 evaluated at m + 2 points of each, one of them infinity; their product is one multiplication a point,
 from which m x m results are interpolated. A result takes 9 multiplications directly, 2.25 with
-m = 4 and 1.78 with m = 6.
+m = 4 and 1.78 with m = 6. On a processor all this is done strip by strip, so that what lies between stays
+in its cache.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from nst_graph.graph.tensorflow import tf
+from nst_graph.graph.tensorflow import has_gpu, tf
 
 Matrix = npt.NDArray[np.float64]
 
@@ -54,43 +56,66 @@ class Filtering:
 
 SMALL = Filtering((0, 1, -1, 2, -2))
 LARGE = Filtering((0, 1, -1, 2, -2, 0.5, -0.5))
-#: The fewest pairs of filters, in and out, and positions at which they are faster than tf.nn.conv2d, and
-#: the fewest positions at which LARGE, with its larger kernels, is faster than SMALL.
-PAIRS, POSITIONS, MANY_POSITIONS = 128 * 128, 96, 2048
+#: The fewest pairs of filters, in and out, with which they are faster than tf.nn.conv2d, on a processor and a GPU.
+PAIRS, PAIRS_ON_GPU = 64 * 64, 128 * 128
+#: The fewest positions with which they are, and those at which LARGE, with its larger kernels, is faster than SMALL.
+POSITIONS, MANY_POSITIONS = 96, 2048
+#: Numbers of a strip's tiles at their points, which should stay in a processor's cache; and the fewest tiles of
+#: a strip, for which the kernel is read once.
+STRIP, LEAST_TILES = 2 << 20, 96
 
 
 def fastest(shape: tf.TensorShape, kernel: npt.NDArray[np.floating]) -> Filtering | None:
     """What convolves values [1, height, width, in] fastest, if anything; of unknown sides, as of tiles, are many."""
     height, width = shape[1:3]
     positions = MANY_POSITIONS if height is None or width is None else height * width
-    if kernel.shape[2] * kernel.shape[3] < PAIRS or positions < POSITIONS:
+    pairs = PAIRS_ON_GPU if has_gpu() else PAIRS
+    if kernel.shape[2] * kernel.shape[3] < pairs or positions < POSITIONS:
         return None
     return LARGE if positions >= MANY_POSITIONS else SMALL
 
 
 @dataclass(frozen=True)
 class Tiling:
-    """How values [1, height, width, any] are cut into tiles, and results put together.
+    """How values [1, height, width, any] are cut into strips of whole tiles, and results put together.
 
-    `values` [side * side, tiles] are indices of each tile's values among height * width, which stands
-    for the zeros beyond the border; `results` [height, width] are those among step * step * tiles results.
+    `starts` and `sizes` [strips, 3] are those of the strips with their surroundings, `beyond` [strips, 3, 2] how
+    many zeros each lacks at its ends. `values` [side * side, tiles] are indices of each tile's values within a
+    strip; `results` [rows, width] are those among its step * step * tiles results.
     """
 
     by: Filtering
+    starts: tf.Tensor
+    sizes: tf.Tensor
+    beyond: tf.Tensor
     values: tf.Tensor
     results: tf.Tensor
 
+    @property
+    def tensors(self) -> list[tf.Tensor]:
+        """All but the first."""
+        return [self.starts, self.sizes, self.beyond, self.values, self.results]
 
-def tiling(values: tf.Tensor, by: Filtering) -> Tiling:
-    """The tiling of values [1, height, width, any], and of others of their size."""
+
+def tiling(values: tf.Tensor, by: Filtering, filters: int) -> Tiling:
+    """The tiling of values [1, height, width, any], and of others of their size and at most so many filters."""
     height, width = tf.unstack(tf.shape(values)[1:3])
     rows, columns = -(-height // by.step), -(-width // by.step)
-    down, right = (tf.range(by.side)[:, None] - 1 + by.step * tf.range(tiles) for tiles in (rows, columns))
-    inside = ((down >= 0) & (down < height))[:, None, :, None] & ((right >= 0) & (right < width))[:, None]
-    places = tf.where_v2(inside, down[:, None, :, None] * width + right[:, None], height * width)
-    y, x = tf.range(height)[:, None], tf.range(width)
+    if not has_gpu():  # which is fastest with few and large operations
+        least = max(LEAST_TILES, STRIP // (by.side**2 * filters))
+        rows = -(-rows // -(-rows // tf.maximum(1, least // columns)))
+    down, right = (tf.range(by.side)[:, None] + by.step * tf.range(tiles) for tiles in (rows, columns))
+    places = down[:, None, :, None] * (columns * by.step + 2) + right[:, None]
+    y, x = tf.range(rows * by.step)[:, None], tf.range(width)
     results = ((y % by.step * by.step + x % by.step) * rows + y // by.step) * columns + x // by.step
-    return Tiling(by, tf.reshape(places, [by.side**2, rows * columns]), results)
+    first = tf.range(0, height, rows * by.step) - 1
+    last = first + rows * by.step + 2
+    start, end = tf.maximum(first, 0), tf.minimum(last, height)
+    zero, whole = tf.zeros_like(start), tf.zeros_like(start) - 1
+    ends = start - first, last - end, zero + 1, zero + columns * by.step + 1 - width, zero, zero
+    beyond = tf.reshape(tf.stack(ends, 1), [-1, 3, 2])
+    starts, sizes = tf.stack([start, zero, zero], 1), tf.stack([end - start, whole, whole], 1)
+    return Tiling(by, starts, sizes, beyond, tf.reshape(places, [by.side**2, rows * columns]), results)
 
 
 def convolve(values: tf.Tensor, kernel: npt.NDArray[np.floating], cut: Tiling) -> tf.Tensor:
@@ -104,15 +129,15 @@ def convolve(values: tf.Tensor, kernel: npt.NDArray[np.floating], cut: Tiling) -
     found = _convolve(tf.stop_gradient(values), ahead, cut)
     # tf.custom_gradient would do the same, and keep the graph for as long as the process lives.
     with values.graph.gradient_override_map({"IdentityN": "Winograd"}):
-        result, *_ = tf.identity_n([found, values, back, cut.values, cut.results])
+        result, *_ = tf.identity_n([found, values, back, *cut.tensors])
     return result
 
 
 @tf.RegisterGradient("Winograd")  # type: ignore[untyped-decorator]
 def _gradient(op: tf.Operation, slope: tf.Tensor, *_: tf.Tensor) -> tuple[tf.Tensor | None, ...]:
-    _, _, back, values, results = op.inputs
+    _, _, back, *cut = op.inputs
     by = next(by for by in (SMALL, LARGE) if by.side**2 == back.shape[0])
-    return None, _convolve(slope, back, Tiling(by, values, results)), None, None, None
+    return None, _convolve(slope, back, Tiling(by, *cut)), *[None] * (1 + len(cut))
 
 
 def _points(kernel: npt.NDArray[np.floating], by: Filtering, dtype: tf.DType) -> tf.Variable:
@@ -125,17 +150,34 @@ def _points(kernel: npt.NDArray[np.floating], by: Filtering, dtype: tf.DType) ->
 
 
 def _convolve(values: tf.Tensor, points: tf.Tensor, cut: Tiling) -> tf.Tensor:
-    many, (inner, outer) = cut.by.side**2, points.shape[1:]
-    flat = tf.pad(tf.reshape(values, [-1, inner]), [[0, 1], [0, 0]])
-    tiles = tf.gather(flat, cut.values)  # of all tiles the first value, of all the second ...
-    values_at_points = _at_points(cut.by.values, tf.reshape(tiles, [many, -1]))
-    products = tf.matmul(tf.reshape(values_at_points, [many, -1, inner]), points)
-    found = _at_points(cut.by.results, tf.reshape(products, [many, -1]))
-    result = tf.gather(tf.reshape(found, [-1, outer]), cut.results)[None]
+    by, (inner, outer) = cut.by, points.shape[1:]
+    height, width = tf.unstack(tf.shape(values)[1:3])
+    picture = tf.reshape(values, [height, width, inner])  # of which rows need no copy
+
+    @tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]
+    def convolved(strip: Sequence[tf.Tensor]) -> tf.Tensor:
+        start, size, beyond = strip
+        padded = tf.pad(tf.slice(picture, start, size), beyond)
+        tiles = tf.gather(tf.reshape(padded, [-1, inner]), cut.values)  # of all the first value, of all the second ...
+        products = tf.matmul(tf.reshape(_at_points(by.values, tiles), [by.side**2, -1, inner]), points)
+        return tf.gather(tf.reshape(_at_points(by.results, products), [-1, outer]), cut.results)
+
+    strips = cut.starts, cut.sizes, cut.beyond
+    if has_gpu():
+        found = convolved([only[0] for only in strips])
+    else:
+        found = tf.map_fn(convolved, strips, fn_output_signature=values.dtype, parallel_iterations=1)
+    result = tf.reshape(found, [-1, width, outer])[:height][None]
     result.set_shape([*values.shape[:3], outer])
     return result
 
 
 def _at_points(matrix: Matrix, tiles: tf.Tensor) -> tf.Tensor:
-    """Multiply rows and columns of tiles [side * side, numbers] by a matrix."""
-    return tf.matmul(tf.constant(np.kron(matrix, matrix), tiles.dtype), tiles)
+    """Multiply rows and columns of tiles [side * side, ...], of any shape, by a matrix."""
+    points, side = matrix.shape
+    if has_gpu():  # two products, with a quarter of the multiplications, would be two operations
+        both = tf.constant(np.kron(matrix, matrix), tiles.dtype)
+        return tf.matmul(both, tf.reshape(tiles, [side**2, -1]))
+    one = tf.constant(matrix, tiles.dtype)
+    rows = tf.matmul(one, tf.reshape(tiles, [side, -1]))
+    return tf.matmul(one, tf.reshape(rows, [points, side, -1]))
