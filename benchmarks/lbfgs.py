@@ -24,7 +24,7 @@ from scipy.optimize import _lbfgsb_py
 from nst_graph.evaluation import Evaluation
 from nst_graph.graph.line import Line
 from nst_graph.graph.tensorflow import tf
-from nst_graph.optimise import graph_lbfgs, lbfgs
+from nst_graph.optimise import PAIRS, graph_lbfgs, lbfgs
 
 
 class Quadratic:
@@ -33,7 +33,7 @@ class Quadratic:
     def __init__(self, shape, vectors=np.float64):
         weights = 10 ** np.random.default_rng(0).uniform(0, 3, shape)
         with tf.Graph().as_default() as self.graph:
-            self.line = Line(shape, vectors)
+            self.line = Line(shape, vectors, PAIRS)
             self.picture = self.line.point
             given = tf.get_variable("w", initializer=weights.astype(np.float32))
             self.gradient = given * self.picture

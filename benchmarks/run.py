@@ -37,7 +37,7 @@ from nst_graph.graph.objective import Objective, Style
 from nst_graph.graph.precision import fastest
 from nst_graph.graph.tensorflow import tf
 from nst_graph.graph.tiles import TiledObjective
-from nst_graph.optimise import PAIRS, minimise
+from nst_graph.optimise import minimise
 from nst_graph.painting import paint
 from nst_graph.recipes import Settings, fast
 
@@ -295,8 +295,8 @@ def corrections(given):
     marks = [given.steps * tenths // 10 for tenths in (1, 2, 3, 5, 10)]
     lines = ["| corrections | " + " | ".join(map(str, marks)) + " |", "|---|" + "---|" * len(marks)]
     for count in (5, 10, 20):
-        losses = {}
-        minimise(objective, start, settings, lambda step, seen=losses: seen.update({step.iteration: step.total}), count)
+        losses, wanted = {}, replace(settings, corrections=count)
+        minimise(objective, start, wanted, lambda step, seen=losses: seen.update({step.iteration: step.total}))
         lines.append(f"| {count} | " + " | ".join(f"{losses[mark]:.4g}" for mark in marks) + " |")
         print(lines[-1], flush=True)
     size = f"{photograph.shape[1]} x {photograph.shape[0]}"
@@ -378,8 +378,7 @@ def costs(given):
     plain, styles = Settings(iterations=given.iterations, convolutions="direct"), [Style(painting)]
     start = pictures.start(photograph, network.mean, 1.0, 0)
     size = f"{photograph.shape[1]} x {photograph.shape[0]}"
-    sides = [(plain, PAIRS), (plain, 20), (replace(plain, convolutions="winograd"), PAIRS)]
-    for settings, count in sides:
+    for settings in (plain, replace(plain, corrections=20), replace(plain, convolutions="winograd")):
         objective, within = Objective(network, photograph, styles, settings), []
         objective(start)
 
@@ -390,10 +389,10 @@ def costs(given):
             return evaluation
 
         began = time.monotonic()
-        step = minimise(timed, start, settings, lambda step: None, count).step
+        step = minimise(timed, start, settings, lambda step: None).step
         took = time.monotonic() - began
         share = 1 - sum(within) / took
-        what = f"optimiser's share of {step.iteration} iterations of L-BFGS, {count} corrections, {size}"
+        what = f"optimiser's share of {step.iteration} iterations of L-BFGS, {settings.corrections} corrections, {size}"
         what += f", --convolutions {settings.convolutions}"
         add(what, f"{share:.1%}, {(took - sum(within)) / step.evaluations * 1e3:.0f} ms an evaluation")
         objective.close()

@@ -167,6 +167,11 @@ class Part:
     scene: Scene
     plan: Plan
 
+    @property
+    def planned(self) -> Settings:
+        """The settings, with as many curvature pairs as fit into memory."""
+        return replace(self.settings, corrections=self.plan.pairs)
+
     def start(self, network: Network) -> Picture:
         """What is painted from, where this is the first stage."""
         share, seed = self.settings.start_noise, self.settings.seed
@@ -292,7 +297,7 @@ def paint_parts(
             iterations -= last.iteration - last.before
         say(part.news(iterations))
         relay = Relay(observers, index, last, same_size, total)
-        wanted = replace(part.settings, iterations=iterations)
+        wanted = replace(part.planned, iterations=iterations)
         ends = index + 1 == len(parts) or parts[index + 1].scene.shape != photograph.shape
         outcome = _paint_part(network, part, picture, wanted, relay.observe, memory, measure, ends)
         last = relay.counted(outcome.step)
@@ -313,8 +318,8 @@ def _paint_part(
 ) -> Outcome:
     """Paint one stage. The memory of its last step can be read afterwards, unless it `ends` painting at its size."""
     with memory_errors():
-        objective = objective_of(network, part, settings, measure)
-        outcome = minimise(objective, picture, settings, observe, part.plan.pairs, memory)
+        objective = objective_of(network, part, measure)
+        outcome = minimise(objective, picture, settings, observe, memory)
     left = {} if ends else outcome.step.memory()
     objective.close()
     del objective
@@ -322,11 +327,9 @@ def _paint_part(
     return replace(outcome, step=replace(outcome.step, memory=lambda: left))
 
 
-def objective_of(
-    network: Network, part: Part, settings: Settings, measure: Measure, steady: bool = False
-) -> Objective | TiledObjective:
+def objective_of(network: Network, part: Part, measure: Measure, steady: bool = False) -> Objective | TiledObjective:
     """What a stage minimises."""
-    given = network, part.scene.photograph, part.scene.styles, settings
+    given = network, part.scene.photograph, part.scene.styles, part.planned
     compute = tf.bfloat16 if part.stage.precision == "bfloat16" else None
     options: dict[str, Any] = {"compute": compute, "line": part.plan.line, "steady": steady}
     if part.plan.tile is None:

@@ -1,5 +1,7 @@
 """L-BFGS in the graph, beside SciPy's, from the same starts."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from conftest import random_picture
@@ -10,6 +12,7 @@ from nst_graph import pictures, weights
 from nst_graph.commands.paint import EXAMPLE_STYLE
 from nst_graph.errors import InputError
 from nst_graph.graph.objective import Objective, Style
+from nst_graph.graph.tensorflow import tf
 from nst_graph.graph.tiles import TiledObjective
 from nst_graph.optimise import Step, graph_lbfgs, lbfgs, minimise
 from nst_graph.optimise.history import by_age, names
@@ -24,8 +27,13 @@ SIZE = (48, 64)
 def objective(network):
     """A function that makes objectives of one photograph and painting, whole or in tiles."""
     part = network.upto(SETTINGS.layers)
-    given = part, random_picture(*SIZE, 1), [Style(random_picture(*SIZE, 2))], SETTINGS
-    return lambda tile=None, **how: Objective(*given, **how) if tile is None else TiledObjective(*given, tile, **how)
+    given = part, random_picture(*SIZE, 1), [Style(random_picture(*SIZE, 2))]
+
+    def made(tile=None, pairs=10, **how):
+        settings = replace(SETTINGS, corrections=pairs)
+        return Objective(*given, settings, **how) if tile is None else TiledObjective(*given, settings, tile, **how)
+
+    return made
 
 
 def trace(outcome_of, objective, iterations, **how):
@@ -102,11 +110,22 @@ def test_one_objective_serves_several_runs(objective):
     assert runs[0].total == runs[1].total and np.array_equal(runs[0].picture, runs[1].picture)
 
 
+def test_what_the_room_for_pairs_begins_with(objective):
+    """A processor's new memory is mostly zero, so that in use nobody would see that nothing was written there."""
+    other = objective(line=np.float64)
+    with other.graph.as_default():
+        rows = other.line.rows
+        other.session.run(rows.assign(tf.fill(rows.shape, tf.constant(np.nan, tf.float64))))
+    _, plain = trace(graph_lbfgs, objective(line=np.float64), 5)
+    _, ours = trace(graph_lbfgs, other, 5)
+    assert len(ours) == 6
+    assert [step.total for step in ours] == [step.total for step in plain]
+
+
 def test_fewer_pairs_than_before(objective):
     begun, _ = trace(graph_lbfgs, objective(line=np.float64), 15)
-    end = graph_lbfgs(
-        objective(line=np.float64), begun.step.picture, 5, lambda step: None, pairs=4, memory=begun.step.memory()
-    )
+    fewer, memory = objective(line=np.float64, pairs=4), begun.step.memory()
+    end = graph_lbfgs(fewer, begun.step.picture, 5, lambda step: None, memory=memory)
     assert end.step.total < begun.step.total and by_age(end.step.memory()) == [1, 2, 3, 0]
 
 
@@ -118,7 +137,7 @@ def test_inner_products_of_fewer_pairs(objective):
         to: saved[of] for to, of in zip(names(range(10)), names(by_age(saved)), strict=True)
     }  # without inner products, which are then computed
     known, computed = [
-        [step.total for step in trace(graph_lbfgs, objective(line=np.float64), 4, pairs=4, memory=memory)[1]]
+        [step.total for step in trace(graph_lbfgs, objective(line=np.float64, pairs=4), 4, memory=memory)[1]]
         for memory in (saved, oldest_first)
     ]
     assert known == pytest.approx(computed, rel=1e-6)

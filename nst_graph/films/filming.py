@@ -190,7 +190,7 @@ class _Shot:
     @cached_property
     def _objective(self) -> Objective | TiledObjective:
         last = self.parts[-1]
-        return painting.objective_of(self._network, last, last.settings, self._measure, self.film.steadiness > 0)
+        return painting.objective_of(self._network, last, self._measure, self.film.steadiness > 0)
 
     @cached_property
     def _coarser(self) -> int | None:
@@ -202,7 +202,7 @@ class _Shot:
     def _coarse_objective(self) -> Objective | TiledObjective:
         assert self._coarser is not None
         part = self.parts[self._coarser]
-        return painting.objective_of(self._network, part, part.settings, self._measure)
+        return painting.objective_of(self._network, part, self._measure)
 
     def close(self) -> None:
         """Give the memory back."""
@@ -271,8 +271,8 @@ class _Shot:
         objective: Objective | TiledObjective, part: Part, start: Picture, iterations: int, relay: Relay
     ) -> Step:
         """Paint at one size. The step can be sent elsewhere."""
-        wanted = replace(part.settings, iterations=iterations)
-        step = relay.counted(minimise(objective, start, wanted, relay.observe, part.plan.pairs).step)
+        wanted = replace(part.planned, iterations=iterations)
+        step = relay.counted(minimise(objective, start, wanted, relay.observe).step)
         return replace(step, read=partial(np.asarray, step.picture), memory=dict)
 
 

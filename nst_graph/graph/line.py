@@ -1,4 +1,4 @@
-"""A Line: points x + t d, as variables of a graph, so that a line search need not move pictures to and fro."""
+"""A Line: points x + t d, as variables of a graph, so that L-BFGS need not move pictures to and fro."""
 
 from collections.abc import Sequence
 
@@ -6,16 +6,26 @@ import numpy.typing as npt
 
 from nst_graph.graph.tensorflow import tf, zeros
 
+#: Parts of a vector, at most, whose inner products are summed in its own type; their sums are added in float64.
+BLOCKS = 32
+
 
 class Line:
     """In the current graph: x, d and the trial point [height, width, 3] as variables; the step size t is fed, or 0.
 
     `point` computes the trial point, stores it, and is it in float32. Were it not stored, TensorFlow might round
-    x + t d otherwise where it is used than where x moves there.
+    x + t d otherwise where it is used than where x moves there. `rows` [blocks * 2 pairs, length] has room for
+    curvature pairs as matrices of the shape `flat`, [blocks, length]; what it begins with is not defined.
     """
 
-    def __init__(self, shape: Sequence[int], dtype: npt.DTypeLike) -> None:
-        vectors = tf.as_dtype(dtype)
+    def __init__(self, shape: Sequence[int], dtype: npt.DTypeLike, pairs: int) -> None:
+        vectors, (height, width, channels) = tf.as_dtype(dtype), shape
+        blocks = max(count for count in range(1, BLOCKS + 1) if height % count == 0)
+        self.pairs, self.flat = pairs, (blocks, height // blocks * width * channels)
+        # A resource variable that is written in parts would be copied at each reading. This one copies what it begins
+        # with, whose memory goes to the variables that come after it.
+        anything = tf.raw_ops.Empty(shape=(blocks * 2 * pairs, self.flat[1]), dtype=vectors)
+        self.rows = tf.get_variable("rows", initializer=anything, use_resource=False)
         self.x, self.direction, self.trial = (zeros(name, shape, vectors) for name in ("x", "d", "at"))
         self.step = tf.placeholder_with_default(tf.constant(0, vectors), (), name="t")
         self.point = tf.cast(self.trial.assign(self.x + self.step * self.direction).value(), tf.float32)

@@ -101,7 +101,7 @@ class Objective:
 
         with ThreadPoolExecutor(1) as beside, tf.Graph().as_default() as self.graph:
             found = beside.submit(measuring)  # which leaves Python free to build the network meanwhile
-            self.line = Line(content.shape, line) if line else None
+            self.line = Line(content.shape, line, settings.corrections) if line else None
             self.picture = self.line.point if self.line else tf.placeholder(self._dtype, content.shape, name="picture")
             how = settings.pooling, compute, settings.convolutions, settings.padding
             features = vgg.build(network, self.picture, *how)

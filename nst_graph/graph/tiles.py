@@ -104,7 +104,7 @@ class TiledObjective:
         self._tiles = tiles(network, content, side)
         with tf.Graph().as_default() as self.graph:
             self.session = session(self.graph)
-            self.line = Line(content.shape, line) if line else None
+            self.line = Line(content.shape, line, settings.corrections) if line else None
             self.picture = self.line.point if self.line else tf.placeholder(tf.float32, content.shape, name="picture")
             self._point = self.line.trial if self.line else zeros("point", content.shape)
             self._load = self.picture.op if self.line else self._point.assign(self.picture).op

@@ -22,7 +22,6 @@ def minimise(
     start: Floats,
     settings: Settings,
     observe: Callable[[Step], None],
-    pairs: int = PAIRS,
     memory: Arrays | None = None,
 ) -> Outcome:
     """Minimise from `start` [height, width, 3] by the optimiser that the settings name.
@@ -32,9 +31,9 @@ def minimise(
     is not finite.
     """
     if settings.optimiser == "lbfgs" and getattr(objective, "line", None) is not None:
-        return graph_lbfgs(cast(LineObjective, objective), start, settings.iterations, observe, pairs, memory)
+        return graph_lbfgs(cast(LineObjective, objective), start, settings.iterations, observe, memory)
     if settings.optimiser == "lbfgs":
-        return lbfgs(objective, start, settings.iterations, observe, settings.bounded, pairs, memory)
+        return lbfgs(objective, start, settings.iterations, observe, settings.bounded, settings.corrections, memory)
     if settings.optimiser == "adam":
         rule = tf.train.AdamOptimizer(settings.rate, settings.beta1, settings.beta2, settings.epsilon)
     else:

@@ -14,12 +14,9 @@ import numpy as np
 from nst_graph.evaluation import Floats
 from nst_graph.graph.line import Line
 from nst_graph.graph.tensorflow import load, tf, zeros
-from nst_graph.optimise.history import PAIRS, Vector, by_age, check_pairs, is_curved, names
+from nst_graph.optimise.history import Vector, by_age, check_pairs, is_curved, names
 from nst_graph.optimise.line_search import LineSearchError, search
 from nst_graph.optimise.steps import Arrays, Iterate, Lazily, Outcome, Step, first_step, restart
-
-#: Parts of a vector, at most, whose inner products are summed in its own type; their sums are added in float64.
-BLOCKS = 32
 
 
 class LineObjective(Protocol):
@@ -41,18 +38,17 @@ def graph_lbfgs(
     start: Floats,
     iterations: int,
     observe: Callable[[Step], None],
-    pairs: int = PAIRS,
     memory: Arrays | None = None,
 ) -> Outcome:
     """Minimise by L-BFGS on variables of the objective's graph, which are of its line's type.
 
     In float64 the steps are SciPy's, 20 of them to 1e-4 with VGG-19; in float32, which takes half the
-    memory, they part after ten: what the network's rectifiers make of a rounding grows. It is restarted
-    as SciPy's is. With the `memory` of an earlier step at `start` the same steps follow as there. Raises
-    InputError where that is another optimiser's, FloatingPointError where something is not finite and a
-    restart gains nothing.
+    memory, they part after ten: what the network's rectifiers make of a rounding grows. The line has room
+    for so many curvature pairs. It is restarted as SciPy's is. With the `memory` of an earlier step at
+    `start` the same steps follow as there. Raises InputError where that is another optimiser's,
+    FloatingPointError where something is not finite and a restart gains nothing.
     """
-    vectors = objective.vectors = objective.vectors or _Vectors(objective, pairs)
+    vectors = objective.vectors = objective.vectors or _Vectors(objective)
     vectors.load(start, memory)
     iterate = Iterate(observe)
     slope = change = 0.0
@@ -94,10 +90,10 @@ class _Vectors:
     of one variable, [blocks, 2 pairs, length]: s in a pair's slot, y `pairs` rows below.
     """
 
-    def __init__(self, objective: LineObjective, pairs: int) -> None:
+    def __init__(self, objective: LineObjective) -> None:
         assert objective.line is not None
-        self._session, self._line, self._pairs = objective.session, objective.line, pairs
-        self.step = self._line.step
+        self._session, self._line, pairs = objective.session, objective.line, objective.line.pairs
+        self.step, self._pairs, self._rows = self._line.step, pairs, self._line.rows
         #: The slots in use, the oldest pair first.
         self.order: list[int] = []
         #: Inner products of rows with rows, but for those of steps with steps, and with the gradient.
@@ -109,22 +105,15 @@ class _Vectors:
         with objective.graph.as_default(), tf.variable_scope(None, "lbfgs") as scope:
             self._build(objective.gradient)
             self._session.run(tf.variables_initializer(tf.global_variables(f"{scope.name}/")))
-        nothing = np.zeros(self._shape, self._line.x.dtype.as_numpy_dtype)
+        nothing = np.zeros(self._line.flat, self._line.x.dtype.as_numpy_dtype)
         for row in range(2 * pairs):
             self._session.run(self._put, {self._slot: row, self._given: nothing})
 
     def _build(self, gradient: tf.Tensor) -> None:
-        line, pairs = self._line, self._pairs
-        height, width, channels = line.x.shape.as_list()
-        dtype = line.x.dtype.base_dtype
-        blocks = max(count for count in range(1, BLOCKS + 1) if height % count == 0)
-        self._shape = flat = blocks, height // blocks * width * channels
+        line, pairs, flat = self._line, self._pairs, self._line.flat
+        dtype, blocks = line.x.dtype.base_dtype, flat[0]
         found, here = zeros("found", flat), zeros("here", flat)
         direction = tf.reshape(line.direction.read_value(), flat)
-        # A resource variable that is written in parts would be copied at each reading. What this one begins with
-        # is copied, but takes no memory until something is written there: zeros come row by row.
-        anything = tf.raw_ops.Empty(shape=(blocks * 2 * pairs, flat[1]), dtype=dtype)
-        self._rows = tf.get_variable("rows", initializer=anything, use_resource=False)
 
         def rows() -> tf.Tensor:
             return tf.reshape(tf.identity(self._rows), (blocks, 2 * pairs, flat[1]))
@@ -185,7 +174,7 @@ class _Vectors:
         self.order = kept if kept == saved else list(range(len(kept)))
         rows = [*self.order, *(self._pairs + slot for slot in self.order)]
         for row, name in zip(rows, names(kept), strict=True):
-            self._session.run(self._put, {self._slot: row, self._given: memory[name].reshape(self._shape)})
+            self._session.run(self._put, {self._slot: row, self._given: memory[name].reshape(self._line.flat)})
         if "products" in memory:
             known = [*kept, *(len(saved) + number for number in kept)]
             products = memory["products"][np.ix_(known, known)]
