@@ -110,6 +110,7 @@ def main():
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--docs", type=Path, default=Path(__file__).resolve().parent.parent / "docs")
     given = parser.parse_args()
+    given.docs.mkdir(parents=True, exist_ok=True)  # now, not once all is measured
     lines = [
         f"`python benchmarks/lbfgs.py {' '.join(sys.argv[1:])}`".replace(" `", "`"),
         "",

@@ -503,6 +503,7 @@ def main():
     parser.add_argument("--no-torch", action="store_true", help="leave PyTorch out")
     parser.add_argument("--docs", type=Path, default=Path(__file__).resolve().parent.parent / "docs")
     given = parser.parse_args()
+    given.docs.mkdir(parents=True, exist_ok=True)  # now, not once all is measured
     if given.what == "one":
         one(given)
         return
