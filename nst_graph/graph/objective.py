@@ -97,7 +97,10 @@ class Objective:
         measured = measure or Measure(network, settings, self._dtype)
 
         def measuring() -> tuple[dict[str, Floats], list[Target]]:
-            return measured.features(content), style_targets(network, content, styles, settings, measured.grams)
+            found = measured.features(content), style_targets(network, content, styles, settings, measured.grams)
+            if measure is None:
+                measured.close()
+            return found
 
         with ThreadPoolExecutor(1) as beside, tf.Graph().as_default() as self.graph:
             found = beside.submit(measuring)  # which leaves Python free to build the network meanwhile
@@ -111,8 +114,6 @@ class Objective:
             self._build(features, targets, settings)
             self.session = session(self.graph)
             initialise(self.session)
-        if measure is None:
-            measured.close()
         self._load(wanted)
 
     def _build(self, features: Mapping[str, tf.Tensor], targets: Sequence[Target], settings: Settings) -> None:
