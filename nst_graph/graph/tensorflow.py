@@ -126,9 +126,10 @@ def session(graph: tf.Graph) -> tf.Session:
 
 
 def initialise(session: tf.Session) -> None:
-    """Initialise the current graph's variables, one by one: together, what they are made of takes more memory."""
-    for variable in tf.global_variables():
-        session.run(variable.initializer)
+    """Initialise the current graph's variables: the first before all others, which may then have what it leaves."""
+    initializers = [variable.initializer for variable in tf.global_variables()]
+    session.run(initializers[:1])
+    session.run(initializers[1:])
 
 
 def load(session: tf.Session, variable: tf.Variable, value: Any) -> None:

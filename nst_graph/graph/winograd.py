@@ -99,16 +99,18 @@ class Tiling:
 
 def tiling(values: tf.Tensor, by: Filtering, filters: int) -> Tiling:
     """The tiling of values [1, height, width, any], and of others of their size and at most so many filters."""
-    height, width = tf.unstack(tf.shape(values)[1:3])
+    height, width = values.shape[1:3] if values.shape[1:3].is_fully_defined() else tf.unstack(tf.shape(values)[1:3])
     rows, columns = -(-height // by.step), -(-width // by.step)
     if not has_gpu():  # which is fastest with few and large operations
-        least = max(LEAST_TILES, STRIP // (by.side**2 * filters))
-        rows = -(-rows // -(-rows // tf.maximum(1, least // columns)))
+        enough = -(-max(LEAST_TILES, STRIP // (by.side**2 * filters)) // columns)
+        rows = -(-rows // -(-rows // enough))
     down, right = (tf.range(by.side)[:, None] + by.step * tf.range(tiles) for tiles in (rows, columns))
     places = down[:, None, :, None] * (columns * by.step + 2) + right[:, None]
     y, x = tf.range(rows * by.step)[:, None], tf.range(width)
     results = ((y % by.step * by.step + x % by.step) * rows + y // by.step) * columns + x // by.step
     first = tf.range(0, height, rows * by.step) - 1
+    if has_gpu():
+        first.set_shape([1])
     last = first + rows * by.step + 2
     start, end = tf.maximum(first, 0), tf.minimum(last, height)
     zero, whole = tf.zeros_like(start), tf.zeros_like(start) - 1
@@ -163,7 +165,7 @@ def _convolve(values: tf.Tensor, points: tf.Tensor, cut: Tiling) -> tf.Tensor:
         return tf.gather(tf.reshape(_at_points(by.results, products), [-1, outer]), cut.results)
 
     strips = cut.starts, cut.sizes, cut.beyond
-    if has_gpu():
+    if cut.starts.shape[0] == 1:
         found = convolved([only[0] for only in strips])
     else:
         found = tf.map_fn(convolved, strips, fn_output_signature=values.dtype, parallel_iterations=1)

@@ -5,6 +5,7 @@ import shlex
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +18,26 @@ def options(settings: Settings) -> list[list[str]] | None:
     """The fewest options that give these settings, each as its words; None where there are none that do."""
     wanted = asdict(settings)
     found = []
+    for begun, base in _bases(settings.size):
+        changed = {option: wanted[option] for option, value in base.items() if wanted[option] != value}
+        if changed.get("size", "") is None:
+            changed["size"] = "original"
+        # An option can be given, but not taken back.
+        if not any(value is None or value is False or value == () for value in changed.values()):
+            found.append(begun + [_option(option, value) for option, value in changed.items()])
+    return min(found, key=len, default=None)
+
+
+@cache
+def _bases(size: int | None) -> list[tuple[list[list[str]], dict[str, Any]]]:
+    """What options may begin with at a size, a recipe and --fast, and the settings that they are then added to."""
+    bases = []
     for name, recipe in RECIPES.items():
         start = [] if name == DEFAULT else [["--recipe", name]]
         plain = recipe.settings
-        faster = replace(fast(plain, size=settings.size), size=plain.size)
-        for begun, base in ((start, plain), ([*start, ["--fast"]], faster)):
-            changed = {option: wanted[option] for option, value in asdict(base).items() if wanted[option] != value}
-            if changed.get("size", "") is None:
-                changed["size"] = "original"
-            # An option can be given, but not taken back.
-            if not any(value is None or value is False or value == () for value in changed.values()):
-                found.append(begun + [_option(option, value) for option, value in changed.items()])
-    return min(found, key=len, default=None)
+        faster = replace(fast(plain, size=size), size=plain.size)
+        bases += [(start, asdict(plain)), ([*start, ["--fast"]], asdict(faster))]
+    return bases
 
 
 def paint(record: Mapping[str, Any], given: Sequence[Sequence[str]]) -> str:
