@@ -62,7 +62,7 @@ PAIRS, PAIRS_ON_GPU = 64 * 64, 128 * 128
 POSITIONS, MANY_POSITIONS = 96, 2048
 #: Numbers of a strip's tiles at their points, which should stay in a processor's cache; and the fewest tiles of
 #: a strip, for which the kernel is read once.
-STRIP, LEAST_TILES = 2 << 20, 96
+STRIP, LEAST_TILES = 1_500_000, 96
 
 
 def fastest(shape: tf.TensorShape, kernel: npt.NDArray[np.floating]) -> Filtering | None:
