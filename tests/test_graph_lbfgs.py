@@ -110,6 +110,13 @@ def test_one_objective_serves_several_runs(objective):
     assert runs[0].total == runs[1].total and np.array_equal(runs[0].picture, runs[1].picture)
 
 
+@pytest.mark.parametrize("tile", [None, 32])
+def test_the_room_for_pairs_is_made_first(objective, tile):
+    """What it begins with, as large again, then leaves its memory to all other variables."""
+    made = objective(tile=tile, line=np.float32)
+    assert made.graph.get_collection("variables")[0].name == made.line.rows.name
+
+
 def test_what_the_room_for_pairs_begins_with(objective):
     """A processor's new memory is mostly zero, so that in use nobody would see that nothing was written there."""
     other = objective(line=np.float64)
