@@ -35,6 +35,7 @@ import scipy.io
 from nst_graph import pictures, weights
 from nst_graph.graph.objective import Objective, Style
 from nst_graph.graph.precision import fastest
+from nst_graph.graph.tensorflow import load as give
 from nst_graph.graph.tensorflow import tf
 from nst_graph.graph.tiles import TiledObjective
 from nst_graph.optimise import minimise
@@ -259,6 +260,8 @@ def painting(given):
             for whose, line in (("the graph's", np.float64), ("SciPy's", None))[: 1 if given.no_scipy else 2]:
                 sides = network, photograph, [Style(painted)], settings
                 objective = Objective(*sides, compute=compute, line=line)
+                if line:
+                    give(objective.session, objective.line.x, start)
                 feed = {objective.line.step: 0.0} if line else {objective.picture: start}
                 alone = median_seconds(lambda it=objective, feed=feed: it.evaluate(it.gradient.op, feed), given.repeats)
                 marks = []

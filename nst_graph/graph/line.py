@@ -14,18 +14,17 @@ class Line:
     """In the current graph: x, d and the trial point [height, width, 3] as variables; the step size t is fed, or 0.
 
     `point` computes the trial point, stores it, and is it in float32. Were it not stored, TensorFlow might round
-    x + t d otherwise where it is used than where x moves there. `rows` [blocks * 2 pairs, length] has room for
-    curvature pairs as matrices of the shape `flat`, [blocks, length]; what it begins with is not defined.
+    x + t d otherwise where it is used than where x moves there. `steps` and `changes` [blocks * pairs, length] have
+    room for curvature pairs (s, y), as matrices of the shape `flat`, [blocks, length].
     """
 
     def __init__(self, shape: Sequence[int], dtype: npt.DTypeLike, pairs: int) -> None:
         vectors, (height, width, channels) = tf.as_dtype(dtype), shape
         blocks = max(count for count in range(1, BLOCKS + 1) if height % count == 0)
         self.pairs, self.flat = pairs, (blocks, height // blocks * width * channels)
-        # A resource variable that is written in parts would be copied at each reading. This one copies what it begins
-        # with, whose memory goes to the variables that come after it.
-        anything = tf.raw_ops.Empty(shape=(blocks * 2 * pairs, self.flat[1]), dtype=vectors)
-        self.rows = tf.get_variable("rows", initializer=anything, use_resource=False)
+        # Resource variables that are written in parts would be copied at each reading. These copy what they begin with.
+        rows = blocks * pairs, self.flat[1]
+        self.steps, self.changes = (zeros(name, rows, vectors, use_resource=False) for name in ("s", "y"))
         self.x, self.direction, self.trial = (zeros(name, shape, vectors) for name in ("x", "d", "at"))
         self.step = tf.placeholder_with_default(tf.constant(0, vectors), (), name="t")
         self.point = tf.cast(self.trial.assign(self.x + self.step * self.direction).value(), tf.float32)

@@ -113,7 +113,7 @@ class Objective:
             self._wanted = {name: zeros(f"{name}_wanted", value.shape, value.dtype) for name, value in wanted.items()}
             self._build(features, targets, settings)
             self.session = session(self.graph)
-            initialise(self.session)
+            initialise(self.session, [self.line.steps, self.line.changes] if self.line else [])
         self._load(wanted)
 
     def _build(self, features: Mapping[str, tf.Tensor], targets: Sequence[Target], settings: Settings) -> None:

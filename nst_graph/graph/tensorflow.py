@@ -125,11 +125,12 @@ def session(graph: tf.Graph) -> tf.Session:
     return tf.Session(graph=graph, config=config)
 
 
-def initialise(session: tf.Session) -> None:
-    """Initialise the current graph's variables: the first before all others, which may then have what it leaves."""
+def initialise(session: tf.Session, first: Sequence[tf.Variable] = ()) -> None:
+    """Initialise the current graph's variables, the `first` one by one: the others may then have what these leave."""
     initializers = [variable.initializer for variable in tf.global_variables()]
-    session.run(initializers[:1])
-    session.run(initializers[1:])
+    alone = [variable.initializer for variable in first]
+    for together in (*alone, [initializer for initializer in initializers if initializer not in alone]):
+        session.run(together)
 
 
 def load(session: tf.Session, variable: tf.Variable, value: Any) -> None:
@@ -137,6 +138,7 @@ def load(session: tf.Session, variable: tf.Variable, value: Any) -> None:
     session.run(variable.initializer, {variable.initializer.inputs[1]: value})
 
 
-def zeros(name: str, shape: Sequence[int], dtype: tf.DType = tf.float32) -> tf.Variable:
+def zeros(name: str, shape: Sequence[int], dtype: tf.DType = tf.float32, use_resource: bool = True) -> tf.Variable:
     """A variable that begins with zeros, which as a constant would stay in memory beside it."""
-    return tf.get_variable(name, initializer=tf.raw_ops.Empty(shape=shape, dtype=dtype, init=True), use_resource=True)
+    nothing = tf.raw_ops.Empty(shape=shape, dtype=dtype, init=True)
+    return tf.get_variable(name, initializer=nothing, use_resource=use_resource)

@@ -112,7 +112,7 @@ class TiledObjective:
             self._sum = zeros("gradient", content.shape)
             self.gradient = self._sum.read_value()
             self._build_tile(content, compute)
-            initialise(self.session)
+            initialise(self.session, [self.line.steps, self.line.changes] if self.line else [])
             self.turn_to(content)
             self._build_whole(style_targets(network, content, styles, settings, self._grams_of), content)
 

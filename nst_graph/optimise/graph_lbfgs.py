@@ -18,6 +18,9 @@ from nst_graph.optimise.history import Vector, by_age, check_pairs, is_curved, n
 from nst_graph.optimise.line_search import LineSearchError, search
 from nst_graph.optimise.steps import Arrays, Iterate, Lazily, Outcome, Step, first_step, restart
 
+#: The slope along a new direction, and its square.
+Turned = tuple[tf.Tensor, tf.Tensor]
+
 
 class LineObjective(Protocol):
     """An objective whose picture is a point of a line in its graph."""
@@ -42,7 +45,7 @@ def graph_lbfgs(
 ) -> Outcome:
     """Minimise by L-BFGS on variables of the objective's graph, which are of its line's type.
 
-    In float64 the steps are SciPy's, 20 of them to 1e-4 with VGG-19; in float32, which takes half the
+    In float64 the first 20 steps are SciPy's to 1e-3 with VGG-19; in float32, which takes half the
     memory, they part after ten: what the network's rectifiers make of a rounding grows. The line has room
     for so many curvature pairs. It is restarted as SciPy's is. With the `memory` of an earlier step at
     `start` the same steps follow as there. Raises InputError where that is another optimiser's,
@@ -86,37 +89,31 @@ def graph_lbfgs(
 class _Vectors:
     """Point x, direction d, gradient and curvature pairs, and the operations on them.
 
-    A vector is a matrix [blocks, length] here. The steps s and changes y of all pairs are the rows
-    of one variable, [blocks, 2 pairs, length]: s in a pair's slot, y `pairs` rows below.
+    A vector is a matrix [blocks, length] here, and the steps s of all pairs are one variable [blocks, pairs, length],
+    of a row for each pair's slot; so are the changes y. Where numbers are kept of both, those of steps come first.
     """
 
     def __init__(self, objective: LineObjective) -> None:
         assert objective.line is not None
-        self._session, self._line, pairs = objective.session, objective.line, objective.line.pairs
-        self.step, self._pairs, self._rows = self._line.step, pairs, self._line.rows
+        self._session, self._line = objective.session, objective.line
+        self.step, self._pairs = self._line.step, self._line.pairs
         #: The slots in use, the oldest pair first.
         self.order: list[int] = []
         #: Inner products of rows with rows, but for those of steps with steps, and with the gradient.
-        self._products: Vector = np.zeros((2 * pairs, 2 * pairs))
-        self._with_gradient: Vector = np.zeros(2 * pairs)
+        self._products: Vector = np.zeros((2 * self._pairs, 2 * self._pairs))
+        self._with_gradient: Vector = np.zeros(2 * self._pairs)
         #: Of the pair that is being stored: its slot, s^T y and y^T y.
         self._new = 0, 0.0, 0.0
         self._last: Floats | None = None
         with objective.graph.as_default(), tf.variable_scope(None, "lbfgs") as scope:
             self._build(objective.gradient)
             self._session.run(tf.variables_initializer(tf.global_variables(f"{scope.name}/")))
-        nothing = np.zeros(self._line.flat, self._line.x.dtype.as_numpy_dtype)
-        for row in range(2 * pairs):
-            self._session.run(self._put, {self._slot: row, self._given: nothing})
 
     def _build(self, gradient: tf.Tensor) -> None:
-        line, pairs, flat = self._line, self._pairs, self._line.flat
-        dtype, blocks = line.x.dtype.base_dtype, flat[0]
+        line, flat = self._line, self._line.flat
+        dtype = line.x.dtype.base_dtype
         found, here = zeros("found", flat), zeros("here", flat)
         direction = tf.reshape(line.direction.read_value(), flat)
-
-        def rows() -> tf.Tensor:
-            return tf.reshape(tf.identity(self._rows), (blocks, 2 * pairs, flat[1]))
 
         def read(gradient: tf.Variable) -> tf.Tensor:
             return tf.cast(gradient.read_value(), dtype)
@@ -129,36 +126,47 @@ class _Vectors:
 
         # A row by itself, to load and to save.
         self._slot, self._given = tf.placeholder(tf.int32, ()), tf.placeholder(dtype, flat)
-        first = tf.range(blocks) * 2 * pairs + self._slot
-        self._put = tf.scatter_update(self._rows, first, self._given).op
-        self._row = tf.gather(self._rows, first)
+        places = tf.range(flat[0]) * self._pairs + self._slot
+        kinds = {"step": line.steps, "change": line.changes}
+        self._put = {kind: tf.scatter_update(rows, places, self._given).op for kind, rows in kinds.items()}
+        self._row = {kind: tf.gather(rows, places) for kind, rows in kinds.items()}
 
         # An accepted step: x and the gradient move, and a pair takes a slot; then the inner products.
-        s, y = tf.reshape(line.trial - line.x, flat), read(found) - read(here)
+        new, s = read(found), tf.reshape(line.trial - line.x, flat)
+        y = new - read(here)
         with tf.control_dependencies([s, y]):
             moved = [line.x.assign(line.trial.read_value()).op, here.assign(found.read_value()).op]
-            stored = [tf.scatter_update(self._rows, first, s).op, tf.scatter_update(self._rows, first + pairs, y).op]
+            stored = [tf.scatter_update(line.steps, places, s).op, tf.scatter_update(line.changes, places, y).op]
         with tf.control_dependencies(moved):
-            self._moved = _products(rows(), read(here))
+            self._moved = self._with_all(new)
         with tf.control_dependencies(moved + stored):
-            products = _products(rows(), read(here)), _products(rows(), s)
+            products = self._with_all(new), _inner(self._rows(line.changes), s)
 
-        def turned(find: Callable[..., tuple[Vector, float]], *found: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        def turned(find: Callable[..., tuple[Vector, float]], gradient: tf.Tensor, *found: tf.Tensor) -> Turned:
             coefficients, descent = tf.numpy_function(find, found, (tf.float64, tf.float64))
             with tf.control_dependencies([coefficients]):
-                return self._turned(rows(), read(here), coefficients, descent)
+                return self._turned(gradient, coefficients, descent)
 
-        self._directed = turned(self._two_loops)
-        self._moved_on = turned(self._take_gradient, self._moved)
-        self._stored = turned(self._take_pair, *products)
+        self._directed = turned(self._two_loops, read(here))
+        self._moved_on = turned(self._take_gradient, new, self._moved)
+        self._stored = turned(self._take_pair, new, *products)
 
-    def _turned(
-        self, rows: tf.Tensor, gradient: tf.Tensor, coefficients: tf.Tensor, descent: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+    def _rows(self, variable: tf.Variable) -> tf.Tensor:
+        """All steps, or changes, as they are now."""
+        blocks, length = self._line.flat
+        return tf.reshape(tf.identity(variable), (blocks, self._pairs, length))
+
+    def _with_all(self, vector: tf.Tensor) -> tf.Tensor:
+        """The inner products [2 pairs] of all steps and changes with a vector."""
+        return tf.concat([_inner(self._rows(rows), vector) for rows in (self._line.steps, self._line.changes)], 0)
+
+    def _turned(self, gradient: tf.Tensor, coefficients: tf.Tensor, descent: tf.Tensor) -> Turned:
         """A new direction, of which the host finds the coefficients within the same call; its slope and square."""
         line, dtype = self._line, gradient.dtype
-        coefficients.set_shape((2 * self._pairs,))
-        combined = _combination(rows, tf.cast(coefficients, dtype)) - tf.cast(descent, dtype) * gradient
+        of_steps, of_changes = tf.split(tf.ensure_shape(tf.cast(coefficients, dtype), 2 * self._pairs), 2)
+        steps, changes = self._rows(line.steps), self._rows(line.changes)
+        pairs = _combination(steps, of_steps) + _combination(changes, of_changes)
+        combined = pairs - tf.cast(descent, dtype) * gradient
         with tf.control_dependencies([line.direction.assign(tf.reshape(combined, line.x.shape)).op]):
             return _dot(gradient, combined), _dot(combined, combined)
 
@@ -172,15 +180,17 @@ class _Vectors:
         saved = by_age(memory)
         kept = saved[-self._pairs :]  # there may be less memory than before
         self.order = kept if kept == saved else list(range(len(kept)))
-        rows = [*self.order, *(self._pairs + slot for slot in self.order)]
-        for row, name in zip(rows, names(kept), strict=True):
-            self._session.run(self._put, {self._slot: row, self._given: memory[name].reshape(self._line.flat)})
+        for kind, put in self._put.items():
+            for slot, number in zip(self.order, kept, strict=True):
+                vector = memory[f"{kind}-{number}"].reshape(self._line.flat)
+                self._session.run(put, {self._slot: slot, self._given: vector})
         if "products" in memory:
             known = [*kept, *(len(saved) + number for number in kept)]
             products = memory["products"][np.ix_(known, known)]
         else:
             vectors = [memory[name] for name in names(kept)]
             products = np.array([[np.vdot(one, other.astype(np.float64)) for one in vectors] for other in vectors])
+        rows = [*self.order, *(self._pairs + slot for slot in self.order)]
         self._products[np.ix_(rows, rows)] = products
 
     def begin(self) -> None:
@@ -208,14 +218,13 @@ class _Vectors:
         self._with_gradient = with_gradient.copy()  # for it is the graph's
         return self._two_loops()
 
-    def _take_pair(self, with_gradient: Vector, with_step: Vector) -> tuple[Vector, float]:
+    def _take_pair(self, with_gradient: Vector, changes_with_step: Vector) -> tuple[Vector, float]:
         slot, curvature, change = self._new
         s, y = slot, self._pairs + slot
-        with_step, with_change = with_step.copy(), with_gradient - self._with_gradient
+        with_change = with_gradient - self._with_gradient
         with_change[s], with_change[y] = curvature, change
-        with_step[y] = curvature
-        for row, found in ((s, with_step), (y, with_change)):
-            self._products[row] = self._products[:, row] = found
+        self._products[s, self._pairs :] = self._products[self._pairs :, s] = changes_with_step
+        self._products[y] = self._products[:, y] = with_change
         return self._take_gradient(with_gradient)
 
     def _two_loops(self) -> tuple[Vector, float]:
@@ -256,11 +265,12 @@ class _Vectors:
         slots = sorted(self.order)
         rows = [*slots, *(self._pairs + slot for slot in slots)]
         order, products = np.array(self.order, np.uint8), self._products[np.ix_(rows, rows)]
-        reads = {name: partial(self._read, row) for name, row in zip(names(slots), rows, strict=True)}
+        places = [(kind, slot) for kind in self._row for slot in slots]
+        reads = {name: partial(self._read, *place) for name, place in zip(names(slots), places, strict=True)}
         return Lazily(reads | {"order": lambda: order, "products": lambda: products})
 
-    def _read(self, row: int) -> Floats:
-        vector: Floats = self._session.run(self._row, {self._slot: row})
+    def _read(self, kind: str, slot: int) -> Floats:
+        vector: Floats = self._session.run(self._row[kind], {self._slot: slot})
         return vector.ravel()
 
 
@@ -274,8 +284,8 @@ def _dot(one: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(tf.cast(tf.reduce_sum(one * other, axis=1), tf.float64))
 
 
-def _products(rows: tf.Tensor, vector: tf.Tensor) -> tf.Tensor:
-    """The inner products [2 pairs] of all rows with a vector, summed likewise."""
+def _inner(rows: tf.Tensor, vector: tf.Tensor) -> tf.Tensor:
+    """The inner products of all rows with a vector, summed likewise."""
     return tf.reduce_sum(tf.cast(tf.linalg.matvec(rows, vector), tf.float64), axis=0)
 
 
