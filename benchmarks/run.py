@@ -40,7 +40,8 @@ from nst_graph.graph.tensorflow import tf
 from nst_graph.graph.tiles import TiledObjective
 from nst_graph.optimise import minimise
 from nst_graph.painting import paint
-from nst_graph.recipes import Settings, fast
+from nst_graph.recipes import fast
+from nst_graph.settings import Settings
 
 #: The side of the matrices that are multiplied.
 SIDE = 2048

@@ -2,7 +2,7 @@
 """Paint one photograph in one style by every recipe, or with single options, on one labelled sheet.
 
     python docs/contact_sheet.py photo.jpg painting.jpg docs/recipes.jpg
-    python docs/contact_sheet.py photo.jpg painting.jpg docs/controls.jpg --controls --size 320 --iterations 150
+    python docs/contact_sheet.py photo.jpg painting.jpg docs/controls.jpg --controls --iterations 150
 
 Each recipe runs at its own size for its own iterations, unless --size or --iterations says otherwise: that
 takes a night. Recipes for the rescaled network take it from model/ (scripts/get_weights.py rescale) and are
@@ -18,19 +18,22 @@ import imageio.v3 as iio
 import matplotlib.pyplot as plt
 
 import nst_graph
-from nst_graph.recipes import RECIPES, Settings, equal
+from nst_graph.recipes import RECIPES
+from nst_graph.settings import equal
 
-PLAIN = Settings(beta=2e4)
-#: What is painted, by the options that name it beside --beta 20000.
+STUDIO = RECIPES["studio"].settings
+#: What is painted, by the options that name it beside --recipe studio.
 CONTROLS = {
-    "no option": PLAIN,
-    "--colours luminance": replace(PLAIN, colours="luminance"),
-    "--colours covariance": replace(PLAIN, colours="covariance"),
-    "--style-scale 0.5": replace(PLAIN, style_scale=0.5),
-    "--style-layers conv1_1 conv2_1": replace(PLAIN, style_layers=equal(["conv1_1", "conv2_1"])),
-    "--init content": replace(PLAIN, init="content"),
-    "--alpha 0": replace(PLAIN, alpha=0.0),
-    "--beta 0 --content-layers conv5_1": replace(PLAIN, beta=0.0, content_layers={"conv5_1": 1.0}),
+    "no option": STUDIO,
+    "--colours luminance": replace(STUDIO, colours="luminance"),
+    "--colours covariance": replace(STUDIO, colours="covariance"),
+    "--style-scale 0.5": replace(STUDIO, style_scale=0.5),
+    "--style-layers conv1_1 conv2_1": replace(STUDIO, style_layers=equal(["conv1_1", "conv2_1"])),
+    "--init random": replace(STUDIO, init="random"),
+    "--init random --alpha 0": replace(STUDIO, init="random", alpha=0.0),
+    "--init random --beta 0 --content-layers conv5_1": replace(
+        STUDIO, init="random", beta=0.0, content_layers={"conv5_1": 1.0}
+    ),
 }
 
 
@@ -62,8 +65,9 @@ def main():
                 print(f"{name} is left out: {error}")
                 continue
         picture = iio.imread(final)
-        size = "{1} x {0}".format(*picture.shape)
-        panels.append((name if given.controls else f"{name}, {size}, {settings.iterations} steps", picture))
+        steps = sum(settings.scale_iterations) + settings.iterations
+        height, width = picture.shape[:2]
+        panels.append((name if given.controls else f"{name}, {width} x {height}, {steps} steps", picture))
 
     columns = 4
     rows = -(-len(panels) // columns)

@@ -12,7 +12,8 @@ Settings are how to paint, RECIPES those of systems that people know, `fast` mak
 from typing import TYPE_CHECKING, Any
 
 from nst_graph.errors import InputError
-from nst_graph.recipes import RECIPES, Recipe, Settings, fast
+from nst_graph.recipes import RECIPES, Recipe, fast
+from nst_graph.settings import Settings
 from nst_graph.version import __version__
 
 if TYPE_CHECKING:

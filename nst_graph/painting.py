@@ -22,10 +22,10 @@ from nst_graph.optimise import Outcome, Step, minimise
 from nst_graph.optimise.steps import Arrays, Relay
 from nst_graph.pictures import Given, Picture
 from nst_graph.plans import Plan, plan
-from nst_graph.recipes import DEPTHS, Settings, Stage
 from nst_graph.runs import records, timelapse
 from nst_graph.runs.run import Run
 from nst_graph.scenes import Originals, Say, Scene, Sources
+from nst_graph.settings import DEPTHS, Settings, Stage
 from nst_graph.weights import Network
 
 Observer = Callable[[Step], None]

@@ -8,7 +8,7 @@ from nst_graph import machine
 from nst_graph.errors import InputError
 from nst_graph.graph.tensorflow import gpu_memory, has_gpu
 from nst_graph.graph.tiles import refuse_unit_gradients
-from nst_graph.recipes import Settings
+from nst_graph.settings import Settings
 from nst_graph.weights import Network
 
 #: Share of the machine's memory that may be used.

@@ -13,7 +13,7 @@ from nst_graph import files, pictures, weights
 from nst_graph.errors import InputError
 from nst_graph.graph.objective import LEAST_POSITIONS, Style
 from nst_graph.pictures import Picture, colours
-from nst_graph.recipes import STARTS, Settings
+from nst_graph.settings import STARTS, Settings
 from nst_graph.weights import Network
 
 Say = Callable[[str], None]

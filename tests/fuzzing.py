@@ -44,9 +44,9 @@ from nst_graph.commands import options
 from nst_graph.commands import paint as cli
 from nst_graph.errors import InputError
 from nst_graph.optimise.steps import Step
-from nst_graph.recipes import Settings
 from nst_graph.runs import curves, page, plots, records, state
 from nst_graph.runs.run import Run
+from nst_graph.settings import Settings
 
 SECONDS, MEMORY = 5.0, 1e9
 #: VGG-16 and VGG-19, of few filters.

@@ -20,6 +20,7 @@ ORDER = [
     ["graph"],
     ["weights", "pictures"],
     ["recipes"],
+    ["settings"],
     ["evaluation", "files", "machine", "places"],
     ["errors", "news", "signals", "version"],
 ]

@@ -24,8 +24,8 @@ from nst_graph import painting, pictures
 from nst_graph.batch import jobs
 from nst_graph.commands import options
 from nst_graph.commands import paint as cli
-from nst_graph.recipes import Settings
 from nst_graph.runs import state
+from nst_graph.settings import Settings
 
 PHOTO, PAINTING = "photo.png", "painting.png"
 

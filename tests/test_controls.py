@@ -18,7 +18,7 @@ from nst_graph.evaluation import Evaluation
 from nst_graph.graph import rescaling
 from nst_graph.graph.objective import Objective, Style
 from nst_graph.pictures import colours
-from nst_graph.recipes import CHOICES, Settings
+from nst_graph.settings import CHOICES, Settings
 
 SMALL = Settings(iterations=20, save_every=100)
 

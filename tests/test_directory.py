@@ -21,7 +21,7 @@ from nst_graph.batch import jobs
 from nst_graph.commands import options
 from nst_graph.commands import paint as cli
 from nst_graph.errors import InputError, Pause
-from nst_graph.recipes import Settings
+from nst_graph.settings import Settings
 
 SETTINGS = Settings(iterations=4, save_every=2)
 

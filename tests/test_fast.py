@@ -16,7 +16,8 @@ from nst_graph.graph.objective import Objective, Style
 from nst_graph.graph.tensorflow import tf
 from nst_graph.graph.tiles import TiledObjective
 from nst_graph.optimise import PAIRS
-from nst_graph.recipes import Settings, Stage, fast
+from nst_graph.recipes import fast
+from nst_graph.settings import Settings, Stage
 
 #: Layers that a picture of 16 x 12 pixels has.
 SHALLOW = {"content_layers": {"conv2_1": 1.0}, "style_layers": {"conv1_1": 0.5, "conv2_1": 0.5}}

@@ -26,8 +26,9 @@ from nst_graph.commands import paint as cli
 from nst_graph.errors import InputError
 from nst_graph.evaluation import Evaluation
 from nst_graph.graph.objective import Objective, Style
-from nst_graph.recipes import NOTEBOOK, RECIPES, Settings
+from nst_graph.recipes import NOTEBOOK, RECIPES
 from nst_graph.runs import records, state
+from nst_graph.settings import Settings
 
 needs_dask = pytest.mark.skipif(importlib.util.find_spec("distributed") is None, reason="dask is an extra")
 

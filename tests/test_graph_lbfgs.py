@@ -16,7 +16,7 @@ from nst_graph.graph.tiles import TiledObjective
 from nst_graph.optimise import Step, graph_lbfgs, lbfgs, minimise
 from nst_graph.optimise.history import by_age, names
 from nst_graph.optimise.line_search import LineSearchError, search
-from nst_graph.recipes import Settings
+from nst_graph.settings import Settings
 
 SETTINGS = Settings(beta=1e3)
 SIZE = (48, 64)

@@ -14,8 +14,8 @@ import nst_graph
 from nst_graph import pictures
 from nst_graph.errors import InputError, Pause
 from nst_graph.graph.tensorflow import tf
-from nst_graph.recipes import Settings
 from nst_graph.runs import timelapse
+from nst_graph.settings import Settings
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from nst_graph import machine, places
 from nst_graph.commands import paint as cli
 from nst_graph.errors import Pause
 from nst_graph.graph import precision
-from nst_graph.recipes import Settings
 from nst_graph.runs import page
+from nst_graph.settings import Settings
 
 SETTINGS = ["--iterations", "4", "--save-every", "2"]
 #: What a shell may have set that Python would otherwise make good.

@@ -11,7 +11,7 @@ from nst_graph.graph import losses, vgg
 from nst_graph.graph.objective import Objective, Style
 from nst_graph.graph.tensorflow import tf
 from nst_graph.graph.tiles import TiledObjective
-from nst_graph.recipes import CHOICES, Settings
+from nst_graph.settings import CHOICES, Settings
 
 CONTENT_LAYERS = {"conv4_2": 0.7, "conv2_2": 0.3}
 STYLE_LAYERS = {"conv1_1": 0.2, "conv1_2": 0.1, "conv3_3": 0.4, "conv5_3": 0.3}

@@ -12,7 +12,7 @@ from nst_graph.errors import InputError
 from nst_graph.evaluation import Evaluation
 from nst_graph.optimise import scipy_lbfgs
 from nst_graph.optimise.history import History, names
-from nst_graph.recipes import Settings
+from nst_graph.settings import Settings
 
 SHAPE = (4, 5, 3)
 START = np.random.default_rng(0).normal(0, 5, SHAPE).astype(np.float32)

@@ -15,8 +15,8 @@ from conftest import random_picture
 import nst_graph
 from nst_graph import places
 from nst_graph.errors import Pause
-from nst_graph.recipes import Settings
 from nst_graph.runs import curves, page
+from nst_graph.settings import Settings
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 browsing = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="apt install chromium chromium-driver")

@@ -15,7 +15,7 @@ from nst_graph.commands import common, figures, get_weights, options, paint_many
 from nst_graph.commands import paint as cli
 from nst_graph.graph import tiles
 from nst_graph.graph.objective import Objective, Style
-from nst_graph.recipes import CHOICES, Settings
+from nst_graph.settings import CHOICES, Settings
 
 #: The same examples in every run.
 few = settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))

@@ -18,7 +18,8 @@ from PIL import Image, ImageCms
 import nst_graph
 from nst_graph import InputError, Settings, pictures, places
 from nst_graph.errors import Pause
-from nst_graph.recipes import CHOICES, RECIPES, fast
+from nst_graph.recipes import RECIPES, fast
+from nst_graph.settings import CHOICES
 from nst_graph.weights import store
 
 FEW = Settings(iterations=2)

@@ -13,7 +13,7 @@ from nst_graph import pictures, places
 from nst_graph.commands import figures, get_weights, paint_many
 from nst_graph.commands import paint as cli
 from nst_graph.errors import Pause
-from nst_graph.recipes import Settings
+from nst_graph.settings import Settings
 from nst_graph.weights import store
 
 README = (ROOT / "README.md").read_text()

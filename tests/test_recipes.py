@@ -17,7 +17,8 @@ from nst_graph.commands import options
 from nst_graph.commands import paint as cli
 from nst_graph.errors import InputError
 from nst_graph.graph import rescaling
-from nst_graph.recipes import RECIPES, Settings
+from nst_graph.recipes import RECIPES
+from nst_graph.settings import Settings
 
 #: Width and height of the photograph and of the painting.
 PHOTO, PAINTING = (80, 48), (56, 72)

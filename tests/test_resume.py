@@ -20,9 +20,9 @@ from nst_graph import optimise, pictures
 from nst_graph.errors import InputError, Pause
 from nst_graph.graph import precision
 from nst_graph.optimise import steps
-from nst_graph.recipes import Settings
 from nst_graph.runs import records, state
 from nst_graph.runs.run import Run
+from nst_graph.settings import Settings
 
 ITERATIONS, SAVE_EVERY = 600, 5
 

@@ -8,7 +8,7 @@ from nst_graph import weights
 from nst_graph.errors import InputError
 from nst_graph.graph import tiles
 from nst_graph.graph.objective import Objective, Style
-from nst_graph.recipes import Settings
+from nst_graph.settings import Settings
 
 
 def close(found, expected):

@@ -29,8 +29,8 @@ from nst_graph.errors import InputError
 from nst_graph.graph.objective import Guide, Measure, Objective, Style
 from nst_graph.graph.tiles import TiledObjective
 from nst_graph.optimise import minimise
-from nst_graph.recipes import Settings
 from nst_graph.runs.page import write_gallery
+from nst_graph.settings import Settings
 from nst_graph.weights import store
 
 pytest.importorskip("cv2", reason="needs the extra video")

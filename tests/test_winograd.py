@@ -10,7 +10,7 @@ from nst_graph.graph import vgg, winograd
 from nst_graph.graph.objective import Objective, Style
 from nst_graph.graph.tensorflow import tf
 from nst_graph.graph.tiles import TiledObjective
-from nst_graph.recipes import Settings
+from nst_graph.settings import Settings
 
 
 @pytest.mark.parametrize("by", [winograd.SMALL, winograd.LARGE], ids=["small", "large"])

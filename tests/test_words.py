@@ -9,8 +9,9 @@ import pytest
 
 from nst_graph import places
 from nst_graph.commands import paint
-from nst_graph.recipes import RECIPES, Settings, fast
+from nst_graph.recipes import RECIPES, fast
 from nst_graph.runs import words
+from nst_graph.settings import Settings
 
 CHANGES = [
     {},

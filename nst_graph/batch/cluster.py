@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from nst_graph import files
 from nst_graph.errors import InputError
-from nst_graph.recipes import STARTS, Settings
+from nst_graph.settings import STARTS, Settings
 
 #: Failures of workers in one interval after which its task is given up.
 TRIES = 5

@@ -11,8 +11,8 @@ from typing import Any
 
 from nst_graph import files, places
 from nst_graph.errors import InputError
-from nst_graph.recipes import STARTS, Settings
 from nst_graph.runs import records
+from nst_graph.settings import STARTS, Settings
 
 
 @dataclass(frozen=True)

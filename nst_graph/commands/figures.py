@@ -16,8 +16,9 @@ from nst_graph.commands import common, options, paint, sheets
 from nst_graph.commands.panels import FIGURES, PHOTOGRAPH, SOURCES, Figure, Panel, label, matrix, sweep
 from nst_graph.errors import InputError
 from nst_graph.news import count, tell
-from nst_graph.recipes import DEFAULT, RECIPES, Settings, fast
+from nst_graph.recipes import DEFAULT, RECIPES, fast
 from nst_graph.runs import page
+from nst_graph.settings import Settings
 
 #: The figures, and what is said of them.
 ABOUT = {

@@ -12,7 +12,8 @@ from typing import Any, NoReturn
 from nst_graph import places
 from nst_graph.commands.common import Parser, add_read_limit, add_winograd, add_workers
 from nst_graph.errors import InputError
-from nst_graph.recipes import CHOICES, DEFAULT, RECIPES, Settings, layer_name, layer_weights
+from nst_graph.recipes import DEFAULT, RECIPES
+from nst_graph.settings import CHOICES, Settings, layer_name, layer_weights
 
 
 def size(text: str) -> int | None:

@@ -17,10 +17,11 @@ from nst_graph.batch.jobs import Job
 from nst_graph.commands import common, options
 from nst_graph.errors import InputError
 from nst_graph.news import count, tell
-from nst_graph.recipes import DEFAULT, RECIPES, STARTS, Settings, fast
+from nst_graph.recipes import DEFAULT, RECIPES, fast
 from nst_graph.runs import beside, records
 from nst_graph.runs.beside import Beside
 from nst_graph.runs.directory import Directory
+from nst_graph.settings import STARTS, Settings
 
 #: The example that is painted when it is asked for, in a few minutes.
 EXAMPLE_STYLE = Path(__file__).with_name("example-painting.jpg")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from nst_graph.news import count
-from nst_graph.recipes import STYLE_LAYERS, equal
+from nst_graph.settings import STYLE_LAYERS, equal
 
 
 @dataclass(frozen=True)

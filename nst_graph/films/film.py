@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nst_graph.errors import InputError
-from nst_graph.recipes import LARGEST, Settings
+from nst_graph.settings import LARGEST, Settings
 
 #: The difference that Film.steadiness speaks of, in grey levels.
 UNIT = 10

@@ -26,9 +26,9 @@ from nst_graph.optimise import Step, minimise
 from nst_graph.optimise.steps import Relay
 from nst_graph.painting import Part
 from nst_graph.pictures import Picture
-from nst_graph.recipes import Settings
 from nst_graph.runs import records, run
 from nst_graph.scenes import Originals, Say, Sources
+from nst_graph.settings import Settings
 from nst_graph.weights import Network
 
 Observer = Callable[[Step], None]

@@ -15,7 +15,7 @@ from nst_graph.graph import losses, vgg
 from nst_graph.graph.line import Line
 from nst_graph.graph.tensorflow import initialise, load, session, tf, zeros
 from nst_graph.pictures import Mask, Picture
-from nst_graph.recipes import Settings
+from nst_graph.settings import Settings
 from nst_graph.weights import Network
 
 #: The positions of a layer that a mask covers at least if its style has a target there.

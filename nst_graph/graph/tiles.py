@@ -14,7 +14,7 @@ from nst_graph.graph.line import Line
 from nst_graph.graph.objective import Guide, Held, Style, Target, style_targets, term_weights, weigh
 from nst_graph.graph.tensorflow import initialise, session, tf, zeros
 from nst_graph.pictures import Picture
-from nst_graph.recipes import Settings
+from nst_graph.settings import Settings
 from nst_graph.weights import Network, Pool
 
 

@@ -12,7 +12,7 @@ from nst_graph.optimise.graph_lbfgs import LineObjective, graph_lbfgs
 from nst_graph.optimise.history import PAIRS
 from nst_graph.optimise.scipy_lbfgs import lbfgs
 from nst_graph.optimise.steps import Arrays, Function, Outcome, Step
-from nst_graph.recipes import Settings
+from nst_graph.settings import Settings
 
 __all__ = ["PAIRS", "Outcome", "Step", "descend", "graph_lbfgs", "lbfgs", "minimise"]
 

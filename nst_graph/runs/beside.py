@@ -11,8 +11,8 @@ from typing import Any
 
 from nst_graph import files
 from nst_graph.errors import InputError
-from nst_graph.recipes import DEPTHS
 from nst_graph.runs.directory import Directory
+from nst_graph.settings import DEPTHS
 
 #: Kinds of pictures that are read, but not saved.
 UNSAVED = (".webp", ".gif", ".bmp", ".avif", ".heic", ".heif")

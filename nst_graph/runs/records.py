@@ -11,7 +11,7 @@ from typing import Any
 
 from nst_graph import files
 from nst_graph.errors import InputError
-from nst_graph.recipes import DEPTHS, STARTS, Settings
+from nst_graph.settings import DEPTHS, STARTS, Settings
 from nst_graph.version import __version__
 
 #: The names of a run's files.

@@ -21,12 +21,12 @@ from nst_graph import pictures, signals
 from nst_graph.errors import InputError, Pause
 from nst_graph.optimise.steps import Step
 from nst_graph.pictures import Picture
-from nst_graph.recipes import Settings
 from nst_graph.runs import beside, curves, page, plots, records, state, timelapse
 from nst_graph.runs.beside import Beside
 from nst_graph.runs.curves import Curves
 from nst_graph.runs.directory import TENSORBOARD, Directory, lock
 from nst_graph.scenes import Scene, Sources
+from nst_graph.settings import Settings
 from nst_graph.version import __version__
 
 #: Packages whose versions are recorded.

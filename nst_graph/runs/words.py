@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from nst_graph import files, places
-from nst_graph.recipes import DEFAULT, RECIPES, STARTS, Settings, equal, fast
+from nst_graph.recipes import DEFAULT, RECIPES, fast
+from nst_graph.settings import STARTS, Settings, equal
 from nst_graph.weights.store import FILES
 
 
