@@ -168,7 +168,7 @@ class Part:
     plan: Plan
 
     @property
-    def planned(self) -> Settings:
+    def fitted(self) -> Settings:
         """The settings, with as many curvature pairs as fit into memory."""
         return replace(self.settings, corrections=self.plan.pairs)
 
@@ -279,11 +279,10 @@ def paint_parts(
     memory: Arrays | None = None
     before = parts[0].scene.photograph
     measure = Measure(network, settings)
-    planned, total = 0, sum(part.stage.iterations for part in parts)
+    at_size, total = 0, sum(part.stage.iterations for part in parts)
     for index, part in enumerate(parts):
         photograph = part.scene.photograph
-        same_size = photograph.shape == before.shape
-        planned = part.stage.iterations + (planned if same_size else 0)
+        at_size = part.stage.iterations + (at_size if photograph.shape == before.shape else 0)
         if last is not None and last.stage == index:
             picture, memory = last.picture, last.memory()
         elif last is not None and last.stage < index:
@@ -291,13 +290,11 @@ def paint_parts(
         before = photograph
         if last is not None and last.stage > index:
             continue
-        iterations = planned
-        same_size = last is not None and last.picture.shape == photograph.shape
-        if last is not None and same_size:
-            iterations -= last.iteration - last.before
+        goes_on = last is not None and last.picture.shape == photograph.shape
+        iterations = at_size - (last.iteration - last.before if last is not None and goes_on else 0)
         say(part.news(iterations))
-        relay = Relay(observers, index, last, same_size, total)
-        wanted = replace(part.planned, iterations=iterations)
+        relay = Relay(observers, index, last, goes_on, total)
+        wanted = replace(part.fitted, iterations=iterations)
         ends = index + 1 == len(parts) or parts[index + 1].scene.shape != photograph.shape
         outcome = _paint_part(network, part, picture, wanted, relay.observe, memory, measure, ends)
         last = relay.counted(outcome.step)
@@ -329,7 +326,7 @@ def _paint_part(
 
 def objective_of(network: Network, part: Part, measure: Measure, steady: bool = False) -> Objective | TiledObjective:
     """What a stage minimises."""
-    given = network, part.scene.photograph, part.scene.styles, part.planned
+    given = network, part.scene.photograph, part.scene.styles, part.fitted
     compute = tf.bfloat16 if part.stage.precision == "bfloat16" else None
     options: dict[str, Any] = {"compute": compute, "line": part.plan.line, "steady": steady}
     if part.plan.tile is None:

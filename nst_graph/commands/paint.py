@@ -161,7 +161,7 @@ def _more(given: dict[str, Any], record: dict[str, Any]) -> dict[str, int]:
 def _paint(given: dict[str, Any]) -> None:
     job = _resumed(given) if "resume" in given else job_of(given)
     if job is None:
-        tell(f"{given['resume']}: is finished")
+        tell(f"{given['resume']}: is finished; --more 100 paints so many iterations more")
         return
     if not {"resume", "output", "overwrite"} & given.keys():
         job = replace(job, output=free(job.output))

@@ -271,7 +271,7 @@ class _Shot:
         objective: Objective | TiledObjective, part: Part, start: Picture, iterations: int, relay: Relay
     ) -> Step:
         """Paint at one size. The step can be sent elsewhere."""
-        wanted = replace(part.planned, iterations=iterations)
+        wanted = replace(part.fitted, iterations=iterations)
         step = relay.counted(minimise(objective, start, wanted, relay.observe).step)
         return replace(step, read=partial(np.asarray, step.picture), memory=dict)
 

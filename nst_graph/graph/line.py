@@ -1,12 +1,14 @@
 """A Line: points x + t d, as variables of a graph, so that L-BFGS need not move pictures to and fro."""
 
+import math
 from collections.abc import Sequence
 
 import numpy.typing as npt
 
 from nst_graph.graph.tensorflow import tf, zeros
 
-#: Parts of a vector, at most, whose inner products are summed in its own type; their sums are added in float64.
+#: Parts of a vector, at most, whose inner products are summed in its own type; their sums are added in float64. They
+#: are as many as divide its numbers.
 BLOCKS = 32
 
 
@@ -19,9 +21,9 @@ class Line:
     """
 
     def __init__(self, shape: Sequence[int], dtype: npt.DTypeLike, pairs: int) -> None:
-        vectors, (height, width, channels) = tf.as_dtype(dtype), shape
-        blocks = max(count for count in range(1, BLOCKS + 1) if height % count == 0)
-        self.pairs, self.flat = pairs, (blocks, height // blocks * width * channels)
+        vectors, numbers = tf.as_dtype(dtype), math.prod(shape)
+        blocks = max(count for count in range(1, BLOCKS + 1) if numbers % count == 0)
+        self.pairs, self.flat = pairs, (blocks, numbers // blocks)
         # Resource variables that are written in parts would be copied at each reading. These copy what they begin with.
         rows = blocks * pairs, self.flat[1]
         self.steps, self.changes = (zeros(name, rows, vectors, use_resource=False) for name in ("s", "y"))

@@ -1,7 +1,8 @@
 """The losses, on tensors: the equations of Gatys, Ecker and Bethge (2015, arXiv 1508.06576) first.
 
 Features are [1, height, width, filters]: the paper's F^l has N_l = filters rows and
-M_l = height * width columns. CONTENT, STYLE and SMOOTHNESS name what settings can ask for.
+M_l = height * width columns. CONTENT, STYLE and SMOOTHNESS name what settings can ask for. What these name
+takes the same arguments, needed or not.
 """
 
 import numpy as np
@@ -20,12 +21,12 @@ def squared_difference(features: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
 
 
 def content(squares: tf.Tensor, count: float) -> tf.Tensor:
-    """Equation 1: half the sum of squared differences. `count` is not used."""
+    """Equation 1: half the sum of squared differences."""
     return squares / 2
 
 
 def content_squares(squares: tf.Tensor, count: float) -> tf.Tensor:
-    """The sum of squared differences, twice equation 1. `count` is not used."""
+    """The sum of squared differences, twice equation 1."""
     return squares
 
 
@@ -40,20 +41,20 @@ def gram(features: tf.Tensor, mask: tf.Tensor | None = None, sums: bool = False)
     A mask [M_l] in 0..1 says how much each position counts. With `sums` a filter that is one everywhere is
     counted as the last, [N_l + 1, N_l + 1]: its products are the others' sums, and the number of positions.
     """
-    rows = tf.reshape(features, [-1, features.shape[-1]])
-    counted = rows if mask is None else rows * tf.cast(tf.sqrt(mask), rows.dtype)[:, None]
+    transposed = tf.reshape(features, [-1, features.shape[-1]])  # of the paper's F
+    counted = transposed if mask is None else transposed * tf.cast(tf.sqrt(mask), transposed.dtype)[:, None]
     products = _inner_products(counted)
     if not sums:
         return products
-    shares = tf.ones_like(rows[:, 0], products.dtype) if mask is None else tf.cast(mask, products.dtype)
-    totals = tf.reduce_sum(tf.cast(rows, products.dtype) * shares[:, None], 0)[None]
+    shares = tf.ones_like(transposed[:, 0], products.dtype) if mask is None else tf.cast(mask, products.dtype)
+    totals = tf.reduce_sum(tf.cast(transposed, products.dtype) * shares[:, None], 0)[None]
     count = tf.reshape(tf.reduce_sum(shares), [1, 1])
     return tf.concat([tf.concat([products, totals], 0), tf.concat([tf.transpose(totals), count], 0)], 1)
 
 
-def _inner_products(rows: tf.Tensor) -> tf.Tensor:
-    wide = tf.cast(rows, tf.float32) if rows.dtype == tf.bfloat16 else rows
-    with rows.graph.gradient_override_map({"MatMul": "InnerProducts"}):
+def _inner_products(transposed: tf.Tensor) -> tf.Tensor:
+    wide = tf.cast(transposed, tf.float32) if transposed.dtype == tf.bfloat16 else transposed
+    with transposed.graph.gradient_override_map({"MatMul": "InnerProducts"}):
         return tf.matmul(wide, wide, transpose_a=True)
 
 
@@ -61,22 +62,22 @@ def _inner_products(rows: tf.Tensor) -> tf.Tensor:
 def _inner_products_gradient(op: tf.Operation, pull: tf.Tensor) -> tuple[tf.Tensor, None]:
     # The result is symmetric, so one product serves for the two that TensorFlow would make.
     wide = op.inputs[0]
-    rows = wide.op.inputs[0] if wide.op.type == "Cast" else wide
-    return tf.cast(tf.matmul(rows, tf.cast(pull + tf.transpose(pull), rows.dtype)), wide.dtype), None
+    given = wide.op.inputs[0] if wide.op.type == "Cast" else wide
+    return tf.cast(tf.matmul(given, tf.cast(pull + tf.transpose(pull), given.dtype)), wide.dtype), None
 
 
 def style(gram: tf.Tensor, wanted: Floats, positions: float, pixels: int) -> tf.Tensor:
-    """Equation 4: E_l from the Gram matrices G and A, `wanted`, over 4 N_l^2 M_l^2. `pixels` is not used."""
+    """Equation 4: E_l from the Gram matrices G and A, `wanted`, over 4 N_l^2 M_l^2."""
     return tf.reduce_sum(tf.square(gram - wanted)) / (4.0 * len(wanted) ** 2 * positions**2)
 
 
 def style_mean(gram: tf.Tensor, wanted: Floats, positions: float, pixels: int) -> tf.Tensor:
-    """The mean of ((G - A) / M_l)^2. `pixels` is not used."""
+    """The mean of ((G - A) / M_l)^2."""
     return tf.reduce_mean(tf.square((gram - wanted) / positions))
 
 
 def style_mean_over_size(gram: tf.Tensor, wanted: Floats, positions: float, pixels: int) -> tf.Tensor:
-    """The mean of (G - A)^2, over N_l M_l. `pixels` is not used."""
+    """The mean of (G - A)^2, over N_l M_l."""
     return tf.reduce_mean(tf.square(gram - wanted)) / (len(wanted) * positions)
 
 
@@ -86,7 +87,7 @@ def style_over_pixels(gram: tf.Tensor, wanted: Floats, positions: float, pixels:
 
 
 def style_wasserstein(gram: tf.Tensor, wanted: Floats, positions: float, pixels: int) -> tf.Tensor:
-    """The squared 2-Wasserstein distance of normal distributions, over N_l. `pixels` is not used.
+    """The squared 2-Wasserstein distance of normal distributions, over N_l.
 
     They have the means m and covariances C of the features, and m', C' of the painting's:
     |m - m'|^2 + tr(C + C' - 2 (C'^(1/2) C C'^(1/2))^(1/2)). Matrices are those of gram(..., sums=True).
@@ -115,7 +116,7 @@ def _root_trace(matrix: tf.Tensor, least: float) -> tf.Tensor:
     values, vectors = tf.linalg.eigh((fixed + tf.transpose(fixed)) / 2)
     roots = tf.sqrt(tf.maximum(values, least))
     slope = tf.matmul(vectors / (2 * roots), vectors, transpose_b=True)
-    return tf.reduce_sum(roots) + tf.reduce_sum(slope * (matrix - fixed))
+    return tf.reduce_sum(roots) + tf.reduce_sum(slope * (matrix - fixed))  # which adds nothing but its gradient
 
 
 def smoothness_absolute(picture: tf.Tensor) -> tf.Tensor:

@@ -126,7 +126,7 @@ def session(graph: tf.Graph) -> tf.Session:
 
 
 def initialise(session: tf.Session, first: Sequence[tf.Variable] = ()) -> None:
-    """Initialise the current graph's variables, the `first` one by one: the others may then have what these leave."""
+    """Initialise the current graph's variables, the `first` one by one: what they begin with leaves room for others."""
     initializers = [variable.initializer for variable in tf.global_variables()]
     alone = [variable.initializer for variable in first]
     for together in (*alone, [initializer for initializer in initializers if initializer not in alone]):

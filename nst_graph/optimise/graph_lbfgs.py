@@ -67,7 +67,7 @@ def graph_lbfgs(
             vectors.order.clear()  # all pairs are dropped
         initial, length = vectors.direct()
         while iterate.last.iteration < iterations:
-            if not initial < 0:
+            if not initial < 0:  # or it is NaN
                 return "the direction does not descend"
             trial = 1.0 if vectors.order else first_step(start.size) / length
             try:
@@ -198,11 +198,11 @@ class _Vectors:
         self._with_gradient = self._session.run(self._moved)
 
     def direct(self) -> tuple[float, float]:
-        """Turn d along minus H times the gradient; returns the slope along it, and its length."""
+        """Set d = -H g, by the inverse Hessian H that the pairs define; returns the slope along it, and its length."""
         return _slope_and_length(self._session.run(self._directed))
 
     def accept(self, curvature: float, step: float, change: float) -> tuple[float, float]:
-        """Move x to the point evaluated last, and turn d as `direct` does.
+        """Move x to the point evaluated last, and set d as `direct` does.
 
         Given s^T y, s^T s and y^T y, a curved pair replaces the oldest before.
         """

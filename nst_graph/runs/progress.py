@@ -41,7 +41,7 @@ class Progress:
         elif step.iteration % self._every == 0 or step.iteration == step.planned:
             terms = ", ".join(f"{name} {value:.4g}" for name, value in step.terms.items())
             left = step.seconds / max(1, step.iteration) * (step.planned - step.iteration)
-            line = f"iteration {step.iteration} of {step.planned}: loss {step.total:.6g} ({terms}); "
+            line = f"iteration {step.iteration} of {step.planned}: loss {step.total:.6g} ({terms}, before weights); "
             line += f"{clock(step.seconds)} gone"
             line += f", {clock(left)} left" if step.iteration else ""
             tell(line)
