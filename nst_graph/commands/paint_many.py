@@ -17,7 +17,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _main(arguments: Sequence[str] | None) -> int:
     parser = common.Parser(
         prog=places.program("paint_many"),
-        description="Paint each entry of a list; what is finished is skipped, what was begun is gone on with.",
+        description="Paint each entry of a list; finished ones are skipped, unfinished ones go on.",
         allow_abbrev=False,
     )
     parser.add_argument("list", metavar="LIST", type=Path, help="a .toml or .csv file; see README.md")

@@ -159,7 +159,7 @@ class _Mean:
         return {"last": shape, "sum": shape, "weight": ()} if self._decay else {}
 
     def begin(self, memory: Arrays, start: Floats) -> Floats:
-        """The last picture before a mean that is gone on with."""
+        """The last picture before an earlier mean, which goes on."""
         return memory.get("last", start).astype(np.float32) if self._decay else start
 
     def load(self, memory: Arrays) -> None:
