@@ -174,9 +174,10 @@ class Part:
 
     def start(self, network: Network) -> Picture:
         """What is painted from, where this is the first stage."""
-        share, seed = self.settings.start_noise, self.settings.seed
-        noise = self.settings.noise, self.settings.noise_amplitude
-        return pictures.start(self.scene.base, network.mean, share, seed, *noise)
+        given = self.settings
+        return pictures.start(
+            self.scene.base, network.mean, given.start_noise, given.seed, given.noise, given.noise_amplitude
+        )
 
     def news(self, iterations: int) -> str:
         """A line that says what will be painted."""

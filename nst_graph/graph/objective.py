@@ -106,8 +106,14 @@ class Objective:
             found = beside.submit(measuring)  # which leaves Python free to build the network meanwhile
             self.line = Line(content.shape, line, settings.corrections) if line else None
             self.picture = self.line.point if self.line else tf.placeholder(self._dtype, content.shape, name="picture")
-            how = settings.pooling, compute, settings.convolutions, settings.padding
-            features = vgg.build(network, self.picture, *how)
+            features = vgg.build(
+                network,
+                self.picture,
+                pooling=settings.pooling,
+                compute=compute,
+                convolutions=settings.convolutions,
+                padding=settings.padding,
+            )
             self._guide = Held(content.shape, self._dtype) if steady else None
             wanted, targets = found.result()
             self._wanted = {name: zeros(f"{name}_wanted", value.shape, value.dtype) for name, value in wanted.items()}

@@ -68,6 +68,7 @@ def refuse_unit_gradients(settings: Settings) -> None:
         raise InputError("--unit-gradients: not with tiles; leave it away, or take a smaller --size")
 
 
+#: The style whose mask says where, or None for the whole, and a layer.
 Key = tuple[int | None, str]
 
 
@@ -147,8 +148,14 @@ class TiledObjective:
         top, bottom, left, right = tf.unstack(self._cut)
         cut = tf.cast(self._point.read_value()[top:bottom, left:right], tf.float32)
         self._input = tf.ensure_shape(cut, (None, None, 3))
-        how = self._settings.pooling, compute, self._settings.convolutions, self._settings.padding
-        features = vgg.build(self._network, self._input, *how)
+        features = vgg.build(
+            self._network,
+            self._input,
+            pooling=self._settings.pooling,
+            compute=compute,
+            convolutions=self._settings.convolutions,
+            padding=self._settings.padding,
+        )
         self._bounds, own = {}, {}
         for layer in dict.fromkeys([*self._content_layers, *self._style_layers]):
             self._bounds[layer] = tf.placeholder(tf.int32, (4,))

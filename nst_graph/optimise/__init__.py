@@ -38,6 +38,15 @@ def minimise(
         rule = tf.train.AdamOptimizer(settings.rate, settings.beta1, settings.beta2, settings.epsilon)
     else:
         rule = tf.train.GradientDescentOptimizer(settings.rate)
-    scale = np.asarray(settings.pixel_scale, np.float32)
-    how = settings.bounded, settings.average, memory, settings.optimiser == "gradient-descent"
-    return descend(objective, start, settings.iterations, observe, rule, scale, *how)
+    return descend(
+        objective,
+        start,
+        settings.iterations,
+        observe,
+        rule,
+        scale=np.asarray(settings.pixel_scale, np.float32),
+        bounded=settings.bounded,
+        average=settings.average,
+        memory=memory,
+        guarded=settings.optimiser == "gradient-descent",
+    )

@@ -94,8 +94,7 @@ class Iterate:
     def accept(self, iteration: int, read: Callable[[], Floats], memory: Callable[[], Arrays]) -> None:
         """Report the last evaluation as the end of an iteration."""
         seconds = time.monotonic() - self._began
-        counts = self._terms, self.total, self.restarts
-        self.last = Step(iteration, self._evaluations, seconds, read, *counts, memory)
+        self.last = Step(iteration, self._evaluations, seconds, read, self._terms, self.total, self.restarts, memory)
         self._observe(self.last)
 
 
