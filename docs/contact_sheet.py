@@ -29,11 +29,9 @@ CONTROLS = {
     "--colours covariance": replace(STUDIO, colours="covariance"),
     "--style-scale 0.5": replace(STUDIO, style_scale=0.5),
     "--style-layers conv1_1 conv2_1": replace(STUDIO, style_layers=equal(["conv1_1", "conv2_1"])),
-    "--init random": replace(STUDIO, init="random"),
-    "--init random --alpha 0": replace(STUDIO, init="random", alpha=0.0),
-    "--init random --beta 0 --content-layers conv5_1": replace(
-        STUDIO, init="random", beta=0.0, content_layers={"conv5_1": 1.0}
-    ),
+    "--init noise": replace(STUDIO, init="noise"),
+    "--init noise --alpha 0": replace(STUDIO, init="noise", alpha=0.0),
+    "--beta 10000": replace(STUDIO, beta=1e4),
 }
 
 
