@@ -41,7 +41,11 @@ def pictures(path: Path) -> list[Path]:
 
 def pictures_in(directory: Path) -> list[Path]:
     """The picture files in a directory, by name, but hidden ones. Raises OSError."""
-    return sorted(file for file in directory.iterdir() if file.suffix.lower() in SUFFIXES and file.name[0] != ".")
+    return sorted(
+        file
+        for file in directory.iterdir()
+        if file.suffix.lower() in SUFFIXES and file.name[0] != "." and file.is_file()
+    )
 
 
 def read_text(path: Path) -> str:
@@ -58,10 +62,11 @@ def read_text(path: Path) -> str:
 def atomic(path: Path, mark: str | None = None) -> Iterator[io.BufferedRandom]:
     """Open a binary file for writing and reading that replaces `path` only when it is complete.
 
-    Until then its name begins with a dot and ends with `mark` or random characters. After an error
-    `path` is unchanged. Raises OSError as open and write do.
+    Until then its name begins with a dot and part of its own, and ends with `mark` or random characters. After an
+    error `path` is unchanged. Raises OSError as open and write do.
     """
-    unfinished = path.with_name(f".{path.name}.{mark or secrets.token_hex(8)}")
+    # A name as long as the system allows could not be longer.
+    unfinished = path.with_name(f".{path.name[:40]}.{mark or secrets.token_hex(8)}")
     try:
         with open(unfinished, "w+b", opener=lambda name, flags: os.open(name, flags | NO_LINK, 0o666)) as file:
             yield file

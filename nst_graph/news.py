@@ -12,6 +12,12 @@ def tell(*lines: str) -> None:
     flush()
 
 
+def warn(line: str) -> None:
+    """Print a line on standard error."""
+    with suppress(OSError):
+        print(one_line(line), file=sys.stderr, flush=True)
+
+
 def count(number: int, noun: str) -> str:
     """A number of things: "1 iteration", "2 iterations"."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -257,8 +257,8 @@ def _begun(run: Run | None, parts: Sequence[Part], say: Say) -> Step | None:
         return None
     if begun.stage >= len(parts) or begun.picture.shape != parts[begun.stage].scene.shape:
         raise InputError(
-            "state.npz: its stages are not these; with --fast or --precision auto a run goes on only on a like "
-            "processor; resume it there, or paint anew with --overwrite"
+            "state.npz: its stages are not these; resume it with the size and the scales that it was begun with, with "
+            "--fast or --precision auto on a like processor, or paint anew with --overwrite"
         )
     say(f"goes on from iteration {begun.iteration}")
     return begun

@@ -59,6 +59,8 @@ def equal(names: Iterable[str]) -> dict[str, float]:
     return layer_weights(dict.fromkeys(names))
 
 
+#: More curvature pairs than anybody's L-BFGS keeps.
+MOST_CORRECTIONS = 1000
 #: Of weights and rates; what is much larger float32 cannot hold.
 LARGEST = 1e30
 #: Share of the last scale's iterations that --precision auto leaves to float32.
@@ -194,7 +196,8 @@ class Settings:
         for option, least in (("size", 1), ("iterations", 0), ("save_every", 1), ("seed", 0), ("corrections", 1)):
             value = getattr(self, option)
             _require(value is None or value >= least, option, value, f"give a whole number of {least} or more")
-        _require(self.seed < 2**32, "seed", self.seed, "give a whole number below 2^32")
+        for option, most in (("seed", 2**32 - 1), ("corrections", MOST_CORRECTIONS)):
+            _require(getattr(self, option) <= most, option, getattr(self, option), f"give a whole number up to {most}")
         for option in ("alpha", "beta", "smoothness", "noise_amplitude"):
             value = getattr(self, option)
             _require(_weight(value), option, value, "give a number from 0 to 1e30")

@@ -3,10 +3,7 @@
 
 import sys
 
-if __name__ == "__main__":
-    try:
-        from nst_graph.commands.figures import main
+from start import start
 
-        sys.exit(main())
-    except KeyboardInterrupt:  # while modules are imported
-        sys.exit(130)
+if __name__ == "__main__":
+    sys.exit(start("figures"))

@@ -23,6 +23,7 @@ from nst_graph import files, pictures, places, weights
 from nst_graph.batch import jobs
 from nst_graph.commands import figures, options, paint_many, panels, sheets, trace
 from nst_graph.commands import paint as cli
+from nst_graph.commands.common import named
 from nst_graph.errors import InputError
 from nst_graph.evaluation import Evaluation
 from nst_graph.graph.objective import Objective, Style
@@ -496,7 +497,7 @@ def test_pictures_as_output_in_a_list(tmp_path, images, network_file, dask, monk
 @pytest.mark.parametrize("name", ["list.csv", "list.toml"])
 def test_every_path_is_relative_to_the_list(tmp_path, name, monkeypatch):
     """Whatever option takes one, from wherever the list is read."""
-    actions = [action for action in options.parser()._actions if action.type is Path and action.dest not in jobs.ALONE]
+    actions = [action for action in options.parser()._actions if action.type is named and action.dest not in jobs.ALONE]
     values = {action.dest: f"my {action.dest}.png" for action in actions} | {"init": "my start.png"}
     assert {"content", "styles", "masks", "weights", "output"} < set(values)
     (tmp_path / "lists").mkdir()

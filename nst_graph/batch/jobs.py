@@ -14,6 +14,9 @@ from nst_graph.errors import InputError
 from nst_graph.runs import records
 from nst_graph.settings import STARTS, Settings
 
+#: What to do about a directory that has something else.
+ANOTHER = "name another directory, or remove it"
+
 
 @dataclass(frozen=True)
 class Job:
@@ -31,13 +34,21 @@ class Job:
     picture: Path | None = None
 
     def finished(self) -> bool:
-        """Whether the painting is finished. Raises InputError if the directory has a run with other settings."""
+        """Whether it is finished. Raises InputError if the directory has a run of other settings or pictures."""
         if not (self.output / "run.json").exists():
             return False
         record = records.read(self.output)
         if records.settings(record, self.output) != self.settings:
-            raise InputError(f"{self.output}: holds a run with other settings; name another directory, or remove it")
-        return bool(record.get("outcome", {}).get("state") == "finished")
+            raise InputError(f"{self.output}: holds a run with other settings; {ANOTHER}")
+        if record.get("outcome", {}).get("state") != "finished":
+            return False
+        init = () if self.settings.init in STARTS else (Path(self.settings.init),)
+        given = {"content": (self.content,), "styles": self.styles, "masks": self.masks, "init": init}
+        for name, paths in given.items():
+            if all(path.exists() for path in paths) and not records.are_of(record, name, paths):
+                shown = " ".join(map(str, paths))
+                raise InputError(f"{self.output}: holds a painting of other pictures than {shown}; {ANOTHER}")
+        return True
 
 
 def settings_of(record: dict[str, Any], directory: Path, given: Mapping[str, Any]) -> Settings:

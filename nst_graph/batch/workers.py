@@ -65,7 +65,8 @@ def perform(jobs: Sequence[Job], say: Say, scheduler: str | None = None, workers
     for job in unfinished:
         say(f"{job.output}: paints")
         try:
-            paint(job, say, resume=(job.output / "run.json").exists())
+            _paint_on(job, lambda line, *_, output=job.output: say(f"{output}: {line}"))
+            say(f"{job.output}: is painted")
         except processes.FAILURES as error:
             failures.append(f"{job.output}: {error}")
             say(failures[-1])

@@ -8,11 +8,12 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from nst_graph import files, news, signals
 from nst_graph.errors import InputError
-from nst_graph.news import one_line, tell
+from nst_graph.news import tell
 
 
 class Parser(argparse.ArgumentParser):
@@ -56,6 +57,7 @@ def run(program: str, work: Callable[[], int], interrupted: str = "the same comm
     `interrupted` is said after an interruption of which the work says nothing.
     """
     news.open_streams()
+    os.environ.pop("MPLBACKEND", None)  # a notebook's, which may not be installed here; we need none
     for number in signals.ENDING:
         if signal.getsignal(number) == signal.SIG_DFL:  # nohup ignores SIGHUP
             signal.signal(number, signal.default_int_handler)  # raises KeyboardInterrupt
@@ -70,12 +72,19 @@ def run(program: str, work: Callable[[], int], interrupted: str = "the same comm
     except MemoryError:
         message = "memory ran out; take a smaller --size, tiles such as --tile 512, or a machine with more"
     except KeyboardInterrupt as error:
-        print(f"{program}: interrupted; {one_line(str(error)) or interrupted}", file=sys.stderr)
+        news.warn(f"{program}: interrupted; {str(error) or interrupted}")
         return 130
     finally:
         news.flush()
-    print(f"{program}: error: {one_line(message)}", file=sys.stderr)
+    news.warn(f"{program}: error: {message}")
     return 2
+
+
+def named(text: str) -> Path:
+    """Parse a path for argparse. Raises ArgumentTypeError where it is empty, which would be the current directory."""
+    if not text:
+        raise argparse.ArgumentTypeError("a name is empty; name a file or a directory")
+    return Path(text)
 
 
 def add_read_limit(parser: argparse._ActionsContainer) -> None:
@@ -118,5 +127,5 @@ def check_workers(workers: int) -> None:
 def report(program: str, failures: Sequence[str]) -> int:
     """Print a line for each failed painting; returns the exit status, 2 if there is one."""
     for failure in failures:
-        print(f"{program}: error: {one_line(failure)}", file=sys.stderr)
+        news.warn(f"{program}: error: {failure}")
     return 2 if failures else 0

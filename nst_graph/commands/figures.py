@@ -60,9 +60,19 @@ def _parser() -> argparse.ArgumentParser:
             about = "pictures, named as docs/figures.md says"
             add("--images", metavar="DIR", type=_directory, required=name in ("fig2", "trace"), help=about)
         if name in FIGURES:
-            add("--photograph", metavar="FILE", type=Path, help="another photograph in the place of the figure's")
+            add(
+                "--photograph",
+                metavar="FILE",
+                type=common.named,
+                help="in the place of the figure's photograph",
+            )
         if name in ("fig1", "fig3"):
-            add("--painting", metavar="FILE", type=Path, help="another painting in the place of the figure's only one")
+            add(
+                "--painting",
+                metavar="FILE",
+                type=common.named,
+                help="in the place of the figure's only painting",
+            )
         if name != "sweep":
             for option in ("size", "convolutions") if name == "trace" else SHARED:
                 about = f"as in paint.py (default: the recipe's, {getattr(Settings, option)})"
@@ -70,11 +80,11 @@ def _parser() -> argparse.ArgumentParser:
             if name != "trace":
                 add("--fast", action="store_true", help="as in paint.py: coarse to fine, fewer iterations")
             common.add_winograd(one)
-            add("--weights", metavar="FILE", type=Path, help="default: VGG-19, else VGG-16, in model/")
+            add("--weights", metavar="FILE", type=common.named, help="default: VGG-19, else VGG-16, in model/")
             common.add_read_limit(one)
         if name != "trace":
             about = "default: in output/, named after the figure, its size and iterations"
-            add("--output", metavar="DIR", type=Path, default=None, help=about)
+            add("--output", metavar="DIR", type=common.named, default=None, help=about)
             add("--panels", metavar="NAME", nargs="+", default=[], help="paint these alone, such as B or beta-1000")
             common.add_workers(one)
         one.set_defaults(read_limit=files.READ_LIMIT)

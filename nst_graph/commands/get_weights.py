@@ -55,13 +55,13 @@ def _parser() -> common.Parser:
     about = "make each filter's mean activation over your pictures one, as Gatys et al. (2016)"
     one = below.add_parser("rescale", help=about, description=f"{about[0].upper()}{about[1:]}.", allow_abbrev=False)
     one.add_argument(
-        "file", metavar="FILE", type=Path, help="weights; the new ones go beside them, as FILE-rescaled.mat"
+        "file", metavar="FILE", type=common.named, help="weights; the new ones go beside them, as FILE-rescaled.mat"
     )
-    one.add_argument("--images", metavar="DIR", type=Path, required=True, help="the pictures")
+    one.add_argument("--images", metavar="DIR", type=common.named, required=True, help="the pictures")
     common.add_read_limit(one)
     about = "say what a file of weights is, and whether its kernels lie the right way"
     one = below.add_parser("check", help=about, description=f"{about[0].upper()}{about[1:]}.", allow_abbrev=False)
-    one.add_argument("file", metavar="FILE", type=Path, help="a MatConvNet file of VGG-16 or VGG-19")
+    one.add_argument("file", metavar="FILE", type=common.named, help="a MatConvNet file of VGG-16 or VGG-19")
     common.add_read_limit(one)
     return parser
 

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from nst_graph import places
-from nst_graph.commands.common import Parser, add_read_limit, add_winograd, add_workers
+from nst_graph.commands.common import Parser, add_read_limit, add_winograd, add_workers, named
 from nst_graph.errors import InputError
+from nst_graph.news import tell
 from nst_graph.recipes import DEFAULT, RECIPES
 from nst_graph.settings import CHOICES, Settings, layer_name, layer_weights
 
@@ -28,8 +29,8 @@ SIZE = {"metavar": "PIXELS", "type": size}
 WEIGHT, SEVERAL = {"metavar": "WEIGHT", "type": float}, {"nargs": "+"}
 RATIO, SHAPE = {"metavar": "RATIO", "type": float}, {"metavar": ("WIDTH", "HEIGHT"), "nargs": 2, "type": int}
 CHANNELS = {"metavar": ("RED", "GREEN", "BLUE"), "nargs": 3, "type": float}
-FILE, DIRECTORY = {"metavar": "FILE", "type": Path}, {"metavar": "DIR", "type": Path}
-MASKS = {"metavar": "MASK", "nargs": "+", "type": Path}
+FILE, DIRECTORY = {"metavar": "FILE", "type": named}, {"metavar": "DIR", "type": named}
+MASKS = {"metavar": "MASK", "nargs": "+", "type": named}
 #: Options in groups: the name, the help, and what argparse is told. A setting's default is added to
 #: the help, unless it is None.
 WHAT: list[Option] = [
@@ -96,7 +97,7 @@ PLACE: list[Option] = [
         "output",
         "the picture, as .png, .jpg or .tif, with its run in a directory of that name; or the directory alone "
         "(default: output/CONTENT-STYLE, then -2, -3 ...)",
-        {"metavar": "PLACE", "type": Path},
+        {"metavar": "PLACE", "type": named},
     ),
     ("overwrite", "replace a run, or a picture, that --output names", FLAG),
     ("resume", "go on with the run in DIR, from its last saved state", DIRECTORY),
@@ -159,7 +160,7 @@ class _Help(argparse.Action):
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
         if self.dest == "help_all":
-            print(parser.format_help(), end="")
+            tell(*parser.format_help().splitlines())
             parser.exit()
         actions = {action.dest: action for action in parser._actions}
         formatter = parser._get_formatter()
@@ -168,7 +169,7 @@ class _Help(argparse.Action):
         formatter.start_section("pictures, and the options needed most")
         formatter.add_arguments(actions[name] for name in FIRST)
         formatter.end_section()
-        print(formatter.format_help() + EXAMPLES.format(parser.prog), end="")
+        tell(*(formatter.format_help() + EXAMPLES.format(parser.prog)).splitlines())
         parser.exit()
 
 
@@ -199,12 +200,12 @@ def add_options(parser: argparse.ArgumentParser, several: bool = False) -> argpa
     With `several` --recipe and every setting take several values; commas part one that is a list.
     """
     add = parser.add_argument
-    add("content", metavar="CONTENT", nargs="?", type=Path, default=None, help="the photograph")
+    add("content", metavar="CONTENT", nargs="?", type=named, default=None, help="the photograph")
     add(
         "styles",
         metavar="STYLE",
         nargs="*",
-        type=Path,
+        type=named,
         default=[],
         help="the painting, or several to blend, or a directory of them",
     )

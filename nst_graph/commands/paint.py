@@ -147,8 +147,10 @@ def _more(given: dict[str, Any], record: dict[str, Any]) -> dict[str, int]:
     """The limit of iterations with which a finished run goes on; empty if none is given. Raises InputError."""
     more: int | None = given.get("more")
     limit: int | None = given.get("iterations")
-    outcome = record["outcome"]
-    reached = outcome["iterations"] - outcome.get("before", 0)  # at its last size
+    iterations, before = (record["outcome"].get(name) for name in ("iterations", "before"))
+    if type(iterations) is not int or type(before) is not int:
+        raise InputError(f"{given['resume']}: a run of an older version, which cannot go on; paint on with --init")
+    reached = iterations - before  # at its last size
     if more is not None and (limit is not None or more < 1):
         raise InputError(f"--more {more}: give a whole number above 0, and no --iterations")
     if limit is not None and limit <= reached:
@@ -180,7 +182,7 @@ def _paint(given: dict[str, Any]) -> None:
     except OSError as error:
         if not (output / "run.json").exists():
             raise
-        remedy = f"mend that, then go on with --resume {output}"
+        remedy = f"mend that, then go on with --resume {shlex.quote(str(output))}"
         raise InputError(f"{error.filename or output}: {error.strerror or error}; {remedy}") from error
     except FloatingPointError as error:
         final = output / "final.png"

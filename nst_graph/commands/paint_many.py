@@ -1,7 +1,6 @@
 """The command scripts/paint_many.py: make all paintings in a list."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from nst_graph import places
 from nst_graph.batch import jobs
@@ -20,7 +19,7 @@ def _main(arguments: Sequence[str] | None) -> int:
         description="Paint each entry of a list; finished ones are skipped, unfinished ones go on.",
         allow_abbrev=False,
     )
-    parser.add_argument("list", metavar="LIST", type=Path, help="a .toml or .csv file; see README.md")
+    parser.add_argument("list", metavar="LIST", type=common.named, help="a .toml or .csv file; see README.md")
     common.add_workers(parser)
     given = parser.parse_args(arguments)
     common.check_workers(given.workers)

@@ -20,6 +20,8 @@ UNSAVED = (".webp", ".gif", ".bmp", ".avif", ".heic", ".heif")
 
 def split(output: Path) -> tuple[Path, Path | None]:
     """A run's directory, and the picture beside it where `output` is its name. Raises InputError for other kinds."""
+    if output.name in ("", ".."):
+        output = output.resolve()  # for a name
     suffix = output.suffix.lower()
     if output.is_dir() or suffix not in (*DEPTHS, *UNSAVED):
         return output, None

@@ -55,7 +55,7 @@ class Directory:
             raise InputError(f"--output {path}: not a directory; name another")
         directory = cls.at(path)
         if directory.record and not overwrite and not resume:
-            raise InputError(f"--output {path}: holds a run; name another directory, or add --overwrite or --resume")
+            raise InputError(f"--output {path}: holds a run; name another, add --overwrite, or --resume it alone")
         return directory
 
     def check(self) -> None:

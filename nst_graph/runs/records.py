@@ -4,7 +4,7 @@ import hashlib
 import itertools
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -110,6 +110,11 @@ def differences(begun: dict[str, Any], now: dict[str, Any]) -> list[str]:
         if before[name] != value and not are_files:
             lines.append(f"--{name.replace('_', '-')} {value}: the run was begun with {before[name]}")
     return lines
+
+
+def are_of(record: dict[str, Any], name: str, paths: Sequence[Path]) -> bool:
+    """Whether files have the bytes of the record's sources of this name."""
+    return [_digest(path) for path in paths] == [source["sha256"] for source in _sources(record, name)]
 
 
 def _sources(record: dict[str, Any], name: str) -> list[dict[str, str]]:

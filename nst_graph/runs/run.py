@@ -189,12 +189,13 @@ class Run:
         kind = self._record["settings"]["timelapse"]
         if kind is not None:
             self._directory.put(f"timelapse.{kind}", timelapse.film(self._directory.pictures(), kind))
-        self._describe_end({"state": "finished", "reason": reason})
-        self._directory.remove("state.npz")
-        self._directory.remove_copies()
-        self._draw()
-        self._show()
-        self._opened = False
+        with signals.ignored():  # or it would be taken for unfinished, without what it takes to go on
+            self._describe_end({"state": "finished", "reason": reason})
+            self._opened = False
+            self._directory.remove("state.npz")
+            self._directory.remove_copies()
+            self._draw()
+            self._show()
 
     def __enter__(self) -> Run:
         return self

@@ -1,0 +1,197 @@
+"""What users do by mistake, and find out later: each ends with one line, or with what was meant."""
+
+import os
+import subprocess
+import sys
+import time
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+from conftest import ROOT, random_picture, run_here
+
+import nst_graph
+from nst_graph import files
+from nst_graph.errors import Pause
+from nst_graph.runs import run
+from nst_graph.settings import Settings
+
+FEW = ("--size", 32, "--iterations", 4, "--save-every", 2)
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch, network_file):
+    """A directory with pictures, where the commands run."""
+    monkeypatch.chdir(tmp_path)
+    for seed, name in enumerate(("photo.png", "painting.png", "other.png")):
+        iio.imwrite(name, random_picture(48, 64, seed).astype(np.uint8))
+    (tmp_path / "weights.mat").symlink_to(network_file)
+    return tmp_path
+
+
+def paint(*words):
+    return run_here("paint.py", "photo.png", "painting.png", *words, "--weights", "weights.mat", *FEW)
+
+
+def begun(output):
+    """A run that stopped at its second iteration."""
+
+    def pause(step):
+        if step.iteration == 2:
+            raise Pause
+
+    settings = Settings(size=32, iterations=4, save_every=2)
+    with pytest.raises(Pause):
+        nst_graph.paint(
+            "photo.png", "painting.png", settings, weights_file="weights.mat", output=output, observers=[pause]
+        )
+
+
+def write_list(painting="painting.png"):
+    row = f"photo.png,{painting},32,2,weights.mat,out"
+    with open("list.csv", "w") as file:
+        file.write(f"content,styles,size,iterations,weights,output\n{row}\n")
+
+
+@pytest.mark.parametrize("replaced", ["photo.png", "painting.png", None])
+def test_a_finished_painting_of_other_pictures(here, replaced):
+    """A list whose pictures have changed does not pass off what was painted from the old ones."""
+    write_list()
+    assert run_here("paint_many.py", "list.csv").returncode == 0
+    assert "out: is finished" in run_here("paint_many.py", "list.csv").stdout
+    before = (here / "out" / "final.png").read_bytes()
+    if replaced is None:
+        write_list("other.png")
+    else:
+        iio.imwrite(replaced, random_picture(48, 64, 9).astype(np.uint8))
+    again = run_here("paint_many.py", "list.csv")
+    assert again.returncode == 2 and "is finished" not in again.stdout
+    assert "holds a painting of other pictures" in again.stderr and again.stderr.count("\n") == 1
+    assert (here / "out" / "final.png").read_bytes() == before
+
+
+def test_a_list_says_how_far_it_is(here):
+    write_list()
+    with open("list.csv") as file:
+        text = file.read().replace("iterations,", "iterations,save_every,").replace("32,2,", "32,4,2,")
+    with open("list.csv", "w") as file:
+        file.write(text)
+    out = run_here("paint_many.py", "list.csv").stdout
+    assert f"{here / 'out'}: iteration 2 of 4, loss" in out and f"{here / 'out'}: is painted" in out
+
+
+@pytest.mark.parametrize(("below", "word"), [(".", "."), ("deeper", "..")])
+def test_resumed_from_within(here, monkeypatch, below, word):
+    """The run in the directory one is in, or in the one above, with its picture beside it."""
+    begun("result.jpg")
+    (here / "result" / below).mkdir(exist_ok=True)
+    monkeypatch.chdir(here / "result" / below)
+    before = (here / "result.jpg").read_bytes()
+    assert run_here("paint.py", "--resume", word).returncode == 0
+    assert (here / "result.jpg").read_bytes() != before
+    assert not [path for path in here.rglob(".*") if path.suffix == ".jpg"]
+    assert run_here("paint.py", "--resume", word, "--more", 2).returncode == 0
+
+
+def test_a_notebooks_backend(here):
+    """MPLBACKEND names a backend that is not installed here."""
+    environment = os.environ | {"MPLBACKEND": "no-such-backend"}
+    command = [sys.executable, ROOT / "scripts" / "paint.py", "photo.png", "painting.png", "--weights", "weights.mat"]
+    done = subprocess.run(
+        [*map(str, command), *map(str, FEW), "--output", "run"], env=environment, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (here / "run" / "losses.png").exists()
+
+
+def test_without_the_environment(here):
+    """By a Python that has not what the program needs."""
+    for script in sorted((ROOT / "scripts").glob("[!s]*.py")):
+        done = subprocess.run(
+            [sys.executable, "-S", script, "--help"],
+            env={"PATH": os.environ["PATH"]},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 2 and done.stdout == ""
+        assert "make paint" in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_interrupted_while_it_finishes(here, monkeypatch):
+    """Once run.json says that the run is finished, Ctrl-C does not make it unfinished."""
+    import signal
+
+    draw = run.plots.draw
+
+    def interrupted(losses):
+        signal.raise_signal(signal.SIGINT)
+        return draw(losses)
+
+    monkeypatch.setattr(run.plots, "draw", interrupted)
+    assert paint("--output", "run").returncode == 0
+    assert "run: is finished" in run_here("paint.py", "--resume", "run").stdout
+    assert not (here / "run" / "state.npz").exists() and (here / "run" / "losses.png").exists()
+
+
+@pytest.mark.parametrize("number", [0, 1001, 10**12])
+def test_too_many_corrections(here, number):
+    began = time.monotonic()
+    done = paint("--corrections", number)
+    assert done.returncode == 2 and f"--corrections {number}: give a whole number" in done.stderr
+    assert time.monotonic() - began < 60
+
+
+@pytest.mark.parametrize("words", [["photo.png", ""], ["", "painting.png"], ["photo.png", "painting.png", "-o", ""]])
+def test_an_empty_name(here, words):
+    """As of a variable that is not set: not the current directory."""
+    done = run_here("paint.py", *words)
+    assert done.returncode == 2 and "a name is empty; name a file or a directory" in done.stderr
+    assert not (here / "run.json").exists()
+
+
+def test_another_size_at_a_resume(here):
+    begun("run")
+    done = run_here("paint.py", "--resume", "run", "--size", 24)
+    assert done.returncode == 2 and "with the size and the scales that it was begun with" in done.stderr
+
+
+def test_a_name_as_long_as_the_system_allows(here):
+    name = f"{'m' * 247}.jpg"  # 251 bytes, with the run's directory beside
+    assert paint("--output", name).returncode == 0 and (here / name).exists()
+    name = "ü" * 125 + ".jpg"
+    with files.atomic(here / name) as file:
+        file.write(b"whole")
+    assert (here / name).read_bytes() == b"whole"
+
+
+@pytest.mark.parametrize("outcome", [{}, {"iterations": "4", "before": 0}, {"iterations": 4, "before": None}])
+def test_more_of_a_run_whose_record_lacks_counts(here, outcome):
+    import json
+
+    assert paint("--output", "run").returncode == 0
+    path = here / "run" / "run.json"
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps(record | {"outcome": {"state": "finished"} | outcome}))
+    done = run_here("paint.py", "--resume", "run", "--more", 2)
+    assert done.returncode == 2 and "a run of an older version" in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_help_into_a_closed_pipe():
+    for option in ("--help", "--help-all"):
+        command = f"{sys.executable} {ROOT / 'scripts' / 'paint.py'} {option} > /dev/full; echo $?"
+        done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+        assert (done.stdout, done.stderr) == ("0\n", "")
+
+
+def test_an_error_that_nobody_can_read(here):
+    command = f"{sys.executable} {ROOT / 'scripts' / 'paint.py'} none.jpg painting.png 2> /dev/full; echo $?"
+    assert subprocess.run(["bash", "-c", command], capture_output=True, text=True).stdout == "2\n"
+
+
+def test_a_directory_named_like_a_picture(here):
+    """Among the styles of a directory it is no style."""
+    (here / "styles" / "more.jpg").mkdir(parents=True)
+    (here / "painting.png").rename(here / "styles" / "painting.png")
+    done = run_here("paint.py", "photo.png", "styles", "--weights", "weights.mat", *FEW, "--output", "run")
+    assert (done.returncode, done.stderr) == (0, "")
