@@ -322,7 +322,7 @@ def test_nan_in_weights(paint, pictures_dir, tmp_path, layers):
 def test_the_example_is_painted_where_it_is_asked_for(words):
     job = cli.job(words)
     assert (job.content.name, job.styles) == ("china.jpg", (cli.EXAMPLE_STYLE,))
-    assert (job.settings.size, job.settings.beta) == (384, 5 if len(words) > 1 else 3e3)
+    assert (job.settings.iterations, job.settings.beta) == (100, 5 if len(words) > 1 else 1e5)
 
 
 def test_help_imports_nothing_slow():

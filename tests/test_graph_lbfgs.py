@@ -128,6 +128,13 @@ def test_fewer_pairs_than_before(objective):
     assert end.step.total < begun.step.total and by_age(end.step.memory()) == [1, 2, 3, 0]
 
 
+def test_more_pairs_than_a_byte_counts(objective):
+    made = objective(line=np.float32, pairs=300)
+    end, _ = trace(graph_lbfgs, made, 2)
+    made.vectors.order = list(range(300))
+    assert list(end.step.memory()["order"]) == made.vectors.order
+
+
 def test_inner_products_of_fewer_pairs(objective):
     """Those that were saved are those of the pairs that are kept."""
     begun, _ = trace(graph_lbfgs, objective(line=np.float64), 13)

@@ -25,7 +25,7 @@ from nst_graph.settings import STARTS, Settings
 
 #: The example that is painted when it is asked for, in a few minutes.
 EXAMPLE_STYLE = Path(__file__).with_name("example-painting.jpg")
-EXAMPLE = {"size": 384, "beta": 3e3, "fast": True, "smoothness_loss": "squared", "smoothness": 10, "save_every": 50}
+EXAMPLE = {"recipe": "studio", "smoothness": 20, "iterations": 100, "save_every": 50}
 
 #: The longest name, in bytes, of a run's directory that is named after its pictures; systems allow 255 or less.
 LONGEST_NAME = 200
@@ -64,7 +64,7 @@ def job_of(given: dict[str, Any]) -> Job:
     if content is not None and "example" in given:
         raise InputError("--example: has pictures of its own; leave CONTENT out")
     if content is None:
-        given = EXAMPLE | given
+        given = given if "like" in given else EXAMPLE | given
         content, styles = _example_photograph(), [EXAMPLE_STYLE]
     values = options.settings(given)
     base, weights = _like(given) if "like" in given else (RECIPES[given.get("recipe", DEFAULT)].settings, None)

@@ -264,7 +264,7 @@ class _Vectors:
             return {}
         slots = sorted(self.order)
         rows = [*slots, *(self._pairs + slot for slot in slots)]
-        order, products = np.array(self.order, np.uint8), self._products[np.ix_(rows, rows)]
+        order, products = np.array(self.order, np.uint16), self._products[np.ix_(rows, rows)]
         places = [(kind, slot) for kind in self._row for slot in slots]
         reads = {name: partial(self._read, *place) for name, place in zip(names(slots), places, strict=True)}
         return Lazily(reads | {"order": lambda: order, "products": lambda: products})
