@@ -3,6 +3,7 @@
 import os
 import sys
 from contextlib import suppress
+from typing import TextIO
 
 
 def tell(*lines: str) -> None:
@@ -15,7 +16,8 @@ def tell(*lines: str) -> None:
 def warn(line: str) -> None:
     """Print a line on standard error."""
     with suppress(OSError):
-        print(one_line(line), file=sys.stderr, flush=True)
+        print(one_line(line), file=sys.stderr)
+    _flush(sys.stderr)
 
 
 def count(number: int, noun: str) -> str:
@@ -30,10 +32,14 @@ def one_line(text: str) -> str:
 
 def flush() -> None:
     """Flush standard output; if that fails, as after `| head` or on a full disk, discard it from now on."""
+    _flush(sys.stdout)
+
+
+def _flush(stream: TextIO) -> None:
     try:
-        sys.stdout.flush()
+        stream.flush()
     except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def open_streams() -> None:
