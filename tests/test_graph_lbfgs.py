@@ -121,6 +121,14 @@ def test_the_room_for_pairs_is_made_first(objective, tile):
     assert first == [made.line.steps.name, made.line.changes.name]
 
 
+def test_the_room_for_pairs_begins_with_zeros(objective):
+    """By its graph: a processor's new memory is mostly zero, so that in use nobody would see that it was not."""
+    line = objective(line=np.float64).line
+    for room in (line.steps, line.changes):
+        value = room.initializer.inputs[1].op
+        assert value.type == "Empty" and value.get_attr("init")
+
+
 def test_fewer_pairs_than_before(objective):
     begun, _ = trace(graph_lbfgs, objective(line=np.float64), 15)
     fewer, memory = objective(line=np.float64, pairs=4), begun.step.memory()
