@@ -116,8 +116,13 @@ def test_sweeps_of_other_settings_lie_beside_each_other(images, network_file, tm
     first, second = sorted(path.name for path in tmp_path.iterdir() if path.is_dir())
     assert second == f"{first}-2"
     out = capsys.readouterr().out
-    assert out.count(f"holds panels of other settings; these go into {tmp_path / second}") == 2
+    assert out.count(f"holds other panels; these go into {tmp_path / second}") == 2
     assert out.count("is finished") == 4
+    photograph = tmp_path / "Tuebingen_Neckarfront.jpg"  # another picture of the same name
+    photograph.write_bytes((images / "the_scream.jpg").read_bytes())
+    assert figures.main([*map(str, [words[0], photograph, *words[2:]])]) == 0
+    out = capsys.readouterr().out
+    assert f"holds other panels; these go into {tmp_path / first}-3" in out and "is finished" not in out
 
 
 @pytest.mark.parametrize(

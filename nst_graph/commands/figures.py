@@ -146,14 +146,14 @@ def _main(arguments: Sequence[str] | None) -> int:
 
 
 def _free(path: Path, jobs: Mapping[str, Job]) -> Path:
-    """The first of PATH, PATH-2, ... that holds no panel of other settings, with a message unless it is PATH."""
+    """The first of PATH, PATH-2, ... that holds no other panels, with a message unless it is PATH."""
     for place in paint.numbered(path):
         with suppress(InputError):
             for panel, job in jobs.items():
                 replace(job, output=place / panel).finished()
             break
     if place != path:
-        tell(f"{paint.near(path)} holds panels of other settings; these go into {paint.near(place)}")
+        tell(f"{paint.near(path)} holds other panels; these go into {paint.near(place)}")
     return place
 
 
