@@ -104,6 +104,19 @@ def test_a_notebooks_backend(here):
     assert (here / "run" / "losses.png").exists()
 
 
+def test_a_notebooks_backend_from_python(here):
+    """There the environment is the user's: the painting is finished, without its curves."""
+    code = """
+import nst_graph
+settings = nst_graph.Settings(size=32, iterations=2)
+nst_graph.paint("photo.png", "painting.png", settings, weights_file="weights.mat", output="run")
+"""
+    environment = os.environ | {"MPLBACKEND": "no-such-backend"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (here / "run" / "final.png").exists() and not (here / "run" / "losses.png").exists()
+
+
 def test_without_the_environment(here):
     """By a Python that has not what the program needs."""
     for script in sorted((ROOT / "scripts").glob("[!s]*.py")):

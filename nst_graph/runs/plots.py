@@ -11,13 +11,16 @@ from nst_graph.runs.curves import Curves
 
 
 def draw(losses: Curves) -> bytes | None:
-    """A PNG of weighted curves over iterations, logarithmic; None without matplotlib or losses."""
+    """A PNG of weighted curves over iterations, logarithmic; None without losses or a matplotlib that can be loaded."""
     if importlib.util.find_spec("matplotlib") is None or not losses:
         return None
     # Without a home directory matplotlib warns about its cache, which does not matter here.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     # Not pyplot, which has global state and may open windows.
-    from matplotlib.figure import Figure
+    try:
+        from matplotlib.figure import Figure
+    except ValueError:  # MPLBACKEND names no backend that there is
+        return None
 
     figure = Figure(figsize=(8, 4.5))
     axis = figure.subplots()
