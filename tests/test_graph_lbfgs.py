@@ -54,6 +54,27 @@ def test_the_same_steps_as_scipys(objective, line, iterations, rel, start):
     assert [step.evaluations for step in ours] == [step.evaluations for step in scipys]
 
 
+@pytest.mark.parametrize("start", [3, 13, 23])
+@pytest.mark.parametrize(("line", "rel"), [(np.float64, 1e-12), (np.float32, 1e-5)])
+def test_the_direction_is_that_of_two_loops(objective, line, rel, start):
+    """After 20 steps, from the pairs as they are kept: Nocedal and Wright, algorithm 7.4, in NumPy and float64."""
+    made = objective(line=line)
+    end, _ = trace(graph_lbfgs, made, 20, start)
+    memory = end.step.memory()
+    pairs = [[memory[name].astype(np.float64) for name in names([number])] for number in by_age(memory)]
+    *_, gradient = made.evaluate(made.gradient, {made.line.step: 0.0})
+    wanted, shares = gradient.astype(np.float64).ravel(), []
+    for s, y in reversed(pairs):
+        shares.append(s @ wanted / (s @ y))
+        wanted -= shares[-1] * y
+    s, y = pairs[-1]
+    wanted *= s @ y / (y @ y)
+    for s, y in pairs:
+        wanted += (shares.pop() - y @ wanted / (s @ y)) * s
+    found = made.session.run(made.line.direction).ravel()
+    assert len(pairs) == 10 and np.linalg.norm(found + wanted) < rel * np.linalg.norm(wanted)
+
+
 @pytest.mark.thorough
 def test_the_same_steps_on_the_real_network(vgg19_file):
     """The paper's settings from white noise, a photograph and a painting of 256 pixels."""
