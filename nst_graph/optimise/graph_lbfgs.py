@@ -99,7 +99,8 @@ class _Vectors:
         self.step, self._pairs = self._line.step, self._line.pairs
         #: The slots in use, the oldest pair first.
         self.order: list[int] = []
-        #: Inner products of rows with rows, but for those of steps with steps, and with the gradient.
+        #: Inner products with rows: of changes with all changes and with steps as old or older, which are all that the
+        #: two loops ask for; and of the gradient.
         self._products: Vector = np.zeros((2 * self._pairs, 2 * self._pairs))
         self._with_gradient: Vector = np.zeros(2 * self._pairs)
         #: Of the pair that is being stored: its slot, s^T y and y^T y.
@@ -140,7 +141,7 @@ class _Vectors:
         with tf.control_dependencies(moved):
             self._moved = self._with_all(new)
         with tf.control_dependencies(moved + stored):
-            products = self._with_all(new), _inner(self._rows(line.changes), s)
+            products = self._with_all(new)
 
         def turned(find: Callable[..., tuple[Vector, float]], gradient: tf.Tensor, *found: tf.Tensor) -> Turned:
             coefficients, descent = tf.numpy_function(find, found, (tf.float64, tf.float64))
@@ -149,7 +150,7 @@ class _Vectors:
 
         self._directed = turned(self._two_loops, read(here))
         self._moved_on = turned(self._take_gradient, new, self._moved)
-        self._stored = turned(self._take_pair, new, *products)
+        self._stored = turned(self._take_pair, new, products)
 
     def _rows(self, variable: tf.Variable) -> tf.Tensor:
         """All steps, or changes, as they are now."""
@@ -218,12 +219,11 @@ class _Vectors:
         self._with_gradient = with_gradient.copy()  # for it is the graph's
         return self._two_loops()
 
-    def _take_pair(self, with_gradient: Vector, changes_with_step: Vector) -> tuple[Vector, float]:
+    def _take_pair(self, with_gradient: Vector) -> tuple[Vector, float]:
         slot, curvature, change = self._new
         s, y = slot, self._pairs + slot
         with_change = with_gradient - self._with_gradient
         with_change[s], with_change[y] = curvature, change
-        self._products[s, self._pairs :] = self._products[self._pairs :, s] = changes_with_step
         self._products[y] = self._products[:, y] = with_change
         return self._take_gradient(with_gradient)
 
