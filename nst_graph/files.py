@@ -6,9 +6,10 @@ import io
 import os
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from nst_graph.errors import InputError
 
@@ -18,8 +19,26 @@ READ_LIMIT = 1.0
 NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 #: The suffixes of picture files.
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".gif", ".bmp", ".avif", ".heic", ".heif")
+T = TypeVar("T")
 #: The largest text file, a record or a list, in bytes.
 TEXT_LIMIT = 50_000_000
+
+
+class DamagedError(ValueError):
+    """A library could not make sense of a file's bytes."""
+
+
+def decode(call: Callable[..., T], *arguments: object) -> T:
+    """What one call of a library returns, which may raise anything where bytes are damaged.
+
+    Raises DamagedError then; an OSError, as of a disk, passes through.
+    """
+    try:
+        return call(*arguments)
+    except OSError:
+        raise
+    except Exception as error:
+        raise DamagedError(f"{type(error).__name__}: {error}") from error
 
 
 def non_file(path: Path) -> str | None:
@@ -49,10 +68,13 @@ def pictures_in(directory: Path) -> list[Path]:
 
 
 def read_text(path: Path) -> str:
-    """Read text in UTF-8, or UTF-16 by its byte order mark. Raises ValueError if it is none or too long, or OSError."""
+    """Read text in UTF-8, or UTF-16 by its byte order mark.
+
+    Raises UnicodeDecodeError if it is neither, DamagedError if it is too long, or OSError.
+    """
     kind = non_file(path)
     if kind or path.stat().st_size > TEXT_LIMIT:
-        raise ValueError(kind or f"longer than {TEXT_LIMIT / 1e6:g} MB")
+        raise DamagedError(kind or f"longer than {TEXT_LIMIT / 1e6:g} MB")
     data = path.read_bytes()
     utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     return data.decode("utf-16" if utf16 else "utf-8-sig")

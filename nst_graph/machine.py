@@ -4,12 +4,14 @@ import ctypes
 import gc
 import os
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import psutil
 
-#: Memory limits of control groups, version 2 and 1, which psutil does not read.
-LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+#: The control groups of this process, where the file system of all of them is, and below that the directory and the
+#: file of memory limits, of version 2 and 1. psutil does not read these.
+GROUPS, MOUNT = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
+LIMITS = {"": ("", "memory.max"), "memory": ("memory", "memory.limit_in_bytes")}
 #: The processor's instruction sets on Linux.
 CPUINFO = Path("/proc/cpuinfo")
 #: Values of ONEDNN_MAX_CPU_ISA that exclude AVX2, and the dot product of bfloat16.
@@ -18,12 +20,22 @@ BEFORE_BFLOAT16 = (*BEFORE_AVX2, "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_COR
 
 
 def memory() -> int:
-    """The memory that this process may use, in bytes: the machine's, or the control group's limit if that is less."""
-    total = int(psutil.virtual_memory().total)
-    for file in LIMITS:
-        with suppress(OSError, ValueError):  # no such file, or "max"
-            total = min(total, int(file.read_text()))
-    return total
+    """The memory that this process may use, in bytes: the machine's, or the least limit of its control groups.
+
+    Of a job under Slurm that is the job's, several directories deep; each group is held to the limits above it too.
+    """
+    limits = [int(psutil.virtual_memory().total)]
+    groups = {("", "/"), ("memory", "/")}  # what a container sees as its own
+    with suppress(OSError, ValueError):
+        lines = [line.split(":", 2) for line in GROUPS.read_text().splitlines()]
+        groups |= {(name, path) for _, names, path in lines for name in names.split(",") if name in LIMITS}
+    for name, path in groups:
+        below, file = LIMITS[name]
+        group = PurePosixPath(path.lstrip("/"))
+        for place in (group, *group.parents):
+            with suppress(OSError, ValueError):  # no such file, or "max"
+                limits.append(int((MOUNT / below / place / file).read_text()))
+    return min(limits)
 
 
 def release_memory() -> None:

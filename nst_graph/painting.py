@@ -4,7 +4,7 @@ import contextlib
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from nst_graph.news import count
 from nst_graph.optimise import Outcome, Step, minimise
 from nst_graph.optimise.steps import Arrays, Relay
 from nst_graph.pictures import Given, Picture
-from nst_graph.plans import Plan, plan
+from nst_graph.plans import Plan, available_memory, plan
 from nst_graph.runs import records, timelapse
 from nst_graph.runs.run import Run
 from nst_graph.scenes import Originals, Say, Scene, Sources
@@ -77,6 +77,7 @@ def paint(
     overwrite: bool = False,
     resume: bool = False,
     read_limit: float = files.READ_LIMIT,
+    side_by_side: int = 1,
     say: Say | None = None,
     observers: Iterable[Observer] = (),
 ) -> Painting:
@@ -86,8 +87,10 @@ def paint(
     uint8, uint16, or floating point in 0..255. `masks`, a grey picture a style, say where each is wanted; of floating
     point they are in 0..1. `init` is a picture to start from. With `output` the run is recorded in that directory, or
     beside that picture file, as scripts/paint.py does it, or with `resume` an unfinished one is continued.
-    `read_limit` is the memory that reading a file may take, in GB. `observers` get every Step, `say` lines of news;
-    without it those that are warnings, as of another network than is wanted, are Python's.
+    `read_limit` is the memory that reading a file may take, in GB, and `side_by_side` the number of paintings among
+    which the machine's memory is shared. `observers` get every Step; one that raises StopIteration ends the painting
+    there. `say` gets lines of news; without it those that are warnings, as of another network than is wanted, are
+    Python's.
 
     Raises InputError, before anything is written, where a picture or a setting cannot be used, or is not what a run
     was begun with. KeyboardInterrupt, and Pause from an observer, pass through once the state is saved.
@@ -104,8 +107,9 @@ def paint(
             settings = replace(settings, init=str(given.path(init, "init").absolute()))
         photograph = given.path(content, "content")
         sources = Sources.named(photograph, paths, masked, settings, weights_file, read_limit, say or _warn)
-        run = Run(Path(output), overwrite, resume) if output is not None else None
-        painting = _paint(sources, settings, run, say or (lambda line: None), say or _warn, observers)
+        run = Run(Path(output), overwrite, resume, say or _warn) if output is not None else None
+        news = say or (lambda line: None)
+        painting = _paint(sources, settings, run, news, say or _warn, observers, side_by_side)
     in_memory = init is not None and not isinstance(init, str | os.PathLike)
     return replace(painting, settings=replace(settings, init="FILE")) if in_memory else painting
 
@@ -115,16 +119,24 @@ def _warn(line: str) -> None:
 
 
 def _paint(
-    sources: Sources, settings: Settings, run: Run | None, say: Say, warn: Say, observers: Iterable[Observer]
+    sources: Sources,
+    settings: Settings,
+    run: Run | None,
+    say: Say,
+    warn: Say,
+    observers: Iterable[Observer],
+    side_by_side: int,
 ) -> Painting:
     """Paint, and record that in a run, if there is one."""
     if settings.timelapse is not None:
         timelapse.check(settings.timelapse)
-    with run or contextlib.nullcontext():
+    # Where it fails, the run saves its state before the objective that holds that is closed.
+    with contextlib.ExitStack() as objectives, run or contextlib.nullcontext():
         originals = scenes.read(sources, settings, say, warn)
         whole = network_of(sources, warn)
         network = whole.upto(settings.layers)
-        parts = parts_of(originals, network, settings, say)
+        stages = run.stages if run is not None else ()
+        parts = parts_of(originals, network, settings, say, stages, available_memory(side_by_side))
         del originals  # which may be much larger
         start = parts[0].start(network)
         height, width = parts[-1].scene.shape[:2]
@@ -134,8 +146,8 @@ def _paint(
         finish = partial(parts[-1].scene.finish, settings=settings)
         observers = list(observers)
         if run is not None:
-            observers[:0] = run.open(sources, whole.name, settings, parts[-1].scene, finish, _described(parts))
-        outcome = paint_parts(network, parts, start, begun, settings, observers, say)
+            observers[:0] = run.open(sources, whole.name, settings, parts[-1].scene, finish, described(parts))
+        outcome = paint_parts(network, parts, start, begun, settings, observers, say, objectives)
         if run is not None:
             run.finish(outcome.reason)
         return Painting(finish(outcome.step.picture.astype(np.float32)), outcome, settings, whole.name)
@@ -168,6 +180,11 @@ class Part:
     plan: Plan
 
     @property
+    def pixels(self) -> int:
+        """Of the picture."""
+        return self.scene.shape[0] * self.scene.shape[1]
+
+    @property
     def fitted(self) -> Settings:
         """The settings, with as many curvature pairs as fit into memory."""
         return replace(self.settings, corrections=self.plan.pairs)
@@ -183,7 +200,7 @@ class Part:
         """A line that says what will be painted."""
         settings = self.settings
         height, width = self.scene.shape[:2]
-        names = {"lbfgs": f"{'the graph' if self.plan.line else 'SciPy'}'s L-BFGS", "adam": "Adam"}
+        names = {"lbfgs": f"{'the graph' if self.plan.vector_dtype else 'SciPy'}'s L-BFGS", "adam": "Adam"}
         name = names.get(settings.optimiser, "gradient descent")
         line = f"{count(iterations, 'iteration')} of {name} at {width} x {height} in {self.stage.precision}"
         if self.plan.tile is not None:
@@ -193,25 +210,42 @@ class Part:
         return line
 
 
-def _described(parts: Sequence[Part]) -> list[dict[str, Any]]:
-    """What a run's record says of its stages."""
+def described(parts: Sequence[Part]) -> list[dict[str, Any]]:
+    """What a run's record says of its stages, and what was decided for them when the run began."""
     return [
-        {"width": width, "height": height, "iterations": part.stage.iterations, "precision": part.stage.precision}
+        {
+            "width": part.scene.shape[1],
+            "height": part.scene.shape[0],
+            "iterations": part.stage.iterations,
+            "precision": part.stage.precision,
+            "plan": asdict(part.plan),
+        }
         for part in parts
-        for height, width in [part.scene.shape[:2]]
     ]
 
 
-def parts_of(originals: Originals, network: Network, settings: Settings, say: Say) -> list[Part]:
-    """The stages that can be painted, planned before their pictures are made. Raises InputError if the last cannot."""
+def parts_of(
+    originals: Originals,
+    network: Network,
+    settings: Settings,
+    say: Say,
+    earlier: Sequence[dict[str, Any]] = (),
+    memory: float | None = None,
+) -> list[Part]:
+    """The stages that can be painted, planned before their pictures are made. Raises InputError if the last cannot.
+
+    `earlier` are those of a run that goes on, as its record has them: what was decided then is kept.
+    """
     masks = originals.sources.masks
-    stages = _stages(settings, originals.photograph, network.smallest_side(settings.layers), say)
+    plans_before = {(stage["height"], stage["width"]): Plan(**stage["plan"]) for stage in earlier if stage.get("plan")}
+    precisions = [stage["precision"] for stage in earlier]
+    stages = _stages(settings, originals.photograph, network.smallest_side(settings.layers), precisions, say)
     last = stages[-1][1]
     staged = [settings.at(stage, shape) for stage, shape in stages]
     plans = []
     for (_, shape), wanted in zip(stages, staged, strict=True):
         largest = max((height * width for height, width in originals.style_sides(shape, wanted)), default=0.0)
-        plans.append(plan(network, shape, largest, wanted))
+        plans.append(plan(network, shape, largest, wanted, memory, plans_before.get(shape)))
     whole = pictures.opaque(originals.photograph, *last, settings.resample)
     parts = []
     for (stage, (height, width)), wanted, planned in zip(stages, staged, plans, strict=True):
@@ -229,10 +263,20 @@ def parts_of(originals: Originals, network: Network, settings: Settings, say: Sa
     return parts
 
 
-def _stages(settings: Settings, photograph: Picture, need: int, say: Say) -> list[tuple[Stage, tuple[int, int]]]:
-    """The stages, with height and width; without scales not below the photograph, or with sides below `need` pixels."""
-    fastest = "float32" if settings.precision == "float32" else precision.fastest(settings.convolutions != "direct")
-    if settings.precision == "bfloat16" and fastest == "float32":
+def _stages(
+    settings: Settings, photograph: Picture, need: int, precisions: Sequence[str], say: Say
+) -> list[tuple[Stage, tuple[int, int]]]:
+    """The stages, with height and width; without scales not below the photograph, or with sides below `need` pixels.
+
+    `precisions` are those of the stages of a run that goes on, in which "auto" is decided already.
+    """
+    if settings.precision == "float32":
+        fastest = "float32"
+    elif precisions:
+        fastest = "bfloat16" if "bfloat16" in precisions else "float32"
+    else:
+        fastest = precision.fastest(settings.convolutions != "direct")
+    if settings.precision == "bfloat16" and fastest == "float32" and not precisions:
         say("--precision bfloat16: not faster than float32 on this machine; it paints all the same")
     last = pictures.fitted(photograph.shape, settings.size, settings.side, settings.squash, settings.enlarge)
     for size in settings.scales:
@@ -257,8 +301,8 @@ def _begun(run: Run | None, parts: Sequence[Part], say: Say) -> Step | None:
         return None
     if begun.stage >= len(parts) or begun.picture.shape != parts[begun.stage].scene.shape:
         raise InputError(
-            "state.npz: its stages are not these; resume it with the size and the scales that it was begun with, with "
-            "--fast or --precision auto on a like processor, or paint anew with --overwrite"
+            "state.npz: its stages are not these; resume it with the size and the scales that it was begun with, "
+            "or paint anew with --overwrite"
         )
     say(f"goes on from iteration {begun.iteration}")
     return begun
@@ -272,15 +316,18 @@ def paint_parts(
     settings: Settings,
     observers: Sequence[Observer],
     say: Say,
+    objectives: contextlib.ExitStack,
 ) -> Outcome:
     """Paint one stage after the other, each from the picture of the one before; or on from the step `last`.
 
-    A stage that ends early leaves the rest of its iterations to the next one of its size.
+    A stage that ends early leaves the rest of its iterations to the next one of its size. The `objectives` hold what
+    is to be closed where painting fails, once the state is saved.
     """
     memory: Arrays | None = None
     before = parts[0].scene.photograph
-    measure = Measure(network, settings)
+    measure = objectives.enter_context(contextlib.closing(Measure(network, settings)))
     at_size, total = 0, sum(part.stage.iterations for part in parts)
+    work = [part.stage.iterations * part.pixels for part in parts]
     for index, part in enumerate(parts):
         photograph = part.scene.photograph
         at_size = part.stage.iterations + (at_size if photograph.shape == before.shape else 0)
@@ -294,14 +341,20 @@ def paint_parts(
         goes_on = last is not None and last.picture.shape == photograph.shape
         iterations = at_size - (last.iteration - last.before if last is not None and goes_on else 0)
         say(part.news(iterations))
-        relay = Relay(observers, index, last, goes_on, total)
+
+        def left(iteration: int, here: int = iterations, index: int = index) -> float:
+            return ((here - iteration) * parts[index].pixels + sum(work[index + 1 :])) / max(1, sum(work))
+
+        relay = Relay(observers, index, last, goes_on, total, left)
         wanted = replace(part.fitted, iterations=iterations)
         ends = index + 1 == len(parts) or parts[index + 1].scene.shape != photograph.shape
-        outcome = _paint_part(network, part, picture, wanted, relay.observe, memory, measure, ends)
+        outcome = _paint_part(network, part, picture, wanted, relay, memory, measure, ends, objectives)
         last = relay.counted(outcome.step)
+        if outcome.stopped:
+            break
     measure.close()
     assert last is not None  # settings have one stage at least
-    return Outcome(last, outcome.reason)
+    return replace(outcome, step=last)
 
 
 def _paint_part(
@@ -309,27 +362,32 @@ def _paint_part(
     part: Part,
     picture: Picture,
     settings: Settings,
-    observe: Observer,
+    relay: Relay,
     memory: Arrays | None,
     measure: Measure,
     ends: bool,
+    objectives: contextlib.ExitStack,
 ) -> Outcome:
     """Paint one stage. The memory of its last step can be read afterwards, unless it `ends` painting at its size."""
     with memory_errors():
         objective = objective_of(network, part, measure)
-        outcome = minimise(objective, picture, settings, observe, memory)
-    left = {} if ends else outcome.step.memory()
+        try:
+            outcome = minimise(objective, picture, settings, relay.observe, memory)
+        except BaseException:
+            objectives.callback(objective.close)  # which holds the state that a run is about to save
+            raise
+    relay.keep({} if ends else dict(outcome.step.memory()))
     objective.close()
     del objective
     machine.release_memory()  # or many paintings in one process would add up
-    return replace(outcome, step=replace(outcome.step, memory=lambda: left))
+    return outcome
 
 
 def objective_of(network: Network, part: Part, measure: Measure, steady: bool = False) -> Objective | TiledObjective:
     """What a stage minimises."""
     given = network, part.scene.photograph, part.scene.styles, part.fitted
     compute = tf.bfloat16 if part.stage.precision == "bfloat16" else None
-    options: dict[str, Any] = {"compute": compute, "line": part.plan.line, "steady": steady}
+    options: dict[str, Any] = {"compute": compute, "line": part.plan.vector_dtype, "steady": steady}
     if part.plan.tile is None:
         return Objective(*given, measure=measure, **options)
     return TiledObjective(*given, part.plan.tile, **options)

@@ -13,6 +13,8 @@ _HOME = os.environ.get("NST_GRAPH_HOME")
 MODEL = Path(_HOME) if _HOME else ROOT / "model" if CHECKOUT else platformdirs.user_cache_path("nst_graph")
 #: The default directory of runs: output/ in the checkout or in the current directory.
 OUTPUT = (ROOT if CHECKOUT else Path.cwd()) / "output"
+#: Where defects are reported; OWNER is known once the project is published.
+ISSUES = "https://github.com/OWNER/nst_graph/issues"
 
 
 def command(name: str) -> str:

@@ -34,20 +34,26 @@ class Plan:
 
     tile: int | None
     pairs: int
-    line: str | None = None
+    vector_dtype: str | None = None
 
 
 def plan(
-    network: Network, shape: tuple[int, int], style: float, settings: Settings, memory: float | None = None
+    network: Network,
+    shape: tuple[int, int],
+    style: float,
+    settings: Settings,
+    memory: float | None = None,
+    earlier: Plan | None = None,
 ) -> Plan:
     """Plan for a picture of this height and width, and styles of at most so many pixels.
 
-    `memory` is what it may take, in bytes; by default, what the GPU or the machine has.
-    Raises InputError where no plan fits, with what would, or where unit gradients would need tiles.
+    `memory` is what it may take, in bytes; by default, what the GPU or the machine has. The `earlier` plan of a run
+    that goes on is kept where it fits. Raises InputError where no plan fits, with what would, or where unit
+    gradients would need tiles.
     """
     plans = [Plan(None, settings.corrections)] if settings.optimiser != "lbfgs" else _lbfgs_plans(settings)
     tiles = (None, *TILES) if settings.tile is None else (settings.tile,)
-    budget = SHARE * (gpu_memory() or machine.memory() if memory is None else memory)
+    budget = SHARE * (available_memory() if memory is None else memory)
     height, width = shape
     pixels = height * width
     whole = BASE + WHOLE_PER_PIXEL * max(pixels, style)
@@ -59,6 +65,8 @@ def plan(
         found = whole + PER_PIXEL * evaluated
         return found + _lbfgs_bytes(pixels, plan) if settings.optimiser == "lbfgs" else found
 
+    if earlier is not None and bytes_for(earlier) <= budget:
+        return earlier
     for found in plans:
         for tile in tiles:
             tiled = replace(found, tile=tile)
@@ -76,6 +84,11 @@ def plan(
     )
 
 
+def available_memory(paintings: int = 1) -> float:
+    """The memory of the GPU, or of the machine, for each of so many paintings at a time, in bytes."""
+    return (gpu_memory() or machine.memory()) / paintings
+
+
 def _lbfgs_plans(settings: Settings) -> list[Plan]:
     """What L-BFGS may be, the best first: SciPy's or the graph's, that in float32, then with fewer pairs."""
     scipys: list[str | None] = [None]
@@ -89,6 +102,6 @@ def _lbfgs_plans(settings: Settings) -> list[Plan]:
 
 def _lbfgs_bytes(pixels: int, plan: Plan) -> float:
     """The memory of L-BFGS, in bytes, for a picture of so many pixels."""
-    if plan.line is None:
+    if plan.vector_dtype is None:
         return 3 * pixels * (SCIPY + SCIPY_PAIR * plan.pairs)
-    return 3 * pixels * (GRAPH + GRAPH_PAIR * plan.pairs) * np.dtype(plan.line).itemsize
+    return 3 * pixels * (GRAPH + GRAPH_PAIR * plan.pairs) * np.dtype(plan.vector_dtype).itemsize

@@ -2,25 +2,49 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
+from typing import Any
 
-#: Those that ask a process to end; Windows has no SIGHUP.
-ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+#: Those that ask a process to end, SIGUSR1 as schedulers send it before they end a job; Windows lacks some.
+_NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
+ENDING = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
 
 
 @contextmanager
 def ignored() -> Iterator[None]:
-    """Ignore Ctrl-C, SIGTERM and SIGHUP while what has been painted is saved: they often come in pairs."""
+    """Ignore Ctrl-C and what else ends a process while what has been painted is saved: they often come in pairs."""
+    with _handled_by(signal.SIG_IGN):
+        yield
+
+
+@contextmanager
+def deferred() -> Iterator[None]:
+    """Put Ctrl-C and what else ends a process off to the end of this, while a state is between two steps."""
+    late: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        late.append(number)
+
+    with _handled_by(note):
+        yield
+    for number in late[:1]:
+        signal.raise_signal(number)
+
+
+@contextmanager
+def _handled_by(handler: Callable[[int, FrameType | None], Any] | signal.Handlers) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():  # which alone is interrupted
         yield
         return
-    # None: a handler that was not set from Python, which could not be put back.
-    before = {number: handler for number in ENDING if (handler := signal.getsignal(number)) is not None}
+    # A handler that was not set from Python, None, could not be put back; what is ignored stays so.
+    previous = {number: signal.getsignal(number) for number in ENDING}
+    previous = {number: old for number, old in previous.items() if old not in (None, signal.SIG_IGN)}
     try:
-        for number in before:
-            signal.signal(number, signal.SIG_IGN)
+        for number in previous:
+            signal.signal(number, handler)
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, old in previous.items():
+            signal.signal(number, old)

@@ -227,32 +227,47 @@ def test_plans(network):
     adam = plan(4096, 3072, Settings(optimiser="adam"), 6 * GIGABYTE)
     assert adam.tile in plans.TILES
     scipys = plan(4096, 3072, Settings(lbfgs="scipy"), 18 * GIGABYTE)
-    assert plans.FEWEST_PAIRS <= scipys.pairs < PAIRS and scipys.line is None
+    assert plans.FEWEST_PAIRS <= scipys.pairs < PAIRS and scipys.vector_dtype is None
     graphs = plan(4096, 3072, Settings(lbfgs="graph"), 26 * GIGABYTE)
-    assert graphs.pairs == PAIRS and graphs.line == "float64"
+    assert graphs.pairs == PAIRS and graphs.vector_dtype == "float64"
     single = plan(4096, 3072, Settings(), 14 * GIGABYTE)
-    assert single.pairs == PAIRS and single.line == "float32"
+    assert single.pairs == PAIRS and single.vector_dtype == "float32"
     given = plan(4096, 3072, Settings(tile=128), 12 * GIGABYTE)
-    assert given.tile == 128 and given.line == "float32"
+    assert given.tile == 128 and given.vector_dtype == "float32"
     fewer = plan(4096, 3072, Settings(), 8.5 * GIGABYTE)
-    assert plans.FEWEST_PAIRS <= fewer.pairs < PAIRS and fewer.line == "float32"
+    assert plans.FEWEST_PAIRS <= fewer.pairs < PAIRS and fewer.vector_dtype == "float32"
     bounded = plan(2048, 1536, Settings(bounded=True), 12 * GIGABYTE)
-    assert bounded.line is None
+    assert bounded.vector_dtype is None
     with pytest.raises(InputError, match="--size 4096.*4096 x 3072 pixels takes .* GB.*--optimiser adam"):
         plan(4096, 3072, Settings(), 6 * GIGABYTE)
     with pytest.raises(InputError, match="--size 2048: .*leave --tile away"):
         plan(2048, 1536, Settings(tile=2048), 6 * GIGABYTE)
 
 
-def test_memory_of_the_control_group(monkeypatch, tmp_path):
-    monkeypatch.setattr(machine, "LIMITS", (tmp_path / "none",))
+@pytest.mark.parametrize(
+    ("groups", "limit"),
+    [
+        ("0::/\n", "memory.max"),
+        (
+            "0::/system.slice/slurmstepd.scope/job_7/step_0/user/task_0\n",
+            "system.slice/slurmstepd.scope/job_7/memory.max",
+        ),
+        ("4:memory:/slurm/uid_0/job_7/step_0\n0::/\n", "memory/slurm/uid_0/job_7/memory.limit_in_bytes"),
+        ("5:cpu,memory:/docker/0123\n", "memory/memory.limit_in_bytes"),
+    ],
+)
+def test_memory_of_the_control_group(monkeypatch, tmp_path, groups, limit):
+    """The job's own group, and those above it, of version 2 and 1."""
+    (tmp_path / "groups").write_text(groups)
+    monkeypatch.setattr(machine, "GROUPS", tmp_path / "groups")
+    monkeypatch.setattr(machine, "MOUNT", tmp_path)
     whole = machine.memory()
     assert whole > 5e8
-    (tmp_path / "memory.max").write_text("123456789\n")
-    monkeypatch.setattr(machine, "LIMITS", (tmp_path / "none", tmp_path / "memory.max"))
-    assert machine.memory() == 123456789
-    (tmp_path / "memory.max").write_text("max\n")
-    assert machine.memory() == whole
+    file = tmp_path / limit
+    file.parent.mkdir(parents=True, exist_ok=True)
+    for text, memory in (("123456789\n", 123456789), ("max\n", whole), ("9223372036854771712\n", whole)):
+        file.write_text(text)
+        assert machine.memory() == memory
 
 
 def test_tiles_paint_the_same(pictures_dir, network_file):

@@ -137,9 +137,9 @@ def test_interrupted_while_it_finishes(here, monkeypatch):
 
     draw = run.plots.draw
 
-    def interrupted(losses):
+    def interrupted(losses, say):
         signal.raise_signal(signal.SIGINT)
-        return draw(losses)
+        return draw(losses, say)
 
     monkeypatch.setattr(run.plots, "draw", interrupted)
     assert paint("--output", "run").returncode == 0

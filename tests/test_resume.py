@@ -296,7 +296,7 @@ def test_a_state_is_moved_array_by_array(tmp_path):
     """Written and read, curvature pairs take the memory of a few vectors, not of all."""
     size, count = 300_000, 20
     reads = {f"step-{number}": lambda: np.ones(size, np.float32) for number in range(count)}
-    memory = steps.Lazily(reads)
+    memory = steps.LazyArrays(reads)
     step = steps.Step(7, 9, 1.5, lambda: np.ones((3, 4, 3)), {"content": 2.0}, 3.0, 1, lambda: memory)
     source = {"path": "photo.jpg", "sha256": "0"}
     record = {"settings": {}, "content": source, "styles": [], "masks": [], "weights": source}

@@ -17,12 +17,17 @@ from nst_graph.optimise import Step
 from nst_graph.painting import Painting
 from nst_graph.runs import page, records, timelapse
 from nst_graph.runs.beside import Beside
-from nst_graph.runs.directory import TENSORBOARD, Directory, lock
+from nst_graph.runs.directory import TENSORBOARD, Directory, claimed
 from nst_graph.scenes import Say
 
 
 def paint(
-    job: Job, say: Say, observers: Sequence[Callable[[Step], None]] = (), overwrite: bool = False, resume: bool = False
+    job: Job,
+    say: Say,
+    observers: Sequence[Callable[[Step], None]] = (),
+    overwrite: bool = False,
+    resume: bool = False,
+    side_by_side: int = 1,
 ) -> Painting:
     """Paint a job as nst_graph.paint does, with the same exceptions."""
     return painting.paint(
@@ -35,6 +40,7 @@ def paint(
         overwrite=overwrite,
         resume=resume,
         read_limit=job.read_limit,
+        side_by_side=side_by_side,
         say=say,
         observers=observers,
     )
@@ -61,11 +67,11 @@ def perform(jobs: Sequence[Job], say: Say, scheduler: str | None = None, workers
     if scheduler and unfinished:
         return failures + _distribute(unfinished, say, scheduler)
     if workers > 1 and unfinished:
-        return failures + processes.share([_Here(job) for job in unfinished], workers, say)
+        return failures + processes.share([_Here(job, workers) for job in unfinished], workers, say)
     for job in unfinished:
         say(f"{job.output}: paints")
         try:
-            _paint_on(job, lambda line, *_, output=job.output: say(f"{output}: {line}"))
+            _paint_on(job, 1, lambda line, *_, output=job.output: say(f"{output}: {line}"))
             say(f"{job.output}: is painted")
         except processes.FAILURES as error:
             failures.append(f"{job.output}: {error}")
@@ -84,17 +90,20 @@ class _Task:
         return str(self.job.output)
 
 
+@dataclass(frozen=True)
 class _Here(_Task):
-    """A job as a task of processes, which save its state themselves."""
+    """A job as a task of processes, so many at a time, which save its state themselves."""
+
+    side_by_side: int
 
     def work(self) -> Callable[[processes.Send], object]:
-        return functools.partial(_paint_on, self.job)
+        return functools.partial(_paint_on, self.job, self.side_by_side)
 
     def receive(self, result: object) -> None:
         pass
 
 
-def _paint_on(job: Job, send: processes.Send) -> None:
+def _paint_on(job: Job, side_by_side: int, send: processes.Send) -> None:
     """Paint a job, going on where it is."""
     last = sum(job.settings.scale_iterations) + job.settings.iterations
 
@@ -102,7 +111,7 @@ def _paint_on(job: Job, send: processes.Send) -> None:
         if step.iteration % job.settings.save_every == 0:
             send(f"iteration {step.iteration} of {last}, loss {step.total:.4g}", step.iteration)
 
-    paint(job, send, [report], resume=(job.output / "run.json").exists())
+    paint(job, send, [report], resume=(job.output / "run.json").exists(), side_by_side=side_by_side)
 
 
 def _distribute(jobs: Sequence[Job], say: Say, scheduler: str) -> list[str]:
@@ -116,7 +125,7 @@ def _distribute(jobs: Sequence[Job], say: Say, scheduler: str) -> list[str]:
         for job in jobs:
             try:
                 cluster.check_init(job.settings)
-                stack.callback(lock(job.output).release)
+                stack.enter_context(claimed(job.output))
                 directory = Directory.at(job.output)
                 directory.check()
                 if picture := Beside.of(directory, job.picture):

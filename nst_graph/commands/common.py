@@ -2,18 +2,24 @@
 
 import argparse
 import difflib
+import functools
 import math
 import os
 import re
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import TracebackType
 from typing import NoReturn
 
-from nst_graph import files, news, signals
+from nst_graph import files, news, places, signals
 from nst_graph.errors import InputError
 from nst_graph.news import tell
+
+#: Whether errors show their tracebacks.
+DEBUG = os.environ.get("NST_GRAPH_DEBUG", "0") != "0"
 
 
 class Parser(argparse.ArgumentParser):
@@ -61,23 +67,40 @@ def run(program: str, work: Callable[[], int], interrupted: str = "the same comm
     for number in signals.ENDING:
         if signal.getsignal(number) == signal.SIG_DFL:  # nohup ignores SIGHUP
             signal.signal(number, signal.default_int_handler)  # raises KeyboardInterrupt
+    sys.excepthook = functools.partial(_tell_defect, program)
     try:
         return work()
-    except InputError as error:
-        message = str(error)
-    except FloatingPointError as error:
-        message = f"{error}; take a smaller --rate, --alpha or --beta"
-    except OSError as error:
-        message = f"{error.filename or 'output'}: {error.strerror or error}; mend that and run again"
-    except MemoryError:
-        message = "memory ran out; take a smaller --size, tiles such as --tile 512, or a machine with more"
     except KeyboardInterrupt as error:
+        news.flush()
         news.warn(f"{program}: interrupted; {str(error) or interrupted}")
         return 130
+    except (InputError, FloatingPointError, OSError, MemoryError) as error:
+        news.flush()
+        if DEBUG:
+            traceback.print_exc()
+        news.warn(f"{program}: error: {_remedied(error)}")
+        return 2
     finally:
         news.flush()
-    news.warn(f"{program}: error: {message}")
-    return 2
+
+
+def _remedied(error: Exception) -> str:
+    """What to say of an error, with the remedy."""
+    if isinstance(error, FloatingPointError):
+        return f"{error}; take a smaller --rate, --alpha or --beta"
+    if isinstance(error, OSError):
+        return f"{error.filename or 'output'}: {error.strerror or error}; mend that and run again"
+    if isinstance(error, MemoryError):
+        return "memory ran out; take a smaller --size, tiles such as --tile 512, or a machine with more"
+    return str(error)
+
+
+def _tell_defect(program: str, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Say in a line that an error is this program's own; the exit status is Python's, 1."""
+    if DEBUG:
+        traceback.print_exception(kind, error, trace)
+    remedy = f"run it again with NST_GRAPH_DEBUG=1 and report what it prints at {places.ISSUES}"
+    news.warn(f"{program}: error: {kind.__name__}: {error}; a defect of nst_graph, not of what it was given: {remedy}")
 
 
 def named(text: str) -> Path:

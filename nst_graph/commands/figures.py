@@ -18,6 +18,7 @@ from nst_graph.errors import InputError
 from nst_graph.news import count, tell
 from nst_graph.recipes import DEFAULT, RECIPES, fast
 from nst_graph.runs import page
+from nst_graph.runs.directory import numbered
 from nst_graph.settings import Settings
 
 #: The figures, and what is said of them.
@@ -147,7 +148,7 @@ def _main(arguments: Sequence[str] | None) -> int:
 
 def _free(path: Path, jobs: Mapping[str, Job]) -> Path:
     """The first of PATH, PATH-2, ... that holds no other panels, with a message unless it is PATH."""
-    for place in paint.numbered(path):
+    for place in numbered(path):
         with suppress(InputError):
             for panel, job in jobs.items():
                 replace(job, output=place / panel).finished()

@@ -1,12 +1,11 @@
 """The command scripts/paint.py: turn options into a job, and paint it."""
 
 import importlib.util
-import itertools
 import os
 import re
 import shlex
-from collections.abc import Iterator, Sequence
-from contextlib import nullcontext, redirect_stdout, suppress
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from nst_graph.news import count, tell
 from nst_graph.recipes import DEFAULT, RECIPES, fast
 from nst_graph.runs import beside, records
 from nst_graph.runs.beside import Beside
-from nst_graph.runs.directory import Directory
+from nst_graph.runs.directory import Directory, claimed, claimed_free
 from nst_graph.settings import STARTS, Settings
 
 #: The example that is painted when it is asked for, in a few minutes.
@@ -91,17 +90,21 @@ def _like(given: dict[str, Any]) -> tuple[Settings, Path]:
     return jobs.settings_of(record, directory, given), jobs.weights_of(record, directory, given)
 
 
-def free(path: Path) -> Path:
-    """The first of PATH, PATH-2, PATH-3, ... that does not exist, with a message unless it is PATH."""
-    free = next(place for place in numbered(path) if not os.path.lexists(place))
-    if free != path:
-        tell(f"{near(path)} is there already; this painting goes into {near(free)}")
-    return free
+@contextmanager
+def claimed_job(job: Job, options: Collection[str]) -> Iterator[Job]:
+    """The job with a directory that no other process has or takes: without --output, the first that is free.
 
-
-def numbered(path: Path) -> Iterator[Path]:
-    """PATH, PATH-2, PATH-3, ..."""
-    return itertools.chain([path], (path.with_name(f"{path.name}-{number}") for number in itertools.count(2)))
+    Raises InputError if what is there is not to be painted in.
+    """
+    if {"output", "overwrite", "resume"} & {*options}:
+        Directory.to_paint_in(job.output, "overwrite" in options, "resume" in options)  # before a file is made there
+        with claimed(job.output):
+            yield job
+    else:
+        with claimed_free(job.output) as free:
+            if free != job.output:
+                tell(f"{near(job.output)} is there already; this painting goes into {near(free)}")
+            yield replace(job, output=free)
 
 
 def near(path: Path) -> str:
@@ -165,10 +168,11 @@ def _paint(given: dict[str, Any]) -> None:
     if job is None:
         tell(f"{given['resume']}: is finished; --more 100 paints so many iterations more")
         return
-    if not {"resume", "output", "overwrite"} & given.keys():
-        job = replace(job, output=free(job.output))
+    with claimed_job(job, given.keys()) as claim:
+        _paint_job(_checked(claim, "overwrite" in given, "resume" in given), given)
 
-    job = _checked(job, "overwrite" in given, "resume" in given)
+
+def _paint_job(job: Job, given: dict[str, Any]) -> None:
     common.announce_loading()
     from nst_graph.batch import workers
     from nst_graph.runs.progress import Progress, clock
@@ -215,8 +219,7 @@ def _checked(job: Job, overwrite: bool, resume: bool) -> Job:
     for path in (job.content, *job.styles, *job.masks, *init):
         if not path.exists():
             raise InputError(f"{path}: no such file; name a picture file")
-    directory = Directory.to_paint_in(job.output, overwrite, resume)
-    if picture := Beside.of(directory, job.picture) if job.picture or resume else None:
+    if picture := Beside.of(Directory.at(job.output), job.picture) if job.picture or resume else None:
         picture.check(overwrite)
     found = job.weights or weights.find(job.settings.network, tell)
     if not found.exists() or not all(map(IN_EVERY_VGG.fullmatch, job.settings.layers)):

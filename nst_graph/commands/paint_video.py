@@ -5,7 +5,7 @@ import re
 import shlex
 from collections.abc import Sequence
 from contextlib import nullcontext, redirect_stdout
-from dataclasses import fields, replace
+from dataclasses import fields
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 
 from nst_graph import files, places
 from nst_graph.batch import cluster, jobs
+from nst_graph.batch.jobs import Job
 from nst_graph.commands import common, options, paint
 from nst_graph.errors import InputError
 from nst_graph.films.film import Film, check_packages, check_record
@@ -50,7 +51,11 @@ def _paint(given: dict[str, Any]) -> None:
         job, clip, film = found
     else:
         job, clip, film = _new(given)
+    with paint.claimed_job(job, given.keys()) as claim:
+        _paint_film(claim, clip, film, given, scheduler, workers)
 
+
+def _paint_film(job: Job, clip: Any, film: Film, given: dict[str, Any], scheduler: str | None, workers: int) -> None:
     if scheduler is not None:
         cluster.check(scheduler)
         cluster.check_init(job.settings)
@@ -96,8 +101,6 @@ def _new(given: dict[str, Any]) -> Any:
     if "first_iterations" in given:
         frames["iterations"] = given["first_iterations"]
     job = paint.job_of(frames)
-    if not {"output", "overwrite"} & given.keys():
-        job = replace(job, output=paint.free(job.output))
     picked = (*_range(given.get("frames", ":")), given.get("every", 1))
     clip = Clip.named(job.content, picked, given.get("fps"), job.read_limit)
     return job, clip, Film(**kept)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import time
 from collections import deque
@@ -242,12 +243,14 @@ class _Shot:
             start, before = self._moved(parts, guide, observe)
         elif coarse:
             start = coarse[0].start(self._network)
-            before = painting.paint_parts(self._network, coarse, start, None, self.settings, [observe], self._say).step
+            with contextlib.ExitStack() as objectives:
+                how = None, self.settings, [observe], self._say, objectives
+                before = painting.paint_parts(self._network, coarse, start, *how).step
             start, _ = painting.carry(before, coarse[-1].scene.photograph, last.scene.photograph, self.settings)
         else:
             start = last.start(self._network)
         self._objective.turn_to(last.scene.photograph, guide)
-        return self._minimise(self._objective, last, start, iterations, Relay([observe], len(coarse), before, False, 0))
+        return self._minimise(self._objective, last, start, iterations, Relay([observe], len(coarse), before))
 
     def _moved(self, parts: Sequence[Part], guide: Guide, observe: Observer) -> tuple[Picture, Step | None]:
         """The guide's picture; where it cannot be trusted, what the scale below paints of the photograph.
@@ -261,7 +264,7 @@ class _Shot:
         height, width = small.shape[:2]
         start = pictures.resize(flow.filled(guide, photograph), height, width, self.settings.resample)
         self._coarse_objective.turn_to(small)
-        relay = Relay([observe], self._coarser, None, False, 0)
+        relay = Relay([observe], self._coarser, None)
         step = self._minimise(self._coarse_objective, part, start, part.stage.iterations, relay)
         anew, _ = painting.carry(step, small, photograph, self.settings)
         return flow.filled(guide, anew), step
@@ -289,6 +292,7 @@ class _Progress:
         def observe(step: Step) -> None:
             self._seconds = gone + step.seconds
             counts: dict[str, Any] = {"iteration": before + step.iteration, "planned": sum(self._planned)}
+            counts["left"] = 1 - counts["iteration"] / max(1, counts["planned"])
             for observer in self._observers:
                 observer(replace(step, seconds=self._seconds, **counts))
 

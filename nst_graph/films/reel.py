@@ -21,7 +21,7 @@ from nst_graph.films.film import check_record
 from nst_graph.optimise import Step
 from nst_graph.pictures import Picture
 from nst_graph.runs import page, records, state
-from nst_graph.runs.directory import Directory, lock
+from nst_graph.runs.directory import Directory, claimed
 from nst_graph.scenes import Sources
 
 #: The first columns of losses.csv, which has a row a frame; `beside` are the seconds beside the optimiser's.
@@ -73,13 +73,13 @@ class Reel:
         self.path = path
         self._resume, self._opened, self._rows = resume, False, list[list[str]]()
         self._took: list[float] = []  # seconds from frame to frame
-        self._directory = Directory.to_paint_in(path, overwrite, resume)
+        Directory.to_paint_in(path, overwrite, resume)  # before a file is made there
         self._begun: tuple[int, Step] | None = None
         #: The last of successive frames that were added, as they were painted, by number.
         self._latest = dict[int, Picture]()
         with ExitStack() as stack:
-            if self._directory.record:
-                stack.callback(lock(path).release)
+            stack.enter_context(claimed(path))
+            self._directory = Directory.to_paint_in(path, overwrite, resume)  # as nobody changes it any more
             if resume:
                 self._before = records.read(path)
                 check_record(path, self._before)
@@ -89,7 +89,7 @@ class Reel:
                     before = step.memory()
                     self._latest = {int(name): before[name].astype(np.float32) for name in before if name.isdecimal()}
                     self._latest[self._begun[0]] = step.picture.astype(np.float32)
-            self._directory.check()
+                self._directory.check()
             self._locks = stack.pop_all()
 
     def open(self, record: dict[str, Any], sources: Sources) -> None:
@@ -106,8 +106,6 @@ class Reel:
         else:
             self._directory.check_apart(sources.by_role().values())
         try:
-            if not self._directory.record:
-                self._locks.callback(lock(self.path).release)
             self._directory.tidy()
             if not self._resume:
                 self._directory.clear()

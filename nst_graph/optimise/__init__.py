@@ -11,7 +11,7 @@ from nst_graph.optimise.descent import descend
 from nst_graph.optimise.graph_lbfgs import LineObjective, graph_lbfgs
 from nst_graph.optimise.history import PAIRS
 from nst_graph.optimise.scipy_lbfgs import lbfgs
-from nst_graph.optimise.steps import Arrays, Function, Outcome, Step
+from nst_graph.optimise.steps import Arrays, Function, Outcome, Step, StoppedError
 from nst_graph.settings import Settings
 
 __all__ = ["PAIRS", "Outcome", "Step", "descend", "graph_lbfgs", "lbfgs", "minimise"]
@@ -27,9 +27,18 @@ def minimise(
     """Minimise from `start` [height, width, 3] by the optimiser that the settings name.
 
     An objective on a line is minimised by the graph's L-BFGS, others by SciPy's. `observe` gets the start and
-    each iteration; `memory` is that of an earlier step at `start`. Raises FloatingPointError where something
-    is not finite.
+    each iteration, and stops it by raising StopIteration; `memory` is that of an earlier step at `start`. Raises
+    FloatingPointError where something is not finite.
     """
+    try:
+        return _minimise(objective, start, settings, observe, memory)
+    except StoppedError as stop:
+        return Outcome(stop.step, str(stop), stopped=True)
+
+
+def _minimise(
+    objective: Function, start: Floats, settings: Settings, observe: Callable[[Step], None], memory: Arrays | None
+) -> Outcome:
     if settings.optimiser == "lbfgs" and getattr(objective, "line", None) is not None:
         return graph_lbfgs(cast(LineObjective, objective), start, settings.iterations, observe, memory)
     if settings.optimiser == "lbfgs":

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 
 from nst_graph.evaluation import Floats
-from nst_graph.graph.tensorflow import load, tf
+from nst_graph.graph.tensorflow import load, tf, zeros
 from nst_graph.optimise.history import check_shapes
 from nst_graph.optimise.steps import BOUNDS, Arrays, Function, HostIterate, Outcome, Step
 
@@ -63,7 +63,7 @@ class _Steps:
     def __init__(self, rule: tf.train.Optimizer, start: Floats, scale: Floats, bounded: bool) -> None:
         self._scale = scale
         with tf.Graph().as_default() as graph:
-            self._variable = variable = tf.get_variable("picture", initializer=start / scale)
+            self._variable = variable = zeros("picture", start.shape)
             self._gradient = tf.placeholder(tf.float32, start.shape)
             step = rule.apply_gradients([(self._gradient * scale, variable)])
             with tf.control_dependencies([step]):
@@ -75,6 +75,7 @@ class _Steps:
                 self._moved = variable.read_value() * scale, found
             self._session = tf.Session(graph=graph)
             self._session.run(tf.global_variables_initializer())
+        self.go_to(start)
 
     def close(self) -> None:
         """Give the memory back."""

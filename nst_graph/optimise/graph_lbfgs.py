@@ -11,12 +11,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from nst_graph import signals
 from nst_graph.evaluation import Floats
 from nst_graph.graph.line import Line
 from nst_graph.graph.tensorflow import load, tf, zeros
 from nst_graph.optimise.history import Vector, by_age, check_pairs, is_curved, names
 from nst_graph.optimise.line_search import LineSearchError, search
-from nst_graph.optimise.steps import Arrays, Iterate, Lazily, Outcome, Step, first_step, restart
+from nst_graph.optimise.steps import Arrays, Iterate, LazyArrays, Outcome, Step, first_step, restart
 
 #: The slope along a new direction, and its square.
 Turned = tuple[tf.Tensor, tf.Tensor]
@@ -46,10 +47,9 @@ def graph_lbfgs(
     """Minimise by L-BFGS on variables of the objective's graph, which are of its line's type.
 
     In float64 the first 20 steps are SciPy's to 1e-3 with VGG-19; in float32, which takes half the
-    memory, they part after ten: what the network's rectifiers make of a rounding grows. The line has room
-    for so many curvature pairs. It is restarted as SciPy's is. With the `memory` of an earlier step at
-    `start` the same steps follow as there. Raises InputError where that is another optimiser's,
-    FloatingPointError where something is not finite and a restart gains nothing.
+    memory, they part after ten: what the network's rectifiers make of a rounding grows. It is restarted as
+    SciPy's is. With the `memory` of an earlier step at `start` the same steps follow as there. Raises InputError
+    where that is another optimiser's, FloatingPointError where something is not finite and a restart gains nothing.
     """
     vectors = objective.vectors = objective.vectors or _Vectors(objective)
     vectors.load(start, memory)
@@ -74,16 +74,18 @@ def graph_lbfgs(
                 step = search(evaluate, iterate.last.total, initial, trial)
             except LineSearchError as error:
                 return str(error)
-            initial, length = vectors.accept(step * (slope - initial), (step * length) ** 2, change)
-            iterate.accept(iterate.last.iteration + 1, vectors.picture, vectors.memory)
+            with signals.deferred():  # or a state would have pairs of another picture
+                initial, length = vectors.accept(step * (slope - initial), (step * length) ** 2, change)
+                iterate.accept(iterate.last.iteration + 1, vectors.picture, vectors.memory)
         return "the limit of iterations is reached"
 
     evaluate(0.0)
     vectors.begin()
-    iterate.accept(0, vectors.picture, vectors.memory)
-    outcome = restart(iterate, iterations, attempt, warm=bool(vectors.order))
-    vectors.keep_picture()
-    return outcome
+    try:
+        iterate.accept(0, vectors.picture, vectors.memory)
+        return restart(iterate, iterations, attempt, warm=bool(vectors.order))
+    finally:
+        vectors.keep_picture()
 
 
 class _Vectors:
@@ -267,7 +269,7 @@ class _Vectors:
         order, products = np.array(self.order, np.uint16), self._products[np.ix_(rows, rows)]
         places = [(kind, slot) for kind in self._row for slot in slots]
         reads = {name: partial(self._read, *place) for name, place in zip(names(slots), places, strict=True)}
-        return Lazily(reads | {"order": lambda: order, "products": lambda: products})
+        return LazyArrays(reads | {"order": lambda: order, "products": lambda: products})
 
     def _read(self, kind: str, slot: int) -> Floats:
         vector: Floats = self._session.run(self._row[kind], {self._slot: slot})

@@ -6,6 +6,7 @@ import numpy as np
 import scipy.optimize
 from threadpoolctl import threadpool_limits
 
+from nst_graph import signals
 from nst_graph.evaluation import Floats
 from nst_graph.optimise.history import PAIRS, History, Root, Vector, check_pairs
 from nst_graph.optimise.steps import BOUNDS, Arrays, Function, HostIterate, Outcome, Step, first_step, restart
@@ -71,24 +72,22 @@ def _attempt(iterate: HostIterate, history: History, root: Root | None, iteratio
 
     # L-BFGS-B's first step has length one: so scaled, about eight grey levels a pixel, or Newton's step.
     scale = first_step(base.size) if root is None else float(np.linalg.norm(gradient(1.0)))
-    begun = False
 
-    def function(z: Vector) -> float:
-        nonlocal begun
-        if begun:  # SciPy asks for the start first, and for each point once
-            x = z * scale if root is None else base + root.times(z * scale)
+    def function(z: Vector) -> tuple[float, Vector]:
+        x = z * scale if root is None else base + root.times(z * scale)
+        if not np.array_equal(x, iterate.picture.ravel()):  # as the start is, which was evaluated before
             iterate.evaluate(x.reshape(begin.shape))
-        begun = True
-        return iterate.total
+        return iterate.total, gradient(scale)
 
     def accept(intermediate_result: scipy.optimize.OptimizeResult) -> None:  # where the last evaluation was
-        history.append(iterate.picture, iterate.gradient)
-        iterate.report(iterate.last.iteration + 1, history.arrays)
+        with signals.deferred():  # or a state would have pairs of another picture
+            history.append(iterate.picture, iterate.gradient)
+            iterate.report(iterate.last.iteration + 1, history.arrays)
 
     result = scipy.optimize.minimize(
         function,
         base / scale if root is None else np.zeros_like(base),
-        jac=lambda z: gradient(scale),
+        jac=True,
         method="L-BFGS-B",
         bounds=scipy.optimize.Bounds(BOUNDS[0] / scale, BOUNDS[1] / scale) if bounded else None,
         callback=accept,

@@ -18,7 +18,7 @@ Function = Callable[[Floats], Evaluation]
 BOUNDS = (0.0, 255.0)
 
 
-class Lazily(Mapping[str, npt.NDArray[np.generic]]):
+class LazyArrays(Mapping[str, npt.NDArray[np.generic]]):
     """Arrays that are read when they are asked for, each by itself: all of them may be more than memory holds twice."""
 
     def __init__(self, reads: Mapping[str, Callable[[], npt.NDArray[np.generic]]]) -> None:
@@ -54,6 +54,8 @@ class Step:
     before: int = 0
     #: The iterations of all stages.
     planned: int = 0
+    #: The share of all stages' work that is left, each iteration weighed by its pixels.
+    left: float = 1.0
 
     @property
     def picture(self) -> Floats:
@@ -63,10 +65,19 @@ class Step:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an optimisation ended: its last step, and why it stopped."""
+    """How an optimisation ended: its last step, why it stopped, and whether an observer stopped it."""
 
     step: Step
     reason: str
+    stopped: bool = False
+
+
+class StoppedError(Exception):
+    """An observer raised StopIteration at a step, as SciPy's callbacks may; SciPy would take it for its own."""
+
+    def __init__(self, step: Step) -> None:
+        super().__init__("an observer stopped it")
+        self.step = step
 
 
 class Iterate:
@@ -92,10 +103,13 @@ class Iterate:
                 raise FloatingPointError(f"the {name} is not finite after {count(self._evaluations, 'evaluation')}")
 
     def accept(self, iteration: int, read: Callable[[], Floats], memory: Callable[[], Arrays]) -> None:
-        """Report the last evaluation as the end of an iteration."""
+        """Report the last evaluation as the end of an iteration. Raises StoppedError where an observer stops it."""
         seconds = time.monotonic() - self._began
         self.last = Step(iteration, self._evaluations, seconds, read, self._terms, self.total, self.restarts, memory)
-        self._observe(self.last)
+        try:
+            self._observe(self.last)
+        except StopIteration as error:
+            raise StoppedError(self.last) from error
 
 
 class HostIterate(Iterate):
@@ -152,11 +166,25 @@ class Relay:
     """Passes the steps of one stage on to observers, counted on from the step that it began at."""
 
     def __init__(
-        self, observers: Iterable[Callable[[Step], None]], stage: int, start: Step | None, same_size: bool, planned: int
+        self,
+        observers: Iterable[Callable[[Step], None]],
+        stage: int,
+        start: Step | None,
+        same_size: bool = False,
+        planned: int = 0,
+        left: Callable[[int], float] = lambda iteration: 1.0,
     ) -> None:
-        """`start` is a step of this stage where it is resumed, of an earlier one, or None at first."""
+        """`start` is a step of this stage where it is resumed, of an earlier one, or None at first.
+
+        `planned` are the iterations of all stages, `left` the share of their work left after an iteration of this one.
+        """
         self._observers, self._stage, self._start, self._same_size = list(observers), stage, start, same_size
-        self._planned = planned
+        self._planned, self._left = planned, left
+        self._memory: Arrays | None = None
+
+    def keep(self, memory: Arrays) -> None:
+        """Take what the last step's memory holds: where the stage kept it, it can no longer be read."""
+        self._memory = memory
 
     def observe(self, step: Step) -> None:
         """Pass a step on, unless it only repeats the start."""
@@ -166,15 +194,19 @@ class Relay:
 
     def counted(self, step: Step) -> Step:
         """The step with the counts of all stages before added."""
-        if self._start is None:
-            return replace(step, stage=self._stage, planned=self._planned)
+
+        def memory() -> Arrays:
+            return step.memory() if self._memory is None else self._memory
+
+        start, left = self._start, self._left(step.iteration)
+        counted = replace(step, stage=self._stage, planned=self._planned, left=left, memory=memory)
+        if start is None:
+            return counted
         return replace(
-            step,
-            stage=self._stage,
-            planned=self._planned,
-            before=self._start.before if self._same_size else self._start.iteration,
-            iteration=step.iteration + self._start.iteration,
-            evaluations=step.evaluations + self._start.evaluations,
-            seconds=step.seconds + self._start.seconds,
-            restarts=step.restarts + self._start.restarts,
+            counted,
+            before=start.before if self._same_size else start.iteration,
+            iteration=step.iteration + start.iteration,
+            evaluations=step.evaluations + start.evaluations,
+            seconds=step.seconds + start.seconds,
+            restarts=step.restarts + start.restarts,
         )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import secrets
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -50,12 +51,14 @@ class Directory:
 
     @classmethod
     def to_paint_in(cls, path: Path, overwrite: bool, resume: bool) -> Directory:
-        """The same for a painting. Raises InputError if there is a run to be kept, or no directory either."""
+        """The same for a painting. Raises InputError if there is a run to be kept, no directory, or as `check` does."""
         if path.exists() and not path.is_dir():
             raise InputError(f"--output {path}: not a directory; name another")
         directory = cls.at(path)
         if directory.record and not overwrite and not resume:
             raise InputError(f"--output {path}: holds a run; name another, add --overwrite, or --resume it alone")
+        if not resume:
+            directory.check()
         return directory
 
     def check(self) -> None:
@@ -149,12 +152,62 @@ class Directory:
         return self._hash(name) in self._listed.get(name, [])
 
 
-def lock(path: Path) -> filelock.BaseFileLock:
-    """Create a directory, and lock it until released or the process ends. Raises InputError if locked, or OSError."""
-    path.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(path / ".lock")
+def numbered(path: Path) -> Iterator[Path]:
+    """PATH, PATH-2, PATH-3, ..."""
+    return itertools.chain([path], (path.with_name(f"{path.name}-{number}") for number in itertools.count(2)))
+
+
+@contextmanager
+def claimed(path: Path) -> Iterator[Path]:
+    """Make a directory if need be, and keep other processes from painting there.
+
+    Nested claims of one thread are one. A directory that was made here and is still empty at the end is removed.
+    Raises InputError if another process paints there, or the directory cannot be written.
+    """
+    with _locked(path, _make(path)):
+        yield path
+
+
+@contextmanager
+def claimed_free(path: Path) -> Iterator[Path]:
+    """Claim the first of PATH, PATH-2, PATH-3, ... that is not there, whoever else does so at the same time."""
+    place = next(filter(_make, numbered(path)))
+    with _locked(place, True):
+        yield place
+
+
+def _make(path: Path) -> bool:
+    """Make a directory; whether it was not there. Raises InputError."""
+    try:
+        path.mkdir(parents=True)
+        return True
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+@contextmanager
+def _locked(path: Path, made: bool) -> Iterator[None]:
+    lock = filelock.FileLock(path.absolute() / ".lock", is_singleton=True)
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout as error:
         raise InputError(f"--output {path}: another process paints there; name another directory") from error
-    return lock
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    try:
+        yield
+    finally:
+        unused = not (path / "run.json").exists()
+        with suppress(OSError):  # Windows removes no open file
+            if unused:
+                (path / ".lock").unlink()
+        lock.release()
+        with suppress(OSError):  # it is not empty
+            if unused and made:
+                path.rmdir()
+
+
+def _unwritable(path: Path, error: OSError) -> InputError:
+    return InputError(f"--output {path}: {error.strerror}; name a directory that can be written")

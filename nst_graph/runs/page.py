@@ -18,8 +18,9 @@ from nst_graph.runs.curves import Curves
 
 #: The largest number of points of a curve, and of latest iterations used to estimate the remaining time.
 POINTS, RECENT = 400, 20
-#: Seconds without news after which a run may have been killed, and how many of its iterations that is at least.
-SILENT, SILENT_ITERATIONS = 300, 10
+#: Seconds without news after which a run may have been killed, and how many of its iterations that is at least; and
+#: of a film, whose frames take longer.
+SILENT, SILENT_ITERATIONS, SILENT_FILM = 300, 10, 1800
 
 
 def of_run(directory: Path) -> bytes:
@@ -79,6 +80,9 @@ def _card(directory: Path, record: dict[str, Any]) -> dict[str, Any]:
         total = record["film"]["frames"]
     pictures = _pictures(directory, record)
     logs = directory / "run.json", directory / "losses.csv"
+    program, silent = ("paint_video", float(SILENT_FILM)) if "film" in record else ("paint", float(SILENT))
+    if program == "paint" and outcome["state"] == "painting":
+        silent = max(silent, SILENT_ITERATIONS * _left(curves.read(directory), _stages(record))[1])
     return {
         "name": _text(directory.name),
         "place": urllib.parse.quote(os.fsencode(directory.name), safe=""),
@@ -89,6 +93,8 @@ def _card(directory: Path, record: dict[str, Any]) -> dict[str, Any]:
         "height": int(record["height"]),
         "options": [_text(shlex.join(_short(option))) for option in _options(directory, record) or ()],
         "pictures": pictures,
+        "resume": _text(words.resume(directory, program)),
+        "silent": silent,
         "updated": max(file.stat().st_mtime for file in logs if file.exists()),
     }
 
@@ -102,7 +108,6 @@ def _page(directory: Path, record: dict[str, Any]) -> dict[str, Any]:
     links = {"film": films, "losses.csv": ["losses.csv"] if losses else [], "run.json": ["run.json"]}
     if _is_gallery(directory.parent / "index.html"):
         links = {"all paintings": ["../index.html"]} | links
-    left, pace = _left(losses, stages)
     return _card(directory, record) | {
         "sources": list(_sources(directory, record)),
         "reason": str(record["outcome"].get("reason", "")),
@@ -112,11 +117,9 @@ def _page(directory: Path, record: dict[str, Any]) -> dict[str, Any]:
         "versions": versions if isinstance(versions, dict) else {},
         "settings": {name: value for name, value in settings.items() if name != "network"},
         "again": None if options is None else _text(words.paint(record, options)),
-        "resume": _text(words.resume(directory)),
         "links": {name: found[0] for name, found in links.items() if found},
         "losses": _thinned(curves.weighted(losses, settings)),
-        "left": left,
-        "silent": max(SILENT, SILENT_ITERATIONS * pace),
+        "left": _left(losses, stages)[0],
     }
 
 

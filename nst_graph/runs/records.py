@@ -11,7 +11,7 @@ from typing import Any
 
 from nst_graph import files
 from nst_graph.errors import InputError
-from nst_graph.settings import DEPTHS, STARTS, Settings
+from nst_graph.settings import DEPTHS, PRECISIONS, STARTS, Settings
 from nst_graph.version import __version__
 
 #: The names of a run's files.
@@ -21,6 +21,7 @@ NAMES = re.compile(
 )
 #: The subdirectory of an unfinished run's copies of its sources.
 COPIES = ".sources"
+
 #: The parts of a record that describe files by path and hash.
 SOURCES = ("content", "styles", "masks", "init", "weights")
 
@@ -28,32 +29,45 @@ SOURCES = ("content", "styles", "masks", "init", "weights")
 def read(path: Path) -> dict[str, Any]:
     """Read run.json in a run's directory. Raises InputError if it is missing or damaged."""
     try:
-        return checked(json.loads(files.read_text(path / "run.json")))
+        return checked(files.decode(json.loads, files.read_text(path / "run.json")))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise InputError(f"{path}: holds no run; begin one with CONTENT and STYLE") from error
     except OSError as error:
         raise InputError(f"{path / 'run.json'}: {error.strerror}; make it readable") from error
-    except (ValueError, RecursionError) as error:  # RecursionError: nested too deep
+    except (files.DamagedError, UnicodeDecodeError) as error:
         raise InputError(f"{path / 'run.json'}: not a run's record; name another directory") from error
 
 
 def checked(record: Any) -> dict[str, Any]:
-    """Check the types of a record's parts, and return it. Raises ValueError."""
+    """Check the types of a record's parts, and return it. Raises files.DamagedError."""
     types = {"settings": dict, "content": dict, "weights": dict, "styles": list, "masks": list}
     if not isinstance(record, dict) or not all(isinstance(record.get(part), kind) for part, kind in types.items()):
-        raise ValueError("not a record")
+        raise files.DamagedError("not a record")
     if not isinstance(record.get("outcome", {}), dict):
-        raise ValueError("not an outcome")
+        raise files.DamagedError("not an outcome")
     if not isinstance(record.get("read_limit", 1.0), int | float):
-        raise ValueError("not a limit")
+        raise files.DamagedError("not a limit")
+    if not isinstance(stages := record.get("stages", []), list) or not all(map(_is_stage, stages)):
+        raise files.DamagedError("not stages")
     if not _is_picture(record.get("picture")):
-        raise ValueError("not a picture beside the run")
+        raise files.DamagedError("not a picture beside the run")
     if not re.fullmatch("[0-9a-f]{16}", str(record.get("mark", "0" * 16))) or not _are_files(record.get("files", {})):
-        raise ValueError("not a list of files")
+        raise files.DamagedError("not a list of files")
     for source in (source for name in SOURCES for source in _sources(record, name)):
         if not all(isinstance(source.get(key), str) for key in ("path", "sha256")):
-            raise ValueError("not a source")
+            raise files.DamagedError("not a source")
     return record
+
+
+def _is_stage(stage: Any) -> bool:
+    """Whether this describes a stage; an older version's has no plan, which else is what plans.Plan has."""
+    plan = stage.get("plan") if isinstance(stage, dict) else None
+    plan = {"tile": None, "pairs": 1, "vector_dtype": None} if plan is None else plan
+    if not isinstance(stage, dict) or not isinstance(plan, dict) or plan.keys() != {"tile", "pairs", "vector_dtype"}:
+        return False
+    counts = [*(stage.get(name) for name in ("width", "height")), plan["pairs"], plan["tile"] or 1]
+    good = all(type(number) is int and number > 0 for number in counts) and type(stage.get("iterations")) is int
+    return good and stage.get("precision") in PRECISIONS and plan["vector_dtype"] in (None, "float32", "float64")
 
 
 def _are_files(listed: Any) -> bool:
@@ -121,7 +135,7 @@ def _sources(record: dict[str, Any], name: str) -> list[dict[str, str]]:
     sources = record.get(name) or []
     sources = sources if isinstance(sources, list) else [sources]
     if not all(isinstance(source, dict) for source in sources):
-        raise ValueError("not a source")
+        raise files.DamagedError("not a source")
     return sources
 
 

@@ -24,15 +24,15 @@ from nst_graph.pictures import Picture
 from nst_graph.runs import beside, curves, page, plots, records, state, timelapse
 from nst_graph.runs.beside import Beside
 from nst_graph.runs.curves import Curves
-from nst_graph.runs.directory import TENSORBOARD, Directory, lock
+from nst_graph.runs.directory import TENSORBOARD, Directory, claimed
 from nst_graph.scenes import Scene, Sources
 from nst_graph.settings import Settings
 from nst_graph.version import __version__
 
 #: Packages whose versions are recorded.
 PACKAGES = ("tensorflow", "scipy", "numpy", "imageio", "pillow")
-#: Minimum seconds between two updates of losses.csv and the page, and of losses.png, which takes longer.
-LOSSES_EVERY, PLOT_EVERY = 4.0, 20.0
+#: Minimum seconds between two updates of losses.csv and the page, and of losses.png and the gallery, which take longer.
+LOSSES_EVERY, PLOT_EVERY, GALLERY_EVERY = 4.0, 20.0, 60.0
 
 
 def _row(iteration: float, evaluations: float, seconds: float, *losses: float) -> list[str]:
@@ -70,25 +70,35 @@ class Run:
     `overwrite` nor `resume` is set, has other files with names that runs use, or is another process's.
     """
 
-    def __init__(self, path: Path, overwrite: bool = False, resume: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        overwrite: bool = False,
+        resume: bool = False,
+        say: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        """`say` gets a line where something beside the painting fails, such as its curves."""
         self.path, picture = beside.split(path)
+        self._say = say
         self._rows: list[list[str]] = []
         self._last: Step | None = None
         self._written = 0.0
-        self._drawn = time.monotonic()
+        self._drawn = self._listed = time.monotonic()
         #: The last step before a resumed run stopped; None if it begins from the start.
         self.begun: Step | None = None
+        #: The stages of a resumed run, as its record has them.
+        self.stages: list[dict[str, Any]] = []
         self._resume, self._opened = resume, False
         #: Whether it goes on with a finished run.
         self._more = False
         path = self.path
-        self._directory = Directory.to_paint_in(path, overwrite, resume)
-        self._beside = Beside.of(self._directory, picture) if picture or resume else None
-        if self._beside is not None:
-            self._beside.check(overwrite)
+        Directory.to_paint_in(path, overwrite, resume)  # before a file is made there
         with ExitStack() as stack:
-            if self._directory.record:
-                stack.callback(lock(path).release)
+            stack.enter_context(claimed(path))
+            self._directory = Directory.to_paint_in(path, overwrite, resume)  # as nobody changes it any more
+            self._beside = Beside.of(self._directory, picture) if picture or resume else None
+            if self._beside is not None:
+                self._beside.check(overwrite)
             if resume:
                 self._before = records.read(path)
                 self._more = self._before.get("outcome", {}).get("state") == "finished"
@@ -99,7 +109,8 @@ class Run:
                 if self.begun is not None:
                     self._last = self.begun
                     self._rows = _rows(curves.read(path), self.begun.iteration)
-            self._directory.check()
+                self.stages = self._before.get("stages", [])
+                self._directory.check()
             self._locks = stack.pop_all()
 
     def open(
@@ -146,12 +157,10 @@ class Run:
             return [self.observe]
         from nst_graph.runs.tensorboard import Events  # imports TensorFlow
 
-        events = Events(self.path / TENSORBOARD, self._directory.mark, settings.save_every, finish)
+        events = Events(self.path / TENSORBOARD, self._directory.mark, settings.save_every, finish, self._say)
         return [self.observe, events.observe]
 
     def _begin(self, sources: Sources, shown: dict[str, Picture]) -> None:
-        if not self._directory.record:
-            self._locks.callback(lock(self.path).release)
         self._directory.tidy()
         if not self._resume:
             self._directory.clear()  # before run.json is written, so that an old state never has a new record
@@ -162,7 +171,7 @@ class Run:
         self._directory.add_copies(sources.by_role())
         for name, picture in shown.items():
             self._directory.put(f"{name}.png", pictures.to_png(picture))
-        self._show()
+        self._show(gallery=True)
 
     def observe(self, step: Step) -> None:
         """Log a step, and save its picture and the state every `save_every` iterations; of the start, its picture."""
@@ -195,7 +204,7 @@ class Run:
             self._directory.remove("state.npz")
             self._directory.remove_copies()
             self._draw()
-            self._show()
+            self._show(gallery=True)
 
     def __enter__(self) -> Run:
         return self
@@ -215,7 +224,7 @@ class Run:
         self._save_end()
         self._describe_end({"state": states.get(type(error), f"failed: {error}")})
         self._draw()
-        self._show()
+        self._show(gallery=True)
 
     def _save_end(self) -> None:
         if self._last is not None:
@@ -254,12 +263,14 @@ class Run:
         self._written = time.monotonic()
 
     def _draw(self) -> None:
-        plot = plots.draw(curves.weighted(curves.read(self.path), self._record["settings"]))
+        plot = plots.draw(curves.weighted(curves.read(self.path), self._record["settings"]), self._say)
         if plot is not None:
             self._directory.put("losses.png", plot)
 
-    def _show(self) -> None:
-        page.update_gallery(self.path.parent)  # first, as the page has a link to it
+    def _show(self, gallery: bool = False) -> None:
+        if gallery or time.monotonic() - self._listed > GALLERY_EVERY:
+            page.update_gallery(self.path.parent)  # first, as the page has a link to it
+            self._listed = time.monotonic()
         self._directory.put("index.html", page.of_run(self.path))
 
     def _describe(self, outcome: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from nst_graph import files
 from nst_graph.errors import InputError
 from nst_graph.evaluation import Floats
-from nst_graph.optimise.steps import Lazily, Step
+from nst_graph.optimise.steps import LazyArrays, Step
 from nst_graph.runs import records
 
 #: The fields of a Step that are saved as JSON.
@@ -40,42 +40,54 @@ def read(path: Path) -> tuple[Step, dict[str, Any]]:
     if kind := files.non_file(path):
         raise InputError(f"{path}: {kind}, not a state; move it away and resume, or paint anew")
     try:
-        names = _checked(path)
-        text, picture = json.loads(_array(path, "text").tobytes()), _array(path, "picture")
-        fields = {name: text[name] for name in _FIELDS}
-        counts = [fields[name] for name in ("iteration", "evaluations", "restarts", "stage", "before")]
-        numbers = [fields["seconds"], fields["total"], *fields["terms"].values()]
-        if not all(type(count) is int and 0 <= count < 2**53 for count in counts) or counts[-1] > counts[0]:
-            raise ValueError("invalid counts")
-        if not all(type(number) in (int, float) and math.isfinite(number) for number in numbers):
-            raise ValueError("numbers that are not finite")
-        if picture.dtype == np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or picture.size == 0:
-            raise ValueError("no picture")
-        saved = [name for name in names if name.startswith("memory/")]
-        memory = Lazily({name.removeprefix("memory/"): partial(_array, path, name) for name in saved})
-        step = Step(read=lambda: cast(Floats, picture), memory=lambda: memory, **fields)
-        return step, records.checked(text["record"])
+        names = _checked_names(path)
+        fields, record = _checked_text(_array(path, "text"))
+        picture = cast(Floats, _array(path, "picture"))
     except OSError as error:
         reason = error.strerror or error
         raise InputError(f"{path}: {reason}; make it readable, or move it away and resume, or paint anew") from error
-    except Exception as error:  # NumPy and zipfile may raise anything if bytes are damaged
+    except files.DamagedError as error:
         raise InputError(f"{path}: not a whole state; move it away and resume, or paint anew") from error
+    saved = [name for name in names if name.startswith("memory/")]
+    memory = LazyArrays({name.removeprefix("memory/"): partial(_array, path, name) for name in saved})
+    return Step(read=lambda: picture, memory=lambda: memory, **fields), record
 
 
-def _checked(path: Path) -> list[str]:
+def _checked_names(path: Path) -> list[str]:
     """The arrays' names, after each was read; as compression is refused, none takes more memory than the file."""
-    with zipfile.ZipFile(path) as archive:
+    with files.decode(zipfile.ZipFile, path) as archive:
         if any(entry.file_size != entry.compress_size for entry in archive.infolist()):
-            raise ValueError("compressed")
+            raise files.DamagedError("compressed")
         names = [name.removesuffix(".npy") for name in archive.namelist()]
     for name in names:
         array = _array(path, name)
-        if array.dtype not in (np.float32, np.float64, np.uint8) or not np.isfinite(array).all():
-            raise ValueError("not an array of a state")
+        if array.dtype.kind not in "uif" or not np.isfinite(array).all():
+            raise files.DamagedError(f"{name} has no numbers")
+        if name == "picture" and (array.dtype.kind != "f" or array.ndim != 3 or array.shape[2] != 3 or not array.size):
+            raise files.DamagedError("no picture")
     return names
+
+
+def _checked_text(text: npt.NDArray[np.generic]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The fields of a Step, and a run's record. Raises files.DamagedError."""
+    parsed = files.decode(json.loads, text.tobytes())
+    if (
+        not isinstance(parsed, dict)
+        or not {*_FIELDS, "record"} <= parsed.keys()
+        or not isinstance(parsed["terms"], dict)
+    ):
+        raise files.DamagedError("fields are missing")
+    fields = {name: parsed[name] for name in _FIELDS}
+    counts = [fields[name] for name in ("iteration", "evaluations", "restarts", "stage", "before")]
+    numbers = [fields["seconds"], fields["total"], *fields["terms"].values()]
+    if not all(type(count) is int and 0 <= count < 2**53 for count in counts) or counts[-1] > counts[0]:
+        raise files.DamagedError("invalid counts")
+    if not all(type(number) in (int, float) and math.isfinite(number) for number in numbers):
+        raise files.DamagedError("numbers that are not finite")
+    return fields, records.checked(parsed["record"])
 
 
 def _array(path: Path, name: str) -> npt.NDArray[np.generic]:
     # NumPy parses headers as Python's literals, which is safe for short ones.
-    with np.load(path, max_header_size=HEADER) as archive:
-        return cast(npt.NDArray[np.generic], archive[name])
+    with files.decode(partial(np.load, path, max_header_size=HEADER)) as archive:
+        return cast(npt.NDArray[np.generic], files.decode(archive.__getitem__, name))

@@ -13,15 +13,27 @@ from nst_graph.pictures import Picture, to_png
 class Events:
     """An observer that writes the terms of each step, and every `save_every` iterations the picture."""
 
-    def __init__(self, path: Path, mark: str, save_every: int, finish: Callable[[Picture], Picture]) -> None:
-        """The file of events is in the directory `path` and ends with `mark`; `finish` is applied to pictures."""
-        self._save_every, self._finish = save_every, finish
+    def __init__(
+        self,
+        path: Path,
+        mark: str,
+        save_every: int,
+        finish: Callable[[Picture], Picture],
+        say: Callable[[str], None],
+    ) -> None:
+        """The file of events is in the directory `path` and ends with `mark`; `finish` is applied to pictures.
+
+        Where it can be written no longer, `say` gets a line, and the painting goes on without it.
+        """
+        self._save_every, self._finish, self._say, self._failed = save_every, finish, say, False
         with tf.Graph().as_default():
             self._writer = tf.summary.FileWriter(str(path), filename_suffix=f".{mark}")
         self._begun = False
 
     def observe(self, step: Step) -> None:
         """Write a step."""
+        if self._failed:
+            return
         if not self._begun:  # TensorBoard then hides what a killed run wrote after its last state
             self._writer.add_session_log(tf.SessionLog(status=tf.SessionLog.START), step.iteration)
             self._begun = True
@@ -36,4 +48,8 @@ class Events:
             values.append(tf.Summary.Value(tag="picture", image=image))
         self._writer.add_summary(tf.Summary(value=values), step.iteration)
         if due:
-            self._writer.flush()
+            try:
+                self._writer.flush()
+            except Exception as error:  # TensorFlow's errors, or the system's
+                self._failed = True
+                self._say(f"no more events for TensorBoard: {str(error).splitlines()[0]}")

@@ -55,9 +55,9 @@ def paint(record: Mapping[str, Any], given: Sequence[Sequence[str]]) -> str:
     return _command(words)
 
 
-def resume(directory: Path) -> str:
+def resume(directory: Path, program: str = "paint") -> str:
     """The command that goes on with the run in a directory."""
-    return _command(["--resume", str(directory.resolve())])
+    return _command(["--resume", str(directory.resolve())], program)
 
 
 def _is_found(path: Path, network: str) -> bool:
@@ -65,8 +65,8 @@ def _is_found(path: Path, network: str) -> bool:
     return path.parent == places.MODEL.resolve() and path.name in FILES.get(network, ())
 
 
-def _command(words: Sequence[str]) -> str:
-    words = [*places.command("paint").split(), *words]
+def _command(words: Sequence[str], program: str = "paint") -> str:
+    words = [*places.command(program).split(), *words]
     return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
 
 

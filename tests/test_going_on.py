@@ -1,0 +1,126 @@
+"""Runs that are killed with kill -9 and resumed: every optimiser's state goes through the file, by the command."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import run_here
+
+from nst_graph.graph import precision
+from nst_graph.settings import LBFGS, OPTIMISERS, PRECISIONS
+
+#: Where a run is killed; its last state is then that of iteration 20.
+KILLED_AT, SAVE_EVERY = 27, 10
+#: The command, on a machine of which this test decides whether bfloat16 is fast and which vectors fit; it kills itself.
+COMMAND = """
+import os, sys
+from nst_graph import plans
+from nst_graph.graph import precision
+from nst_graph.runs.run import Run
+fastest, vectors, *words = sys.argv[1:]
+precision.fastest = lambda winograd: fastest
+plan = plans._lbfgs_plans
+plans._lbfgs_plans = lambda settings: [one for one in plan(settings) if vectors in ("", str(one.vector_dtype))]
+observe = Run.observe
+def observe_and_die(self, step):
+    observe(self, step)
+    if step.iteration == {at}:
+        os.kill(os.getpid(), {kill})
+Run.observe = observe_and_die
+from nst_graph.commands.paint import main
+sys.exit(main(words))
+"""
+PAIRS = {"step": "f4", "change": "f4"}
+GRAPHS = {"step": "f8", "change": "f8", "order": "u2", "products": "f8"}
+#: Options, the kinds of numbers that the optimiser's state has by the beginnings of their names, and what decides.
+CASES = {
+    "scipy": ("--lbfgs scipy", PAIRS),
+    "graph": ("--lbfgs graph", GRAPHS),
+    "graph-float32-tiled": ("--lbfgs graph --tile 32 --corrections 5", GRAPHS | PAIRS),
+    "adam-scales": (
+        "--optimiser adam --rate 2 --scales 32 --scale-iterations 12",
+        {"picture": "f4", "beta1": "f4", "beta2": "f4"},
+    ),
+    "descent": ("--optimiser gradient-descent --rate 1e-6", {"share": "f8", "most": "f8"}),
+    "graph-auto": ("--lbfgs graph --precision auto", GRAPHS),
+    "scipy-tiled-scales": ("--lbfgs scipy --tile 32 --scales 32 --scale-iterations 12", PAIRS),
+    "graph-scales": ("--lbfgs graph --scales 32 --scale-iterations 12", GRAPHS),
+    "graph-bfloat16-tiled": ("--lbfgs graph --tile 32 --precision bfloat16", GRAPHS),
+    "bounded": ("--bounded", PAIRS),
+    "scipy-auto": ("--precision auto", PAIRS),
+    "adam-average-tiled": (
+        "--optimiser adam --rate 2 --average 0.9 --tile 32",
+        {"picture": "f4", "beta1": "f4", "beta2": "f4", "last": "f4", "sum": "f4", "weight": "f8"},
+    ),
+    "descent-bfloat16-scales": (
+        "--optimiser gradient-descent --rate 1e-6 --precision bfloat16 --scales 32 --scale-iterations 12",
+        {"share": "f8", "most": "f8"},
+    ),
+}
+#: Those of make test: one of each state; the others are slower to tell apart.
+QUICK = 6
+
+
+def test_no_kind_of_state_is_left_out():
+    """A new optimiser, L-BFGS or precision has to be killed here too."""
+    options = [f"{words} " for words, _ in CASES.values()]
+    for option, choices in (("optimiser", OPTIMISERS[1:]), ("lbfgs", LBFGS[1:]), ("precision", PRECISIONS[1:])):
+        for choice in choices:
+            assert any(f"--{option} {choice} " in words for words in options), (option, choice)
+    assert (OPTIMISERS[0], LBFGS[0], PRECISIONS[0]) == ("lbfgs", "auto", "float32")  # the defaults
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(name, marks=[pytest.mark.thorough] * (n >= QUICK)) for n, name in enumerate(CASES)]
+)
+def test_killed_and_resumed(case, pictures_dir, network_file, tmp_path, monkeypatch):
+    """The resumed run has every iteration once, keeps what was decided at its begin, and ends as one left alone."""
+    options, kinds = CASES[case]
+    words = [str(pictures_dir / "photo.png"), str(pictures_dir / "painting.png"), "--weights", str(network_file)]
+    words += [
+        "--content-layers",
+        "conv2_1",
+        "--style-layers",
+        "conv1_1",
+        "conv2_1",
+        "--init",
+        "content",
+        "--iterations",
+        "200",
+        "--save-every",
+        str(SAVE_EVERY),
+        *options.split(),
+    ]
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    fastest = "bfloat16" if "auto" in case else "float32"
+    command = COMMAND.format(at=KILLED_AT, kill=int(signal.SIGKILL))
+    vectors = "float32" if "float32" in case else ""
+    begun = subprocess.run([sys.executable, "-c", command, fastest, vectors, *words, "--output", str(killed)])
+    assert begun.returncode == -signal.SIGKILL
+    with np.load(killed / "state.npz") as saved:
+        arrays = {name.removeprefix("memory/"): saved[name] for name in saved if name.startswith("memory/")}
+    assert json.loads((killed / "run.json").read_text())["outcome"]["state"] == "painting"
+    found = {name.split("-")[0].split("/")[0].split("_")[0]: array.dtype.str[1:] for name, array in arrays.items()}
+    assert found == kinds
+
+    decided = json.loads((killed / "run.json").read_text())["stages"]
+    other = "float32" if fastest == "bfloat16" else "bfloat16"
+    monkeypatch.setattr(precision, "fastest", lambda winograd: other)  # now a timing would say another
+    done = run_here("paint.py", "--resume", str(killed))
+    assert done.returncode == 0, done.stderr
+    assert "goes on from iteration 20" in done.stdout
+    monkeypatch.setattr(precision, "fastest", lambda winograd: fastest)
+    assert run_here("paint.py", *words, "--output", str(whole)).returncode == 0
+    record = json.loads((killed / "run.json").read_text())
+    assert record["stages"] == decided
+    assert record["outcome"]["state"] == "finished"
+    assert not os.path.exists(killed / "state.npz")
+    rows, alone = (list(csv.DictReader((run / "losses.csv").open())) for run in (killed, whole))
+    assert [row["iteration"] for row in rows] == [row["iteration"] for row in alone]
+    tolerance = 0.05 if kinds == PAIRS else 0.02  # SciPy's goes on in other variables
+    assert float(rows[-1]["total"]) == pytest.approx(float(alone[-1]["total"]), rel=tolerance)
