@@ -14,6 +14,7 @@ from PIL import ExifTags, Image
 from nst_graph import files
 from nst_graph.errors import InputError
 from nst_graph.pictures import png, profiles, tiff
+from nst_graph.pictures.decoding import DamagedError, decoding
 from nst_graph.pictures.pictures import Mask, Picture, resize
 from nst_graph.pictures.profiles import Profile
 
@@ -49,24 +50,22 @@ def read(
             return _rgb(_pixels(path, limit, say, profiled), ground)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file; name a picture file") from error
-    except InputError:
-        raise
-    except Exception as error:  # decoders may raise anything if bytes are damaged
-        if isinstance(error, OSError) and error.errno is not None:
-            raise InputError(f"{path}: {error.strerror}; name a file that can be read") from error
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}; name a file that can be read") from error
+    except DamagedError as error:
         raise InputError(
             f"{path}: not a whole picture that can be read; save it as JPEG, PNG, WebP, TIFF or GIF"
         ) from error
 
 
 def _pixels(path: Path, limit: float, say: Callable[[str], None], profiled: bool) -> npt.NDArray[np.generic]:
-    """The upright pixels [height, width] or [height, width, 1 to 4], with alpha, if any, as the last channel."""
+    """The upright pixels [height, width, 1 to 4], with alpha, if any, as the last channel."""
 
-    def profile(icc: bytes | None, mode: str) -> Profile | None:
+    def profile(icc: object, mode: str) -> Profile | None:
         line = f"{path}: its colour profile is damaged, or for other colours; it is read as if it had none"
         return profiles.find(icc, mode, lambda: say(line)) if profiled and icc is not None else None
 
-    with path.open("rb") as file:
+    with decoding(), path.open("rb") as file:
         beginning = file.read(64)
     if beginning[:4] in tiff.MAGIC:
         with _limited(path, limit) as max_pixels:
@@ -78,8 +77,9 @@ def _pixels(path: Path, limit: float, say: Callable[[str], None], profiled: bool
     source, icc = _png(path, limit) if beginning.startswith(png.MAGIC) else (path, None)
     Image.init()
     # Formats are listed because Pillow runs other programs for some, such as PostScript.
-    with _limited(path, limit) as max_pixels, Image.open(source, formats=_formats(path, beginning)) as image:
-        with _libtiff_quiet() if image.format == "TIFF" else nullcontext():
+    formats = _formats(path, beginning)
+    with _limited(path, limit) as max_pixels, _opened(source, formats) as image:
+        with _libtiff_quiet() if image.format == "TIFF" else nullcontext(), decoding():
             image.load()
         if image.mode == "LAB":
             raise InputError(f"{path}: CIELab colours, which cannot be read; save it as RGB")
@@ -90,8 +90,16 @@ def _pixels(path: Path, limit: float, say: Callable[[str], None], profiled: bool
         if deep is not None:
             return _upright(conversion.deep(deep) if conversion else deep, turned)
         target = "RGBA" if image.has_transparency_data else "RGB"
-        flat = conversion.image(image, target) if conversion else image.convert(target)
+        if conversion:
+            return _upright(np.asarray(conversion.image(image, target)), turned)
+        with decoding():
+            flat = image.convert(target)
         return _upright(np.asarray(flat), turned)
+
+
+def _opened(source: Path | io.BytesIO, formats: tuple[str, ...]) -> Image.Image:
+    with decoding():
+        return Image.open(source, formats=formats)
 
 
 def _png(path: Path, limit: float) -> tuple[io.BytesIO, bytes | None]:
@@ -121,8 +129,8 @@ def _deep(image: Image.Image, source: Path | io.BytesIO, max_pixels: int) -> Pic
     else:
         values = png.deep(source, image, max_pixels) if isinstance(source, io.BytesIO) else None
     transparent = image.info.get("transparency")
-    if values is not None and values.shape[-1] < 4 and transparent is not None:
-        is_there = (values != np.float32(transparent) / np.float32(257)).any(axis=-1, keepdims=True)
+    if values is not None and values.shape[-1] < 4 and isinstance(transparent, int | tuple):
+        is_there = (values != np.asarray(transparent, np.float32) / np.float32(257)).any(axis=-1, keepdims=True)
         values = np.concatenate([values, np.float32(255) * is_there], axis=-1)
     return values
 
@@ -130,8 +138,9 @@ def _deep(image: Image.Image, source: Path | io.BytesIO, max_pixels: int) -> Pic
 def orientation(image: Image.Image) -> object:
     """The EXIF orientation of an image; 1 if the tag is damaged."""
     try:
-        return image.getexif().get(ExifTags.Base.Orientation, 1)
-    except Exception:
+        with decoding():
+            return image.getexif().get(ExifTags.Base.Orientation, 1)
+    except DamagedError:
         return 1
 
 
@@ -185,10 +194,8 @@ def _too_large(path: Path, what: str, limit: float) -> InputError:
 
 
 def _rgb(pixels: npt.NDArray[np.generic], ground: float | None) -> Picture:
-    if pixels.ndim == 2:
-        pixels = pixels[..., None]
-    if pixels.ndim != 3 or not 1 <= pixels.shape[-1] <= 4 or pixels.size == 0:
-        raise ValueError(f"an array of {pixels.shape}")
+    if pixels.size == 0:
+        raise DamagedError("no pixels")
     height, width, channels = pixels.shape
     layered = ground is None and channels in (2, 4) and bool((pixels[..., -1] != 255).any())
     picture = np.empty((height, width, 4 if layered else 3), np.float32)

@@ -13,6 +13,7 @@ import tifffile
 from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC, PREDICTOR, SAMPLEFORMAT
 
 from nst_graph.errors import InputError
+from nst_graph.pictures.decoding import DamagedError, decoding
 
 Floats = npt.NDArray[np.float32]
 
@@ -29,16 +30,17 @@ COLOURS |= {PHOTOMETRIC.SEPARATED: "CMYK", PHOTOMETRIC.PALETTE: "palette", PHOTO
 TAG_ORIENTATION, TAG_PROFILE = 274, 34675
 
 
-def read(path: Path, max_values: int, say: Callable[[str], None]) -> tuple[Floats, int, bytes | None] | None:
+def read(path: Path, max_values: int, say: Callable[[str], None]) -> tuple[Floats, object, object] | None:
     """Read the first page's values [height, width, 1 to 4] in 0..255, alpha last, its EXIF orientation and profile.
 
     None for up to 8 bits per channel, which Pillow reads. `say` gets a line if the value of white has
     to be assumed. Raises InputError that names an unsupported property, TooLargeError for more than
-    `max_values` values, and other exceptions if the file is damaged.
+    `max_values` values, and DamagedError.
     """
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
-    with tifffile.TiffFile(path) as file:
-        page = file.pages.first
+    with _opened(path) as file:
+        with decoding():
+            page = file.pages.first
         colour = page.photometric
         if COLOURS.get(colour) == "CIELab":
             raise _unreadable(path, "CIELab colours")
@@ -53,7 +55,9 @@ def read(path: Path, max_values: int, say: Callable[[str], None]) -> tuple[Float
             raise _unreadable(path, f"the compression {getattr(page.compression, 'name', page.compression)}")
         sides = (page.imagewidth, *page.shape)
         if not all(isinstance(side, int) and side > 0 for side in sides):  # a tag may have several values
-            raise ValueError("sides that are not numbers")
+            raise DamagedError("sides that are not numbers")
+        if page.axes not in ("YX", "YXS", "SYX"):
+            raise DamagedError(f"axes {page.axes}")
         if math.prod(sides[1:]) > max_values:
             raise TooLargeError(" x ".join(map(str, sides[1:])) + " numbers")
         values = _values(path, page)
@@ -61,11 +65,14 @@ def read(path: Path, max_values: int, say: Callable[[str], None]) -> tuple[Float
             values = values[..., None]
         elif page.axes == "SYX":  # one plane per channel
             values = np.moveaxis(values, 0, -1)
-        elif page.axes != "YXS":
-            raise ValueError(f"axes {page.axes}")
-        orientation = page.tags[TAG_ORIENTATION].value if TAG_ORIENTATION in page.tags else 1
-        profile = bytes(page.tags[TAG_PROFILE].value) if TAG_PROFILE in page.tags else None
+        with decoding():
+            orientation, profile = page.tags.valueof(TAG_ORIENTATION, 1), page.tags.valueof(TAG_PROFILE)
         return _channels(_scaled(path, values, say), colour, page.extrasamples), orientation, profile
+
+
+def _opened(path: Path) -> tifffile.TiffFile:
+    with decoding():
+        return tifffile.TiffFile(path)
 
 
 class TooLargeError(Exception):
@@ -82,13 +89,17 @@ def _values(path: Path, page: tifffile.TiffPage) -> npt.NDArray[np.generic]:
     size = math.prod(page.shape) * dtype.itemsize
     strips = list(_strips(page, size)) if page.compression in DEFLATED or page.predictor != PREDICTOR.NONE else []
     if page.predictor != PREDICTOR.FLOATINGPOINT:
-        return np.asarray(page.asarray())
+        with decoding():
+            return np.asarray(page.asarray())
     if page.is_tiled:
         raise _unreadable(path, "a floating-point predictor in tiles")
     # Adobe's Technical Note 3: each row has the first bytes of all values, then the second ones, and so on,
     # all stored as differences.
     samples = page.shape[-1] if page.axes == "YXS" else 1
-    rows = np.frombuffer(b"".join(strips), np.uint8)[:size].reshape(-1, page.imagewidth * dtype.itemsize, samples)
+    data = b"".join(strips)
+    if len(data) < size:
+        raise DamagedError("it unpacks to less than its pixels")
+    rows = np.frombuffer(data, np.uint8, size).reshape(-1, page.imagewidth * dtype.itemsize, samples)
     planes = rows.cumsum(axis=1, dtype=np.uint8).reshape(len(rows), dtype.itemsize, -1).swapaxes(1, 2)
     return np.ascontiguousarray(planes).view(dtype.newbyteorder(">")).reshape(page.shape)
 
@@ -96,14 +107,18 @@ def _values(path: Path, page: tifffile.TiffPage) -> npt.NDArray[np.generic]:
 def _strips(page: tifffile.TiffPage, size: int) -> Iterator[bytes]:
     """The decompressed strips or tiles, checked to be no larger than the page, since they may expand a thousandfold."""
     remaining = 2 * size + 2**20  # tiles may reach beyond the border
+    if len(page.dataoffsets) != len(page.databytecounts):
+        raise DamagedError("strips without a place")
     for offset, length in zip(page.dataoffsets, page.databytecounts, strict=True):
-        page.parent.filehandle.seek(offset)
-        data = page.parent.filehandle.read(length)
+        with decoding():
+            page.parent.filehandle.seek(offset)
+            data = page.parent.filehandle.read(length)
         if page.compression in DEFLATED:
-            data = zlib.decompressobj().decompress(data, remaining + 1)
+            with decoding():
+                data = zlib.decompressobj().decompress(data, remaining + 1)
         remaining -= len(data)
         if remaining < 0:
-            raise ValueError("it unpacks to more than its pixels")
+            raise DamagedError("it unpacks to more than its pixels")
         yield data
 
 
@@ -149,7 +164,7 @@ def _channels(values: Floats, colour: int, extras: tuple[int, ...]) -> Floats:
     picture = np.clip(values[..., :count], 0, 255)
     if colour == PHOTOMETRIC.MINISWHITE:
         picture = 255 - picture
-    for channel, extra in enumerate(extras, count):
+    for channel, extra in zip(range(count, values.shape[-1]), extras, strict=False):
         if extra in (EXTRASAMPLE.ASSOCALPHA, EXTRASAMPLE.UNASSALPHA):
             alpha = np.clip(values[..., channel : channel + 1], 0, 255)
             if extra == EXTRASAMPLE.ASSOCALPHA:
