@@ -20,9 +20,14 @@ from nst_graph.pictures.profiles import Profile
 
 #: The formats that are read, by Pillow's names, and the brands of files for which pillow-heif adds one.
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "AVIF")
+#: How cameras' raw files begin that are no TIFFs, of Olympus, Panasonic, Fujifilm, Sigma, Minolta and Canon (CRW, CR2).
+RAWS: tuple[bytes, ...] = (b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FUJIFILMCCD-RAW", b"FOVb", b"\0MRM")
+RAWS += (b"II\x1a\0\0\0HEAPCCDR", b"II*\0\x10\0\0\0CR")
 HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 #: The peak memory of reading and shrinking, in bytes per pixel, and how many rows are converted at a time.
 BYTES_PER_PIXEL, ROWS = 20, 64
+#: A mask whose brightest value is no larger has numbers that are no levels of grey, such as 0 and 1.
+BLACK = 8
 
 
 def read(
@@ -38,8 +43,8 @@ def read(
 
     EXIF orientation is applied, colours are converted to sRGB if the file has a profile and
     `profiled` is set, transparent pixels are composited over the grey level `ground`, and values of
-    more than 8 bits are scaled. `say` gets a line if a profile cannot be used, and one with the
-    value of white that is assumed where a format, such as floating point, does not define it.
+    more than 8 bits are scaled. `say` gets a line if a profile cannot be used, if all is
+    transparent, and with the value of white that is assumed where a format, such as floating point, does not define it.
     `limit` is the memory that reading may take, in GB. Raises InputError if the file is missing,
     damaged, of an unsupported kind, or, before its pixels are decoded, too large.
     """
@@ -47,11 +52,16 @@ def read(
         raise InputError(f"{path}: {kind}, not a picture; name a picture file")
     try:
         with warnings.catch_warnings(action="ignore"):
-            return _rgb(_pixels(path, limit, say, profiled), ground)
+            pixels = _pixels(path, limit, say, profiled)
+            if pixels.shape[-1] in (2, 4) and not pixels[..., -1].any():
+                say(f"{path}: transparent all over; it is taken as white")
+            return _rgb(pixels, ground)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file; name a picture file") from error
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}; name a file that can be read") from error
+    except tiff.RawError as error:
+        raise InputError(f"{path}: a camera's raw file; develop it and save it as JPEG, PNG or TIFF") from error
     except DamagedError as error:
         raise InputError(
             f"{path}: not a whole picture that can be read; save it as JPEG, PNG, WebP, TIFF or GIF"
@@ -67,6 +77,8 @@ def _pixels(path: Path, limit: float, say: Callable[[str], None], profiled: bool
 
     with decoding(), path.open("rb") as file:
         beginning = file.read(64)
+    if beginning.startswith(RAWS) or beginning[4:12] == b"ftypcrx ":  # Canon's CR3
+        raise tiff.RawError
     if beginning[:4] in tiff.MAGIC:
         with _limited(path, limit) as max_pixels:
             found = tiff.read(path, max_pixels, say)
@@ -214,10 +226,17 @@ def _rgb(pixels: npt.NDArray[np.generic], ground: float | None) -> Picture:
 def read_mask(path: Path, height: int, width: int, limit: float = files.READ_LIMIT) -> Mask:
     """Read a grey picture as a mask of this size, its numbers as they are, with transparent pixels as black.
 
-    Raises InputError as read does, or if all of it is black.
+    Raises InputError as read does, or if nothing in it is brighter than BLACK.
     """
-    picture = resize(read(path, limit, ground=0, profiled=False), height, width)
-    mask: Mask = picture.mean(axis=-1, dtype=np.float32) / np.float32(255)
-    if mask.max() == 0:
-        raise InputError(f"{path}: the mask is black all over; paint white where its style is wanted")
+    picture, wanted = read(path, limit, ground=None, profiled=False), "paint white where its style is wanted"
+    if picture.shape[2] == 4 and not picture[..., 3].any():
+        raise InputError(f"{path}: the mask is transparent all over; {wanted}")
+    if (brightest := picture[..., :3].max()) == 0:
+        raise InputError(f"{path}: the mask is black all over; {wanted}")
+    if brightest <= BLACK:
+        raise InputError(
+            f"{path}: the mask is all but black: its brightest value is {brightest:.2g}, and white is 255;"
+            f" multiply its values (0 and 1 by 255, or in 16 bits by 65535), or {wanted}"
+        )
+    mask: Mask = resize(picture[..., :3], height, width).mean(axis=-1, dtype=np.float32) / np.float32(255)
     return mask

@@ -15,7 +15,7 @@ from nst_graph import files
 from nst_graph.errors import InputError
 from nst_graph.pictures import png
 from nst_graph.pictures.decoding import DamagedError, decoding
-from nst_graph.pictures.formats import orientation
+from nst_graph.pictures.formats import BLACK, orientation
 
 Given = str | os.PathLike[str] | npt.NDArray[Any] | Image.Image
 
@@ -99,11 +99,30 @@ def _encoded(array: npt.NDArray[Any], name: str, is_mask: bool) -> bytes:
         if not np.isfinite(array).all():
             raise InputError(f"{name}: an array with values that are no numbers; give finite ones")
         least, most = float(array.min()), float(array.max())
-        if (is_mask and not 0 <= least <= most <= 1) or (not is_mask and 0 <= least < most <= 1):
-            raise InputError(f"{name}: an array of floats from {least:g} to {most:g}; give {kinds}")
+        if not (0 <= least <= most <= 1 if is_mask else all(map(_are_levels, (array[..., :3], array[..., 3:])))):
+            remedy = "" if is_mask else ": multiply 0..1 by 255, undo what a network's input was put through"
+            raise InputError(f"{name}: an array of floats from {least:g} to {most:g}; give {kinds}{remedy}")
         values = array.astype(np.float32) * np.float32(255 if is_mask else 1)
     else:
         raise InputError(f"{name}: an array of {dtype}; give {kinds}")
+    if is_mask and dtype in (np.uint8, np.uint16) and 0 < values[..., :3].max() <= BLACK:
+        white = np.iinfo(dtype).max
+        raise InputError(
+            f"{name}: an array of {dtype} up to {array.max()}; white is {white}: multiply, or give truth values"
+        )
     if array.shape[-1] == 1:
         values = np.repeat(values, 3, axis=-1)
     return png.encode(values, 8 if dtype in (np.uint8, np.bool_) else 16)
+
+
+def _are_levels(numbers: npt.NDArray[np.floating]) -> bool:
+    """Whether numbers are in 0..255, as a painting's are, some of which lie outside.
+
+    Others are those up to BLACK but all zeros, as 0..1, -1..1 or colours over their deviation; about zero, as
+    colours less their mean, which end at 152 in Caffe's networks; and those of more bits.
+    """
+    if not numbers.any():
+        return True
+    is_centred = numbers.max() <= 160 and np.mean(numbers < -16) > 0.05
+    is_deep = np.mean(numbers > 300) > 0.25
+    return bool(numbers.max() > BLACK) and not is_centred and not is_deep

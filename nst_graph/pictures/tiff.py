@@ -1,9 +1,11 @@
 """TIFF files with more than 8 bits per channel, of which Pillow reads few, and some wrongly."""
 
+import itertools
 import logging
 import math
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,8 @@ Floats = npt.NDArray[np.float32]
 
 #: How a TIFF file begins: classic or BigTIFF, in either byte order.
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+#: What a camera's raw file has: colours of a sensor's picture, or a tag, DNGVersion; how many pages are looked at.
+RAW_COLOURS, TAG_DNG, PAGES = (PHOTOMETRIC.CFA, PHOTOMETRIC.LINEAR_RAW), 50706, 64
 DEFLATED = (COMPRESSION.ADOBE_DEFLATE, COMPRESSION.DEFLATE)
 GREY = (PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.MINISBLACK)
 #: The bit depths that are supported for each sample format.
@@ -27,6 +31,8 @@ BITS[SAMPLEFORMAT.IEEEFP] = (16, 32, 64)
 #: Names for colours that are not supported.
 COLOURS: dict[int, str] = {PHOTOMETRIC.CIELAB: "CIELab", PHOTOMETRIC.ICCLAB: "CIELab", PHOTOMETRIC.ITULAB: "CIELab"}
 COLOURS |= {PHOTOMETRIC.SEPARATED: "CMYK", PHOTOMETRIC.PALETTE: "palette", PHOTOMETRIC.YCBCR: "YCbCr"}
+#: The brightest highlights, times white, of a floating-point picture whose median does not tell: five stops.
+HIGHLIGHTS = 32
 TAG_ORIENTATION, TAG_PROFILE = 274, 34675
 
 
@@ -35,10 +41,13 @@ def read(path: Path, max_values: int, say: Callable[[str], None]) -> tuple[Float
 
     None for up to 8 bits per channel, which Pillow reads. `say` gets a line if the value of white has
     to be assumed. Raises InputError that names an unsupported property, TooLargeError for more than
-    `max_values` values, and DamagedError.
+    `max_values` values, RawError and DamagedError.
     """
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     with _opened(path) as file:
+        for raw in itertools.islice(_pages(file), PAGES):
+            if raw.photometric in RAW_COLOURS or TAG_DNG in raw.tags:
+                raise RawError
         with decoding():
             page = file.pages.first
         colour = page.photometric
@@ -77,6 +86,22 @@ def _opened(path: Path) -> tifffile.TiffFile:
 
 class TooLargeError(Exception):
     """The picture has more values than memory allows."""
+
+
+class RawError(Exception):
+    """A camera's raw file: what a sensor saw, beside smaller pictures."""
+
+
+def _pages(parent: tifffile.TiffFile | tifffile.TiffPage) -> Iterator[tifffile.TiffPage]:
+    """A file's pages, or a page's sub-images, each followed by its own sub-images, up to what is damaged."""
+    with suppress(DamagedError):
+        with decoding():
+            pages: Sequence[Any] = parent.pages or ()
+        for index in itertools.count():
+            with decoding():
+                page = pages[index]  # beyond the last this is an IndexError
+            yield page
+            yield from _pages(page)
 
 
 def _unreadable(path: Path, what: str) -> InputError:
@@ -139,8 +164,10 @@ def _scaled(path: Path, values: npt.NDArray[Any], say: Callable[[str], None]) ->
 def _white(path: Path, values: npt.NDArray[Any], say: Callable[[str], None]) -> float:
     """Guess the value of white in floating-point data, which TIFF does not define.
 
-    1 if no value is larger, or if the median is not and there are fractions, which makes larger values
-    highlights; else 255, or 65535 if there are larger values than that.
+    1 if no value is larger. Where there are fractions, it is 1 too if the largest value is at most HIGHLIGHTS,
+    or the median at most 1: larger values are highlights, and cut. But values that end at 255 or at 65535 were
+    cut there before, however dark the rest. Else it is 255, or 65535 if there are larger values than that. So
+    a dark picture in 0..255 must have a value above HIGHLIGHTS; one that has none would be nearly black.
     """
     least, most = float(values.min()), float(values.max())
     if not math.isfinite(least) or not math.isfinite(most):
@@ -148,13 +175,15 @@ def _white(path: Path, values: npt.NDArray[Any], say: Callable[[str], None]) -> 
     if least < -0.1 * max(most, 1):
         raise _unreadable(path, f"values below zero, down to {least:g}")
     fractions = bool((values != np.rint(values)).any())
-    if most <= 1.001 or (fractions and float(np.median(values)) <= 1):
+    highlights = fractions and round(most) not in (255, 65535)
+    if most <= 1.001 or (highlights and (most <= HIGHLIGHTS or float(np.median(values)) <= 1)):
         white = 1
     elif most <= 65535.5:
         white = 255 if most <= 255.5 else 65535
     else:
         raise _unreadable(path, f"values up to {most:g}")
-    say(f"{path}: floating-point values from {least:g} to {most:g}, taken as 0 for black to {white} for white")
+    cut = "; values above 1 are cut" if white == 1 and most > 1.001 else ""
+    say(f"{path}: floating-point values from {least:g} to {most:g}, taken as 0 for black to {white} for white{cut}")
     return white
 
 
