@@ -90,7 +90,7 @@ def _pixels(path: Path, limit: float, say: Callable[[str], None], profiled: bool
     Image.init()
     # Formats are listed because Pillow runs other programs for some, such as PostScript.
     formats = _formats(path, beginning)
-    with _limited(path, limit) as max_pixels, _opened(source, formats) as image:
+    with _limited(path, limit) as max_pixels, decoding()(Image.open)(source, formats=formats) as image:
         with _libtiff_quiet() if image.format == "TIFF" else nullcontext(), decoding():
             image.load()
         if image.mode == "LAB":
@@ -107,11 +107,6 @@ def _pixels(path: Path, limit: float, say: Callable[[str], None], profiled: bool
         with decoding():
             flat = image.convert(target)
         return _upright(np.asarray(flat), turned)
-
-
-def _opened(source: Path | io.BytesIO, formats: tuple[str, ...]) -> Image.Image:
-    with decoding():
-        return Image.open(source, formats=formats)
 
 
 def _png(path: Path, limit: float) -> tuple[io.BytesIO, bytes | None]:
@@ -228,15 +223,15 @@ def read_mask(path: Path, height: int, width: int, limit: float = files.READ_LIM
 
     Raises InputError as read does, or if nothing in it is brighter than BLACK.
     """
-    picture, wanted = read(path, limit, ground=None, profiled=False), "paint white where its style is wanted"
+    picture, remedy = read(path, limit, ground=None, profiled=False), "paint white where its style is wanted"
     if picture.shape[2] == 4 and not picture[..., 3].any():
-        raise InputError(f"{path}: the mask is transparent all over; {wanted}")
+        raise InputError(f"{path}: the mask is transparent all over; {remedy}")
     if (brightest := picture[..., :3].max()) == 0:
-        raise InputError(f"{path}: the mask is black all over; {wanted}")
+        raise InputError(f"{path}: the mask is black all over; {remedy}")
     if brightest <= BLACK:
         raise InputError(
             f"{path}: the mask is all but black: its brightest value is {brightest:.2g}, and white is 255;"
-            f" multiply its values (0 and 1 by 255, or in 16 bits by 65535), or {wanted}"
+            f" multiply its values (0 and 1 by 255, or in 16 bits by 65535), or {remedy}"
         )
     mask: Mask = resize(picture[..., :3], height, width).mean(axis=-1, dtype=np.float32) / np.float32(255)
     return mask

@@ -44,7 +44,7 @@ def read(path: Path, max_values: int, say: Callable[[str], None]) -> tuple[Float
     `max_values` values, RawError and DamagedError.
     """
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
-    with _opened(path) as file:
+    with decoding()(tifffile.TiffFile)(path) as file:
         for raw in itertools.islice(_pages(file), PAGES):
             if raw.photometric in RAW_COLOURS or TAG_DNG in raw.tags:
                 raise RawError
@@ -63,10 +63,8 @@ def read(path: Path, max_values: int, say: Callable[[str], None]) -> tuple[Float
         if page.compression not in (COMPRESSION.NONE, *DEFLATED):
             raise _unreadable(path, f"the compression {getattr(page.compression, 'name', page.compression)}")
         sides = (page.imagewidth, *page.shape)
-        if not all(isinstance(side, int) and side > 0 for side in sides):  # a tag may have several values
-            raise DamagedError("sides that are not numbers")
-        if page.axes not in ("YX", "YXS", "SYX"):
-            raise DamagedError(f"axes {page.axes}")
+        if not all(isinstance(side, int) and side > 0 for side in sides) or page.axes not in ("YX", "YXS", "SYX"):
+            raise DamagedError("sides that are not numbers")  # a tag may have several values
         if math.prod(sides[1:]) > max_values:
             raise TooLargeError(" x ".join(map(str, sides[1:])) + " numbers")
         values = _values(path, page)
@@ -77,11 +75,6 @@ def read(path: Path, max_values: int, say: Callable[[str], None]) -> tuple[Float
         with decoding():
             orientation, profile = page.tags.valueof(TAG_ORIENTATION, 1), page.tags.valueof(TAG_PROFILE)
         return _channels(_scaled(path, values, say), colour, page.extrasamples), orientation, profile
-
-
-def _opened(path: Path) -> tifffile.TiffFile:
-    with decoding():
-        return tifffile.TiffFile(path)
 
 
 class TooLargeError(Exception):
@@ -132,9 +125,7 @@ def _values(path: Path, page: tifffile.TiffPage) -> npt.NDArray[np.generic]:
 def _strips(page: tifffile.TiffPage, size: int) -> Iterator[bytes]:
     """The decompressed strips or tiles, checked to be no larger than the page, since they may expand a thousandfold."""
     remaining = 2 * size + 2**20  # tiles may reach beyond the border
-    if len(page.dataoffsets) != len(page.databytecounts):
-        raise DamagedError("strips without a place")
-    for offset, length in zip(page.dataoffsets, page.databytecounts, strict=True):
+    for offset, length in zip(page.dataoffsets, page.databytecounts, strict=False):
         with decoding():
             page.parent.filehandle.seek(offset)
             data = page.parent.filehandle.read(length)
@@ -182,8 +173,8 @@ def _white(path: Path, values: npt.NDArray[Any], say: Callable[[str], None]) -> 
         white = 255 if most <= 255.5 else 65535
     else:
         raise _unreadable(path, f"values up to {most:g}")
-    cut = "; values above 1 are cut" if white == 1 and most > 1.001 else ""
-    say(f"{path}: floating-point values from {least:g} to {most:g}, taken as 0 for black to {white} for white{cut}")
+    note = "; values above 1 are cut" if white == 1 and most > 1.001 else ""
+    say(f"{path}: floating-point values from {least:g} to {most:g}, taken as 0 for black to {white} for white{note}")
     return white
 
 
