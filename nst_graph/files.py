@@ -50,7 +50,7 @@ def non_file(path: Path) -> str | None:
 
 def pictures(path: Path) -> list[Path]:
     """A path, or the picture files in a directory, by name. Raises InputError if it holds none, or OSError."""
-    if not path.is_dir():
+    if not os.path.isdir(path):  # also where a name is too long
         return [path]
     found = pictures_in(path)
     if not found:

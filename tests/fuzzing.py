@@ -198,6 +198,8 @@ def good_pictures():
         "inks.tif": saved(image.convert("CMYK"), "TIFF", icc_profile=cmyk_profile()),
         "grey.png": saved(image.convert("L"), "PNG", icc_profile=grey_profile(gamma(1.8))),
         "wide.tif": tiff(deep, iccprofile=WIDE["ProPhoto"]),
+        "float.tif": tiff((picture / 255).astype(np.float32)),
+        "pages.tif": tiff(np.stack([deep, deep]), metadata=None),
     }
     return [Kind(name, good, pictures.read, chunked if name.endswith("png") else None) for name, good in files.items()]
 

@@ -3,6 +3,7 @@
 import struct
 import tracemalloc
 import zlib
+from unittest.mock import Mock
 
 import imageio.v3 as iio
 import numpy as np
@@ -10,11 +11,13 @@ import pytest
 import tifffile
 from conftest import MEAN, random_picture
 from fuzzing import taken
+from icc import WIDE
 from PIL import Image, ImageOps
 
-from nst_graph import pictures
-from nst_graph.errors import InputError
-from nst_graph.pictures import tiff
+import nst_graph
+from nst_graph import InputError, Settings, pictures
+from nst_graph.pictures import formats, given, png, profiles, tiff
+from nst_graph.pictures.decoding import DamagedError
 
 PICTURE = random_picture(20, 30).round()
 BYTES = PICTURE.astype(np.uint8)
@@ -388,7 +391,7 @@ def test_a_strip_that_unpacks_to_more_than_its_picture(tmp_path):
         file.filehandle.write(strip)
         file.pages.first.tags["StripOffsets"].overwrite(at)
         file.pages.first.tags["StripByteCounts"].overwrite(len(strip))
-    with pytest.raises(ValueError, match="unpacks to more"):
+    with pytest.raises(DamagedError, match="unpacks to more"):
         tiff.read(tmp_path / "a.tif", 5_000_000, print)
 
 
@@ -531,3 +534,122 @@ def test_write_rounds_and_clips(tmp_path):
     (tmp_path / "a.png").write_bytes(pictures.to_png(picture))
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "a.png")), [[[0, 0, 1], [255, 255, 128]]])
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+RAWS = {
+    "the first page": [("cfa", 0)],
+    "a sub-image": [("rgb", 1), ("cfa", 0)],
+    "the second sub-image": [("rgb", 2), ("rgb", 0), ("cfa", 0)],
+    "a page behind": [("rgb", 0), ("rgb", 0), ("cfa", 0)],
+    "a linear one": [("rgb", 1), ("linear_raw", 0)],
+    "DNGVersion alone": [("DNG", 0)],
+}
+
+
+def pages(path, *kinds, byteorder="<"):
+    """Write a TIFF of pages, each of a photometric kind and with so many of the next as its sub-images."""
+    with tifffile.TiffWriter(path, byteorder=byteorder) as file:
+        for kind, subs in kinds:
+            values = {"cfa": GREY_PICTURE.astype(np.uint16)}.get(kind, COLOUR)
+            tags = [(50706, "B", 4, bytes([1, 4, 0, 0]), True)] if kind == "DNG" else []
+            colours = "rgb" if kind == "DNG" else kind
+            file.write(values, photometric=colours, subifds=subs, extratags=tags, metadata=None)
+
+
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+@pytest.mark.parametrize("kind", RAWS)
+def test_a_cameras_raw_file(tmp_path, kind, byteorder):
+    """Refused, whatever it is called; its thumbnail is not the picture."""
+    pages(tmp_path / "a.tif", *RAWS[kind], byteorder=byteorder)
+    with pytest.raises(InputError, match=r"a\.tif: a camera's raw file; develop it and save it as JPEG, PNG or TIFF"):
+        pictures.read(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize(
+    "beginning",
+    [
+        *(b"IIRO\x08", b"IIRS\x08", b"MMOR", b"IIU\0\x18", b"FUJIFILMCCD-RAW 0201", b"FOVb\0", b"\0MRM"),
+        *(b"\0\0\0\x18ftypcrx \0", b"II*\0\x10\0\0\0CR\2\0", b"II\x1a\0\0\0HEAPCCDR"),
+    ],
+)
+def test_raw_files_by_their_beginnings(tmp_path, beginning):
+    (tmp_path / "a.jpg").write_bytes(beginning + bytes(99))
+    with pytest.raises(InputError, match=r"a\.jpg: a camera's raw file"):
+        pictures.read(tmp_path / "a.jpg")
+
+
+def test_other_tiffs_of_several_pictures(tmp_path):
+    """A thumbnail, a pyramid, pages, and a chain that is damaged after the first."""
+    pages(tmp_path / "a.tif", ("rgb", 2), ("rgb", 0), ("rgb", 0), *[("rgb", 0)] * 100)
+    np.testing.assert_array_equal(pictures.read(tmp_path / "a.tif"), COLOUR)
+    pages(tmp_path / "b.tif", ("rgb", 0), ("rgb", 0))
+    with tifffile.TiffFile(tmp_path / "b.tif") as file:
+        behind = file.pages[1].offset
+    data = bytearray((tmp_path / "b.tif").read_bytes())
+    data[behind : behind + 40] = b"\xff" * 40
+    (tmp_path / "b.tif").write_bytes(data)
+    np.testing.assert_array_equal(pictures.read(tmp_path / "b.tif"), COLOUR)
+
+
+BRIGHT = np.linspace(0.02, 1, 9 * 14 * 3, dtype=np.float32).reshape(9, 14, 3)
+
+
+@pytest.mark.parametrize(
+    ("values", "white"),
+    [
+        (BRIGHT * 3.5, 1),
+        (BRIGHT * 30, 1),
+        (np.where(BRIGHT > 0.9, BRIGHT * 5000, BRIGHT), 1),  # the sun
+        (BRIGHT * 0.8, 1),
+        (BRIGHT * 254.3, 255),
+        (BRIGHT * 50, 255),  # dark
+        (np.where(BRIGHT > 0.9, 255, BRIGHT), 255),  # lamps at night
+        (BRIGHT * 60000, 65535),
+        (np.where(BRIGHT > 0.9, 65535, BRIGHT * 99), 65535),
+    ],
+)
+def test_what_is_white_in_floating_point(tmp_path, values, white):
+    tifffile.imwrite(tmp_path / "a.tif", values.astype(np.float32), photometric="rgb")
+    said = []
+    found = pictures.read(tmp_path / "a.tif", say=said.append)
+    np.testing.assert_allclose(found, np.minimum(values / white, 1) * 255, atol=1e-3)
+    assert len(said) == 1 and f"to {white} for white" in said[0]
+    assert said[0].endswith("; values above 1 are cut") == (white == 1 and values.max() > 1)
+
+
+@pytest.mark.parametrize(
+    ("mask", "words"),
+    [
+        (np.eye(8, dtype=np.uint8), "all but black: its brightest value is 1, and white is 255; multiply"),
+        (np.eye(8, dtype=np.uint16), "all but black: its brightest value is 0.0039, and"),
+        (np.eye(8, dtype=np.uint8) * 5, "all but black: its brightest value is 5"),
+        (np.zeros((8, 8), np.uint8), "black all over; paint white"),
+        (np.insert(np.full((8, 8, 3), 255, np.uint8), 3, 0, axis=2), "transparent all over; paint white"),
+    ],
+)
+def test_masks_that_are_none(tmp_path, pictures_dir, network_file, mask, words):
+    iio.imwrite(tmp_path / "mask.png", mask)
+    with pytest.raises(InputError, match=rf"mask\.png: the mask is {words}"):
+        paint = [pictures_dir / "photo.png", pictures_dir / "painting.png", Settings(iterations=1)]
+        nst_graph.paint(*paint, masks=tmp_path / "mask.png", weights_file=network_file)
+
+
+DEFECTS = [(formats, name) for name in ("_rgb", "_upright", "_deep", "_formats", "orientation")]
+DEFECTS += [(tiff, name) for name in ("read", "_pages", "_values", "_scaled", "_white", "_channels")]
+DEFECTS += [(profiles.Profile, name) for name in ("__init__", "_rounded", "_to_srgb", "image", "deep")]
+DEFECTS += [(profiles, name) for name in ("_exact", "_curve", "_matrix", "_tags", "_encoded")]
+DEFECTS += [(png, name) for name in ("reduced", "deep", "encode")] + [(given, name) for name in ("_write", "_encoded")]
+
+
+@pytest.mark.parametrize("error", [KeyError, ValueError, NameError])
+@pytest.mark.parametrize(("owner", "name"), DEFECTS)
+def test_a_defect_of_ours_is_no_damage(tmp_path, monkeypatch, owner, name, error):
+    """An exception in our own reader comes out as it is; no file is called damaged for it."""
+    wide = WIDE["Display P3"]
+    tifffile.imwrite(tmp_path / "deep.tif", COLOUR.astype(np.uint16) * 257, photometric="rgb", iccprofile=wide)
+    tifffile.imwrite(tmp_path / "float.tif", COLOUR / 255, photometric="rgb")
+    save(tmp_path / "flat.jpg", COLOUR, icc_profile=wide)
+    with monkeypatch.context() as patch, pytest.raises(error, match="a defect"), pictures.Files() as files:
+        patch.setattr(owner, name, Mock(side_effect=error("a defect")))
+        for index, one in enumerate([Image.fromarray(COLOUR), COLOUR, *sorted(tmp_path.iterdir())]):
+            pictures.read(files.path(one, f"{index}"))

@@ -12,7 +12,7 @@ from pathlib import Path
 import imageio.v3 as iio
 import numpy as np
 import pytest
-from conftest import ROOT, random_picture, run_here
+from conftest import MEAN, ROOT, random_picture, run_here
 from PIL import Image, ImageCms
 
 import nst_graph
@@ -161,6 +161,11 @@ def test_an_image_keeps_its_rotation_and_its_profile(tmp_path):
     np.testing.assert_array_equal(found, pictures.read(path))
 
 
+#: A picture in 0..1, and torchvision's mean and deviation of such.
+UNIT = np.linspace(0, 1, 8 * 8 * 3).reshape(8, 8, 3)
+IMAGENET = np.array([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]])
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [
@@ -169,6 +174,12 @@ def test_an_image_keeps_its_rotation_and_its_profile(tmp_path):
         (np.zeros((0, 8, 3)), "content: an array of the shape"),
         (np.full((8, 8, 3), np.nan), "content: an array with values that are no numbers"),
         (np.random.default_rng(0).random((8, 8, 3)), "content: an array of floats from 0.* to 0.9.*; give"),
+        (UNIT * 2 - 1, "content: an array of floats from -1 to 1; give uint8, uint16, or floats in 0..255: multiply"),
+        ((UNIT - IMAGENET[0]) / IMAGENET[1], "content: an array of floats from -2.1.* to 2.6.*; .*multiply"),
+        (UNIT * 255 - MEAN, "content: an array of floats from -12.* to 1[45].*; .*undo what a network's input"),
+        (UNIT * 1.02, "content: an array of floats from 0 to 1.02; .*multiply 0..1 by 255"),
+        (np.insert(UNIT * 255, 3, 1, axis=2), "content: an array of floats from 0 to 255; give"),  # alpha in 0..1
+        (UNIT * 65535, "content: an array of floats from 0 to 65535; give uint8, uint16"),
         (np.zeros((8, 8, 3), np.int64), "content: an array of int64; give uint8, uint16, or floats in 0..255"),
         (np.zeros((8, 8, 3), bool), "content: an array of bool; give"),
         (np.array(["a"]), "content: an array of the shape"),
@@ -199,8 +210,23 @@ def test_masks_and_a_start_in_memory(paint, pictures_dir, tmp_path):
         np.testing.assert_array_equal(found.picture, wanted.picture)
     np.testing.assert_array_equal(paint(masks=mask, init=other).picture, wanted.picture)
     assert found.settings == replace(FEW, init="FILE")
-    with pytest.raises(InputError, match="mask-1: an array of floats from 0 to 255"):
-        paint(masks=[mask * 255.0])
+    for given, words in (
+        (mask * 255.0, "floats from 0 to 255; give truth values, uint8, uint16, or floats in 0..1"),
+        (mask * 2.0 - 1, "floats from -1 to 1; give"),
+        (mask * np.uint8(1), "uint8 up to 1; white is 255: multiply, or give truth values"),
+        (mask * np.uint16(255), "uint16 up to 255; white is 65535"),
+    ):
+        with pytest.raises(InputError, match=f"mask-1: an array of {words}"):
+            paint(masks=[given])
+
+
+def test_a_painting_is_a_picture(paint):
+    """With its numbers outside of 0..255, which become 0 and 255, it is a start, a photograph and a style."""
+    black = np.zeros((48, 64, 3))
+    for settings in (replace(FEW, iterations=20), replace(FEW, iterations=0), replace(FEW, optimiser="adam")):
+        painting = paint(styles=black, settings=settings)
+        found = paint(painting.picture, painting.picture, replace(FEW, iterations=0), init=painting.picture)
+        np.testing.assert_allclose(found.picture, np.clip(painting.picture, 0, 255), atol=0.01)
 
 
 def test_a_run_of_arrays_is_gone_on_with(paint, pictures_dir, network_file, tmp_path):

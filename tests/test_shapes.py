@@ -91,6 +91,16 @@ def test_beneath_what_is_transparent(tmp_path, size):
     assert (pictures.opaque(pictures.read(save(tmp_path, nothing), ground=None), *size) == 255).all()
 
 
+def test_nothing_but_transparency(paint, tmp_path):
+    """A photograph, a style and a start that are transparent all over are white, and a line says so."""
+    nothing = save(tmp_path, np.zeros((48, 64, 4), np.uint8), "none.png")
+    said = []
+    paint(nothing, nothing, replace(FEW, init=str(nothing)), say=said.append)
+    assert said.count(f"{nothing}: transparent all over; it is taken as white") == 3
+    paint(save(tmp_path, disc(48, 64)), say=said.append)
+    assert len([line for line in said if "transparent" in line]) == 3
+
+
 def save(directory, array, name="a.png", **options):
     Image.fromarray(array).save(directory / name, **options)
     return directory / name

@@ -14,14 +14,20 @@ from PIL import ExifTags, Image
 from nst_graph import files
 from nst_graph.errors import InputError
 from nst_graph.pictures import png, profiles, tiff
+from nst_graph.pictures.decoding import DamagedError, decoding
 from nst_graph.pictures.pictures import Mask, Picture, resize
 from nst_graph.pictures.profiles import Profile
 
 #: The formats that are read, by Pillow's names, and the brands of files for which pillow-heif adds one.
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "AVIF")
+#: How cameras' raw files begin that are no TIFFs, of Olympus, Panasonic, Fujifilm, Sigma, Minolta and Canon (CRW, CR2).
+RAWS: tuple[bytes, ...] = (b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FUJIFILMCCD-RAW", b"FOVb", b"\0MRM")
+RAWS += (b"II\x1a\0\0\0HEAPCCDR", b"II*\0\x10\0\0\0CR")
 HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 #: The peak memory of reading and shrinking, in bytes per pixel, and how many rows are converted at a time.
 BYTES_PER_PIXEL, ROWS = 20, 64
+#: A mask whose brightest value is no larger has numbers that are no levels of grey, such as 0 and 1.
+BLACK = 8
 
 
 def read(
@@ -37,8 +43,8 @@ def read(
 
     EXIF orientation is applied, colours are converted to sRGB if the file has a profile and
     `profiled` is set, transparent pixels are composited over the grey level `ground`, and values of
-    more than 8 bits are scaled. `say` gets a line if a profile cannot be used, and one with the
-    value of white that is assumed where a format, such as floating point, does not define it.
+    more than 8 bits are scaled. `say` gets a line if a profile cannot be used, if all is
+    transparent, and with the value of white that is assumed where a format, such as floating point, does not define it.
     `limit` is the memory that reading may take, in GB. Raises InputError if the file is missing,
     damaged, of an unsupported kind, or, before its pixels are decoded, too large.
     """
@@ -46,28 +52,33 @@ def read(
         raise InputError(f"{path}: {kind}, not a picture; name a picture file")
     try:
         with warnings.catch_warnings(action="ignore"):
-            return _rgb(_pixels(path, limit, say, profiled), ground)
+            pixels = _pixels(path, limit, say, profiled)
+            if pixels.shape[-1] in (2, 4) and not pixels[..., -1].any():
+                say(f"{path}: transparent all over; it is taken as white")
+            return _rgb(pixels, ground)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file; name a picture file") from error
-    except InputError:
-        raise
-    except Exception as error:  # decoders may raise anything if bytes are damaged
-        if isinstance(error, OSError) and error.errno is not None:
-            raise InputError(f"{path}: {error.strerror}; name a file that can be read") from error
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}; name a file that can be read") from error
+    except tiff.RawError as error:
+        raise InputError(f"{path}: a camera's raw file; develop it and save it as JPEG, PNG or TIFF") from error
+    except DamagedError as error:
         raise InputError(
             f"{path}: not a whole picture that can be read; save it as JPEG, PNG, WebP, TIFF or GIF"
         ) from error
 
 
 def _pixels(path: Path, limit: float, say: Callable[[str], None], profiled: bool) -> npt.NDArray[np.generic]:
-    """The upright pixels [height, width] or [height, width, 1 to 4], with alpha, if any, as the last channel."""
+    """The upright pixels [height, width, 1 to 4], with alpha, if any, as the last channel."""
 
-    def profile(icc: bytes | None, mode: str) -> Profile | None:
+    def profile(icc: object, mode: str) -> Profile | None:
         line = f"{path}: its colour profile is damaged, or for other colours; it is read as if it had none"
         return profiles.find(icc, mode, lambda: say(line)) if profiled and icc is not None else None
 
-    with path.open("rb") as file:
+    with decoding(), path.open("rb") as file:
         beginning = file.read(64)
+    if beginning.startswith(RAWS) or beginning[4:12] == b"ftypcrx ":  # Canon's CR3
+        raise tiff.RawError
     if beginning[:4] in tiff.MAGIC:
         with _limited(path, limit) as max_pixels:
             found = tiff.read(path, max_pixels, say)
@@ -78,8 +89,9 @@ def _pixels(path: Path, limit: float, say: Callable[[str], None], profiled: bool
     source, icc = _png(path, limit) if beginning.startswith(png.MAGIC) else (path, None)
     Image.init()
     # Formats are listed because Pillow runs other programs for some, such as PostScript.
-    with _limited(path, limit) as max_pixels, Image.open(source, formats=_formats(path, beginning)) as image:
-        with _libtiff_quiet() if image.format == "TIFF" else nullcontext():
+    formats = _formats(path, beginning)
+    with _limited(path, limit) as max_pixels, decoding()(Image.open)(source, formats=formats) as image:
+        with _libtiff_quiet() if image.format == "TIFF" else nullcontext(), decoding():
             image.load()
         if image.mode == "LAB":
             raise InputError(f"{path}: CIELab colours, which cannot be read; save it as RGB")
@@ -90,7 +102,10 @@ def _pixels(path: Path, limit: float, say: Callable[[str], None], profiled: bool
         if deep is not None:
             return _upright(conversion.deep(deep) if conversion else deep, turned)
         target = "RGBA" if image.has_transparency_data else "RGB"
-        flat = conversion.image(image, target) if conversion else image.convert(target)
+        if conversion:
+            return _upright(np.asarray(conversion.image(image, target)), turned)
+        with decoding():
+            flat = image.convert(target)
         return _upright(np.asarray(flat), turned)
 
 
@@ -121,8 +136,8 @@ def _deep(image: Image.Image, source: Path | io.BytesIO, max_pixels: int) -> Pic
     else:
         values = png.deep(source, image, max_pixels) if isinstance(source, io.BytesIO) else None
     transparent = image.info.get("transparency")
-    if values is not None and values.shape[-1] < 4 and transparent is not None:
-        is_there = (values != np.float32(transparent) / np.float32(257)).any(axis=-1, keepdims=True)
+    if values is not None and values.shape[-1] < 4 and isinstance(transparent, int | tuple):
+        is_there = (values != np.asarray(transparent, np.float32) / np.float32(257)).any(axis=-1, keepdims=True)
         values = np.concatenate([values, np.float32(255) * is_there], axis=-1)
     return values
 
@@ -130,8 +145,9 @@ def _deep(image: Image.Image, source: Path | io.BytesIO, max_pixels: int) -> Pic
 def orientation(image: Image.Image) -> object:
     """The EXIF orientation of an image; 1 if the tag is damaged."""
     try:
-        return image.getexif().get(ExifTags.Base.Orientation, 1)
-    except Exception:
+        with decoding():
+            return image.getexif().get(ExifTags.Base.Orientation, 1)
+    except DamagedError:
         return 1
 
 
@@ -185,10 +201,8 @@ def _too_large(path: Path, what: str, limit: float) -> InputError:
 
 
 def _rgb(pixels: npt.NDArray[np.generic], ground: float | None) -> Picture:
-    if pixels.ndim == 2:
-        pixels = pixels[..., None]
-    if pixels.ndim != 3 or not 1 <= pixels.shape[-1] <= 4 or pixels.size == 0:
-        raise ValueError(f"an array of {pixels.shape}")
+    if pixels.size == 0:
+        raise DamagedError("no pixels")
     height, width, channels = pixels.shape
     layered = ground is None and channels in (2, 4) and bool((pixels[..., -1] != 255).any())
     picture = np.empty((height, width, 4 if layered else 3), np.float32)
@@ -207,10 +221,17 @@ def _rgb(pixels: npt.NDArray[np.generic], ground: float | None) -> Picture:
 def read_mask(path: Path, height: int, width: int, limit: float = files.READ_LIMIT) -> Mask:
     """Read a grey picture as a mask of this size, its numbers as they are, with transparent pixels as black.
 
-    Raises InputError as read does, or if all of it is black.
+    Raises InputError as read does, or if nothing in it is brighter than BLACK.
     """
-    picture = resize(read(path, limit, ground=0, profiled=False), height, width)
-    mask: Mask = picture.mean(axis=-1, dtype=np.float32) / np.float32(255)
-    if mask.max() == 0:
-        raise InputError(f"{path}: the mask is black all over; paint white where its style is wanted")
+    picture, remedy = read(path, limit, ground=None, profiled=False), "paint white where its style is wanted"
+    if picture.shape[2] == 4 and not picture[..., 3].any():
+        raise InputError(f"{path}: the mask is transparent all over; {remedy}")
+    if (brightest := picture[..., :3].max()) == 0:
+        raise InputError(f"{path}: the mask is black all over; {remedy}")
+    if brightest <= BLACK:
+        raise InputError(
+            f"{path}: the mask is all but black: its brightest value is {brightest:.2g}, and white is 255;"
+            f" multiply its values (0 and 1 by 255, or in 16 bits by 65535), or {remedy}"
+        )
+    mask: Mask = resize(picture[..., :3], height, width).mean(axis=-1, dtype=np.float32) / np.float32(255)
     return mask

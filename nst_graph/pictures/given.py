@@ -14,7 +14,8 @@ from PIL import ExifTags, Image
 from nst_graph import files
 from nst_graph.errors import InputError
 from nst_graph.pictures import png
-from nst_graph.pictures.formats import orientation
+from nst_graph.pictures.decoding import DamagedError, decoding
+from nst_graph.pictures.formats import BLACK, orientation
 
 Given = str | os.PathLike[str] | npt.NDArray[Any] | Image.Image
 
@@ -50,45 +51,45 @@ class Files(ExitStack):
         if self._directory is None:
             self._directory = Path(self.enter_context(tempfile.TemporaryDirectory(prefix="nst_graph-")))
         path = self._directory / f"{name}.png"
-        try:
-            if isinstance(given, Image.Image):
-                return _write(given, path)
-            path.write_bytes(_encoded(np.asarray(given), is_mask))
-        except ValueError as error:
-            raise InputError(f"{name}: {error}") from error
+        if isinstance(given, Image.Image):
+            return _write(given, path, name)
+        path.write_bytes(_encoded(np.asarray(given), name, is_mask))
         return path
 
 
-def _write(image: Image.Image, path: Path) -> Path:
+def _write(image: Image.Image, path: Path, name: str) -> Path:
     """Write an image with its profile and orientation; returns the path, whose suffix may be another."""
     try:
-        exif = Image.Exif()
-        if (turned := orientation(image)) in range(2, 9):
-            exif[ExifTags.Base.Orientation] = turned
-        if image.mode in TIFF:
-            path = path.with_suffix(".tiff")
-        elif image.mode == "LAB":  # of which Pillow keeps the numbers
-            raise ValueError(image.mode)
-        elif image.mode not in PNG:
-            image = image.convert("RGBA" if image.has_transparency_data else "RGB")
-        image.save(path, exif=exif)
-        return path
-    except OSError as error:
-        if error.errno is not None:  # of the disk
-            raise
-        raise ValueError(f"an image that cannot be read whole ({error}); load it first") from error
-    except Exception as error:  # Pillow may raise anything where it cannot convert
-        raise ValueError(f"an image of the mode {image.mode}, which cannot be used; convert it to RGB") from error
+        with decoding():
+            image.load()
+    except DamagedError as error:
+        raise InputError(f"{name}: an image that cannot be read whole ({error}); load it first") from error
+    exif = Image.Exif()
+    if (turned := orientation(image)) in range(2, 9):
+        exif[ExifTags.Base.Orientation] = turned
+    mode = "RGBA" if image.has_transparency_data else "RGB"
+    unusable = f"{name}: an image of the mode {image.mode}, which cannot be used; convert it to RGB"
+    if image.mode == "LAB":  # of which Pillow keeps the numbers
+        raise InputError(unusable)
+    try:
+        with decoding():
+            image = image if image.mode in (*PNG, *TIFF) else image.convert(mode)
+        path = path.with_suffix(".tiff") if image.mode in TIFF else path
+        with decoding():
+            image.save(path, exif=exif)
+    except DamagedError as error:
+        raise InputError(unusable) from error
+    return path
 
 
-def _encoded(array: npt.NDArray[Any], is_mask: bool) -> bytes:
-    """An array as a PNG file. Raises ValueError, saying what to give."""
+def _encoded(array: npt.NDArray[Any], name: str, is_mask: bool) -> bytes:
+    """An array as a PNG file. Raises InputError, saying what to give."""
     kinds = "truth values, uint8, uint16, or floats in 0..1" if is_mask else "uint8, uint16, or floats in 0..255"
-    shapes = "[height, width] or [height, width, 1, 3 or 4]"
     if array.ndim == 2:
         array = array[..., None]
     if array.ndim != 3 or array.shape[-1] not in (1, 3, 4) or array.size == 0:
-        raise ValueError(f"an array of the shape {array.shape}; give {shapes}")
+        shapes = "[height, width] or [height, width, 1, 3 or 4]"
+        raise InputError(f"{name}: an array of the shape {array.shape}; give {shapes}")
     dtype = array.dtype
     if dtype == np.uint8 or (dtype == np.bool_ and is_mask):
         values = array.astype(np.float32) * np.float32(255 if dtype == np.bool_ else 1)
@@ -96,13 +97,32 @@ def _encoded(array: npt.NDArray[Any], is_mask: bool) -> bytes:
         values = array.astype(np.float32) / np.float32(257)
     elif np.issubdtype(dtype, np.floating):
         if not np.isfinite(array).all():
-            raise ValueError("an array with values that are no numbers; give finite ones")
+            raise InputError(f"{name}: an array with values that are no numbers; give finite ones")
         least, most = float(array.min()), float(array.max())
-        if (is_mask and not 0 <= least <= most <= 1) or (not is_mask and 0 <= least < most <= 1):
-            raise ValueError(f"an array of floats from {least:g} to {most:g}; give {kinds}")
+        if not (0 <= least <= most <= 1 if is_mask else all(map(_are_levels, (array[..., :3], array[..., 3:])))):
+            remedy = "" if is_mask else ": multiply 0..1 by 255, undo what a network's input was put through"
+            raise InputError(f"{name}: an array of floats from {least:g} to {most:g}; give {kinds}{remedy}")
         values = array.astype(np.float32) * np.float32(255 if is_mask else 1)
     else:
-        raise ValueError(f"an array of {dtype}; give {kinds}")
+        raise InputError(f"{name}: an array of {dtype}; give {kinds}")
+    if is_mask and dtype in (np.uint8, np.uint16) and 0 < values[..., :3].max() <= BLACK:
+        white = np.iinfo(dtype).max
+        raise InputError(
+            f"{name}: an array of {dtype} up to {array.max()}; white is {white}: multiply, or give truth values"
+        )
     if array.shape[-1] == 1:
         values = np.repeat(values, 3, axis=-1)
     return png.encode(values, 8 if dtype in (np.uint8, np.bool_) else 16)
+
+
+def _are_levels(numbers: npt.NDArray[np.floating]) -> bool:
+    """Whether numbers are in 0..255, as a painting's are, some of which lie outside.
+
+    Others are those up to BLACK but all zeros, as 0..1, -1..1 or colours over their deviation; about zero, as
+    colours less their mean, which end at 152 in Caffe's networks; and those of more bits.
+    """
+    if not numbers.any():
+        return True
+    is_centred = numbers.max() <= 160 and np.mean(numbers < -16) > 0.05
+    is_deep = np.mean(numbers > 300) > 0.25
+    return bool(numbers.max() > BLACK) and not is_centred and not is_deep

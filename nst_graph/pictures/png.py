@@ -11,6 +11,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from nst_graph.pictures import profiles, tiff
+from nst_graph.pictures.decoding import decoding
 from nst_graph.pictures.pictures import levels
 
 #: How a file begins, and the types of the chunks that are needed for its pixels.
@@ -58,6 +59,8 @@ def deep(source: io.BytesIO, image: Image.Image, max_pixels: int) -> npt.NDArray
         if 2 * image.width * image.height > max_pixels:
             raise tiff.TooLargeError(f"{image.width} x {image.height} pixels of 16 bits")
         other.tile = [other.tile[0]._replace(args=f"{rawmode[:-1]}L")]
+        with decoding():
+            other.load()
         values = np.array(image, np.float32)
         values *= np.float32(256)
         values += np.asarray(other)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Callable
-from contextlib import suppress
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageCms
+
+from nst_graph.pictures.decoding import DamagedError, decoding
 
 Floats = npt.NDArray[np.floating]
 
@@ -27,18 +29,17 @@ SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 MADE, ALWAYS = slice(24, 36), struct.pack(">6H", 2000, 1, 1, 0, 0, 0)
 
 
-def find(icc: bytes, mode: str, ignored: Callable[[], None]) -> Profile | None:
+def find(icc: object, mode: str, ignored: Callable[[], None]) -> Profile | None:
     """The conversion of pictures with this profile, in Pillow's mode "RGB", "L" or "CMYK".
 
     None if they stay as they are, because the profile is sRGB's, or, after a call of `ignored`, because
     it is damaged or for other colours.
     """
     try:
-        profile = Profile(icc)
-    except Exception:  # the parser may raise anything if bytes are damaged
-        ignored()
-        return None
-    if profile.mode not in (("RGB", "L") if mode == "L" else (mode,)):
+        profile: Profile | None = Profile(icc)
+    except DamagedError:
+        profile = None
+    if profile is None or profile.mode not in (("RGB", "L") if mode == "L" else (mode,)):
         ignored()
         return None
     return None if profile.is_srgb else profile
@@ -54,12 +55,13 @@ def srgb() -> bytes:
 class Profile:
     """A conversion to sRGB by relative colorimetry, with black as the profile has it, as Chromium converts."""
 
-    def __init__(self, icc: bytes) -> None:
-        """Raises ValueError, KeyError or ImageCms's errors if the profile cannot be used."""
-        if len(icc) > LIMIT:
-            raise ValueError(f"a profile of more than {LIMIT} bytes")
+    def __init__(self, icc: object) -> None:
+        """Raises DamagedError if the profile cannot be used."""
+        if not isinstance(icc, bytes) or len(icc) > LIMIT or icc[16:20] not in MODES:
+            raise DamagedError(f"no profile of a picture, or of more than {LIMIT} bytes")
         self.mode = MODES[icc[16:20]]
-        self._source = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+        with decoding():
+            self._source = ImageCms.ImageCmsProfile(io.BytesIO(icc))
         self._transform = self._to_srgb(self.mode, "RGB")
         self._convert: Callable[[Floats], Floats] = self._rounded
         #: Whether it changes no colour by more than rounding does, and so is left out, as Chromium decides it.
@@ -69,23 +71,26 @@ class Profile:
         tried = np.stack(np.meshgrid(*[LEVELS] * len(self.mode)), axis=-1).reshape(1, -1, len(self.mode)).astype(float)
         found = self._rounded(tried)
         self.is_srgb = bool(np.abs(found - tried).max() <= 1)
-        with suppress(KeyError, ValueError, struct.error):  # where tables define the colours
+        try:
             exact = _exact(icc)
-            if np.abs(exact(tried) - found).max() < 2:
-                self._convert = exact
+        except DamagedError:  # where tables define the colours
+            return
+        if np.abs(exact(tried) - found).max() < 2:
+            self._convert = exact
 
     def _to_srgb(self, before: str, after: str) -> ImageCms.ImageCmsTransform:
         # Simplified, a conversion of greys is up to ten levels off in the darks.
         flags = ImageCms.Flags.NOOPTIMIZE if before == "L" else ImageCms.Flags.NONE
-        return ImageCms.ImageCmsTransform(
-            self._source, SRGB, before, after, ImageCms.Intent.RELATIVE_COLORIMETRIC, flags=flags
-        )
+        intent = ImageCms.Intent.RELATIVE_COLORIMETRIC
+        with decoding():
+            return ImageCms.ImageCmsTransform(self._source, SRGB, before, after, intent, flags=flags)
 
     def image(self, image: Image.Image, mode: str) -> Image.Image:
         """Convert an image of 8 bits to one of `mode`, "RGB" or "RGBA"."""
         if self.mode == "CMYK":
             return self._transform.apply(image)
-        image = image.convert(mode)
+        with decoding():
+            image = image.convert(mode)
         if self.mode == "RGB":
             return self._to_srgb(mode, mode).apply(image, image)
         greys = self._rounded(np.arange(256.0).reshape(1, -1, 1))[0, :, 0].tolist()
@@ -116,7 +121,7 @@ def _exact(icc: bytes) -> Callable[[Floats], Floats]:
     if b"kTRC" in tags:
         curve = _curve(tags[b"kTRC"])
         return lambda values: _encoded(np.repeat(curve(values / 255), 3, axis=-1))
-    curves = [_curve(tags[name]) for name in (b"rTRC", b"gTRC", b"bTRC")]
+    curves = [_curve(tags.get(name, b"")) for name in (b"rTRC", b"gTRC", b"bTRC")]
     matrix = np.linalg.solve(_matrix(_tags(SRGB.tobytes())), _matrix(tags)).astype(np.float32)
 
     def convert(values: Floats) -> Floats:
@@ -134,24 +139,32 @@ def _encoded(linear: Floats) -> Floats:
 
 
 def _tags(icc: bytes) -> dict[bytes, bytes]:
-    entries = struct.iter_unpack(">4sII", icc[132 : 132 + 12 * int.from_bytes(icc[128:132])])
+    with decoding():
+        entries = struct.iter_unpack(">4sII", icc[132 : 132 + 12 * int.from_bytes(icc[128:132])])
     return {name: icc[start : start + size] for name, start, size in entries}
 
 
 def _matrix(tags: dict[bytes, bytes]) -> npt.NDArray[np.float64]:
     """From linear RGB to the XYZ of the profile connection space."""
-    columns = [np.frombuffer(tags[name], ">i4", 3, 8) / 65536 for name in (b"rXYZ", b"gXYZ", b"bXYZ")]
+    columns = [_numbers(tags.get(name, b""), ">i4", 3, 8) / 65536 for name in (b"rXYZ", b"gXYZ", b"bXYZ")]
     return np.stack(columns, axis=1)
 
 
+def _numbers(tag: bytes, kind: str, count: int, start: int) -> npt.NDArray[Any]:
+    with decoding():
+        return np.frombuffer(tag, kind, count, start)
+
+
 def _curve(tag: bytes) -> Callable[[Floats], Floats]:
-    """A tone curve from 0..1 to 0..1. Raises KeyError for kinds that no program writes."""
+    """A tone curve from 0..1 to 0..1. Raises DamagedError, also for kinds that no program writes."""
     if tag[:4] == b"curv":
-        table = np.frombuffer(tag, ">u2", int.from_bytes(tag[8:12]), 12)
+        table = _numbers(tag, ">u2", int.from_bytes(tag[8:12]), 12)
         if len(table) > 1:
             return lambda values: np.interp(values, np.linspace(0, 1, len(table)), table / 65535).astype(np.float32)
         gamma = float(table[0]) / 256 if len(table) else 1.0
         return lambda values: values**gamma
+    if tag[8:10] not in PARAMETERS:
+        raise DamagedError(f"a curve of the kind {tag[8:10]!r}")
     rest = PARAMETERS[tag[8:10]]
-    g, a, b, c, d, e, f = np.append(np.frombuffer(tag, ">i4", 7 - len(rest), 12) / 65536, rest).tolist()
+    g, a, b, c, d, e, f = np.append(_numbers(tag, ">i4", 7 - len(rest), 12) / 65536, rest).tolist()
     return lambda values: np.where(values >= d, np.maximum(a * values + b, 0) ** g + e, c * values + f)

@@ -1,9 +1,11 @@
 """TIFF files with more than 8 bits per channel, of which Pillow reads few, and some wrongly."""
 
+import itertools
 import logging
 import math
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,14 @@ import tifffile
 from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC, PREDICTOR, SAMPLEFORMAT
 
 from nst_graph.errors import InputError
+from nst_graph.pictures.decoding import DamagedError, decoding
 
 Floats = npt.NDArray[np.float32]
 
 #: How a TIFF file begins: classic or BigTIFF, in either byte order.
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+#: What a camera's raw file has: colours of a sensor's picture, or a tag, DNGVersion; how many pages are looked at.
+RAW_COLOURS, TAG_DNG, PAGES = (PHOTOMETRIC.CFA, PHOTOMETRIC.LINEAR_RAW), 50706, 64
 DEFLATED = (COMPRESSION.ADOBE_DEFLATE, COMPRESSION.DEFLATE)
 GREY = (PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.MINISBLACK)
 #: The bit depths that are supported for each sample format.
@@ -26,19 +31,25 @@ BITS[SAMPLEFORMAT.IEEEFP] = (16, 32, 64)
 #: Names for colours that are not supported.
 COLOURS: dict[int, str] = {PHOTOMETRIC.CIELAB: "CIELab", PHOTOMETRIC.ICCLAB: "CIELab", PHOTOMETRIC.ITULAB: "CIELab"}
 COLOURS |= {PHOTOMETRIC.SEPARATED: "CMYK", PHOTOMETRIC.PALETTE: "palette", PHOTOMETRIC.YCBCR: "YCbCr"}
+#: The brightest highlights, times white, of a floating-point picture whose median does not tell: five stops.
+HIGHLIGHTS = 32
 TAG_ORIENTATION, TAG_PROFILE = 274, 34675
 
 
-def read(path: Path, max_values: int, say: Callable[[str], None]) -> tuple[Floats, int, bytes | None] | None:
+def read(path: Path, max_values: int, say: Callable[[str], None]) -> tuple[Floats, object, object] | None:
     """Read the first page's values [height, width, 1 to 4] in 0..255, alpha last, its EXIF orientation and profile.
 
     None for up to 8 bits per channel, which Pillow reads. `say` gets a line if the value of white has
     to be assumed. Raises InputError that names an unsupported property, TooLargeError for more than
-    `max_values` values, and other exceptions if the file is damaged.
+    `max_values` values, RawError and DamagedError.
     """
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
-    with tifffile.TiffFile(path) as file:
-        page = file.pages.first
+    with decoding()(tifffile.TiffFile)(path) as file:
+        for raw in itertools.islice(_pages(file), PAGES):
+            if raw.photometric in RAW_COLOURS or TAG_DNG in raw.tags:
+                raise RawError
+        with decoding():
+            page = file.pages.first
         colour = page.photometric
         if COLOURS.get(colour) == "CIELab":
             raise _unreadable(path, "CIELab colours")
@@ -52,8 +63,8 @@ def read(path: Path, max_values: int, say: Callable[[str], None]) -> tuple[Float
         if page.compression not in (COMPRESSION.NONE, *DEFLATED):
             raise _unreadable(path, f"the compression {getattr(page.compression, 'name', page.compression)}")
         sides = (page.imagewidth, *page.shape)
-        if not all(isinstance(side, int) and side > 0 for side in sides):  # a tag may have several values
-            raise ValueError("sides that are not numbers")
+        if not all(isinstance(side, int) and side > 0 for side in sides) or page.axes not in ("YX", "YXS", "SYX"):
+            raise DamagedError("sides that are not numbers")  # a tag may have several values
         if math.prod(sides[1:]) > max_values:
             raise TooLargeError(" x ".join(map(str, sides[1:])) + " numbers")
         values = _values(path, page)
@@ -61,15 +72,29 @@ def read(path: Path, max_values: int, say: Callable[[str], None]) -> tuple[Float
             values = values[..., None]
         elif page.axes == "SYX":  # one plane per channel
             values = np.moveaxis(values, 0, -1)
-        elif page.axes != "YXS":
-            raise ValueError(f"axes {page.axes}")
-        orientation = page.tags[TAG_ORIENTATION].value if TAG_ORIENTATION in page.tags else 1
-        profile = bytes(page.tags[TAG_PROFILE].value) if TAG_PROFILE in page.tags else None
+        with decoding():
+            orientation, profile = page.tags.valueof(TAG_ORIENTATION, 1), page.tags.valueof(TAG_PROFILE)
         return _channels(_scaled(path, values, say), colour, page.extrasamples), orientation, profile
 
 
 class TooLargeError(Exception):
     """The picture has more values than memory allows."""
+
+
+class RawError(Exception):
+    """A camera's raw file: what a sensor saw, beside smaller pictures."""
+
+
+def _pages(parent: tifffile.TiffFile | tifffile.TiffPage) -> Iterator[tifffile.TiffPage]:
+    """A file's pages, or a page's sub-images, each followed by its own sub-images, up to what is damaged."""
+    with suppress(DamagedError):
+        with decoding():
+            pages: Sequence[Any] = parent.pages or ()
+        for index in itertools.count():
+            with decoding():
+                page = pages[index]  # beyond the last this is an IndexError
+            yield page
+            yield from _pages(page)
 
 
 def _unreadable(path: Path, what: str) -> InputError:
@@ -82,13 +107,17 @@ def _values(path: Path, page: tifffile.TiffPage) -> npt.NDArray[np.generic]:
     size = math.prod(page.shape) * dtype.itemsize
     strips = list(_strips(page, size)) if page.compression in DEFLATED or page.predictor != PREDICTOR.NONE else []
     if page.predictor != PREDICTOR.FLOATINGPOINT:
-        return np.asarray(page.asarray())
+        with decoding():
+            return np.asarray(page.asarray())
     if page.is_tiled:
         raise _unreadable(path, "a floating-point predictor in tiles")
     # Adobe's Technical Note 3: each row has the first bytes of all values, then the second ones, and so on,
     # all stored as differences.
     samples = page.shape[-1] if page.axes == "YXS" else 1
-    rows = np.frombuffer(b"".join(strips), np.uint8)[:size].reshape(-1, page.imagewidth * dtype.itemsize, samples)
+    data = b"".join(strips)
+    if len(data) < size:
+        raise DamagedError("it unpacks to less than its pixels")
+    rows = np.frombuffer(data, np.uint8, size).reshape(-1, page.imagewidth * dtype.itemsize, samples)
     planes = rows.cumsum(axis=1, dtype=np.uint8).reshape(len(rows), dtype.itemsize, -1).swapaxes(1, 2)
     return np.ascontiguousarray(planes).view(dtype.newbyteorder(">")).reshape(page.shape)
 
@@ -96,14 +125,16 @@ def _values(path: Path, page: tifffile.TiffPage) -> npt.NDArray[np.generic]:
 def _strips(page: tifffile.TiffPage, size: int) -> Iterator[bytes]:
     """The decompressed strips or tiles, checked to be no larger than the page, since they may expand a thousandfold."""
     remaining = 2 * size + 2**20  # tiles may reach beyond the border
-    for offset, length in zip(page.dataoffsets, page.databytecounts, strict=True):
-        page.parent.filehandle.seek(offset)
-        data = page.parent.filehandle.read(length)
+    for offset, length in zip(page.dataoffsets, page.databytecounts, strict=False):
+        with decoding():
+            page.parent.filehandle.seek(offset)
+            data = page.parent.filehandle.read(length)
         if page.compression in DEFLATED:
-            data = zlib.decompressobj().decompress(data, remaining + 1)
+            with decoding():
+                data = zlib.decompressobj().decompress(data, remaining + 1)
         remaining -= len(data)
         if remaining < 0:
-            raise ValueError("it unpacks to more than its pixels")
+            raise DamagedError("it unpacks to more than its pixels")
         yield data
 
 
@@ -124,8 +155,10 @@ def _scaled(path: Path, values: npt.NDArray[Any], say: Callable[[str], None]) ->
 def _white(path: Path, values: npt.NDArray[Any], say: Callable[[str], None]) -> float:
     """Guess the value of white in floating-point data, which TIFF does not define.
 
-    1 if no value is larger, or if the median is not and there are fractions, which makes larger values
-    highlights; else 255, or 65535 if there are larger values than that.
+    1 if no value is larger. Where there are fractions, it is 1 too if the largest value is at most HIGHLIGHTS,
+    or the median at most 1: larger values are highlights, and cut. But values that end at 255 or at 65535 were
+    cut there before, however dark the rest. Else it is 255, or 65535 if there are larger values than that. So
+    a dark picture in 0..255 must have a value above HIGHLIGHTS; one that has none would be nearly black.
     """
     least, most = float(values.min()), float(values.max())
     if not math.isfinite(least) or not math.isfinite(most):
@@ -133,13 +166,15 @@ def _white(path: Path, values: npt.NDArray[Any], say: Callable[[str], None]) -> 
     if least < -0.1 * max(most, 1):
         raise _unreadable(path, f"values below zero, down to {least:g}")
     fractions = bool((values != np.rint(values)).any())
-    if most <= 1.001 or (fractions and float(np.median(values)) <= 1):
+    highlights = fractions and round(most) not in (255, 65535)
+    if most <= 1.001 or (highlights and (most <= HIGHLIGHTS or float(np.median(values)) <= 1)):
         white = 1
     elif most <= 65535.5:
         white = 255 if most <= 255.5 else 65535
     else:
         raise _unreadable(path, f"values up to {most:g}")
-    say(f"{path}: floating-point values from {least:g} to {most:g}, taken as 0 for black to {white} for white")
+    note = "; values above 1 are cut" if white == 1 and most > 1.001 else ""
+    say(f"{path}: floating-point values from {least:g} to {most:g}, taken as 0 for black to {white} for white{note}")
     return white
 
 
@@ -149,7 +184,7 @@ def _channels(values: Floats, colour: int, extras: tuple[int, ...]) -> Floats:
     picture = np.clip(values[..., :count], 0, 255)
     if colour == PHOTOMETRIC.MINISWHITE:
         picture = 255 - picture
-    for channel, extra in enumerate(extras, count):
+    for channel, extra in zip(range(count, values.shape[-1]), extras, strict=False):
         if extra in (EXTRASAMPLE.ASSOCALPHA, EXTRASAMPLE.UNASSALPHA):
             alpha = np.clip(values[..., channel : channel + 1], 0, 255)
             if extra == EXTRASAMPLE.ASSOCALPHA:
