@@ -1,5 +1,9 @@
 """Exceptions of the program."""
 
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class InputError(Exception):
     """A file or an option is wrong; the message is one line that names it and the remedy."""
@@ -7,3 +11,24 @@ class InputError(Exception):
 
 class Pause(Exception):  # noqa: N818, it is not an error
     """Raised by an observer to stop a run, which saves its state and can be resumed."""
+
+
+class DamagedError(ValueError):
+    """A file, an image or a profile is not what its format says."""
+
+
+@contextmanager
+def decoding(*passing: type[Exception]) -> Iterator[None]:
+    """Around one call of a library, which may raise anything if bytes are damaged: raises DamagedError.
+
+    Errors of the disk pass, and those that are named.
+    """
+    try:
+        yield
+    except passing:
+        raise
+    except Exception as error:
+        # Damaged bytes may name an offset that cannot be: EINVAL.
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise
+        raise DamagedError(f"{type(error).__name__}: {error}") from error

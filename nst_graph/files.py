@@ -6,12 +6,11 @@ import io
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
 
-from nst_graph.errors import InputError
+from nst_graph.errors import DamagedError, InputError
 
 #: The default of --read-limit: the memory that reading a file may take, in GB.
 READ_LIMIT = 1.0
@@ -19,26 +18,8 @@ READ_LIMIT = 1.0
 NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 #: The suffixes of picture files.
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".gif", ".bmp", ".avif", ".heic", ".heif")
-T = TypeVar("T")
 #: The largest text file, a record or a list, in bytes.
 TEXT_LIMIT = 50_000_000
-
-
-class DamagedError(ValueError):
-    """A library could not make sense of a file's bytes."""
-
-
-def decode(call: Callable[..., T], *arguments: object) -> T:
-    """What one call of a library returns, which may raise anything where bytes are damaged.
-
-    Raises DamagedError then; an OSError, as of a disk, passes through.
-    """
-    try:
-        return call(*arguments)
-    except OSError:
-        raise
-    except Exception as error:
-        raise DamagedError(f"{type(error).__name__}: {error}") from error
 
 
 def non_file(path: Path) -> str | None:

@@ -4,11 +4,12 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
 import pytest
-from conftest import ROOT, random_picture, run_here
+from conftest import ROOT, random_picture, run_here, run_script
 
 import nst_graph
 from nst_graph import files
@@ -17,6 +18,7 @@ from nst_graph.runs import run
 from nst_graph.settings import Settings
 
 FEW = ("--size", 32, "--iterations", 4, "--save-every", 2)
+WORDS = ("photo.png", "painting.png", "--weights", "weights.mat", *FEW)
 
 
 @pytest.fixture
@@ -30,7 +32,7 @@ def here(tmp_path, monkeypatch, network_file):
 
 
 def paint(*words):
-    return run_here("paint.py", "photo.png", "painting.png", *words, "--weights", "weights.mat", *FEW)
+    return run_here("paint.py", *WORDS, *words)
 
 
 def begun(output):
@@ -208,3 +210,32 @@ def test_a_directory_named_like_a_picture(here):
     (here / "painting.png").rename(here / "styles" / "painting.png")
     done = run_here("paint.py", "photo.png", "styles", "--weights", "weights.mat", *FEW, "--output", "run")
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_settings_of_matplotlib_are_left_aside(here):
+    """LaTeX that is not there, or what is no setting at all: neither ends a painting, nor changes its curves."""
+    for settings in ("text.usetex: True\nfont.family: nowhere\nfigure.autolayout: True\n", "no settings \0 at all"):
+        Path("matplotlibrc").write_text(settings)
+        done = run_script("paint.py", *WORDS, "--overwrite", "--output", "run", env=os.environ | {"MATPLOTLIBRC": "."})
+        assert done.returncode == 0, done.stderr
+        assert iio.imread("run/losses.png").shape[:2] == (450, 800)
+
+
+@pytest.mark.parametrize("debug", ["0", "1"])
+def test_a_defect_of_ours_is_told_as_one(here, debug):
+    """Not as the user's mistake: in one line with where to report it, status 1; the traceback is for who asks."""
+    broken = "from nst_graph.pictures import formats; formats._rgb = None; "
+    broken += "import sys; from nst_graph.commands.paint import main; sys.exit(main())"
+
+    def run(*words):
+        command, environment = [sys.executable, "-c", broken, *map(str, words)], os.environ | {"NST_GRAPH_DEBUG": debug}
+        return subprocess.run(command, capture_output=True, text=True, env=environment)
+
+    done = run(*WORDS, "--output", "run")
+    assert done.returncode == 1
+    lines = done.stderr.splitlines()
+    assert "a defect of nst_graph" in lines[-1] and "TypeError" in lines[-1] and "/issues" in lines[-1]
+    assert len(lines) == 1 if debug == "0" else "Traceback" in lines[0]
+    assert not Path("run").exists()
+    done = run("photo.png", "nothing.png", "--output", "run")
+    assert done.returncode == 2 and ("Traceback" in done.stderr) == (debug == "1")

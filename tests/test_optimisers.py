@@ -1,17 +1,22 @@
 """L-BFGS: it minimises, counts, restarts, and gives up only when it must."""
 
 import itertools
+import json
+import signal
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import scipy.optimize
 
+import nst_graph
 from nst_graph import optimise
 from nst_graph.errors import InputError
 from nst_graph.evaluation import Evaluation
-from nst_graph.optimise import scipy_lbfgs
+from nst_graph.graph.tensorflow import tf
+from nst_graph.optimise import descent, graph_lbfgs, history, scipy_lbfgs
 from nst_graph.optimise.history import History, names
+from nst_graph.runs import state
 from nst_graph.settings import Settings
 
 SHAPE = (4, 5, 3)
@@ -280,3 +285,73 @@ def test_descent_goes_on_as_if_it_had_not_stopped(optimiser, average):
     first = optimise.minimise(quadratic, START, half, lambda step: None).step
     second = optimise.minimise(quadratic, first.picture, half, lambda step: None, memory=first.memory()).step
     np.testing.assert_array_equal(second.picture, whole.picture)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"lbfgs": "scipy"},
+        {"lbfgs": "graph"},
+        {"lbfgs": "graph", "scales": (32,), "scale_iterations": (20,)},
+        {"optimiser": "adam"},
+        {"optimiser": "gradient-descent", "rate": 1e-6},
+    ],
+)
+@pytest.mark.parametrize("last", [0, 7])
+def test_an_observer_stops_it(pictures_dir, network_file, tmp_path, settings, last):
+    """As in SciPy by StopIteration: the painting so far comes back, as the observer saw it, and its run is finished."""
+    seen = []
+
+    def stop(step):
+        seen.append(step.picture.copy())
+        if step.iteration == last:
+            raise StopIteration
+
+    pair = pictures_dir / "photo.png", pictures_dir / "painting.png"
+    painting = nst_graph.paint(
+        *pair, Settings(iterations=30, **settings), weights_file=network_file, output=tmp_path, observers=[stop]
+    )
+    assert len(seen) == last + 1 and painting.outcome.step.iteration == last
+    np.testing.assert_array_equal(painting.picture, seen[-1])
+    outcome = json.loads((tmp_path / "run.json").read_text())["outcome"]
+    assert outcome["state"] == "finished" and outcome["reason"] == "an observer stopped it"
+    assert outcome["restarts"] == 0
+
+
+@pytest.mark.parametrize("lbfgs", ["scipy", "graph"])
+def test_an_interruption_amid_a_step_leaves_a_whole_state(pictures_dir, network_file, tmp_path, monkeypatch, lbfgs):
+    """Ctrl-C comes between the two changes that make a step; the state has picture and pairs of the same step."""
+    module, name = {"scipy": (history.History, "append"), "graph": (graph_lbfgs._Vectors, "accept")}[lbfgs]
+    change, calls = getattr(module, name), []
+
+    def interrupted(self, *arguments):
+        result = change(self, *arguments)
+        calls.append(0)
+        if len(calls) == 6:
+            signal.raise_signal(signal.SIGINT)
+        return result
+
+    pair = pictures_dir / "photo.png", pictures_dir / "painting.png"
+    settings = Settings(iterations=30, lbfgs=lbfgs, init="content")
+    steps = []
+    monkeypatch.setattr(module, name, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        nst_graph.paint(
+            *pair, settings, weights_file=network_file, output=tmp_path,
+            observers=[lambda step: steps.append(step.picture.astype(float).ravel())],
+        )  # fmt: skip
+    monkeypatch.setattr(module, name, change)
+    step = state.read(tmp_path / "state.npz")[0]
+    assert step.iteration == len(steps) - 1
+    np.testing.assert_allclose(step.picture.ravel(), steps[-1], atol=1e-3)
+    memory = step.memory()
+    newest = history.by_age(memory)[-1]
+    np.testing.assert_allclose(memory[f"step-{newest}"], steps[-1] - steps[-2], atol=1e-3)
+    assert nst_graph.paint(*pair, settings, weights_file=network_file, output=tmp_path, resume=True)
+
+
+def test_a_start_larger_than_a_graph_may_be():
+    """Adam's start is fed: as a constant of the graph it could have 2 GB at most."""
+    steps = descent._Steps(tf.train.AdamOptimizer(1.0), np.ones((64, 64, 3), np.float32), np.ones(3, np.float32), False)
+    assert steps._variable.graph.as_graph_def().ByteSize() < 64 * 64 * 3 * 4
+    steps.close()

@@ -16,8 +16,8 @@ from PIL import Image, ImageOps
 
 import nst_graph
 from nst_graph import InputError, Settings, pictures
+from nst_graph.errors import DamagedError
 from nst_graph.pictures import formats, given, png, profiles, tiff
-from nst_graph.pictures.decoding import DamagedError
 
 PICTURE = random_picture(20, 30).round()
 BYTES = PICTURE.astype(np.uint8)

@@ -126,7 +126,9 @@ def test_killed_many_times(words, tmp_path, optimiser, times):
     assert again.returncode == 0 and "is finished" in again.stdout
 
 
-@pytest.mark.parametrize("numbers", [[signal.SIGTERM], [signal.SIGINT], [signal.SIGINT, signal.SIGTERM]])
+@pytest.mark.parametrize(
+    "numbers", [[signal.SIGTERM], [signal.SIGUSR1], [signal.SIGINT], [signal.SIGINT, signal.SIGTERM]]
+)
 def test_signals_lose_nothing(words, tmp_path, numbers):
     """Nor does a second one while the first one's state is saved."""
     run = start_script(*words, "--output", tmp_path / "run", "--iterations", 10000, "--save-every", 5000)

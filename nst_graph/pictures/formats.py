@@ -12,9 +12,8 @@ import numpy.typing as npt
 from PIL import ExifTags, Image
 
 from nst_graph import files
-from nst_graph.errors import InputError
+from nst_graph.errors import DamagedError, InputError, decoding
 from nst_graph.pictures import png, profiles, tiff
-from nst_graph.pictures.decoding import DamagedError, decoding
 from nst_graph.pictures.pictures import Mask, Picture, resize
 from nst_graph.pictures.profiles import Profile
 
@@ -90,8 +89,11 @@ def _pixels(path: Path, limit: float, say: Callable[[str], None], profiled: bool
     Image.init()
     # Formats are listed because Pillow runs other programs for some, such as PostScript.
     formats = _formats(path, beginning)
-    with _limited(path, limit) as max_pixels, decoding()(Image.open)(source, formats=formats) as image:
-        with _libtiff_quiet() if image.format == "TIFF" else nullcontext(), decoding():
+    with (
+        _limited(path, limit) as max_pixels,
+        decoding(Image.DecompressionBombError)(Image.open)(source, formats=formats) as image,
+    ):
+        with _libtiff_quiet() if image.format == "TIFF" else nullcontext(), decoding(Image.DecompressionBombError):
             image.load()
         if image.mode == "LAB":
             raise InputError(f"{path}: CIELab colours, which cannot be read; save it as RGB")

@@ -12,9 +12,8 @@ import numpy.typing as npt
 from PIL import ExifTags, Image
 
 from nst_graph import files
-from nst_graph.errors import InputError
+from nst_graph.errors import DamagedError, InputError, decoding
 from nst_graph.pictures import png
-from nst_graph.pictures.decoding import DamagedError, decoding
 from nst_graph.pictures.formats import BLACK, orientation
 
 Given = str | os.PathLike[str] | npt.NDArray[Any] | Image.Image

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from nst_graph.errors import decoding
 from nst_graph.pictures import profiles, tiff
-from nst_graph.pictures.decoding import decoding
 from nst_graph.pictures.pictures import levels
 
 #: How a file begins, and the types of the chunks that are needed for its pixels.

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageCms
 
-from nst_graph.pictures.decoding import DamagedError, decoding
+from nst_graph.errors import DamagedError, decoding
 
 Floats = npt.NDArray[np.floating]
 

@@ -14,8 +14,7 @@ import numpy.typing as npt
 import tifffile
 from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC, PREDICTOR, SAMPLEFORMAT
 
-from nst_graph.errors import InputError
-from nst_graph.pictures.decoding import DamagedError, decoding
+from nst_graph.errors import DamagedError, InputError, decoding
 
 Floats = npt.NDArray[np.float32]
 

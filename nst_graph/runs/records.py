@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nst_graph import files
-from nst_graph.errors import InputError
+from nst_graph.errors import DamagedError, InputError, decoding
 from nst_graph.settings import DEPTHS, PRECISIONS, STARTS, Settings
 from nst_graph.version import __version__
 
@@ -29,33 +29,36 @@ SOURCES = ("content", "styles", "masks", "init", "weights")
 def read(path: Path) -> dict[str, Any]:
     """Read run.json in a run's directory. Raises InputError if it is missing or damaged."""
     try:
-        return checked(files.decode(json.loads, files.read_text(path / "run.json")))
+        text = files.read_text(path / "run.json")
+        with decoding():
+            record = json.loads(text)
+        return checked(record)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise InputError(f"{path}: holds no run; begin one with CONTENT and STYLE") from error
     except OSError as error:
         raise InputError(f"{path / 'run.json'}: {error.strerror}; make it readable") from error
-    except (files.DamagedError, UnicodeDecodeError) as error:
+    except (DamagedError, UnicodeDecodeError) as error:
         raise InputError(f"{path / 'run.json'}: not a run's record; name another directory") from error
 
 
 def checked(record: Any) -> dict[str, Any]:
-    """Check the types of a record's parts, and return it. Raises files.DamagedError."""
+    """Check the types of a record's parts, and return it. Raises DamagedError."""
     types = {"settings": dict, "content": dict, "weights": dict, "styles": list, "masks": list}
     if not isinstance(record, dict) or not all(isinstance(record.get(part), kind) for part, kind in types.items()):
-        raise files.DamagedError("not a record")
+        raise DamagedError("not a record")
     if not isinstance(record.get("outcome", {}), dict):
-        raise files.DamagedError("not an outcome")
+        raise DamagedError("not an outcome")
     if not isinstance(record.get("read_limit", 1.0), int | float):
-        raise files.DamagedError("not a limit")
+        raise DamagedError("not a limit")
     if not isinstance(stages := record.get("stages", []), list) or not all(map(_is_stage, stages)):
-        raise files.DamagedError("not stages")
+        raise DamagedError("not stages")
     if not _is_picture(record.get("picture")):
-        raise files.DamagedError("not a picture beside the run")
+        raise DamagedError("not a picture beside the run")
     if not re.fullmatch("[0-9a-f]{16}", str(record.get("mark", "0" * 16))) or not _are_files(record.get("files", {})):
-        raise files.DamagedError("not a list of files")
+        raise DamagedError("not a list of files")
     for source in (source for name in SOURCES for source in _sources(record, name)):
         if not all(isinstance(source.get(key), str) for key in ("path", "sha256")):
-            raise files.DamagedError("not a source")
+            raise DamagedError("not a source")
     return record
 
 
@@ -135,7 +138,7 @@ def _sources(record: dict[str, Any], name: str) -> list[dict[str, str]]:
     sources = record.get(name) or []
     sources = sources if isinstance(sources, list) else [sources]
     if not all(isinstance(source, dict) for source in sources):
-        raise files.DamagedError("not a source")
+        raise DamagedError("not a source")
     return sources
 
 

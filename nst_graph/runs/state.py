@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nst_graph import files
-from nst_graph.errors import InputError
+from nst_graph.errors import DamagedError, InputError, decoding
 from nst_graph.evaluation import Floats
 from nst_graph.optimise.steps import LazyArrays, Step
 from nst_graph.runs import records
@@ -46,7 +46,7 @@ def read(path: Path) -> tuple[Step, dict[str, Any]]:
     except OSError as error:
         reason = error.strerror or error
         raise InputError(f"{path}: {reason}; make it readable, or move it away and resume, or paint anew") from error
-    except files.DamagedError as error:
+    except DamagedError as error:
         raise InputError(f"{path}: not a whole state; move it away and resume, or paint anew") from error
     saved = [name for name in names if name.startswith("memory/")]
     memory = LazyArrays({name.removeprefix("memory/"): partial(_array, path, name) for name in saved})
@@ -55,39 +55,43 @@ def read(path: Path) -> tuple[Step, dict[str, Any]]:
 
 def _checked_names(path: Path) -> list[str]:
     """The arrays' names, after each was read; as compression is refused, none takes more memory than the file."""
-    with files.decode(zipfile.ZipFile, path) as archive:
+    with decoding()(zipfile.ZipFile)(path) as archive:
         if any(entry.file_size != entry.compress_size for entry in archive.infolist()):
-            raise files.DamagedError("compressed")
+            raise DamagedError("compressed")
         names = [name.removesuffix(".npy") for name in archive.namelist()]
     for name in names:
         array = _array(path, name)
         if array.dtype.kind not in "uif" or not np.isfinite(array).all():
-            raise files.DamagedError(f"{name} has no numbers")
+            raise DamagedError(f"{name} has no numbers")
         if name == "picture" and (array.dtype.kind != "f" or array.ndim != 3 or array.shape[2] != 3 or not array.size):
-            raise files.DamagedError("no picture")
+            raise DamagedError("no picture")
     return names
 
 
 def _checked_text(text: npt.NDArray[np.generic]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The fields of a Step, and a run's record. Raises files.DamagedError."""
-    parsed = files.decode(json.loads, text.tobytes())
+    """The fields of a Step, and a run's record. Raises DamagedError."""
+    with decoding():
+        parsed = json.loads(text.tobytes())
     if (
         not isinstance(parsed, dict)
         or not {*_FIELDS, "record"} <= parsed.keys()
         or not isinstance(parsed["terms"], dict)
     ):
-        raise files.DamagedError("fields are missing")
+        raise DamagedError("fields are missing")
     fields = {name: parsed[name] for name in _FIELDS}
     counts = [fields[name] for name in ("iteration", "evaluations", "restarts", "stage", "before")]
     numbers = [fields["seconds"], fields["total"], *fields["terms"].values()]
     if not all(type(count) is int and 0 <= count < 2**53 for count in counts) or counts[-1] > counts[0]:
-        raise files.DamagedError("invalid counts")
+        raise DamagedError("invalid counts")
     if not all(type(number) in (int, float) and math.isfinite(number) for number in numbers):
-        raise files.DamagedError("numbers that are not finite")
+        raise DamagedError("numbers that are not finite")
     return fields, records.checked(parsed["record"])
 
 
 def _array(path: Path, name: str) -> npt.NDArray[np.generic]:
     # NumPy parses headers as Python's literals, which is safe for short ones.
-    with files.decode(partial(np.load, path, max_header_size=HEADER)) as archive:
-        return cast(npt.NDArray[np.generic], files.decode(archive.__getitem__, name))
+    with decoding()(np.load)(path, max_header_size=HEADER) as archive, decoding():
+        array = archive[name]
+    if not isinstance(array, np.ndarray):
+        raise DamagedError(f"{name} is no array")
+    return array
