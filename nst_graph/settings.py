@@ -365,8 +365,8 @@ def _typed(option: str, value: Any, kind: Any) -> Any:
         return {layer_name(name): weight for name, weight in typed.items()}
     elif many in (int, float) and isinstance(value, Integral):
         return int(value)
-    elif many is float and isinstance(value, Real):
-        return float(value)
+    elif many in (int, float) and isinstance(value, Real) and (many is float or float(value).is_integer()):
+        return many(float(value))
     elif many is str and isinstance(value, os.PathLike):
         return os.fspath(value)
     else:

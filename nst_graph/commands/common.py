@@ -87,6 +87,17 @@ def named(text: str) -> Path:
     return Path(text)
 
 
+def whole(text: str) -> int:
+    """Parse a whole number for argparse: 64, or 64.0. Raises ValueError if it is none."""
+    number = float(text)
+    if not number.is_integer():
+        raise ValueError
+    return int(number)
+
+
+whole.__name__ = "int"  # for argparse's error
+
+
 def add_read_limit(parser: argparse._ActionsContainer) -> None:
     """Add the option that limits the memory for reading a file."""
     about = f"most memory to read a picture or weights in; larger ones are refused (default: {files.READ_LIMIT:g})"
@@ -113,7 +124,7 @@ def add_winograd(parser: argparse._ActionsContainer) -> None:
 def add_workers(parser: argparse._ActionsContainer, what: str = "paintings") -> None:
     """Add the options that say where they are painted."""
     about = f"how many {what} are painted at a time (default: 1)"
-    parser.add_argument("--workers", metavar="N", type=int, default=1, help=about)
+    parser.add_argument("--workers", metavar="N", type=whole, default=1, help=about)
     about = "paint on the cluster of this dask scheduler, such as tcp://host:8786"
     parser.add_argument("--scheduler", metavar="ADDRESS", default=None, help=about)
 

@@ -4,7 +4,7 @@ import argparse
 import importlib.util
 import sys
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields, replace
 from functools import cache
@@ -30,7 +30,10 @@ ABOUT = {
     "trace": "losses of the authors' notebook beside ours; --size is the shorter side at first",
 }
 #: The options that say how all panels are painted, but in a sweep, and the types of their values.
-SHARED: dict[str, type] = {"size": int, "iterations": int, "save_every": int, "precision": str, "convolutions": str}
+SHARED: dict[str, Callable[[str], int | str]] = {
+    **dict.fromkeys(("size", "iterations", "save_every"), common.whole),
+    **dict.fromkeys(("precision", "convolutions"), str),
+}
 #: The options that may have several values in a sweep.
 SWEPT = {"recipe", *(field.name for field in fields(Settings))}
 #: A figure, the files of its pictures by name, a job for each panel to be painted, and a name for its directory.

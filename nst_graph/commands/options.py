@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from nst_graph import places
-from nst_graph.commands.common import Parser, add_read_limit, add_winograd, add_workers, named
+from nst_graph.commands.common import Parser, add_read_limit, add_winograd, add_workers, named, whole
 from nst_graph.errors import InputError
 from nst_graph.news import tell
 from nst_graph.recipes import DEFAULT, RECIPES
@@ -19,15 +19,15 @@ from nst_graph.settings import CHOICES, Settings, layer_name, layer_weights
 
 def size(text: str) -> int | None:
     """Parse a size for argparse: a number of pixels, or "original", which is None."""
-    return None if text == "original" else int(text)
+    return None if text == "original" else whole(text)
 
 
 Option = tuple[str, str, dict[str, Any]]
 NUMBER, FLAG = {"metavar": "NUMBER", "type": float}, {"action": "store_true"}
-PIXELS, COUNT = {"metavar": "PIXELS", "type": int}, {"metavar": "N", "type": int}
+PIXELS, COUNT = {"metavar": "PIXELS", "type": whole}, {"metavar": "N", "type": whole}
 SIZE = {"metavar": "PIXELS", "type": size}
 WEIGHT, SEVERAL = {"metavar": "WEIGHT", "type": float}, {"nargs": "+"}
-RATIO, SHAPE = {"metavar": "RATIO", "type": float}, {"metavar": ("WIDTH", "HEIGHT"), "nargs": 2, "type": int}
+RATIO, SHAPE = {"metavar": "RATIO", "type": float}, {"metavar": ("WIDTH", "HEIGHT"), "nargs": 2, "type": whole}
 CHANNELS = {"metavar": ("RED", "GREEN", "BLUE"), "nargs": 3, "type": float}
 FILE, DIRECTORY = {"metavar": "FILE", "type": named}, {"metavar": "DIR", "type": named}
 MASKS = {"metavar": "MASK", "nargs": "+", "type": named}
@@ -65,7 +65,7 @@ HOW: list[Option] = [
     ("noise_ratio", "start from RATIO * noise + (1 - RATIO) * picture, by default 1 or 0", RATIO),
     ("noise", "distribution of the noise", {}),
     ("noise_amplitude", "largest value of grey or uniform noise, deviation of normal noise, in grey levels", NUMBER),
-    ("seed", "seed of the noise", {"metavar": "N", "type": int}),
+    ("seed", "seed of the noise", COUNT),
     ("optimiser", "the optimiser", {}),
     ("lbfgs", "whose L-BFGS; auto is the graph's on a GPU, and where SciPy's takes too much memory", {}),
     ("corrections", "curvature pairs that L-BFGS keeps", COUNT),
@@ -88,7 +88,7 @@ SPEED: list[Option] = [
 ]
 RECORD: list[Option] = [
     ("save_every", "iterations between pictures", COUNT),
-    ("depth", "bits a colour of the saved pictures: 8, or 16 for printing", {"metavar": "BITS", "type": int}),
+    ("depth", "bits a colour of the saved pictures: 8, or 16 for printing", {"metavar": "BITS", "type": whole}),
     ("tensorboard", "write losses and pictures for TensorBoard too", FLAG),
     ("timelapse", "a film of the saved pictures at the end", {"metavar": "KIND"}),
 ]
