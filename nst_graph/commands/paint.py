@@ -21,7 +21,7 @@ from nst_graph.recipes import DEFAULT, RECIPES, fast
 from nst_graph.runs import beside, records
 from nst_graph.runs.beside import Beside
 from nst_graph.runs.directory import Directory
-from nst_graph.settings import STARTS, Settings
+from nst_graph.settings import Settings
 
 #: The example that is painted when it is asked for, in a few minutes.
 EXAMPLE_STYLE = Path(__file__).with_name("example-painting.jpg")
@@ -211,10 +211,8 @@ def _checked(job: Job, overwrite: bool, resume: bool) -> Job:
     """The job with its weights. Raises InputError for what can be told before TensorFlow, which takes seconds."""
     from nst_graph import weights  # imports NumPy
 
-    init = [] if job.settings.init in STARTS else [Path(job.settings.init)]
-    for path in (job.content, *job.styles, *job.masks, *init):
-        if not path.exists():
-            raise InputError(f"{path}: no such file; name a picture file")
+    for path in job.missing():
+        raise InputError(f"{path}: no such file; name a picture file")
     directory = Directory.to_paint_in(job.output, overwrite, resume)
     if picture := Beside.of(directory, job.picture) if job.picture or resume else None:
         picture.check(overwrite)
