@@ -429,6 +429,8 @@ def test_lists(images, network_file, tmp_path, name):
         ("list.csv", "content,styles\na.jpg,b.jpg\na.jpg,b.jpg\n", "painting 2: a second one for"),
         ("list.csv", "content,style\na.jpg,b.jpg\n", "painting 1: style is not known; did you mean styles?"),
         ("list.toml", '[[painting]]\ncontents = "a.jpg"', "painting 1: contents is not known; did you mean content?"),
+        ("list.csv", "content,styles\na.jpg,b.jpg;https://a.org/c.jpg\n", "c.jpg: an address, not a file; download it"),
+        ("list.csv", "content,styles\n~nobody-at-all/a.jpg,b.jpg\n", "that home directory is not known"),
     ],
 )
 def test_lists_that_cannot_be_used(tmp_path, name, text, expected, capsys):

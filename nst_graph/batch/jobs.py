@@ -70,7 +70,7 @@ def settings_of(record: dict[str, Any], directory: Path, given: Mapping[str, Any
 
 def weights_of(record: dict[str, Any], directory: Path, given: Mapping[str, Any]) -> Path:
     """The weights given, or a run's where they are now. Raises InputError if they are gone."""
-    return given.get("weights") or records.find(record["weights"], [directory, places.MODEL])
+    return given.get("weights") or records.find(record["weights"], filter(None, (directory, places.MODEL)))
 
 
 def resumed(record: dict[str, Any], directory: Path, given: Mapping[str, Any]) -> Job:
@@ -209,7 +209,7 @@ def _arguments(entry: Any, base: Path, switches: Collection[str]) -> list[str]:
             for word in values if isinstance(value, list) else [text]:
                 _refuse_thousands(option, word, name in NUMBERS and not isinstance(value, list))
         if name in PATHS and not (name == "init" and text in STARTS):
-            values = [str(base / item) for item in values]
+            values = [str(places.path(item, base)) for item in values]
         if name in pictures:
             pictures[name] += values
         elif len(values) == 1 and values[0].startswith("-"):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from nst_graph import files, news, signals
+from nst_graph import files, news, places, signals
 from nst_graph.errors import InputError
 from nst_graph.news import tell
 
@@ -81,10 +81,11 @@ def run(program: str, work: Callable[[], int], interrupted: str = "the same comm
 
 
 def named(text: str) -> Path:
-    """Parse a path for argparse. Raises ArgumentTypeError where it is empty, which would be the current directory."""
-    if not text:
-        raise argparse.ArgumentTypeError("a name is empty; name a file or a directory")
-    return Path(text)
+    """Parse a path for argparse. Raises ArgumentTypeError where places.path raises InputError."""
+    try:
+        return places.path(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def whole(text: str) -> int:

@@ -6,7 +6,6 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields
-from pathlib import Path
 from typing import Any, NoReturn
 
 from nst_graph import places
@@ -34,7 +33,7 @@ MASKS = {"metavar": "MASK", "nargs": "+", "type": named}
 #: Options in groups: the name, the help, and what argparse is told. A setting's default is added to
 #: the help, unless it is None.
 WHAT: list[Option] = [
-    ("weights", "VGG .mat file (default: VGG-19, else VGG-16, in model/)", FILE),
+    ("weights", f"VGG .mat file (default: VGG-19, else VGG-16, of {places.program('get_weights')})", FILE),
     ("size", "a side of the result, in pixels, or original; a smaller photograph keeps its own", SIZE),
     ("enlarge", "enlarge a smaller photograph to --size", FLAG),
     ("side", "which side --size is", {}),
@@ -209,7 +208,7 @@ def add_options(parser: argparse.ArgumentParser, several: bool = False) -> argpa
         default=[],
         help="the painting, or several to blend, or a directory of them",
     )
-    about = "settings by name; paint.py --recipes lists them"
+    about = f"settings by name; {places.program('paint')} --recipes lists them"
     add("--recipe", choices=RECIPES, metavar="NAME", nargs="+" if several else None, help=about)
     _add(parser.add_argument_group("what is painted"), WHAT, several)
     _add(parser.add_argument_group("the styles"), STYLES, several)
@@ -262,7 +261,7 @@ def film_parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog=places.program("paint_video"),
         description="Paint a film in the style of a painting, steady from frame to frame, as Ruder, Dosovitskiy and "
-        "Brox (2016) do. Frames are painted as paint.py paints pictures, with its options.",
+        f"Brox (2016) do. Frames are painted as {places.program('paint')} paints pictures, with its options.",
         usage="%(prog)s CLIP STYLE [STYLE ...] [option ...]",
         formatter_class=_Formatter,
         argument_default=argparse.SUPPRESS,
@@ -286,7 +285,8 @@ def parse(words: Sequence[str] | None, parser: Callable[[], argparse.ArgumentPar
         if re.match(r"-[a-z]\w\w", word):  # -output_image is not -o with utput_image
             parser().error(f"unrecognized arguments: {word}")
     given = vars(parser().parse_intermixed_args(words[:end]))
-    named = [*([] if given["content"] is None else [given["content"]]), *given["styles"], *map(Path, words[end + 1 :])]
+    plain = map(places.path, words[end + 1 :])
+    named = [*([] if given["content"] is None else [given["content"]]), *given["styles"], *plain]
     return given | {"content": named[0] if named else None, "styles": named[1:]}
 
 

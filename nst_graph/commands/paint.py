@@ -105,8 +105,10 @@ def numbered(path: Path) -> Iterator[Path]:
 
 
 def near(path: Path) -> str:
-    """A path relative to the current directory, if it is below that."""
-    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+    """A path relative to the current directory, if it is below that, and does not begin with ~ then."""
+    here = places.here()
+    shown = str(path.relative_to(here) if path.is_relative_to(here) else path)
+    return str(path) if shown.startswith("~") else shown
 
 
 def _shortened(name: str, size: int) -> str:
