@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from nst_graph import files, machine, pictures, scenes, weights
+from nst_graph import files, machine, pictures, places, scenes, weights
 from nst_graph.errors import InputError
 from nst_graph.graph import precision
 from nst_graph.graph.objective import Measure, Objective
@@ -55,7 +55,7 @@ class Painting:
 
         A JPEG has 8 bits a colour. Raises InputError for other suffixes, or OSError as open and write do.
         """
-        path = Path(path)
+        path = places.path(path)
         suffix = path.suffix.lower()
         if suffix not in DEPTHS:
             raise InputError(f"{path}: pictures are saved as {', '.join(DEPTHS)}; name one of these")
@@ -107,7 +107,7 @@ def paint(
             settings = replace(settings, init=str(given.path(init, "init").absolute()))
         photograph = given.path(content, "content")
         sources = Sources.named(photograph, paths, masked, settings, weights_file, read_limit, say or _warn)
-        run = Run(Path(output), overwrite, resume, say or _warn) if output is not None else None
+        run = Run(places.path(output), overwrite, resume, say or _warn) if output is not None else None
         news = say or (lambda line: None)
         painting = _paint(sources, settings, run, news, say or _warn, observers, side_by_side)
     in_memory = init is not None and not isinstance(init, str | os.PathLike)
@@ -157,7 +157,8 @@ def network_of(sources: Sources, warn: Say) -> Network:
     """The whole network. Raises InputError if it cannot be read."""
     whole = weights.read(sources.weights, sources.read_limit)
     if weights.are_transposed(whole):
-        warn(f"{sources.weights}: its kernels lie transposed, it paints wrongly; see get_weights.py check")
+        check = f"{places.program('get_weights')} check"
+        warn(f"{sources.weights}: its kernels lie transposed, it paints wrongly; see {check}")
     return whole
 
 

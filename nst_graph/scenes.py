@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nst_graph import files, pictures, weights
+from nst_graph import files, pictures, places, weights
 from nst_graph.errors import InputError
 from nst_graph.graph.objective import LEAST_POSITIONS, Style
 from nst_graph.pictures import Picture, colours
@@ -43,7 +43,7 @@ class Sources:
     ) -> Sources:
         """Raises InputError if there are no weights."""
         paths = tuple(Path(style) for style in ([styles] if isinstance(styles, str | Path) else styles))
-        found = Path(weights_file) if weights_file is not None else weights.find(settings.network, say)
+        found = places.path(weights_file) if weights_file is not None else weights.find(settings.network, say)
         init = None if settings.init in STARTS else Path(settings.init)
         return cls(Path(content), paths, tuple(map(Path, masks)), init, found, read_limit)
 

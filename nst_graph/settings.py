@@ -13,6 +13,7 @@ from numbers import Integral, Real
 from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
+from nst_graph import places
 from nst_graph.errors import InputError
 from nst_graph.news import count
 
@@ -365,10 +366,10 @@ def _typed(option: str, value: Any, kind: Any) -> Any:
         return {layer_name(name): weight for name, weight in typed.items()}
     elif many in (int, float) and isinstance(value, Integral):
         return int(value)
-    elif many is float and isinstance(value, Real):
-        return float(value)
-    elif many is str and isinstance(value, os.PathLike):
-        return os.fspath(value)
+    elif many in (int, float) and isinstance(value, Real) and (many is float or float(value).is_integer()):
+        return many(float(value))
+    elif option == "init" and isinstance(value, str | os.PathLike) and value not in STARTS:
+        return os.fspath(places.path(value))
     else:
         good = isinstance(value, many)
     if not good:

@@ -24,6 +24,8 @@ from nst_graph import painting, pictures
 from nst_graph.batch import jobs
 from nst_graph.commands import options
 from nst_graph.commands import paint as cli
+from nst_graph.commands.common import whole
+from nst_graph.errors import InputError
 from nst_graph.runs import state
 from nst_graph.settings import Settings
 
@@ -323,6 +325,29 @@ def test_the_example_is_painted_where_it_is_asked_for(words):
     job = cli.job(words)
     assert (job.content.name, job.styles) == ("china.jpg", (cli.EXAMPLE_STYLE,))
     assert (job.settings.iterations, job.settings.beta) == (100, 5 if len(words) > 1 else 1e5)
+
+
+@pytest.mark.parametrize("parser", [options.parser, options.film_parser])
+def test_whole_numbers(parser):
+    """Each option that takes one takes 64.0 too, as a spreadsheet may write it, and not 64.5."""
+    actions = [action for action in parser()._actions if action.type in (whole, options.size)]
+    assert len(actions) > 10 and not [action for action in parser()._actions if action.type is int]
+    for action in actions:
+        times = action.nargs if isinstance(action.nargs, int) else 1
+        option = max(action.option_strings, key=len)
+        given = [options.parse([PHOTO, option, *[word] * times], parser) for word in ("64", "64.0")]
+        assert given[0] == given[1] and f"{given[0][action.dest]}" == f"{given[1][action.dest]}"
+        for word in ("64.5", "inf", "nan"):
+            with pytest.raises(InputError, match=f"{option}: invalid (int|size) value: '{word}'"):
+                options.parse([PHOTO, option, *[word] * times], parser)
+
+
+def test_whole_numbers_from_python():
+    for number in (64.0, np.float32(64), np.int64(64)):
+        assert repr(Settings(size=number, squash=(number, 32))) == repr(Settings(size=64, squash=(64, 32)))
+    for number in (64.5, np.inf, np.nan):
+        with pytest.raises(InputError, match="--size .*: give a whole number"):
+            Settings(size=number)
 
 
 def test_help_imports_nothing_slow():

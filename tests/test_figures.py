@@ -6,6 +6,7 @@ import csv
 import importlib.util
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -426,11 +427,15 @@ def test_lists(images, network_file, tmp_path, name):
         ),
         ("list.toml", '[[painting]]\ncontent = "a.jpg"\nstyles = ["b.jpg"]\nhue = 3', "painting 1: "),
         ("list.csv", "content,styles\na.jpg,b.jpg\na.jpg,b.jpg\n", "painting 2: a second one for"),
+        ("list.csv", "content,style\na.jpg,b.jpg\n", "painting 1: style is not known; did you mean styles?"),
+        ("list.toml", '[[painting]]\ncontents = "a.jpg"', "painting 1: contents is not known; did you mean content?"),
+        ("list.csv", "content,styles\na.jpg,b.jpg;https://a.org/c.jpg\n", "c.jpg: an address, not a file; download it"),
+        ("list.csv", "content,styles\n~nobody-at-all/a.jpg,b.jpg\n", "that home directory is not known"),
     ],
 )
 def test_lists_that_cannot_be_used(tmp_path, name, text, expected, capsys):
     (tmp_path / name).write_text(text)
-    with pytest.raises(InputError, match=expected.replace("[", r"\[")):
+    with pytest.raises(InputError, match=re.escape(expected)):
         jobs.read_list(tmp_path / name, cli.job, options.switches())
 
 
@@ -479,6 +484,80 @@ def test_what_excel_adds(tmp_path):
     (tmp_path / "list.csv").write_bytes("content;styles\nTübingen.jpg;b.jpg\n".encode("cp1252"))
     with pytest.raises(InputError, match="not in UTF-8; save it so, from a spreadsheet"):
         jobs.read_list(tmp_path / "list.csv", cli.job, options.switches())
+
+
+@pytest.mark.parametrize(
+    ("cell", "plain"),
+    [
+        ("100,000", "100000"),
+        ("1,234.5", "1234.5"),
+        ("1.234,5", "1234.5"),
+        ("1.234.567", "1234567"),
+        ("1,00,000", "100000"),
+        ("1'000", "1000"),
+        ("1\u2019000", "1000"),
+        *((f"1{blank}000{blank}000", "1000000") for blank in " \u00a0\u2009\u202f"),
+    ],
+)
+def test_thousands_are_not_guessed(tmp_path, cell, plain):
+    """In a cell of one number or of several, whatever the separator."""
+    for separator in ";\t,":
+        for column, several in (("beta", ""), ("scales", " for several")):
+            quoted = f'"{cell}"' if separator == "," else cell
+            rows = [["content", "styles", column], ["a.jpg", "b.jpg", quoted]]
+            (tmp_path / "list.csv").write_text("\n".join(map(separator.join, rows)), encoding="utf-8")
+            err, shown = run_here("paint_many.py", tmp_path / "list.csv").stderr, re.sub(r"\s", " ", cell)
+            assert f"list.csv, painting 1: --{column} {shown}: ambiguous" in err
+            assert f"write {plain}" in err and err.endswith(f"{several}\n") and err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "value"),
+    [
+        ("beta", "0,5", 0.5),
+        ("beta", "1,25", 1.25),
+        ("beta", "0,125", 0.125),
+        ("beta", "1.000", 1),
+        ("beta", "1,5e3", 1500),
+        ("size", "64,0", 64),
+        ("style_blend", "0,5 1,25", (0.5, 1.25)),
+        ("pixel_scale", "100 200 255", (100, 200, 255)),
+    ],
+)
+def test_decimals_and_several_numbers(tmp_path, column, cell, value):
+    for separator in ";\t":
+        rows = [["content", "styles", column], ["a.jpg", '"b.jpg;c.jpg"', cell]]
+        (tmp_path / "list.csv").write_text("\n".join(map(separator.join, rows)))
+        (job,) = jobs.read_list(tmp_path / "list.csv", cli.job, options.switches())
+        assert getattr(job.settings, column) == value
+
+
+def test_blanks_after_separators(tmp_path):
+    (tmp_path / "list.csv").write_text('content, styles, size\nphoto.jpg, "a;b.jpg", 64.0\n')
+    (job,) = jobs.read_list(tmp_path / "list.csv", cli.job, options.switches())
+    assert job.styles == (tmp_path / "a", tmp_path / "b.jpg") and job.settings.size == 64
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_missing_files_are_told_before_any_is_painted(images, network_file, tmp_path, workers):
+    """One line for each painting; one that is finished is skipped, though its picture is gone."""
+    (tmp_path / "own.jpg").write_bytes((images / "the_scream.jpg").read_bytes())
+    rows = ["content,styles,masks,init,weights,size,iterations,output"]
+    rows += [f"{images / 'the_scream.jpg'},own.jpg,,,{network_file},32,1,a"]
+    (tmp_path / "list.csv").write_text("\n".join(rows))
+    assert run_here("paint_many.py", tmp_path / "list.csv").returncode == 0
+    (tmp_path / "own.jpg").unlink()
+    photo, style = images / "the_scream.jpg", images / "shipwreck.jpg"
+    rows += [f"{photo},{style},,,{network_file},32,1,b", f"no.jpg,none.jpg,,,{network_file},32,1,c"]
+    rows += [f"{photo},{style},no-mask.png,no-start.png,no.mat,32,1,d"]
+    (tmp_path / "list.csv").write_text("\n".join(rows))
+    done = run_here("paint_many.py", tmp_path / "list.csv", "--workers", workers)
+    assert done.returncode == 2 and f"{tmp_path / 'a'}: is finished" in done.stdout
+    lines = done.stderr.splitlines()
+    assert len(lines) == 2 and all("no such file" in line for line in lines)
+    for line, names in zip(lines, (("no.jpg", "none.jpg"), ("no-mask.png", "no-start.png", "no.mat")), strict=True):
+        assert all(str(tmp_path / name) in line for name in names)
+    assert not any((tmp_path / name).exists() for name in "bcd")
 
 
 @pytest.mark.parametrize("dask", [False, pytest.param(True, marks=needs_dask)])
@@ -557,7 +636,9 @@ def test_two_at_a_time(images, network_file, tmp_path):
     """Without dask and without an open port, from a picture of one's own; one that fails leaves the other."""
     path = write_list(tmp_path, "list.toml", images, network_file)
     init = f'init = "{images / "the_scream.jpg"}"\ncontent'
-    path.write_text(path.read_text().replace("content", init) + '\n[[painting]]\ncontent = "none.jpg"\nstyles = "x"\n')
+    (tmp_path / "none.jpg").write_text("no picture")
+    bad = f'\n[[painting]]\ncontent = "none.jpg"\nstyles = "none.jpg"\nweights = "{network_file}"\n'
+    path.write_text(path.read_text().replace("content", init) + bad)
     command = [sys.executable, str(ROOT / "scripts" / "paint_many.py"), str(path), "--workers", "2"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     together = 0
@@ -661,10 +742,11 @@ def test_one_that_fails_leaves_the_others(images, network_file, tmp_path, monkey
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "distributed" else find(name))
     path = write_list(tmp_path, "list.csv", images, network_file)
-    path.write_text(path.read_text().replace("the_scream.jpg,40", "none.jpg,40", 1))
+    (tmp_path / "none.jpg").write_text("no picture")
+    path.write_text(path.read_text().replace(f"{images / 'the_scream.jpg'},40", "none.jpg,40", 1))
     assert paint_many.main([str(path)]) == 2
     err = capsys.readouterr().err
-    assert "none.jpg: no such file" in err and err.count("\n") == 1
+    assert "none.jpg: not a whole picture" in err and err.count("\n") == 1
     assert (tmp_path / "b" / "final.png").exists()
 
 

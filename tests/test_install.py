@@ -1,6 +1,8 @@
 """The wheel, installed where there is no checkout, and tried from another directory."""
 
+import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,6 +12,8 @@ import zipfile
 
 import pytest
 from conftest import ROOT
+
+from nst_graph.commands import sheets
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +37,7 @@ def installed(wheel, tmp_path_factory):
     scripts = sysconfig.get_path("scripts", "venv", {"base": str(directory), "platbase": str(directory)})
     (packages,) = directory.glob("**/site-packages")
     # A path file named by another one is not read: the checkout, which is installed by one, is not seen.
-    (packages / "others.pth").write_text(sysconfig.get_path("purelib"))
+    (packages / "others.pth").write_text("\n".join(path for path in sys.path if path.endswith("site-packages")))
     pip = [sys.executable, "-m", "pip", f"--python={directory}", "install", "--no-deps", "--no-index"]
     subprocess.run([*pip, wheel], check=True, capture_output=True)
     return os.path.join(scripts, "")
@@ -84,8 +88,73 @@ def test_weights_come_from_the_cache_or_where_it_is_told(installed, tmp_path, pi
     assert done.returncode == 0, done.stderr
 
 
+#: Paints as a user of whom the system knows no home directory, as in a container.
+NOBODY = """
+import os, sys
+sys.modules["pwd"] = None
+del os.environ["HOME"]
+from nst_graph.commands.{} import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
 @pytest.mark.thorough
-@pytest.mark.parametrize("name", ["nst-paint", "nst-paint-many", "nst-get-weights", "nst-figures"])
+def test_without_a_home_directory(installed, tmp_path, pictures_dir, network_file):
+    def call(*words, command="paint", **environment):
+        return run(installed, "python", "-c", NOBODY.format(command), *words, cwd=tmp_path, **environment)
+
+    for option, expected in (("--version", "nst_graph "), ("--help", "usage: nst-paint"), ("--recipes", "gatys2015 ")):
+        done = call(option)
+        assert done.returncode == 0 and done.stdout.startswith(expected), done.stderr
+    pair = [pictures_dir / "photo.png", pictures_dir / "painting.png", "--iterations", 1]
+    for done in (call(*pair), call("vgg19", command="get_weights")):
+        assert done.returncode == 2 and done.stderr.count("\n") == 1
+        assert "no directory is known for weights; set NST_GRAPH_HOME to one" in done.stderr
+    done = call(*pair, "--weights", network_file)
+    assert (done.returncode, done.stderr) == (0, "")
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "imagenet-vgg-verydeep-19-8bit.mat").symlink_to(network_file)
+    done = call(*pair, NST_GRAPH_HOME=str(tmp_path / "home"))
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.thorough
+def test_in_a_directory_that_was_removed(installed, tmp_path, pictures_dir, network_file):
+    pair = f"{pictures_dir / 'photo.png'} {pictures_dir / 'painting.png'} --weights {network_file} --iterations 1"
+    for words, expected in (
+        ("--version", ""),
+        (f"{pair} --output {tmp_path / 'run'}", ""),
+        (pair, "nst-paint: error: --output output/photo-painting: No such file or directory"),
+    ):
+        (tmp_path / "gone").mkdir()
+        command = f"rmdir ../gone && exec {installed}nst-paint {words}"
+        done = subprocess.run(["bash", "-c", command], cwd=tmp_path / "gone", capture_output=True, text=True)
+        assert done.stderr.startswith(expected) and done.stderr.count("\n") == bool(expected)
+        assert done.returncode == (2 if expected else 0)
+
+
+def test_messages_are_true_where_it_is_installed():
+    """They name commands by places.py, no file of the checkout, and extras that setup.py has."""
+    setup = ast.parse((ROOT / "setup.py").read_text())
+    extras = next(
+        node.value for node in ast.walk(setup) if isinstance(node, ast.keyword) and node.arg == "extras_require"
+    )
+    known = {key.value for key in extras.keys}
+    for path in (ROOT / "nst_graph").rglob("*.py"):
+        text = path.read_text()
+        assert set(re.findall(r"nst_graph\[([^\]]*)\]", text)) <= known, path
+        tree = ast.parse(text)
+        comments = {node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in comments:
+                named = re.search(
+                    r"(paint|paint_many|paint_video|get_weights|figures)\.py|README|make paint", node.value
+                )
+                assert named is None or node.value == sheets.ORIGIN, f"{path}: {node.value}"
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", ["nst-paint", "nst-paint-many", "nst-paint-video", "nst-get-weights", "nst-figures"])
 def test_each_command_has_help(installed, tmp_path, name):
     done = run(installed, name, "--help", cwd=tmp_path)
     assert done.returncode == 0 and done.stdout.startswith(f"usage: {name} ")

@@ -1,6 +1,7 @@
 """What users do by mistake, and find out later: each ends with one line, or with what was meant."""
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -131,6 +132,52 @@ def test_without_the_environment(here):
         )
         assert done.returncode == 2 and done.stdout == ""
         assert "make paint" in done.stderr and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("script", ["paint", "paint_many", "paint_video", "get_weights", "figures"])
+def test_a_safe_path(here, script):
+    """With python -P, or PYTHONSAFEPATH, a script's directory is not on the path of modules."""
+    done = subprocess.run([sys.executable, "-P", ROOT / "scripts" / f"{script}.py", "--help"], capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"") and done.stdout.startswith(b"usage: ")
+
+
+def test_the_home_directory(here, monkeypatch):
+    """~ wherever a path is named, in commands, lists and Python; ./~ is a file called so."""
+    home = here / "home"
+    home.mkdir()
+    for path in [path for path in here.iterdir() if path.is_file()]:
+        path.rename(home / path.name)
+    monkeypatch.setenv("HOME", str(home))
+    words = ["~/photo.png", "~/painting.png", "--masks", "~/other.png", "--init", "~/other.png"]
+    done = run_here("paint.py", *words, "--weights", "~/weights.mat", "--output=~/run", *FEW)
+    assert (done.returncode, done.stderr) == (0, "") and (home / "run" / "final.png").exists()
+    names = "content,styles,masks,init,weights,output,size,iterations,save_every"
+    row = "~/photo.png,~/painting.png,~/other.png,~/other.png,~/weights.mat,~/run,32,4,2"
+    (here / "list.csv").write_text(f"{names}\n{row}\n")
+    assert f"{home / 'run'}: is finished" in run_here("paint_many.py", "list.csv").stdout
+    settings = Settings(size=32, iterations=4, save_every=2, init="~/other.png")
+    named = {"masks": "~/other.png", "weights_file": "~/weights.mat"}
+    painted = nst_graph.paint("~/photo.png", ["~/painting.png"], settings, output="~/python.png", **named)
+    painted.save("~/saved.png")
+    assert (home / "saved.png").exists() and (home / "python.png").exists()
+    done = run_here("paint.py", *words[:2], "--weights", "~/weights.mat", "--output", "./~", *FEW)
+    assert done.returncode == 0 and {path.name for path in here.iterdir()} == {"home", "list.csv", "~"}
+    assert f"painted {here / '~' / 'final.png'}: " in done.stdout  # as it can be named again
+    code = "from nst_graph import places; print(places.MODEL)"
+    environment = os.environ | {"NST_GRAPH_HOME": "~/weights"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.stdout == f"{home / 'weights'}\n"
+
+
+@pytest.mark.parametrize("address", ["https://example.org/a.jpg", "HTTP://example.org/a%20b.png?size=2"])
+def test_an_address_in_the_place_of_a_picture(here, address):
+    expected = f"{address}: an address, not a file; download it first"
+    for words in ([address, "painting.png"], ["photo.png", address], ["photo.png", "painting.png", "--init", address]):
+        done = run_here("paint.py", *words)
+        assert done.returncode == 2 and expected in done.stderr and done.stderr.count("\n") == 1
+    for pair in ((address, "painting.png"), ("photo.png", ["painting.png", address])):
+        with pytest.raises(nst_graph.InputError, match=re.escape(expected)):
+            nst_graph.paint(*pair)
 
 
 def test_interrupted_while_it_finishes(here, monkeypatch):

@@ -312,7 +312,7 @@ def test_an_observer_stops_it(pictures_dir, network_file, tmp_path, settings, la
         *pair, Settings(iterations=30, **settings), weights_file=network_file, output=tmp_path, observers=[stop]
     )
     assert len(seen) == last + 1 and painting.outcome.step.iteration == last
-    np.testing.assert_array_equal(painting.picture, seen[-1])
+    np.testing.assert_array_equal(painting.picture, seen[-1].astype(np.float32))
     outcome = json.loads((tmp_path / "run.json").read_text())["outcome"]
     assert outcome["state"] == "finished" and outcome["reason"] == "an observer stopped it"
     assert outcome["restarts"] == 0

@@ -1,11 +1,12 @@
 """Jobs: paintings to be made, alone or in lists."""
 
 import csv
+import difflib
 import io
 import re
 import tomllib
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,15 @@ class Job:
     #: A copy of the result beside `output`.
     picture: Path | None = None
 
+    @property
+    def init(self) -> tuple[Path, ...]:
+        """The picture that it begins from, if there is one."""
+        return () if self.settings.init in STARTS else (Path(self.settings.init),)
+
+    def missing(self) -> list[Path]:
+        """The pictures that are not there. Raises OSError if one cannot be looked for."""
+        return [path for path in (self.content, *self.styles, *self.masks, *self.init) if not path.exists()]
+
     def finished(self) -> bool:
         """Whether it is finished. Raises InputError if the directory has a run of other settings or pictures."""
         if not (self.output / "run.json").exists():
@@ -42,8 +52,7 @@ class Job:
             raise InputError(f"{self.output}: holds a run with other settings; {ANOTHER}")
         if record.get("outcome", {}).get("state") != "finished":
             return False
-        init = () if self.settings.init in STARTS else (Path(self.settings.init),)
-        given = {"content": (self.content,), "styles": self.styles, "masks": self.masks, "init": init}
+        given = {"content": (self.content,), "styles": self.styles, "masks": self.masks, "init": self.init}
         for name, paths in given.items():
             if all(path.exists() for path in paths) and not records.are_of(record, name, paths):
                 shown = " ".join(map(str, paths))
@@ -61,7 +70,7 @@ def settings_of(record: dict[str, Any], directory: Path, given: Mapping[str, Any
 
 def weights_of(record: dict[str, Any], directory: Path, given: Mapping[str, Any]) -> Path:
     """The weights given, or a run's where they are now. Raises InputError if they are gone."""
-    return given.get("weights") or records.find(record["weights"], [directory, places.MODEL])
+    return given.get("weights") or records.find(record["weights"], filter(None, (directory, places.MODEL)))
 
 
 def resumed(record: dict[str, Any], directory: Path, given: Mapping[str, Any]) -> Job:
@@ -78,7 +87,7 @@ def read_list(path: Path, job: Callable[[list[str]], Job], switches: Collection[
 
     An entry has `content`, `styles` and any options of scripts/paint.py without dashes; `switches` are those
     that take yes or no. CSV may be in UTF-8 or UTF-16, separated by commas, semicolons or tabs, and several
-    values in one cell by semicolons; where commas separate nothing, numbers may have them. Raises InputError that
+    values in one cell by semicolons; where commas separate nothing, decimals may have them. Raises InputError that
     names the wrong entry.
     """
     try:
@@ -107,7 +116,7 @@ def read_list(path: Path, job: Callable[[list[str]], Job], switches: Collection[
         if jobs[-1].output in [other.output for other in jobs[:-1]]:
             raise InputError(f"{path}, painting {number}: a second one for {jobs[-1].output}; give it another output")
     if not jobs:
-        raise InputError(f"{path}: names no painting; see README.md")
+        raise InputError(f"{path}: names no painting; write content, styles and a row for each")
     return jobs
 
 
@@ -117,7 +126,7 @@ def _rows(text: str) -> list[dict[str, Any]]:
     if header.startswith("sep="):  # as Excel writes it
         return _rows(rest)
     separator = max(",;\t", key=header.count)
-    rows = csv.DictReader(io.StringIO(text, newline=""), restkey="", delimiter=separator)
+    rows = csv.DictReader(io.StringIO(text, newline=""), restkey="", delimiter=separator, skipinitialspace=True)
     names = [_option(name) for name in rows.fieldnames or []]
     if doubled := [name for name in names if name and names.count(name) > 1]:
         raise ValueError(f"two columns are called {doubled[0]}")
@@ -129,8 +138,37 @@ def _rows(text: str) -> list[dict[str, Any]]:
 
 
 def _point(name: str, value: Any) -> Any:
-    """A cell with decimal points in the place of commas."""
-    return value if name in PATHS or not isinstance(value, str) else re.sub(r"(?<=\d),(?=\d)", ".", value)
+    """A cell with decimal points in the place of commas, but for those that may part thousands."""
+    if name in PATHS or not isinstance(value, str):
+        return value
+    return NUMBER.sub(lambda found: found[0] if _may_part_thousands(found[0]) else found[0].replace(",", "."), value)
+
+
+#: A number with any marks; and with blanks between thousands, alone and where blanks part several numbers too.
+NUMBER = re.compile(r"\d[\d.,'\u2019]*\d")
+BLANKS = "\u00a0\u2007\u2009\u202f"  # those that do not break a line, and thin ones
+PARTED = re.compile(rf"(?<![\w.,])\d{{1,3}}(?:[ {BLANKS}]\d{{3}})+(?:[.,]\d+)?(?!\d)")
+PARTED_OF_SEVERAL = re.compile(rf"(?<![\w.,])\d{{1,3}}(?:[{BLANKS}]\d{{3}}| 0\d\d)+(?:[.,]\d+)?(?!\d)")
+#: The settings that have several numbers.
+NUMBERS = {field.name for field in fields(Settings) if re.search("tuple|Mapping", str(field.type))}
+
+
+def _may_part_thousands(number: str) -> bool:
+    """Whether the marks in a number part thousands, or may: 100,000, but not 0,125."""
+    marks = re.sub(r"\d", "", number)
+    return len(marks) > 1 or marks in ("'", "\u2019") or re.fullmatch(r"[1-9]\d{0,2},\d{3}", number) is not None
+
+
+def _refuse_thousands(option: str, text: str, several: bool) -> None:
+    """Raise InputError if marks in a number, or in one of several, part thousands, or may."""
+    parted = (PARTED_OF_SEVERAL if several else PARTED).search(text)
+    marked = filter(_may_part_thousands, NUMBER.findall(text))
+    if number := parted[0] if parted else next(marked, None):
+        marks, groups = re.sub(r"\d", "", number), re.split(r"\D", number)
+        fraction = f".{groups.pop()}" if marks[-1] in ".," and marks[-1] != marks[0] else ""
+        plain = f"{''.join(groups)}{fraction}" + (f", or {' '.join(groups)} for several" if several else "")
+        shown = re.sub(r"\s", " ", number)
+        raise InputError(f"{option} {shown}: ambiguous, as its marks may part thousands; write {plain}")
 
 
 def _option(name: str) -> str:
@@ -145,12 +183,13 @@ YES, NO = ("true", "yes", "y", "on", "1"), ("false", "no", "n", "off", "0")
 
 def _arguments(entry: Any, base: Path, switches: Collection[str]) -> list[str]:
     """The command line of an entry, whose paths are relative to `base`."""
-    if not isinstance(entry, dict) or "content" not in entry:
-        raise InputError("content is missing; name a photograph")
     pictures: dict[str, list[str]] = {"content": [], "styles": []}
     options = []
-    for given, value in entry.items():
+    for given, value in entry.items() if isinstance(entry, dict) else ():
         name = _option(given)
+        for meant in difflib.get_close_matches(name.removesuffix("_image"), pictures, 1, 0.8):
+            if name != meant:
+                raise InputError(f"{given} is not known; did you mean {meant}?")
         if name in ("", *ALONE):
             raise InputError(f"{name or 'a value without a name'} has no place in a list; take it out")
         option = f"--{name.replace('_', '-')}"
@@ -166,12 +205,17 @@ def _arguments(entry: Any, base: Path, switches: Collection[str]) -> list[str]:
             values = [part.strip() for part in text.split(";") if part.strip()]
         else:
             values = [text] if name in PATHS else text.replace(";", " ").split()
+        if name not in PATHS:
+            for word in values if isinstance(value, list) else [text]:
+                _refuse_thousands(option, word, name in NUMBERS and not isinstance(value, list))
         if name in PATHS and not (name == "init" and text in STARTS):
-            values = [str(base / item) for item in values]
+            values = [str(places.path(item, base)) for item in values]
         if name in pictures:
             pictures[name] += values
         elif len(values) == 1 and values[0].startswith("-"):
             options.append(f"{option}={values[0]}")
         else:
             options += [option, *values]
+    if not pictures["content"]:
+        raise InputError("content is missing; name a photograph")
     return [*pictures["content"], *pictures["styles"], *options]

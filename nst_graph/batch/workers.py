@@ -49,8 +49,9 @@ def paint(
 def perform(jobs: Sequence[Job], say: Say, scheduler: str | None = None, workers: int = 1) -> list[str]:
     """Paint all jobs that are not finished, resuming those that were begun; returns a line for each failure.
 
-    They are painted on dask's cluster at `scheduler`, or here, so many `workers` at a time: by processes of their own
-    if those are several, else by this one. Raises InputError if dask is needed and missing, or no cluster is there.
+    If a file of any is missing, none is painted. They are painted on dask's cluster at `scheduler`, or here, so many
+    `workers` at a time: by processes of their own if those are several, else by this one. Raises InputError if dask
+    is needed and missing, or no cluster is there.
     """
     if scheduler:
         cluster.check_package()
@@ -64,6 +65,8 @@ def perform(jobs: Sequence[Job], say: Say, scheduler: str | None = None, workers
                 unfinished.append(job)
         except InputError as error:
             failures.append(str(error))
+    if missing := [line for job in unfinished if (line := _missing(job))]:
+        return failures + missing
     if scheduler and unfinished:
         return failures + _distribute(unfinished, say, scheduler)
     if workers > 1 and unfinished:
@@ -77,6 +80,16 @@ def perform(jobs: Sequence[Job], say: Say, scheduler: str | None = None, workers
             failures.append(f"{job.output}: {error}")
             say(failures[-1])
     return failures
+
+
+def _missing(job: Job) -> str | None:
+    """A line about the files of a job that are not there, if there are any."""
+    try:
+        found = job.weights or weights.find(job.settings.network, lambda line: None)
+    except InputError as error:
+        return f"{job.output}: {error}"
+    gone = " ".join(str(path) for path in (*job.missing(), *([] if found.exists() else [found])))
+    return f"{job.output}: {gone}: no such file; nothing was painted, put it there" if gone else None
 
 
 @dataclass(frozen=True)

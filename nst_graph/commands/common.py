@@ -104,10 +104,22 @@ def _tell_defect(program: str, kind: type[BaseException], error: BaseException, 
 
 
 def named(text: str) -> Path:
-    """Parse a path for argparse. Raises ArgumentTypeError where it is empty, which would be the current directory."""
-    if not text:
-        raise argparse.ArgumentTypeError("a name is empty; name a file or a directory")
-    return Path(text)
+    """Parse a path for argparse. Raises ArgumentTypeError where places.path raises InputError."""
+    try:
+        return places.path(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def whole(text: str) -> int:
+    """Parse a whole number for argparse: 64, or 64.0. Raises ValueError if it is none."""
+    number = float(text)
+    if not number.is_integer():
+        raise ValueError
+    return int(number)
+
+
+whole.__name__ = "int"  # for argparse's error
 
 
 def add_read_limit(parser: argparse._ActionsContainer) -> None:
@@ -136,7 +148,7 @@ def add_winograd(parser: argparse._ActionsContainer) -> None:
 def add_workers(parser: argparse._ActionsContainer, what: str = "paintings") -> None:
     """Add the options that say where they are painted."""
     about = f"how many {what} are painted at a time (default: 1)"
-    parser.add_argument("--workers", metavar="N", type=int, default=1, help=about)
+    parser.add_argument("--workers", metavar="N", type=whole, default=1, help=about)
     about = "paint on the cluster of this dask scheduler, such as tcp://host:8786"
     parser.add_argument("--scheduler", metavar="ADDRESS", default=None, help=about)
 

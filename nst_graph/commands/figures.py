@@ -4,7 +4,7 @@ import argparse
 import importlib.util
 import sys
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields, replace
 from functools import cache
@@ -31,7 +31,10 @@ ABOUT = {
     "trace": "losses of the authors' notebook beside ours; --size is the shorter side at first",
 }
 #: The options that say how all panels are painted, but in a sweep, and the types of their values.
-SHARED: dict[str, type] = {"size": int, "iterations": int, "save_every": int, "precision": str, "convolutions": str}
+SHARED: dict[str, Callable[[str], int | str]] = {
+    **dict.fromkeys(("size", "iterations", "save_every"), common.whole),
+    **dict.fromkeys(("precision", "convolutions"), str),
+}
 #: The options that may have several values in a sweep.
 SWEPT = {"recipe", *(field.name for field in fields(Settings))}
 #: A figure, the files of its pictures by name, a job for each panel to be painted, and a name for its directory.
@@ -58,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
             add("--styles", metavar="DIR", type=_directory, required=True, help="the styles")
             add("--recipe", choices=RECIPES, metavar="NAME", help=f"default: {DEFAULT}")
         else:
-            about = "pictures, named as docs/figures.md says"
+            about = f"pictures by these names: {', '.join(source.file for source in SOURCES.values())}"
             add("--images", metavar="DIR", type=_directory, required=name in ("fig2", "trace"), help=about)
         if name in FIGURES:
             add(
@@ -76,12 +79,12 @@ def _parser() -> argparse.ArgumentParser:
             )
         if name != "sweep":
             for option in ("size", "convolutions") if name == "trace" else SHARED:
-                about = f"as in paint.py (default: the recipe's, {getattr(Settings, option)})"
+                about = f"as in {places.program('paint')} (default: the recipe's, {getattr(Settings, option)})"
                 add(f"--{option.replace('_', '-')}", type=SHARED[option], help=about)
             if name != "trace":
-                add("--fast", action="store_true", help="as in paint.py: coarse to fine, fewer iterations")
+                add("--fast", action="store_true", help="coarse to fine, in fewer iterations")
             common.add_winograd(one)
-            add("--weights", metavar="FILE", type=common.named, help="default: VGG-19, else VGG-16, in model/")
+            add("--weights", metavar="FILE", type=common.named, help="default: VGG-19, else VGG-16")
             common.add_read_limit(one)
         if name != "trace":
             about = "default: in output/, named after the figure, its size and iterations"
@@ -94,9 +97,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _directory(text: str) -> Path:
     """Parse a directory for argparse."""
-    if not Path(text).is_dir():
-        raise argparse.ArgumentTypeError(f"{text}: no such directory; docs/figures.md says what to put there")
-    return Path(text)
+    path = common.named(text)
+    if not path.is_dir():
+        raise argparse.ArgumentTypeError(f"{path}: no such directory; name one with pictures")
+    return path
 
 
 def _main(arguments: Sequence[str] | None) -> int:

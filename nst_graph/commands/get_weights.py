@@ -46,7 +46,7 @@ WHAT = "|".join((*ABOUT, "rescale", "check"))
 
 def _parser() -> common.Parser:
     """A parser with one below it for each thing to do, which has the options of that alone."""
-    parser = common.Parser(prog=places.program("get_weights"), description="Put VGG weights into model/.")
+    parser = common.Parser(prog=places.program("get_weights"), description="Get VGG weights, or describe them.")
     below = parser.add_subparsers(dest="what", metavar=WHAT, required=True, help="each has --help")
     for name, about in ABOUT.items():
         one = below.add_parser(name, help=about, description=f"Get {about}.", allow_abbrev=False)
@@ -81,7 +81,7 @@ def _main(arguments: Sequence[str] | None) -> int:
 
 def get(network: str, url: str) -> None:
     """Put a network into model/, if it is not there. Raises InputError if that fails, before downloading if it must."""
-    path = places.MODEL / store.SOURCES[network]
+    path = places.model() / store.SOURCES[network]
     if path.exists():
         identity = identify(path)
         if identity is None:
@@ -90,7 +90,7 @@ def get(network: str, url: str) -> None:
         return
     if network != "vgg19-full":
         sources.check(network)
-    places.MODEL.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     if network == "vgg19-full":
         sources.download(url, path, sources.VGG19_SHA256)
     elif network == "vgg19":

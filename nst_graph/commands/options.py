@@ -6,11 +6,10 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields
-from pathlib import Path
 from typing import Any, NoReturn
 
 from nst_graph import places
-from nst_graph.commands.common import Parser, add_read_limit, add_winograd, add_workers, named
+from nst_graph.commands.common import Parser, add_read_limit, add_winograd, add_workers, named, whole
 from nst_graph.errors import InputError
 from nst_graph.news import tell
 from nst_graph.recipes import DEFAULT, RECIPES
@@ -19,22 +18,22 @@ from nst_graph.settings import CHOICES, Settings, layer_name, layer_weights
 
 def size(text: str) -> int | None:
     """Parse a size for argparse: a number of pixels, or "original", which is None."""
-    return None if text == "original" else int(text)
+    return None if text == "original" else whole(text)
 
 
 Option = tuple[str, str, dict[str, Any]]
 NUMBER, FLAG = {"metavar": "NUMBER", "type": float}, {"action": "store_true"}
-PIXELS, COUNT = {"metavar": "PIXELS", "type": int}, {"metavar": "N", "type": int}
+PIXELS, COUNT = {"metavar": "PIXELS", "type": whole}, {"metavar": "N", "type": whole}
 SIZE = {"metavar": "PIXELS", "type": size}
 WEIGHT, SEVERAL = {"metavar": "WEIGHT", "type": float}, {"nargs": "+"}
-RATIO, SHAPE = {"metavar": "RATIO", "type": float}, {"metavar": ("WIDTH", "HEIGHT"), "nargs": 2, "type": int}
+RATIO, SHAPE = {"metavar": "RATIO", "type": float}, {"metavar": ("WIDTH", "HEIGHT"), "nargs": 2, "type": whole}
 CHANNELS = {"metavar": ("RED", "GREEN", "BLUE"), "nargs": 3, "type": float}
 FILE, DIRECTORY = {"metavar": "FILE", "type": named}, {"metavar": "DIR", "type": named}
 MASKS = {"metavar": "MASK", "nargs": "+", "type": named}
 #: Options in groups: the name, the help, and what argparse is told. A setting's default is added to
 #: the help, unless it is None.
 WHAT: list[Option] = [
-    ("weights", "VGG .mat file (default: VGG-19, else VGG-16, in model/)", FILE),
+    ("weights", f"VGG .mat file (default: VGG-19, else VGG-16, of {places.program('get_weights')})", FILE),
     ("size", "a side of the result, in pixels, or original; a smaller photograph keeps its own", SIZE),
     ("enlarge", "enlarge a smaller photograph to --size", FLAG),
     ("side", "which side --size is", {}),
@@ -65,7 +64,7 @@ HOW: list[Option] = [
     ("noise_ratio", "start from RATIO * noise + (1 - RATIO) * picture, by default 1 or 0", RATIO),
     ("noise", "distribution of the noise", {}),
     ("noise_amplitude", "largest value of grey or uniform noise, deviation of normal noise, in grey levels", NUMBER),
-    ("seed", "seed of the noise", {"metavar": "N", "type": int}),
+    ("seed", "seed of the noise", COUNT),
     ("optimiser", "the optimiser", {}),
     ("lbfgs", "whose L-BFGS; auto is the graph's on a GPU, and where SciPy's takes too much memory", {}),
     ("corrections", "curvature pairs that L-BFGS keeps", COUNT),
@@ -88,7 +87,7 @@ SPEED: list[Option] = [
 ]
 RECORD: list[Option] = [
     ("save_every", "iterations between pictures", COUNT),
-    ("depth", "bits a colour of the saved pictures: 8, or 16 for printing", {"metavar": "BITS", "type": int}),
+    ("depth", "bits a colour of the saved pictures: 8, or 16 for printing", {"metavar": "BITS", "type": whole}),
     ("tensorboard", "write losses and pictures for TensorBoard too", FLAG),
     ("timelapse", "a film of the saved pictures at the end", {"metavar": "KIND"}),
 ]
@@ -209,7 +208,7 @@ def add_options(parser: argparse.ArgumentParser, several: bool = False) -> argpa
         default=[],
         help="the painting, or several to blend, or a directory of them",
     )
-    about = "settings by name; paint.py --recipes lists them"
+    about = f"settings by name; {places.program('paint')} --recipes lists them"
     add("--recipe", choices=RECIPES, metavar="NAME", nargs="+" if several else None, help=about)
     _add(parser.add_argument_group("what is painted"), WHAT, several)
     _add(parser.add_argument_group("the styles"), STYLES, several)
@@ -262,7 +261,7 @@ def film_parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog=places.program("paint_video"),
         description="Paint a film in the style of a painting, steady from frame to frame, as Ruder, Dosovitskiy and "
-        "Brox (2016) do. Frames are painted as paint.py paints pictures, with its options.",
+        f"Brox (2016) do. Frames are painted as {places.program('paint')} paints pictures, with its options.",
         usage="%(prog)s CLIP STYLE [STYLE ...] [option ...]",
         formatter_class=_Formatter,
         argument_default=argparse.SUPPRESS,
@@ -286,7 +285,8 @@ def parse(words: Sequence[str] | None, parser: Callable[[], argparse.ArgumentPar
         if re.match(r"-[a-z]\w\w", word):  # -output_image is not -o with utput_image
             parser().error(f"unrecognized arguments: {word}")
     given = vars(parser().parse_intermixed_args(words[:end]))
-    named = [*([] if given["content"] is None else [given["content"]]), *given["styles"], *map(Path, words[end + 1 :])]
+    plain = map(places.path, words[end + 1 :])
+    named = [*([] if given["content"] is None else [given["content"]]), *given["styles"], *plain]
     return given | {"content": named[0] if named else None, "styles": named[1:]}
 
 

@@ -20,7 +20,7 @@ from nst_graph.recipes import DEFAULT, RECIPES, fast
 from nst_graph.runs import beside, records
 from nst_graph.runs.beside import Beside
 from nst_graph.runs.directory import Directory, claimed, claimed_free
-from nst_graph.settings import STARTS, Settings
+from nst_graph.settings import Settings
 
 #: The example that is painted when it is asked for, in a few minutes.
 EXAMPLE_STYLE = Path(__file__).with_name("example-painting.jpg")
@@ -108,8 +108,10 @@ def claimed_job(job: Job, options: Collection[str]) -> Iterator[Job]:
 
 
 def near(path: Path) -> str:
-    """A path relative to the current directory, if it is below that."""
-    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+    """A path relative to the current directory, if it is below that, and does not begin with ~ then."""
+    here = places.here()
+    shown = str(path.relative_to(here) if path.is_relative_to(here) else path)
+    return str(path) if shown.startswith("~") else shown
 
 
 def _shortened(name: str, size: int) -> str:
@@ -215,10 +217,8 @@ def _checked(job: Job, overwrite: bool, resume: bool) -> Job:
     """The job with its weights. Raises InputError for what can be told before TensorFlow, which takes seconds."""
     from nst_graph import weights  # imports NumPy
 
-    init = [] if job.settings.init in STARTS else [Path(job.settings.init)]
-    for path in (job.content, *job.styles, *job.masks, *init):
-        if not path.exists():
-            raise InputError(f"{path}: no such file; name a picture file")
+    for path in job.missing():
+        raise InputError(f"{path}: no such file; name a picture file")
     if picture := Beside.of(Directory.at(job.output), job.picture) if job.picture or resume else None:
         picture.check(overwrite)
     found = job.weights or weights.find(job.settings.network, tell)

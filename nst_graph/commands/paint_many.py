@@ -19,7 +19,8 @@ def _main(arguments: Sequence[str] | None) -> int:
         description="Paint each entry of a list; finished ones are skipped, unfinished ones go on.",
         allow_abbrev=False,
     )
-    parser.add_argument("list", metavar="LIST", type=common.named, help="a .toml or .csv file; see README.md")
+    about = "a .toml or .csv file: content, styles and any options of each"
+    parser.add_argument("list", metavar="LIST", type=common.named, help=about)
     common.add_workers(parser)
     given = parser.parse_args(arguments)
     common.check_workers(given.workers)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nst_graph import places
 from nst_graph.errors import InputError
 from nst_graph.settings import LARGEST, Settings
 
@@ -60,4 +61,4 @@ def check_packages() -> None:
 def check_record(path: Path, record: dict[str, Any]) -> None:
     """Raise InputError if the record of a run is not a film's."""
     if not isinstance(record.get("film"), dict):
-        raise InputError(f"{path}: holds a painting, not a film; go on with it by paint.py --resume")
+        raise InputError(f"{path}: holds a painting, not a film; go on with it by {places.command('paint')} --resume")

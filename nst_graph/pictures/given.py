@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image
 
-from nst_graph import files
+from nst_graph import files, places
 from nst_graph.errors import DamagedError, InputError, decoding
 from nst_graph.pictures import png
 from nst_graph.pictures.formats import BLACK, orientation
@@ -24,7 +24,7 @@ def listed(given: Given | Sequence[Given], with_directories: bool = False) -> Se
     several = [given] if isinstance(given, str | os.PathLike | np.ndarray | Image.Image) else given
     if not with_directories:
         return several
-    parts = [files.pictures(Path(one)) if isinstance(one, str | os.PathLike) else [one] for one in several]
+    parts = [files.pictures(places.path(one)) if isinstance(one, str | os.PathLike) else [one] for one in several]
     return [picture for part in parts for picture in part]
 
 
@@ -44,7 +44,7 @@ class Files(ExitStack):
         0..255, of which a file keeps 16 bits. A mask's may be of truth values, or floating point in 0..1.
         """
         if isinstance(given, str | os.PathLike):
-            return Path(given)
+            return places.path(given)
         if not isinstance(given, Image.Image) and not hasattr(given, "__array__"):
             raise InputError(f"{name}: {type(given).__name__}; give a path, an array or an image of Pillow's")
         if self._directory is None:

@@ -188,7 +188,7 @@ def _sources(directory: Path, record: dict[str, Any]) -> Iterator[dict[str, str]
 def _network(record: dict[str, Any]) -> str:
     """The network that paints, and which one was wanted where it was not there."""
     painted, wanted = str(record["weights"].get("network", "")), record["settings"]["network"]
-    found = Path(record["weights"]["path"]).parent == places.MODEL.resolve()
+    found = Path(record["weights"]["path"]).parent == (places.MODEL and places.MODEL.resolve())
     replaced = found and painted.startswith("VGG-") and not painted.startswith(wanted.split()[0])
     return f"{painted}, in the place of {wanted}" if replaced else painted
 

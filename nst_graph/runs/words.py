@@ -62,7 +62,7 @@ def resume(directory: Path, program: str = "paint") -> str:
 
 def _is_found(path: Path, network: str) -> bool:
     """Whether this file is taken for the network where no weights are named."""
-    return path.parent == places.MODEL.resolve() and path.name in FILES.get(network, ())
+    return path.parent == (places.MODEL and places.MODEL.resolve()) and path.name in FILES.get(network, ())
 
 
 def _command(words: Sequence[str], program: str = "paint") -> str:

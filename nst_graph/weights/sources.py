@@ -127,12 +127,12 @@ def _continue(url: str, part: Path) -> None:
             part.open("ab" if received else "wb") as file,
             tqdm(total=total, initial=received, unit="B", unit_scale=True) as bar,
         ):
-            while chunk := answer.read(CHUNK):
+            while file.tell() <= MOST and (chunk := answer.read(CHUNK)):
                 file.write(chunk)
                 bar.update(len(chunk))
-                if file.tell() > MOST:
-                    part.unlink()
-                    raise InputError(f"{url}: more than {MOST / 1e9:g} GB, which no VGG has; give another --url")
+    if _size(part) > MOST:  # Windows removes no file that is open
+        part.unlink()
+        raise InputError(f"{url}: more than {MOST / 1e9:g} GB, which no VGG has; give another --url")
     if total is not None and part.stat().st_size < total:
         raise ConnectionError("it ended early")
 

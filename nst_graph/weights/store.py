@@ -22,10 +22,11 @@ def find(network: str, say: Callable[[str], None]) -> Path:
     sibling = network.replace("19", "16") if "19" in network else network.replace("16", "19")
     what = "rescale FILE --images DIR" if "rescaled" in network else network.lower().replace("-", "")
     get = f"{places.command('get_weights')} {what}"
+    directory = places.model()
     for name in (network, sibling):
-        for path in (places.MODEL / file for file in FILES[name]):
+        for path in (directory / file for file in FILES[name]):
             if path.exists():
                 if name != network:
                     say(f"using {name}; for {network} run {get}")
                 return path
-    raise InputError(f"no {network} in {places.MODEL}; run {get}, or name a file with --weights")
+    raise InputError(f"no {network} in {directory}; run {get}, or name a file with --weights")
