@@ -2,6 +2,7 @@
 
 import os
 import sys
+import traceback
 from contextlib import suppress
 from typing import TextIO
 
@@ -18,6 +19,13 @@ def warn(line: str) -> None:
     with suppress(OSError):
         print(one_line(line), file=sys.stderr)
     _flush(sys.stderr)
+
+
+def trace(error: BaseException) -> None:
+    """Print the traceback of an error on standard error, if NST_GRAPH_DEBUG asks for it."""
+    if os.environ.get("NST_GRAPH_DEBUG", "0") != "0":
+        with suppress(OSError):
+            traceback.print_exception(error)
 
 
 def count(number: int, noun: str) -> str:

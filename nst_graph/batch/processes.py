@@ -13,7 +13,7 @@ from multiprocessing.context import SpawnProcess
 from types import FrameType
 from typing import Any, Protocol
 
-from nst_graph import signals
+from nst_graph import news, signals
 from nst_graph.errors import InputError
 
 #: What ends a task without ending the others.
@@ -155,6 +155,7 @@ def _work(work: Callable[[Send], object], pipe: Connection) -> None:
             work(send)
             pipe.send(("finished", "is finished", 0, None))
         except FAILURES as error:
+            news.trace(error)
             pipe.send(("failed", str(error), 0, None))
 
 

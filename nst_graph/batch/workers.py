@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nst_graph import files, painting, pictures, weights
+from nst_graph import files, news, painting, pictures, weights
 from nst_graph.batch import cluster, processes
 from nst_graph.batch.jobs import Job
 from nst_graph.errors import InputError, Pause
@@ -77,6 +77,7 @@ def perform(jobs: Sequence[Job], say: Say, scheduler: str | None = None, workers
             _paint_on(job, 1, lambda line, *_, output=job.output: say(f"{output}: {line}"))
             say(f"{job.output}: is painted")
         except processes.FAILURES as error:
+            news.trace(error)
             failures.append(f"{job.output}: {error}")
             say(failures[-1])
     return failures

@@ -8,7 +8,6 @@ import os
 import re
 import signal
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -17,9 +16,6 @@ from typing import NoReturn
 from nst_graph import files, news, places, signals
 from nst_graph.errors import InputError
 from nst_graph.news import tell
-
-#: Whether errors show their tracebacks.
-DEBUG = os.environ.get("NST_GRAPH_DEBUG", "0") != "0"
 
 
 class Parser(argparse.ArgumentParser):
@@ -76,8 +72,7 @@ def run(program: str, work: Callable[[], int], interrupted: str = "the same comm
         return 130
     except (InputError, FloatingPointError, OSError, MemoryError) as error:
         news.flush()
-        if DEBUG:
-            traceback.print_exc()
+        news.trace(error)
         news.warn(f"{program}: error: {_remedied(error)}")
         return 2
     finally:
@@ -97,8 +92,7 @@ def _remedied(error: Exception) -> str:
 
 def _tell_defect(program: str, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """Say in a line that an error is this program's own; the exit status is Python's, 1."""
-    if DEBUG:
-        traceback.print_exception(kind, error, trace)
+    news.trace(error)
     remedy = f"run it again with NST_GRAPH_DEBUG=1 and report what it prints at {places.ISSUES}"
     news.warn(f"{program}: error: {kind.__name__}: {error}; a defect of nst_graph, not of what it was given: {remedy}")
 
