@@ -3,35 +3,39 @@
 import importlib.util
 import io
 import math
+import tempfile
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 
-import imageio.v3 as iio
+from PIL import Image
 
 from nst_graph import pictures
 from nst_graph.errors import InputError
 
-#: Frames per second, and how often the last frame is repeated.
-RATE, STILL = 8, 8
+#: Pictures a second, and how many times as long the last one is shown.
+RATE, STILL = 8, 9
 
 
 def check(kind: str) -> None:
     """Raise InputError if the package that writes this kind is missing."""
-    if kind == "mp4" and importlib.util.find_spec("imageio_ffmpeg") is None:
-        raise InputError("--timelapse mp4: needs imageio-ffmpeg; pip install 'nst_graph[mp4]', or take gif")
+    if kind == "mp4" and importlib.util.find_spec("av") is None:
+        raise InputError("--timelapse mp4: needs av; pip install 'nst_graph[mp4]', or take gif")
 
 
 def film(paths: Sequence[Path], kind: str) -> bytes:
     """A gif or mp4 of one or more pictures, resized to the size of the last, which is shown longer."""
-    frames = [pictures.read(path, math.inf) for path in paths]
-    height, width = frames[-1].shape[:2]
-    if kind == "mp4":  # its chroma subsampling needs even sides
-        height, width = height - height % 2, width - width % 2
-    shown = [pictures.to_bytes(pictures.resize(frame, height, width)) for frame in frames]
-    shown += shown[-1:] * STILL
+    height, width = pictures.read(paths[-1], math.inf).shape[:2]
+    shown = (pictures.resize(pictures.read(path, math.inf), height, width) for path in paths)
+    if kind == "mp4":
+        from nst_graph.films import media  # needs av
+
+        times = [Fraction(number, RATE) for number in (*range(len(paths)), len(paths) - 1 + STILL)]
+        with tempfile.TemporaryDirectory() as directory:
+            media.encode(shown, times, Path(directory, "timelapse.mp4"))
+            return Path(directory, "timelapse.mp4").read_bytes()
     encoded = io.BytesIO()
-    if kind == "gif":
-        iio.imwrite(encoded, shown, extension=".gif", plugin="pillow", duration=1000 / RATE, loop=0)
-    else:
-        iio.imwrite(encoded, shown, extension=".mp4", plugin="FFMPEG", fps=RATE, macro_block_size=2)
+    images = (Image.fromarray(pictures.to_bytes(picture)) for picture in shown)
+    spans = [1000 // RATE] * (len(paths) - 1) + [1000 // RATE * STILL]
+    next(images).save(encoded, "GIF", save_all=True, append_images=images, duration=spans, loop=0)
     return encoded.getvalue()
