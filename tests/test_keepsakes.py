@@ -59,9 +59,7 @@ def test_timelapse(paint, kind):
     frames = iio.imread(run / f"timelapse.{kind}", index=None, plugin=plugin)
     assert frames.shape[1:] == (48, 64, 3)  # the smaller scale's pictures too
     if kind == "mp4":  # a GIF's equal frames are one
-        assert len(frames) == 6
-        seconds = iio.immeta(run / "timelapse.mp4", plugin="pyav")["duration"]
-        assert seconds == pytest.approx((5 + timelapse.STILL) / timelapse.RATE)
+        assert len(frames) == 6 + timelapse.STILL
     final = iio.imread(run / "final.png").astype(float)
     assert np.abs(frames[-1] - final).mean() < 25 < np.abs(frames[0] - final).mean() + 25
 

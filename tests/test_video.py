@@ -358,7 +358,7 @@ BT709, BT2020 = {"colorspace": 1}, {"colorspace": 9, "color_primaries": 9, "colo
 @pytest.mark.parametrize(
     ("name", "codec", "kind", "colours", "tags", "expected"),
     [
-        ("hevc.mp4", "libx265", "yuv420p10le", "ITU601", {}, (200, 30, 60)),
+        ("hevc.ts", "libx265", "yuv420p10le", "ITU601", {}, (200, 30, 60)),
         ("h264.mp4", "libx264", "yuv422p10le", "ITU709", BT709, (200, 30, 60)),
         ("prores.mov", "prores_ks", "yuv444p10le", "ITU709", BT709, (200, 30, 60)),
         ("full.mkv", "ffv1", "yuv444p16le", "ITU601", {"color_range": 2}, (200, 30, 60)),

@@ -57,7 +57,7 @@ def check(path: Path) -> None:
 
 def frames(path: Path, say: Say) -> Iterator[Timed]:
     """The frames of a clip; `say` is told if it is damaged, and may end early. Raises InputError if it is none."""
-    damage: list[Exception] = []
+    damage: list[str] = []
     image, number = _animation(path), 0
     for timed in _of_film(path, damage) if image is None else _of_animation(image, damage):
         yield timed
@@ -68,13 +68,15 @@ def frames(path: Path, say: Say) -> Iterator[Timed]:
 
 def _animation(path: Path) -> Image.Image | None:
     """An animated WebP or AVIF, which FFmpeg does not play; None for other files."""
+    if files.non_file(path):
+        return None
     try:
         return Image.open(path, formats=("WEBP", "AVIF"))
     except Exception:  # of damaged files it raises anything
         return None
 
 
-def _of_animation(image: Image.Image, damage: list[Exception]) -> Iterator[Timed]:
+def _of_animation(image: Image.Image, damage: list[str]) -> Iterator[Timed]:
     begin = Fraction(0)
     with image:
         for number in range(getattr(image, "n_frames", 1)):
@@ -82,7 +84,7 @@ def _of_animation(image: Image.Image, damage: list[Exception]) -> Iterator[Timed
             try:
                 pixels = np.asarray(image.convert("RGBA"))
             except Exception as error:  # of damaged files it raises anything
-                damage.append(error)
+                damage.append(str(error))
                 return
             span = Fraction(image.info.get("duration", 0)) / 1000
             end = begin + (span if span > SHORT else USUAL)
@@ -105,7 +107,7 @@ def _open(path: Path) -> tuple[Any, Any]:
     raise InputError(f"{path}: no pictures that ffmpeg can read; name another clip")
 
 
-def _decoded(container: Any, stream: Any, decoder: Any, damage: list[Exception]) -> Iterator[Any]:
+def _decoded(container: Any, stream: Any, decoder: Any, damage: list[str]) -> Iterator[Any]:
     """What can be read of a stream; `damage` gets the errors."""
     packets, packet, times = container.demux(stream), stream, deque[int | None]()
     by_order = stream.type == "video" and container.format.name == "avi"
@@ -117,10 +119,10 @@ def _decoded(container: Any, stream: Any, decoder: Any, damage: list[Exception])
         except EOFError:  # it was emptied before
             return
         except FFmpegError as error:
-            damage.append(error)
+            damage.append(str(error))
             continue
         if _errors() > errors or (packet and packet.is_corrupt):
-            damage.append(ValueError("FFmpeg says so"))
+            damage.append("it says so in its log")
         if packet and by_order:  # has the times of frames in order, of which FFmpeg makes others
             times.append(packet.dts)
         for frame in decoded:
@@ -134,7 +136,7 @@ def _errors() -> int:
     return int(av.logging.get_last_error()[0])
 
 
-def _of_film(path: Path, damage: list[Exception]) -> Iterator[Timed]:
+def _of_film(path: Path, damage: list[str]) -> Iterator[Timed]:
     container, stream = _open(path)
     with container:
         decoder = stream
@@ -152,8 +154,8 @@ def _of_film(path: Path, damage: list[Exception]) -> Iterator[Timed]:
             own = frame.duration * (frame.time_base or 0)
             if after is not None and time is not None and after.pts is not None:
                 own = after.pts * after.time_base - time
-            elif own <= SHORT and stop > begin:  # FFmpeg's guess where a file has no rate
-                own = stop - begin
+            elif own <= SHORT and "mp4" not in container.format.name:  # a guess, by the rate that the file names
+                own = stop - begin if stop - begin > SHORT else before
             span = USUAL if own <= least else own if own > 0 else before
             yield Timed(partial(reader.picture, frame), begin, begin + span)
             begin, before = begin + span, span
@@ -197,7 +199,7 @@ class _Reader:
         parts = frame.format.components
         deep = any(part.bits > 8 for part in parts)
         clear = frame.format.has_palette or any(part.is_alpha for part in parts)
-        name = ("rgba" if clear else "rgb") + ({4: "64le", 3: "48le"}[3 + clear] if deep else "" if clear else "24")
+        name = ("rgba64le" if clear else "rgb48le") if deep else "rgba" if clear else "rgb24"
         how: dict[str, Any] = {"interpolation": EXACT}
         if frame.colorspace in UNNAMED:  # as players take it
             how["src_colorspace"] = Colorspace.ITU709 if frame.height >= 720 else Colorspace.ITU601
@@ -232,7 +234,7 @@ def _upright(picture: Picture, frame: Any) -> Picture:
 
 def _sound(path: Path, begin: Fraction, end: Fraction) -> Iterator[Any]:
     """A clip's sound between these seconds of its clock. Raises FFmpegError if nothing of it can be read."""
-    damage: list[Exception] = []
+    damage: list[str] = []
     graph = None
     with _open(path)[0] as container:
         stream = max(container.streams.audio, key=lambda stream: stream.codec_context is not None)
@@ -249,7 +251,7 @@ def _sound(path: Path, begin: Fraction, end: Fraction) -> Iterator[Any]:
             graph.push(frame)
             yield from _pulled(graph)
         if graph is None and damage:
-            raise damage[0]
+            raise FFmpegError(0, damage[0])
         if graph is not None:
             graph.push(None)
             yield from _pulled(graph)
@@ -264,7 +266,7 @@ def write(paths: Sequence[Path], times: Sequence[Fraction], clip: Path, span: Sp
     heard = _has_sound(clip)
     for sound in [_sound(clip, *span), ()] if heard and span else [()]:
         try:
-            encode((pictures.read(path, math.inf) for path in paths), times, to, sound)
+            _encode((pictures.read(path, math.inf) for path in paths), times, to, sound)
             break
         except FFmpegError as error:  # of the sound, unless it comes again
             failure = error
@@ -280,7 +282,7 @@ def _has_sound(clip: Path) -> bool:
         return bool(container.streams.audio)
 
 
-def encode(shown: Iterator[Picture], times: Sequence[Fraction], to: Path, sound: Iterable[Any] = ()) -> None:
+def _encode(shown: Iterator[Picture], times: Sequence[Fraction], to: Path, sound: Iterable[Any] = ()) -> None:
     """Write pictures as an mp4, each shown from its time to the next; the last of `times` is the end.
 
     Raises FFmpegError.

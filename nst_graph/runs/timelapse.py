@@ -3,18 +3,18 @@
 import importlib.util
 import io
 import math
-import tempfile
 from collections.abc import Sequence
-from fractions import Fraction
+from itertools import chain, repeat
 from pathlib import Path
 
+import imageio.v3 as iio
 from PIL import Image
 
 from nst_graph import pictures
 from nst_graph.errors import InputError
 
-#: Pictures a second, and how many times as long the last one is shown.
-RATE, STILL = 8, 9
+#: Frames per second, and how often the last frame is repeated.
+RATE, STILL = 8, 8
 
 
 def check(kind: str) -> None:
@@ -26,16 +26,17 @@ def check(kind: str) -> None:
 def film(paths: Sequence[Path], kind: str) -> bytes:
     """A gif or mp4 of one or more pictures, resized to the size of the last, which is shown longer."""
     height, width = pictures.read(paths[-1], math.inf).shape[:2]
-    shown = (pictures.resize(pictures.read(path, math.inf), height, width) for path in paths)
-    if kind == "mp4":
-        from nst_graph.films import media  # needs av
-
-        times = [Fraction(number, RATE) for number in (*range(len(paths)), len(paths) - 1 + STILL)]
-        with tempfile.TemporaryDirectory() as directory:
-            media.encode(shown, times, Path(directory, "timelapse.mp4"))
-            return Path(directory, "timelapse.mp4").read_bytes()
+    if kind == "mp4":  # its chroma subsampling needs even sides
+        height, width = height - height % 2, width - width % 2
+    read = (pictures.read(path, math.inf) for path in chain(paths, repeat(paths[-1], STILL)))
+    shown = (pictures.to_bytes(pictures.resize(picture, height, width)) for picture in read)
     encoded = io.BytesIO()
-    images = (Image.fromarray(pictures.to_bytes(picture)) for picture in shown)
-    spans = [1000 // RATE] * (len(paths) - 1) + [1000 // RATE * STILL]
-    next(images).save(encoded, "GIF", save_all=True, append_images=images, duration=spans, loop=0)
+    if kind == "gif":
+        images = map(Image.fromarray, shown)
+        next(images).save(encoded, "GIF", save_all=True, append_images=images, duration=1000 // RATE, loop=0)
+        return encoded.getvalue()
+    with iio.imopen(encoded, "w", extension=".mp4", plugin="pyav") as mp4:
+        mp4.init_video_stream("libx264", fps=RATE)
+        for picture in shown:
+            mp4.write_frame(picture)
     return encoded.getvalue()
