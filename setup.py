@@ -6,7 +6,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 FIGURES = ["matplotlib>=3.8"]
-MP4 = ["imageio-ffmpeg>=0.6"]
+MP4 = ["av>=18"]  # the first whose colours were tried
 VIDEO = [*MP4, "opencv-python-headless>=4.10"]
 MANY = ["distributed>=2025.1", "bokeh>=3.1"]  # bokeh draws the dashboard
 

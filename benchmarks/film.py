@@ -67,7 +67,8 @@ def strip(path, films):
     for film in films:
         record = records.read(film)
         kept = record["film"]
-        clip = Clip(Path(record["content"]["path"]), Fraction(kept["rate"]), kept["start"], kept["stop"], kept["every"])
+        rate = kept["rate"] and Fraction(kept["rate"])
+        clip = Clip(Path(record["content"]["path"]), rate, kept["start"], kept["stop"], kept["every"])
         painted = [pictures.read(film / f"frame-{index:05}.png") for index in range(1, number + 1)]
         height, width = painted[0].shape[:2]
         frames = [pictures.resize(frame, height, width) for frame, _ in zip(clip.frames(), painted, strict=False)]

@@ -52,10 +52,10 @@ def test_tensorboard(paint):
 
 @pytest.mark.parametrize("kind", ["gif", "mp4"])
 def test_timelapse(paint, kind):
-    if kind == "mp4" and importlib.util.find_spec("imageio_ffmpeg") is None:
-        pytest.skip("imageio-ffmpeg is not installed")
+    if kind == "mp4" and importlib.util.find_spec("av") is None:
+        pytest.skip("PyAV is not installed")
     run, _ = paint(timelapse=kind, scales=(32,), scale_iterations=(8,))
-    plugin = {"gif": "pillow", "mp4": "FFMPEG"}[kind]
+    plugin = {"gif": "pillow", "mp4": "pyav"}[kind]
     frames = iio.imread(run / f"timelapse.{kind}", index=None, plugin=plugin)
     assert frames.shape[1:] == (48, 64, 3)  # the smaller scale's pictures too
     if kind == "mp4":  # a GIF's equal frames are one
@@ -66,8 +66,8 @@ def test_timelapse(paint, kind):
 
 def test_mp4_without_its_codec(paint, monkeypatch, tmp_path):
     find = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "imageio_ffmpeg" else find(name))
-    with pytest.raises(InputError, match=r"--timelapse mp4: needs imageio-ffmpeg"):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "av" else find(name))
+    with pytest.raises(InputError, match=r"--timelapse mp4: needs av"):
         paint(timelapse="mp4")
     assert not (tmp_path / "run").exists()
 

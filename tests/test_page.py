@@ -275,7 +275,7 @@ def test_a_run_that_goes_on_is_followed(browser, runs):
 def test_a_film_that_goes_on_is_followed(browser, tmp_path):
     """Its frames so far, of which the latest is shown, until another is chosen."""
     film = {"names": ["clip.mp4", "painting.png"], "outcome": {"state": "painting"}, "size": "64 x 48"}
-    film |= {"film": {"frames": 9, "rate": "25/2"}, "painted": 3, "finished": 3, "left": 70.0}
+    film |= {"film": {"frames": 9, "seconds": 0.72}, "painted": 3, "finished": 3, "left": 70.0}
     film |= {"whole": False, "written": time.time()}
     for number in range(1, 6):
         iio.imwrite(tmp_path / f"frame-{number:05}.png", random_picture(48, 64, number).astype(np.uint8))

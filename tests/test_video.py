@@ -34,7 +34,7 @@ from nst_graph.settings import Settings
 from nst_graph.weights import store
 
 pytest.importorskip("cv2", reason="needs the extra video")
-imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg", reason="needs the extra video")
+av = pytest.importorskip("av", reason="needs the extra video")
 
 from nst_graph.batch import shots as batch_shots  # noqa: E402
 from nst_graph.films import filming, flow  # noqa: E402
@@ -60,14 +60,66 @@ def save(directory, frames, name="frame {}.png"):
     return directory
 
 
-def ffmpeg(*words):
-    subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", *map(str, words)], check=True)
+def encode(path, frames, codec="libx264", *, times=None, kind="yuv420p", tags=None, options=None, turn=None, beep=None):
+    """Write a clip of frames, 10 a second, or shown from one of `times`, in seconds, to the next.
+
+    Frames are arrays, or of PyAV and of this kind. `tags` are attributes of the stream and of its frames. `beep` is
+    the second at which a tone begins, in silence.
+    """
+    times = [index / 10 for index in range(len(frames) + 1)] if times is None else times
+    tags, ends, tick = tags or {}, {}, Fraction(1, 1000)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=10, options=options or ({"bf": "0"} if codec == "libx264" else {}))
+        sound = container.add_stream("aac", rate=48_000, layout="mono") if beep is not None else None
+        stream.pix_fmt = kind
+        stream.codec_context.time_base = tick
+        if turn is not None:
+            stream.set_display_rotation(turn)
+        for frame, (begin, end) in zip(frames, itertools.pairwise(times), strict=True):
+            if not isinstance(frame, av.VideoFrame):
+                frame = av.VideoFrame.from_ndarray(np.uint8(frame), "rgba" if np.shape(frame)[2] == 4 else "rgb24")
+                frame = frame.reformat(format=kind)
+            if not ends:
+                stream.height, stream.width = frame.height, frame.width
+            for thing in (frame, stream) if not ends else (frame,):
+                for name in [name for name in tags if hasattr(thing, name)]:
+                    setattr(thing, name, tags[name])
+            frame.pts, frame.time_base = round(begin * 1000), tick
+            ends[frame.pts] = round(end * 1000)
+            container.mux(lasting(stream.encode(frame), ends))
+        container.mux(lasting(stream.encode(), ends))
+        if sound is not None:
+            seconds = np.arange(int(times[-1] * 48_000)) / 48_000
+            tone = np.float32(0.5 * np.sin(2 * np.pi * 880 * seconds) * (seconds >= beep))[None]
+            heard = av.AudioFrame.from_ndarray(tone, "fltp", "mono")
+            heard.sample_rate, heard.pts, heard.time_base = 48_000, 0, Fraction(1, 48_000)
+            container.mux(sound.encode(heard) + sound.encode())
+    return path
 
 
-def told_of(path):
-    """What ffmpeg says of a file."""
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-i", str(path)]
-    return subprocess.run(command, capture_output=True, text=True).stderr
+def lasting(packets, ends):
+    for packet in packets:
+        packet.duration = ends[packet.pts] - packet.pts
+    return packets
+
+
+def times_of(path):
+    """The seconds at which a film's frames begin, and the end."""
+    with av.open(f"file:{path}") as container:
+        stream = container.streams.video[0]
+        frames = [(frame.time, float(frame.duration * frame.time_base)) for frame in container.decode(stream)]
+    return [begin for begin, _ in frames] + [sum(frames[-1])]
+
+
+def beep_of(path):
+    """The second at which a film's tone begins; None if the film is silent."""
+    with av.open(str(path)) as container:
+        if not container.streams.audio:
+            return None
+        for frame in container.decode(audio=0):
+            loud = np.flatnonzero(np.abs(frame.to_ndarray()[0]) > 0.1)
+            if len(loud):
+                return frame.time + loud[0] / frame.sample_rate
 
 
 @pytest.fixture(scope="module")
@@ -275,19 +327,137 @@ def test_what_lies_further_back(monkeypatch):
 # Clips
 
 
-@pytest.mark.parametrize("kind", ["mp4", "mov", "webm", "gif"])
+@pytest.mark.parametrize("kind", ["mp4", "mov", "webm", "avi", "gif"])
 def test_clips_of_every_kind(tmp_path, kind):
     frames = shot(8)
-    path = tmp_path / f"clip.{kind}"
-    ffmpeg("-framerate", 10, "-i", save(tmp_path / "frames", frames, "{}.png") / "%d.png", path)
+    codec, layout = {"webm": ("libvpx-vp9", "yuv420p"), "gif": ("gif", "rgb8")}.get(kind, ("libx264", "yuv420p"))
+    path = encode(tmp_path / f"clip.{kind}", frames, codec, kind=layout)
     clip = Clip.named(path, (0, None, 1))
-    assert clip.rate == 10
+    assert clip.outline(print).times == pytest.approx([index / 10 for index in range(9)])
     found = list(clip.frames())
     assert len(found) == 8
     assert all(np.corrcoef(one.ravel(), other.ravel())[0, 1] > 0.8 for one, other in zip(found, frames, strict=True))
-    picked = Clip.named(path, (1, 7, 2))
-    assert picked.rate == 5
-    assert [frame.tobytes() for frame in picked.frames()] == [frame.tobytes() for frame in found[1:7:2]]
+    picked = Clip.named(path, (1, 6, 2))
+    assert picked.outline(print).times == pytest.approx([0, 0.2, 0.4, 0.5])
+    assert [frame.tobytes() for frame in picked.frames()] == [frame.tobytes() for frame in found[1:6:2]]
+
+
+def flat(colour, alpha=None):
+    """A frame of one colour; with alpha its lower half has that."""
+    frame = np.full((*SIZE, 3), colour, np.float32)
+    if alpha is None:
+        return frame
+    opacity = np.where(np.arange(SIZE[0])[:, None, None] < SIZE[0] // 2, 255, alpha)
+    return np.concatenate([frame, np.broadcast_to(opacity, (*SIZE, 1))], -1)
+
+
+HEVC = {"x265-params": "log-level=none"}
+BT709, BT2020 = {"colorspace": 1}, {"colorspace": 9, "color_primaries": 9, "color_range": 1}
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "kind", "colours", "tags", "expected"),
+    [
+        ("hevc.ts", "libx265", "yuv420p10le", "ITU601", {}, (200, 30, 60)),
+        ("h264.mp4", "libx264", "yuv422p10le", "ITU709", BT709, (200, 30, 60)),
+        ("prores.mov", "prores_ks", "yuv444p10le", "ITU709", BT709, (200, 30, 60)),
+        ("full.mkv", "ffv1", "yuv444p16le", "ITU601", {"color_range": 2}, (200, 30, 60)),
+        # 203 cd/m2 are white: 58 % of PQ, 75 % of HLG.
+        ("hlg.mp4", "libx264", "yuv420p10le", 502, BT2020 | {"color_trc": 18}, (143, 143, 143)),
+        ("pq.mp4", "libx264", "yuv420p10le", 572, BT2020 | {"color_trc": 16}, (252, 252, 252)),
+    ],
+)
+def test_colours_of_clips(tmp_path, name, codec, kind, colours, tags, expected):
+    """By matrix, range and depth; HDR becomes SDR."""
+    if isinstance(colours, int):
+        frame = av.VideoFrame(SIZE[1], SIZE[0], kind)
+        for index, plane in enumerate(frame.planes):
+            plane.update(np.full(plane.buffer_size // 2, 512 if index else colours, np.uint16).tobytes())
+    else:
+        frame = av.VideoFrame.from_ndarray(np.uint8(flat((200, 30, 60))), "rgb24")
+        frame = frame.reformat(format=kind, dst_colorspace=colours, dst_color_range=tags.get("color_range"))
+    path = encode(tmp_path / name, [frame], codec, kind=kind, tags=tags, options=HEVC if codec == "libx265" else None)
+    (found,) = Clip.named(path, (0, None, 1)).frames()
+    assert found.shape == (*SIZE, 3)
+    assert found == pytest.approx(np.broadcast_to(np.float32(expected), found.shape), abs=3)
+
+
+@pytest.mark.parametrize("kind", ["gray16le", "gbrp16le"])
+def test_sixteen_bits(tmp_path, kind):
+    """All of them are kept."""
+    values = np.random.default_rng(1).integers(0, 2**16, (*SIZE, 3), np.uint16)
+    if kind == "gray16le":
+        values[:] = values[..., :1]
+    stored = values[..., 0].copy() if kind == "gray16le" else values
+    frame = av.VideoFrame.from_ndarray(stored, kind)
+    path = encode(tmp_path / "deep.mkv", [frame], "ffv1", kind=kind)
+    (found,) = Clip.named(path, (0, None, 1)).frames()
+    assert found == pytest.approx(values / np.float32(257), abs=0.01)
+
+
+@pytest.mark.parametrize("name", ["anim.png", "anim.webp", "anim.gif", "prores.mov", "png.mov", "vp9.webm"])
+def test_transparent_clips(tmp_path, name):
+    """Over white, as frames in a directory are."""
+    alpha = 0 if name.endswith(("gif", "webm")) else 102
+    frames = [flat(colour, alpha) for colour in ((200, 30, 60), (20, 130, 60))]
+    codec, kind = {
+        "prores.mov": ("prores_ks", "yuva444p10le"),
+        "png.mov": ("png", "rgba"),
+        "vp9.webm": ("libvpx-vp9", "yuva420p"),
+    }.get(name, (None, None))
+    if codec:
+        encode(tmp_path / name, frames, codec, kind=kind)
+    else:
+        first, second = (Image.fromarray(np.uint8(frame)) for frame in frames)
+        first.save(tmp_path / name, save_all=True, append_images=[second], duration=10, lossless=True, disposal=2)
+    clip = Clip.named(tmp_path / name, (0, None, 1))
+    assert clip.outline(print).times == pytest.approx([0, 0.1, 0.2])  # of animated pictures as in browsers
+    for found, frame in zip(clip.frames(), frames, strict=True):
+        assert found[:20] == pytest.approx(frame[:20, :, :3], abs=4)
+        assert found[28:] == pytest.approx(255 + (frame[28:, :, :3] - 255) * alpha / 255, abs=4)
+
+
+def test_times_of_clips(tmp_path, film):
+    """Each distinct frame is painted once, and shown as long as in the clip; equal ones are one."""
+    one, two, three = shot(3, step=(0, 8))
+    times = [0, 0.1, 0.13, 1, 1.5, 3, 3.2]
+    path = encode(tmp_path / "screen.mkv", [one, one, two, two, one, three], "ffv1", times=times, kind="bgr0")
+    run, output = film("--iterations", 1, content=path, output=tmp_path / "2026-11-30T12:30")
+    assert run.returncode == 0, run.stderr
+    assert "4 frames in 3." in run.stdout
+    assert len(list(output.glob("frame-*.png"))) == 4
+    assert times_of(output / "film.mp4")[:-1] == pytest.approx([0, 0.13, 1.5, 3], abs=1e-4)
+    clip = Clip.named(path, (1, 5, 2), rate=8)
+    assert clip.outline(print).times == pytest.approx([0, 0.25, 0.5])
+    assert [frame.tobytes() for frame in clip.frames()] == [
+        np.uint8(frame).astype(np.float32).tobytes() for frame in (one, two)
+    ]
+
+
+@pytest.mark.parametrize(("turn", "back"), [(90, 1), (180, 2), (-90, 3)])
+def test_upright_and_square(tmp_path, turn, back):
+    """A clip of pixels 16 to 11, turned by its container; as it is stored it is 64 x 48."""
+    frame = shot(1)[0]
+    path = encode(tmp_path / "clip.mp4", [frame], turn=turn, tags={"sample_aspect_ratio": Fraction(16, 11)})
+    (found,) = Clip.named(path, (0, None, 1)).frames()
+    assert found.shape == ((93, 48, 3) if back % 2 else (48, 93, 3))
+    expected = np.rot90(pictures.resize(frame, 48, 93), back)
+    assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.8
+
+
+def test_interlaced_clips(tmp_path):
+    """Fields of two moments: no row differs from those beside it in the middle of what moves."""
+    frames = []
+    for index in range(4):
+        frame = flat((30, 30, 30))
+        for field in (0, 1):
+            left = 4 + 8 * index + 4 * field
+            frame[field::2, left : left + 16] = 220
+        frames.append(frame)
+    path = encode(tmp_path / "fields.mp4", frames, options={"x264-params": "tff=1", "flags": "+ildct", "crf": "1"})
+    found = list(Clip.named(path, (0, None, 1)).frames())
+    assert len(found) == 4
+    assert all(np.abs(np.diff(frame[10:-10], axis=0)).max() < 10 for frame in found)
 
 
 def test_a_thousand_frames_without_leading_zeros(tmp_path):
@@ -298,31 +468,25 @@ def test_a_thousand_frames_without_leading_zeros(tmp_path):
     clip = Clip.named(tmp_path, (0, None, 1))
     found = [int(frame[0, 0, 0]) * 256 + int(frame[0, 0, 1]) for frame in clip.frames()]
     assert found == list(range(1, 1001))
-    assert clip.rate == Fraction(25)
+    assert clip.outline(print).seconds == 40
 
 
 def test_cuts(tmp_path):
     """Three shots, the second of dark frames."""
     frames = shot(4, 1) + [frame / 4 for frame in shot(3, 2)] + [255 - frame / 3 for frame in shot(5, 3)]
-    assert Clip.named(save(tmp_path / "cut", frames), (0, None, 1)).shots(print) == [4, 3, 5]
-
-
-def with_head(path, frames):
-    """A film whose index comes first, so that its beginning can be read alone."""
-    ffmpeg("-framerate", 25, "-i", frames / "%d.png", "-g", 1, "-movflags", "+faststart", path)
-    return path
+    assert Clip.named(save(tmp_path / "cut", frames), (0, None, 1)).outline(print).shots == [4, 3, 5]
 
 
 def test_truncated_clips(tmp_path, film):
-    frames = save(tmp_path / "frames", shot(20), "{}.png")
-    whole = with_head(tmp_path / "whole.mp4", frames).read_bytes()
-    (tmp_path / "begun.mp4").write_bytes(whole[: len(whole) * 2 // 3])
+    """One in Matroska can be read from its beginning; an mp4 has its index at the end."""
+    whole = encode(tmp_path / "whole.mkv", shot(20), options={"g": "1"}).read_bytes()
+    (tmp_path / "begun.mkv").write_bytes(whole[: len(whole) * 2 // 3])
     news = []
-    lengths = Clip.named(tmp_path / "begun.mp4", (0, None, 1)).shots(news.append)
+    lengths = Clip.named(tmp_path / "begun.mkv", (0, None, 1)).outline(news.append).shots
     assert 8 <= sum(lengths) < 20
-    assert news == [f"{tmp_path / 'begun.mp4'}: is damaged; {sum(lengths)} frames of it can be read"]
-    ffmpeg("-framerate", 25, "-i", frames / "%d.png", tmp_path / "last.mp4")
-    (tmp_path / "cut.mp4").write_bytes((tmp_path / "last.mp4").read_bytes()[:-200])
+    assert news == [f"{tmp_path / 'begun.mkv'}: is damaged; {sum(lengths)} frames of it can be read"]
+    whole = encode(tmp_path / "last.mp4", shot(20)).read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(whole[:-200])
     one_line(film(content=tmp_path / "cut.mp4"), "cut.mp4: no pictures that ffmpeg can read")
 
 
@@ -339,7 +503,11 @@ def test_clips_without_frames(tmp_path, film):
     one_line(film(content=tmp_path / "empty"), "empty: no frames there")
     (tmp_path / "none.mp4").write_bytes(b"")
     one_line(film(content=tmp_path / "none.mp4"), "none.mp4: no pictures that ffmpeg can read")
-    ffmpeg("-f", "lavfi", "-i", "sine=duration=1", tmp_path / "sound.m4a")
+    with av.open(str(tmp_path / "sound.m4a"), "w", format="mp4") as container:
+        sound = container.add_stream("aac", rate=48_000, layout="mono")
+        silence = av.AudioFrame.from_ndarray(np.zeros((1, 48_000), np.float32), "fltp", "mono")
+        silence.sample_rate = 48_000
+        container.mux(sound.encode(silence) + sound.encode())
     one_line(film(content=tmp_path / "sound.m4a"), "sound.m4a: no pictures that ffmpeg can read")
     one_line(film(content=tmp_path / "gone.mp4"), "gone.mp4: no such clip")
     one_line(film("--frames", "40:"), "no frames there; choose others by --frames")
@@ -377,7 +545,8 @@ def test_the_commands_of_the_page(tmp_path, network_file, pictures_dir, monkeypa
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / store.FILES["VGG-19"][-1]).symlink_to(network_file)
     Image.open(pictures_dir / "painting.png").save("painting.jpg")
-    ffmpeg("-i", save(tmp_path / "frames", shot(13), "{}.png") / "%d.png", "clip.mp4")
+    save(tmp_path / "frames", shot(13), "{}.png")
+    encode("clip.mp4", shot(13))
     page = (ROOT / "docs" / "video.md").read_text()
     assert all(f"`--{name.replace('_', '-')}" in page for name, _, _ in options.FILM)
     for line in re.search(r"```sh\n(.*?)```", page, re.DOTALL)[1].splitlines():
@@ -398,9 +567,7 @@ def test_a_film(film, clip):
     assert sorted(path.name for path in output.glob("frame-*.png")) == [
         f"frame-0000{number}.png" for number in (1, 2, 3)
     ]
-    painted = Clip.named(output / "film.mp4", (0, None, 1))
-    assert painted.rate == 6
-    assert len(list(painted.frames())) == 3
+    assert times_of(output / "film.mp4") == pytest.approx([0, 1 / 6, 1 / 3, 1 / 2])
     table = rows(output)
     assert [(row["frame"], row["iterations"]) for row in table] == [("1", "20"), ("2", "10"), ("3", "10")]
     assert float(table[0]["steadiness"]) == 0 < float(table[1]["steadiness"])
@@ -416,18 +583,35 @@ def test_a_film(film, clip):
     assert not (output / "frame-00002.png").exists()
 
 
-def test_sound(film, tmp_path):
-    frames = save(tmp_path / "frames", shot(10), "{}.png")
-    sound = ["-f", "lavfi", "-i", "sine=frequency=880:duration=1"]
-    ffmpeg("-framerate", 10, "-i", frames / "%d.png", *sound, tmp_path / "clip.mp4")
-    run, output = film("--frames", "2:6", content=tmp_path / "clip.mp4")
+@pytest.mark.parametrize(
+    ("options", "times", "beep"),
+    [
+        ((), [index / 10 for index in range(11)], 0.5),
+        (("--frames", "2:6"), [0, 0.1, 0.2, 0.3, 0.4], 0.3),
+        (("--frames", "1:", "--every", 4), [0, 0.4, 0.8, 0.9], 0.4),
+        (("--frames", "2:6", "--fps", 5), [0, 0.2, 0.4, 0.6, 0.8], None),
+    ],
+)
+def test_sound(film, tmp_path, options, times, beep):
+    """It stays with its picture, to a frame of aac; at another speed the film is silent."""
+    content = encode(tmp_path / "clip.mp4", shot(10), beep=0.5)
+    run, output = film("--iterations", 1, *options, content=content, iterations=("--first-iterations", 1))
     assert run.returncode == 0, run.stderr
-    told = told_of(output / "film.mp4")
-    assert "Audio: aac" in told and "Video: h264" in told
-    seconds = re.search(r"Duration: 00:00:([\d.]+)", told)[1]
-    assert float(seconds) == pytest.approx(0.4, abs=0.06)
-    silent, other = film(output=tmp_path / "silent")
-    assert silent.returncode == 0 and "Audio" not in told_of(other / "film.mp4")
+    assert times_of(output / "film.mp4") == pytest.approx(times, abs=1e-4)
+    assert beep_of(output / "film.mp4") == (beep if beep is None else pytest.approx(beep, abs=0.03))
+    assert ("--fps changes its speed; the film is silent" in run.stdout) == (beep is None)
+
+
+def test_sound_that_cannot_be_read(film, tmp_path):
+    whole = encode(tmp_path / "clip.mp4", shot(3), beep=0).read_bytes()
+    with av.open(str(tmp_path / "clip.mp4")) as container:
+        for packet in container.demux(audio=0):
+            if packet.size:
+                whole = whole[: packet.pos] + bytes([255]) * packet.size + whole[packet.pos + packet.size :]
+    (tmp_path / "clip.mp4").write_bytes(whole)
+    run, output = film(content=tmp_path / "clip.mp4")
+    assert run.returncode == 0, run.stderr
+    assert "its sound cannot be read; the film is silent" in run.stdout and beep_of(output / "film.mp4") is None
 
 
 def test_each_shot_begins_anew(film, tmp_path, monkeypatch):
@@ -538,6 +722,26 @@ def test_a_film_goes_on(film, clip, tmp_path):
         assert float(one["total"]) == pytest.approx(float(other["total"]), rel=1e-4)
     assert not (output / "state.npz").exists()
     assert "is finished" in run_here("paint_video.py", "--resume", output).stdout
+
+
+def test_a_directory_is_its_pictures(film, tmp_path):
+    """What a system adds to it does not keep a film from going on."""
+    frames = save(tmp_path / "frames", shot(3))
+    output = tmp_path / "film"
+    painted = filming.Reel.add
+
+    def stop(reel, frame):
+        painted(reel, frame)
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(filming.Reel, "add", stop)
+        assert film(content=frames)[0].returncode == 130
+    for name in (".DS_Store", "Thumbs.db", "._frame 0.png"):
+        (frames / name).write_bytes(b"no picture")
+    run = run_here("paint_video.py", "--resume", output)
+    assert run.returncode == 0, run.stderr
+    assert len(times_of(output / "film.mp4")) == 4
 
 
 KILLED = """

@@ -85,7 +85,7 @@ class _There:
             self._shot = _after(self._shot, frame)
         if self._shot.begun.number in self._shot.frames:
             return _news(frames[-1])
-        self._frames, self._taken = iter(()), {}  # which ends ffmpeg
+        self._frames, self._taken = iter(()), {}  # which closes the clip
         return None
 
 

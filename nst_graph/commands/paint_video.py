@@ -129,7 +129,9 @@ def _resumed(given: dict[str, Any]) -> Any:
     job = jobs.resumed(record, directory, {})
     try:
         kept = {name: record["film"][name] for name in ("start", "stop", "every", "rate")}
-        clip = Clip(job.content, **kept | {"rate": Fraction(kept["rate"]), "read_limit": job.read_limit})
+        clip = Clip(
+            job.content, **kept | {"rate": kept["rate"] and Fraction(kept["rate"]), "read_limit": job.read_limit}
+        )
         film = Film(**{field.name: record["film"][field.name] for field in fields(Film)})
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{directory / 'run.json'}: not a film's record; paint anew with --overwrite") from error

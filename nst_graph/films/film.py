@@ -53,7 +53,7 @@ class Film:
 
 def check_packages() -> None:
     """Raise InputError if a package that films need is missing."""
-    for module, package in (("cv2", "opencv-python-headless"), ("imageio_ffmpeg", "imageio-ffmpeg")):
+    for module, package in (("cv2", "opencv-python-headless"), ("av", "av")):
         if importlib.util.find_spec(module) is None:
             raise InputError(f"films need {package}: pip install 'nst_graph[video]'")
 

@@ -22,7 +22,6 @@ from nst_graph.films.film import Film, check_packages
 from nst_graph.films.reel import Begun, Frame, Reel
 from nst_graph.graph.objective import Guide, Measure, Objective
 from nst_graph.graph.tiles import TiledObjective
-from nst_graph.news import count
 from nst_graph.optimise import Step, minimise
 from nst_graph.optimise.steps import Relay
 from nst_graph.painting import Part
@@ -78,15 +77,17 @@ def paint_film(
     check_packages()
     sources = Sources.named(clip.path, styles, masks, settings, weights_file, clip.read_limit, say)
     with Reel(output, overwrite, resume) as reel:
-        lengths = clip.shots(say)
+        outline = clip.outline(say)
+        lengths = outline.shots
         studio = _Studio.opened(sources, settings, film, next(clip.frames()), say)
         scene = painting.parts_of(studio.originals, studio.used, settings, say)[-1].scene
         record = run.describe(sources, studio.network.name, settings, scene)
-        reel.open(record | {"film": clip.facts() | asdict(film) | {"shots": lengths, "frames": sum(lengths)}}, sources)
+        film_of = clip.facts() | asdict(film)
+        film_of |= {"shots": lengths, "frames": sum(lengths), "seconds": outline.seconds}
+        reel.open(record | {"film": film_of}, sources)
         height, width = scene.shape[:2]
         del scene
-        found = f"{count(sum(lengths), 'frame')}, {float(clip.rate):.6g} a second, in {count(len(lengths), 'shot')}"
-        say(f"{studio.network.name} paints {width} x {height} pixels: {found}")
+        say(f"{studio.network.name} paints {width} x {height} pixels: {outline}")
         ends = list(itertools.accumulate(lengths, initial=1))
         shots = list(itertools.starmap(range, itertools.pairwise(ends)))
         if share is None:
@@ -94,8 +95,8 @@ def paint_film(
         else:
             del studio
             _share(share, clip, shots, reel, (sources, settings, film), say)
-        if not reel.finish(clip):
-            say(f"{clip.path}: its sound cannot be read; the film is silent")
+        if why := reel.finish(clip, outline):
+            say(f"{clip.path}: {why}; the film is silent")
     return output / "film.mp4"
 
 

@@ -15,8 +15,8 @@ import numpy as np
 
 from nst_graph import files, pictures, signals
 from nst_graph.errors import InputError, Pause
-from nst_graph.films import clips
-from nst_graph.films.clips import Clip
+from nst_graph.films import media
+from nst_graph.films.clips import Clip, Outline
 from nst_graph.films.film import check_record
 from nst_graph.optimise import Step
 from nst_graph.pictures import Picture
@@ -152,19 +152,19 @@ class Reel:
         self._directory.put(self._frame(number).name, frame.png)
         self._show()
 
-    def finish(self, clip: Clip) -> bool:
-        """Write film.mp4, and remove the state; whether the clip's sound, if it has any, is in it."""
+    def finish(self, clip: Clip, outline: Outline) -> str | None:
+        """Write film.mp4, and remove the state; why the film is silent, if the clip is not."""
         paths = [self._frame(number) for number in range(1, self.frames + 1)]
         unfinished = self.path / f".film.{self._directory.mark}.mp4"
         try:
-            heard = clips.write(paths, clip, unfinished)
+            why = media.write(paths, outline.times, clip.path, outline.sound, unfinished)
             self._directory.put("film.mp4", unfinished.read_bytes())
         finally:
             unfinished.unlink(missing_ok=True)
         self._describe({"state": "finished"})
         self._directory.remove("state.npz")
         self._opened = False
-        return heard
+        return why
 
     def left(self) -> float | None:
         """The seconds left at the speed of the latest frames; None before there are any."""

@@ -148,10 +148,10 @@ def source(path: Path) -> dict[str, str]:
 
 
 def _digest(path: Path) -> str:
-    """The SHA-256 of a file, or of the names and hashes of a directory's files."""
+    """The SHA-256 of a file, or of the names and hashes of a directory's pictures."""
     if not path.is_dir():
         return files.sha256(path)
-    named = [f"{file.name} {files.sha256(file)}" for file in sorted(path.iterdir()) if file.is_file()]
+    named = [f"{file.name} {files.sha256(file)}" for file in files.pictures_in(path)]
     return hashlib.sha256("\n".join(named).encode(errors="surrogateescape")).hexdigest()
 
 
