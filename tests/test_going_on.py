@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,22 +19,24 @@ from nst_graph.settings import LBFGS, OPTIMISERS, PRECISIONS
 KILLED_AT, SAVE_EVERY = 27, 10
 #: The command, on a machine of which this test decides whether bfloat16 is fast and which vectors fit; it kills itself.
 COMMAND = """
-import os, sys
+import importlib, os, sys
 from nst_graph import plans
+from nst_graph.films.reel import Reel
 from nst_graph.graph import precision
 from nst_graph.runs.run import Run
-fastest, vectors, *words = sys.argv[1:]
+command, at, fastest, vectors, *words = sys.argv[1:]
 precision.fastest = lambda winograd: fastest
 plan = plans._lbfgs_plans
 plans._lbfgs_plans = lambda settings: [one for one in plan(settings) if vectors in ("", str(one.vector_dtype))]
-observe = Run.observe
-def observe_and_die(self, step):
-    observe(self, step)
-    if step.iteration == {at}:
-        os.kill(os.getpid(), {kill})
-Run.observe = observe_and_die
-from nst_graph.commands.paint import main
-sys.exit(main(words))
+def and_die(record, reached):
+    def recorded(self, step):
+        record(self, step)
+        if reached(step) == int(at):
+            os.kill(os.getpid(), 9)
+    return recorded
+Run.observe = and_die(Run.observe, lambda step: step.iteration)
+Reel.add = and_die(Reel.add, lambda frame: frame.number)
+sys.exit(importlib.import_module("nst_graph.commands." + command).main(words))
 """
 PAIRS = {"step": "f4", "change": "f4"}
 GRAPHS = {"step": "f8", "change": "f8", "order": "u2", "products": "f8"}
@@ -64,6 +67,12 @@ CASES = {
 }
 #: Those of make test: one of each state; the others are slower to tell apart.
 QUICK = 6
+
+
+def kill(*words):
+    """Run COMMAND until it kills itself."""
+    command = [sys.executable, "-c", COMMAND, *map(str, words)]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
 
 
 def test_no_kind_of_state_is_left_out():
@@ -98,10 +107,7 @@ def test_killed_and_resumed(case, pictures_dir, network_file, tmp_path, monkeypa
     ]
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     fastest = "bfloat16" if "auto" in case else "float32"
-    command = COMMAND.format(at=KILLED_AT, kill=int(signal.SIGKILL))
-    vectors = "float32" if "float32" in case else ""
-    begun = subprocess.run([sys.executable, "-c", command, fastest, vectors, *words, "--output", str(killed)])
-    assert begun.returncode == -signal.SIGKILL
+    kill("paint", KILLED_AT, fastest, "float32" if "float32" in case else "", *words, "--output", killed)
     with np.load(killed / "state.npz") as saved:
         arrays = {name.removeprefix("memory/"): saved[name] for name in saved if name.startswith("memory/")}
     assert json.loads((killed / "run.json").read_text())["outcome"]["state"] == "painting"
@@ -124,3 +130,30 @@ def test_killed_and_resumed(case, pictures_dir, network_file, tmp_path, monkeypa
     assert [row["iteration"] for row in rows] == [row["iteration"] for row in alone]
     tolerance = 0.05 if kinds == PAIRS else 0.02  # SciPy's goes on in other variables
     assert float(rows[-1]["total"]) == pytest.approx(float(alone[-1]["total"]), rel=tolerance)
+
+
+def test_a_film_keeps_what_was_decided(pictures_dir, network_file, tmp_path, monkeypatch):
+    frames, film = tmp_path / "frames", tmp_path / "film"
+    frames.mkdir()
+    for number in range(3):
+        shutil.copy(pictures_dir / "photo.png", frames / f"{number}.png")
+    words = [
+        frames,
+        pictures_dir / "painting.png",
+        "--weights",
+        network_file,
+        "--precision",
+        "auto",
+        "--lbfgs",
+        "graph",
+    ]
+    words += ["--iterations", 4, "--first-iterations", 4, "--init", "content", "--output", film]
+    kill("paint_video", 2, "bfloat16", "float32", *words)
+    decided = json.loads((film / "run.json").read_text())["stages"]
+    assert decided[0]["precision"] == "bfloat16" and decided[0]["plan"]["vector_dtype"] == "float32"
+    monkeypatch.setattr(precision, "fastest", lambda winograd: "float32")
+    done = run_here("paint_video.py", "--resume", film)
+    assert done.returncode == 0, done.stderr
+    record = json.loads((film / "run.json").read_text())
+    assert record["stages"] == decided and record["outcome"]["state"] == "finished"
+    assert len(list(film.glob("frame-*.png"))) == 3 and (film / "film.mp4").exists()

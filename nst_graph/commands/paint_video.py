@@ -70,6 +70,7 @@ def _paint_film(job: Job, clip: Any, film: Film, given: dict[str, Any], schedule
     how |= {name: name in given for name in ("overwrite", "resume")}
     if scheduler is not None or workers > 1:
         how["share"] = partial(shots.share, scheduler=scheduler, workers=workers)
+        how["side_by_side"] = 1 if scheduler is not None else workers
         tell(watch)  # there is no bar
     how |= {"say": progress.say, "observers": [] if "quiet" in given else [progress.observe]}
     try:

@@ -26,6 +26,7 @@ from nst_graph.optimise import Step, minimise
 from nst_graph.optimise.steps import Relay
 from nst_graph.painting import Part
 from nst_graph.pictures import Picture
+from nst_graph.plans import available_memory
 from nst_graph.runs import records, run
 from nst_graph.scenes import Originals, Say, Sources
 from nst_graph.settings import Settings
@@ -47,6 +48,9 @@ class Shot:
     sources: Sources
     settings: Settings
     film: Film
+    #: What was decided for each stage when the film began, and how many shots are painted at a time.
+    stages: Sequence[dict[str, Any]]
+    side_by_side: int
 
 
 #: Paints shots elsewhere, given the clip and what adds a frame to the film; returns a line for each failure.
@@ -64,6 +68,7 @@ def paint_film(
     masks: Sequence[Path] = (),
     overwrite: bool = False,
     resume: bool = False,
+    side_by_side: int = 1,
     say: Say = lambda line: None,
     observers: Iterable[Observer] = (),
     share: Share | None = None,
@@ -79,12 +84,15 @@ def paint_film(
     with Reel(output, overwrite, resume) as reel:
         outline = clip.outline(say)
         lengths = outline.shots
-        studio = _Studio.opened(sources, settings, film, next(clip.frames()), say)
-        scene = painting.parts_of(studio.originals, studio.used, settings, say)[-1].scene
-        record = run.describe(sources, studio.network.name, settings, scene)
-        film_of = clip.facts() | asdict(film)
-        film_of |= {"shots": lengths, "frames": sum(lengths), "seconds": outline.seconds}
-        reel.open(record | {"film": film_of}, sources)
+        how = film, reel.stages, side_by_side
+        studio = _Studio.opened(sources, settings, *how, next(clip.frames()), say)
+        parts = studio.parts(studio.originals, say)
+        stages, scene = painting.described(parts), parts[-1].scene
+        del parts
+        record = run.describe(sources, studio.network.name, settings, scene) | {"stages": stages}
+        studio = replace(studio, stages=stages)
+        counts = {"shots": lengths, "frames": sum(lengths), "seconds": outline.seconds}
+        reel.open(record | {"film": clip.facts() | asdict(film) | counts}, sources)
         height, width = scene.shape[:2]
         del scene
         say(f"{studio.network.name} paints {width} x {height} pixels: {outline}")
@@ -94,7 +102,7 @@ def paint_film(
             studio.paint(clip, shots, reel, observers, say)
         else:
             del studio
-            _share(share, clip, shots, reel, (sources, settings, film), say)
+            _share(share, clip, shots, reel, (sources, settings, film, stages, side_by_side), say)
         if why := reel.finish(clip, outline):
             say(f"{clip.path}: {why}; the film is silent")
     return output / "film.mp4"
@@ -107,7 +115,8 @@ def paint_shot(shot: Shot, frames: Iterator[Numbered], keep: Keep) -> None:
     furthest `back` on.
     """
     first = next(frames)
-    studio = _Studio.opened(shot.sources, shot.settings, shot.film, first[1], lambda line: None)
+    how = shot.film, shot.stages, shot.side_by_side
+    studio = _Studio.opened(shot.sources, shot.settings, *how, first[1], lambda line: None)
     studio.shoot(itertools.chain([first], frames), shot.begun, keep)
 
 
@@ -127,12 +136,28 @@ class _Studio:
     network: Network
     settings: Settings
     film: Film
+    stages: Sequence[dict[str, Any]]
+    side_by_side: int
 
     @classmethod
-    def opened(cls, sources: Sources, settings: Settings, film: Film, photograph: Picture, say: Say) -> _Studio:
+    def opened(
+        cls,
+        sources: Sources,
+        settings: Settings,
+        film: Film,
+        stages: Sequence[dict[str, Any]],
+        side_by_side: int,
+        photograph: Picture,
+        say: Say,
+    ) -> _Studio:
         """Raises InputError if a file cannot be read."""
         originals = scenes.read(sources, settings, say, say, photograph)
-        return cls(originals, painting.network_of(sources, say), settings, film)
+        return cls(originals, painting.network_of(sources, say), settings, film, stages, side_by_side)
+
+    def parts(self, originals: Originals, say: Say) -> list[Part]:
+        """The stages of a shot with this first frame."""
+        memory = available_memory(self.side_by_side)
+        return painting.parts_of(originals, self.used, self.settings, say, self.stages, memory)
 
     @cached_property
     def used(self) -> Network:
@@ -162,31 +187,33 @@ class _Studio:
         """Paint the frames of one shot that are not finished yet."""
         seen, texts = time.monotonic(), records.texts(self.settings, self.network.name)
         first = next(frames)
-        shot = _Shot(replace(self.originals, photograph=first[1]), self.used, self.settings, self.film, say)
-        before: deque[Picture] = deque(maxlen=begun.reach)
-        for number, frame_of_clip in itertools.chain([first], frames):
-            photograph = shot.fit(frame_of_clip)
-            if number >= begun.number:
-                step = begun.kept
-                if step is None:
-                    with painting.memory_errors():
-                        step = shot.paint(photograph, shot.guide(photograph, before, begun), observer(number))
-                picture = shot.part(photograph).scene.finish(step.picture.astype(np.float32), self.settings)
-                png = pictures.to_png(picture, self.settings.depth, texts)
-                now = time.monotonic()
-                frame = Frame(number, step, max(0.0, now - seen - step.seconds), png)
-                seen, begun = now, begun.after(frame)
-                keep(frame)
-            before.append(photograph)
-        shot.close()
+        parts = self.parts(
+            replace(self.originals, photograph=first[1]), lambda line: None
+        )  # which was said of the film
+        with contextlib.closing(_Shot(parts, self.used, self.settings, self.film, say)) as shot:
+            before: deque[Picture] = deque(maxlen=begun.reach)
+            for number, frame_of_clip in itertools.chain([first], frames):
+                photograph = shot.fit(frame_of_clip)
+                if number >= begun.number:
+                    step = begun.kept
+                    if step is None:
+                        with painting.memory_errors():
+                            step = shot.paint(photograph, shot.guide(photograph, before, begun), observer(number))
+                    picture = shot.part(photograph).scene.finish(step.picture.astype(np.float32), self.settings)
+                    png = pictures.to_png(picture, self.settings.depth, texts)
+                    now = time.monotonic()
+                    frame = Frame(number, step, max(0.0, now - seen - step.seconds), png)
+                    seen, begun = now, begun.after(frame)
+                    keep(frame)
+                before.append(photograph)
 
 
 class _Shot:
     """The frames from one cut to the next. The graph and the styles' targets are made once, for the first to paint."""
 
-    def __init__(self, originals: Originals, network: Network, settings: Settings, film: Film, say: Say) -> None:
+    def __init__(self, parts: list[Part], network: Network, settings: Settings, film: Film, say: Say) -> None:
         self.settings, self.film, self._network, self._say = settings, film, network, say
-        self.parts = painting.parts_of(originals, network, settings, lambda line: None)  # which was said of the film
+        self.parts = parts
         self._measure = Measure(network, settings)
 
     @cached_property

@@ -75,6 +75,8 @@ class Reel:
         self._took: list[float] = []  # seconds from frame to frame
         Directory.to_paint_in(path, overwrite, resume)  # before a file is made there
         self._begun: tuple[int, Step] | None = None
+        #: The stages of a film that goes on, as its record has them.
+        self.stages: list[dict[str, Any]] = []
         #: The last of successive frames that were added, as they were painted, by number.
         self._latest = dict[int, Picture]()
         with ExitStack() as stack:
@@ -83,6 +85,7 @@ class Reel:
             if resume:
                 self._before = records.read(path)
                 check_record(path, self._before)
+                self.stages = self._before.get("stages", [])
                 if (path / "state.npz").exists():
                     step, record = state.read(path / "state.npz")
                     self._begun = int(record.get("frame", 0)), step

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from nst_graph import pictures, signals
-from nst_graph.errors import InputError, Pause
+from nst_graph.errors import DamagedError, InputError, Pause
 from nst_graph.optimise.steps import Step
 from nst_graph.pictures import Picture
 from nst_graph.runs import beside, curves, page, plots, records, state, timelapse
@@ -197,7 +197,10 @@ class Run:
         self._save_end()
         kind = self._record["settings"]["timelapse"]
         if kind is not None:
-            self._directory.put(f"timelapse.{kind}", timelapse.film(self._directory.pictures(), kind))
+            try:
+                self._directory.put(f"timelapse.{kind}", timelapse.film(self._directory.pictures(), kind))
+            except DamagedError as error:
+                self._say(f"no timelapse: {error}")
         with signals.ignored():  # or it would be taken for unfinished, without what it takes to go on
             self._describe_end({"state": "finished", "reason": reason})
             self._opened = False

@@ -11,7 +11,7 @@ import imageio.v3 as iio
 from PIL import Image
 
 from nst_graph import pictures
-from nst_graph.errors import InputError
+from nst_graph.errors import InputError, decoding
 
 #: Frames per second, and how often the last frame is repeated.
 RATE, STILL = 8, 8
@@ -24,7 +24,10 @@ def check(kind: str) -> None:
 
 
 def film(paths: Sequence[Path], kind: str) -> bytes:
-    """A gif or mp4 of one or more pictures, resized to the size of the last, which is shown longer."""
+    """A gif or mp4 of one or more pictures, resized to the size of the last, which is shown longer.
+
+    Raises DamagedError where it cannot be written.
+    """
     height, width = pictures.read(paths[-1], math.inf).shape[:2]
     if kind == "mp4":  # its chroma subsampling needs even sides
         height, width = height - height % 2, width - width % 2
@@ -33,10 +36,13 @@ def film(paths: Sequence[Path], kind: str) -> bytes:
     encoded = io.BytesIO()
     if kind == "gif":
         images = map(Image.fromarray, shown)
-        next(images).save(encoded, "GIF", save_all=True, append_images=images, duration=1000 // RATE, loop=0)
+        with decoding():
+            next(images).save(encoded, "GIF", save_all=True, append_images=images, duration=1000 // RATE, loop=0)
         return encoded.getvalue()
-    with iio.imopen(encoded, "w", extension=".mp4", plugin="pyav") as mp4:
-        mp4.init_video_stream("libx264", fps=RATE)
+    with decoding()(iio.imopen)(encoded, "w", extension=".mp4", plugin="pyav") as mp4:
+        with decoding():
+            mp4.init_video_stream("libx264", fps=RATE)
         for picture in shown:
-            mp4.write_frame(picture)
+            with decoding():
+                mp4.write_frame(picture)
     return encoded.getvalue()
