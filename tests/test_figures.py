@@ -657,10 +657,17 @@ def test_two_at_a_time(images, network_file, tmp_path):
     assert run_here("paint_many.py", path, "--workers", 2).stdout.count("is finished") == 2
 
 
+def long_list(tmp_path, images, network_file, iterations):
+    """Two paintings that take a while: one by SciPy's L-BFGS, within bounds, the other by the graph's."""
+    path = write_list(tmp_path, "list.toml", images, network_file, iterations=iterations)
+    text = path.read_text().replace("size = 40", "size = 64\nsave_every = 10")
+    path.write_text(f'{text}lbfgs = "graph"\n')
+    return path
+
+
 def begin_two(images, network_file, tmp_path, iterations):
     """Two paintings at a time that have saved their states: the process, and those that paint."""
-    path = write_list(tmp_path, "list.toml", images, network_file, iterations=iterations)
-    path.write_text(path.read_text().replace("size = 40", "size = 64\nsave_every = 10"))
+    path = long_list(tmp_path, images, network_file, iterations)
     command = [sys.executable, str(ROOT / "scripts" / "paint_many.py"), str(path), "--workers", "2"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0)
     deadline = time.monotonic() + 200
@@ -672,9 +679,10 @@ def begin_two(images, network_file, tmp_path, iterations):
 
 
 @pytest.mark.thorough
-def test_of_two_at_a_time_one_is_killed(images, network_file, tmp_path):
-    process, (_, busy) = begin_two(images, network_file, tmp_path, 150)
-    busy.kill()
+@pytest.mark.parametrize("one", [0, 1])
+def test_of_two_at_a_time_one_is_killed(images, network_file, tmp_path, one):
+    process, both = begin_two(images, network_file, tmp_path, 150)
+    both[one].kill()
     out, err = process.communicate(timeout=200)
     assert process.returncode == 0, err
     assert "ended with status -9, another one goes on" in out and "goes on from iteration" in out
@@ -800,23 +808,23 @@ def _processor_seconds(pid):
 @pytest.mark.thorough
 def test_what_a_cluster_leaves_can_be_gone_on_with_alone(images, network_file, tmp_path, cluster):
     """Interrupted between intervals; then --resume, without dask, in the same directory."""
-    path = write_list(tmp_path, "list.toml", images, network_file, iterations=400)
-    path.write_text(path.read_text().replace("size = 40", "size = 64\nsave_every = 10"))
+    path = long_list(tmp_path, images, network_file, 400)
     command = [sys.executable, str(ROOT / "scripts" / "paint_many.py"), str(path)]
     command += ["--scheduler", cluster.scheduler_address]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 200
-    while not (tmp_path / "a" / "state.npz").exists():
+    while not all((tmp_path / name / "state.npz").exists() for name in "ab"):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=100)
     assert process.returncode == 130
-    kept = state.read(tmp_path / "a" / "state.npz")[0].iteration
-    done = run_here("paint.py", "--resume", tmp_path / "a")
-    assert done.returncode == 0, done.stderr
-    assert f"goes on from iteration {kept}" in done.stdout
-    assert json.loads((tmp_path / "a" / "run.json").read_text())["outcome"]["state"] == "finished"
+    for name in "ab":
+        kept = state.read(tmp_path / name / "state.npz")[0].iteration
+        done = run_here("paint.py", "--resume", tmp_path / name)
+        assert done.returncode == 0, done.stderr
+        assert f"goes on from iteration {kept}" in done.stdout
+        assert records.read(tmp_path / name)["outcome"]["state"] == "finished"
 
 
 @needs_dask
