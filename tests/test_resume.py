@@ -17,7 +17,7 @@ from conftest import ROOT, random_layers, run_here, run_script, save_mat
 
 import nst_graph
 from nst_graph import optimise, pictures
-from nst_graph.errors import InputError, Pause
+from nst_graph.errors import Pause
 from nst_graph.graph import precision
 from nst_graph.optimise import steps
 from nst_graph.runs import records, state
@@ -126,9 +126,7 @@ def test_killed_many_times(words, tmp_path, optimiser, times):
     assert again.returncode == 0 and "is finished" in again.stdout
 
 
-@pytest.mark.parametrize(
-    "numbers", [[signal.SIGTERM], [signal.SIGUSR1], [signal.SIGINT], [signal.SIGINT, signal.SIGTERM]]
-)
+@pytest.mark.parametrize("numbers", [[signal.SIGTERM], [signal.SIGUSR1], [signal.SIGINT, signal.SIGTERM]])
 def test_signals_lose_nothing(words, tmp_path, numbers):
     """Nor does a second one while the first one's state is saved."""
     run = start_script(*words, "--output", tmp_path / "run", "--iterations", 10000, "--save-every", 5000)
@@ -272,10 +270,22 @@ def test_what_is_no_run(tmp_path, words):
     assert "state.npz: not a whole state" in refused(tmp_path / "run")
 
 
-def test_a_state_holds_no_objects(tmp_path):
-    np.savez(tmp_path / "state.npz", text=np.array("{}"), picture=np.array([{}], dtype=object))
-    with pytest.raises(InputError, match="not a whole state"):
-        state.read(tmp_path / "state.npz")
+class Harm:
+    """What a pickle may do."""
+
+    def __reduce__(self):
+        return os.mkdir, ("harm",)
+
+
+def test_a_state_holds_no_objects(words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    paint_until(3, words, tmp_path / "run", iterations=6)
+    with np.load(tmp_path / "run" / "state.npz") as saved:
+        arrays = dict(saved)
+    np.savez(tmp_path / "run" / "state.npz", **arrays | {"picture": np.array([Harm()], dtype=object)})
+    done = run_here("paint.py", "--resume", tmp_path / "run")
+    assert done.returncode == 2 and "state.npz: not a whole state" in done.stderr and done.stderr.count("\n") == 1
+    assert not (tmp_path / "harm").exists()
 
 
 def test_a_state_is_read_as_it_was_written(tmp_path):
