@@ -129,5 +129,5 @@ def test_killed_and_resumed(case, pictures_dir, network_file, tmp_path, monkeypa
     assert not os.path.exists(killed / "state.npz")
     rows, alone = (list(csv.DictReader((run / "losses.csv").open())) for run in (killed, whole))
     assert [row["iteration"] for row in rows] == [row["iteration"] for row in alone]
-    tolerance = 0.05 if kinds == PAIRS else 0.02  # SciPy's goes on in other variables
+    tolerance = 0.05 if kinds == PAIRS else 0.02 if kinds.keys() >= PAIRS.keys() else 1e-3  # SciPy's in other variables
     assert float(rows[-1]["total"]) == pytest.approx(float(alone[-1]["total"]), rel=tolerance)
