@@ -185,17 +185,25 @@ def losses(path):
         return [(int(row["iteration"]), float(row["total"])) for row in csv.DictReader(file)]
 
 
-@pytest.mark.parametrize("words", [["--more", 3], ["--iterations", 7]])
-@pytest.mark.parametrize("scales", [{}, {"scales": (8, 48), "scale_iterations": (9, 5)}])
-def test_more_of_a_finished_run(tmp_path, paint, words, scales):
+@pytest.mark.parametrize(
+    ("words", "settings", "optimiser"),
+    [
+        (["--more", 3], {}, "SciPy's L-BFGS"),
+        (["--iterations", 7], {"scales": (8, 48), "scale_iterations": (9, 5)}, "SciPy's L-BFGS"),
+        (["--more", 3], {"lbfgs": "graph"}, "the graph's L-BFGS"),
+        (["--more", 3], {"optimiser": "adam"}, "Adam"),
+        (["--more", 3], {"optimiser": "gradient-descent", "rate": 1e-6}, "gradient descent"),
+    ],
+)
+def test_more_of_a_finished_run(tmp_path, paint, words, settings, optimiser):
     """It goes on from final.png, and counts on; a scale that was left out does not count."""
     picture, run = tmp_path / "run.png", tmp_path / "run"
-    paint(picture, Settings(iterations=4, save_every=2, **scales))
-    at = 9 if scales else 4
+    paint(picture, Settings(iterations=4, save_every=2, **settings))
+    at = 9 if "scales" in settings else 4
     first, final = losses(run), (run / "final.png").read_bytes()
     done = run_here("paint.py", "--resume", run, *words)
     assert done.returncode == 0, done.stderr
-    assert f"goes on from iteration {at}\n" in done.stdout and "3 iterations of SciPy's L-BFGS" in done.stdout
+    assert f"goes on from iteration {at}\n" in done.stdout and f"3 iterations of {optimiser}" in done.stdout
     assert f"{picture}: {at + 3} iterations" in done.stdout
     after = losses(run)
     assert after[: at + 1] == first and [iteration for iteration, _ in after] == [*range(at + 4)]

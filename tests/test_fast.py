@@ -2,13 +2,14 @@
 
 from dataclasses import replace
 
+import imageio.v3 as iio
 import numpy as np
 import pytest
 import reference
 from conftest import random_picture, run_here
 
 import nst_graph
-from nst_graph import machine, pictures, plans, weights
+from nst_graph import machine, painting, pictures, plans, weights
 from nst_graph.commands import paint as cli
 from nst_graph.errors import InputError
 from nst_graph.graph import precision as precisions
@@ -242,6 +243,20 @@ def test_plans(network):
         plan(4096, 3072, Settings(), 6 * GIGABYTE)
     with pytest.raises(InputError, match="--size 2048: .*leave --tile away"):
         plan(2048, 1536, Settings(tile=2048), 6 * GIGABYTE)
+
+
+@pytest.mark.parametrize(("gigabytes", "tile"), [(3, None), (2.3, 256), (1.8, "refused")])
+def test_what_does_not_fit_is_tiled_or_refused(network_file, tmp_path, monkeypatch, gigabytes, tile):
+    monkeypatch.setattr(painting, "available_memory", lambda side_by_side: gigabytes * GIGABYTE)
+    iio.imwrite(tmp_path / "a.png", random_picture(384, 512).astype(np.uint8))
+    words = ["--weights", network_file, "--content-layers", "conv1_1", "--style-layers", "conv1_1"]
+    words += ["--optimiser", "adam", "--iterations", 0, "--output", tmp_path / "run"]
+    done = run_here("paint.py", tmp_path / "a.png", tmp_path / "a.png", *words)
+    if tile == "refused":
+        assert done.returncode == 2 and "--size 512: painting 512 x 384 pixels takes" in done.stderr
+        assert not (tmp_path / "run").exists()
+    else:
+        assert done.returncode == 0 and ("in tiles of 256" in done.stdout) == (tile == 256), done.stderr
 
 
 @pytest.mark.parametrize(

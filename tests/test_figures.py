@@ -25,7 +25,6 @@ from nst_graph.batch import jobs
 from nst_graph.commands import figures, options, paint_many, panels, sheets, trace
 from nst_graph.commands import paint as cli
 from nst_graph.commands.common import named
-from nst_graph.errors import InputError
 from nst_graph.evaluation import Evaluation
 from nst_graph.graph.objective import Objective, Style
 from nst_graph.recipes import NOTEBOOK, RECIPES
@@ -433,10 +432,14 @@ def test_lists(images, network_file, tmp_path, name):
         ("list.csv", "content,styles\n~nobody-at-all/a.jpg,b.jpg\n", "that home directory is not known"),
     ],
 )
-def test_lists_that_cannot_be_used(tmp_path, name, text, expected, capsys):
+def test_lists_that_cannot_be_used(tmp_path, name, text, expected):
     (tmp_path / name).write_text(text)
-    with pytest.raises(InputError, match=re.escape(expected)):
-        jobs.read_list(tmp_path / name, cli.job, options.switches())
+    list_is_refused(tmp_path / name, expected)
+
+
+def list_is_refused(path, expected):
+    done = run_here("paint_many.py", path)
+    assert done.returncode == 2 and expected in done.stderr and done.stderr.count("\n") == 1, done.stderr
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
@@ -474,16 +477,22 @@ def test_lists_as_spreadsheets_write_them(tmp_path, encoding, separator):
     assert two.output == tmp_path / "two three"
 
 
-def test_what_excel_adds(tmp_path):
+def test_what_excel_adds(images, network_file, tmp_path):
     """A line that names the separator, decimal commas; and what it writes unless it is told UTF-8."""
-    text = "sep=;\r\nContent;Styles;Beta;Style layers;Size\r\na,1.jpg;b.jpg;0,5;conv1_1=0,25 conv2_1=1;64\r\n"
+    (tmp_path / "a,1.jpg").write_bytes((images / "the_scream.jpg").read_bytes())
+    (tmp_path / "weights.mat").symlink_to(network_file)
+    text = "sep=;\r\nContent;Styles;Beta;Style layers;Size;Iterations;Bounded;Weights;Output\r\n"
+    text += "a,1.jpg;a,1.jpg;0,5;conv1_1=0,25 conv2_1=1;32,0;1;TRUE;weights.mat;run\r\n"
     (tmp_path / "list.csv").write_text(text)
-    (job,) = jobs.read_list(tmp_path / "list.csv", cli.job, options.switches())
-    assert (job.content, job.settings.beta, job.settings.size) == (tmp_path / "a,1.jpg", 0.5, 64)
-    assert job.settings.style_layers == {"conv1_1": 0.25, "conv2_1": 1}
+    done = run_here("paint_many.py", tmp_path / "list.csv")
+    assert done.returncode == 0, done.stderr
+    record = records.read(tmp_path / "run")
+    found = record["settings"]
+    assert (found["beta"], found["size"], found["iterations"], found["bounded"]) == (0.5, 32, 1, True)
+    assert found["style_layers"] == {"conv1_1": 0.25, "conv2_1": 1}
+    assert record["content"]["path"] == record["styles"][0]["path"] == str(tmp_path / "a,1.jpg")
     (tmp_path / "list.csv").write_bytes("content;styles\nTübingen.jpg;b.jpg\n".encode("cp1252"))
-    with pytest.raises(InputError, match="not in UTF-8; save it so, from a spreadsheet"):
-        jobs.read_list(tmp_path / "list.csv", cli.job, options.switches())
+    list_is_refused(tmp_path / "list.csv", "not in UTF-8; save it so, from a spreadsheet")
 
 
 @pytest.mark.parametrize(
@@ -534,8 +543,8 @@ def test_decimals_and_several_numbers(tmp_path, column, cell, value):
 
 def test_blanks_after_separators(tmp_path):
     (tmp_path / "list.csv").write_text('content, styles, size\nphoto.jpg, "a;b.jpg", 64.0\n')
-    (job,) = jobs.read_list(tmp_path / "list.csv", cli.job, options.switches())
-    assert job.styles == (tmp_path / "a", tmp_path / "b.jpg") and job.settings.size == 64
+    missing = " ".join(str(tmp_path / name) for name in ("photo.jpg", "a", "b.jpg"))
+    list_is_refused(tmp_path / "list.csv", f"{missing}: no such file")
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -614,8 +623,7 @@ def test_every_path_is_relative_to_the_list(tmp_path, name, monkeypatch):
 )
 def test_cells_that_cannot_be_used(tmp_path, text, expected):
     (tmp_path / "list.csv").write_text(text)
-    with pytest.raises(InputError, match=expected):
-        jobs.read_list(tmp_path / "list.csv", cli.job, options.switches())
+    list_is_refused(tmp_path / "list.csv", expected)
 
 
 def test_without_dask(images, network_file, tmp_path, monkeypatch, capsys):
@@ -657,10 +665,17 @@ def test_two_at_a_time(images, network_file, tmp_path):
     assert run_here("paint_many.py", path, "--workers", 2).stdout.count("is finished") == 2
 
 
+def long_list(tmp_path, images, network_file, iterations):
+    """Two paintings that take a while: one by SciPy's L-BFGS, within bounds, the other by the graph's."""
+    path = write_list(tmp_path, "list.toml", images, network_file, iterations=iterations)
+    text = path.read_text().replace("size = 40", "size = 64\nsave_every = 10")
+    path.write_text(f'{text}lbfgs = "graph"\n')
+    return path
+
+
 def begin_two(images, network_file, tmp_path, iterations):
     """Two paintings at a time that have saved their states: the process, and those that paint."""
-    path = write_list(tmp_path, "list.toml", images, network_file, iterations=iterations)
-    path.write_text(path.read_text().replace("size = 40", "size = 64\nsave_every = 10"))
+    path = long_list(tmp_path, images, network_file, iterations)
     command = [sys.executable, str(ROOT / "scripts" / "paint_many.py"), str(path), "--workers", "2"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0)
     deadline = time.monotonic() + 200
@@ -672,9 +687,10 @@ def begin_two(images, network_file, tmp_path, iterations):
 
 
 @pytest.mark.thorough
-def test_of_two_at_a_time_one_is_killed(images, network_file, tmp_path):
-    process, (_, busy) = begin_two(images, network_file, tmp_path, 150)
-    busy.kill()
+@pytest.mark.parametrize("one", [0, 1])
+def test_of_two_at_a_time_one_is_killed(images, network_file, tmp_path, one):
+    process, both = begin_two(images, network_file, tmp_path, 150)
+    both[one].kill()
     out, err = process.communicate(timeout=200)
     assert process.returncode == 0, err
     assert "ended with status -9, another one goes on" in out and "goes on from iteration" in out
@@ -762,9 +778,10 @@ def cluster():
 @needs_dask
 @pytest.mark.thorough
 def test_a_figure_by_two_workers_one_of_which_is_killed(images, network_file, tmp_path, cluster):
-    """The figure is complete all the same, and no more than an interval is painted twice."""
-    words = ["fig2", "--images", images, "--weights", network_file, "--size", 64, "--iterations", 150]
-    words += ["--save-every", 10, "--output", tmp_path / "figure", "--scheduler", cluster.scheduler_address]
+    """The figure is complete all the same, by either L-BFGS, and no more than an interval is painted twice."""
+    words = ["sweep", images / "Tuebingen_Neckarfront.jpg", images / "the_scream.jpg", "--lbfgs", "scipy", "graph"]
+    words += ["--weights", network_file, "--size", 64, "--iterations", 150, "--save-every", 10]
+    words += ["--output", tmp_path / "figure", "--scheduler", cluster.scheduler_address]
     command = [sys.executable, str(ROOT / "scripts" / "figures.py"), *map(str, words)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 200
@@ -776,7 +793,7 @@ def test_a_figure_by_two_workers_one_of_which_is_killed(images, network_file, tm
     out, err = process.communicate(timeout=400)
     assert process.returncode == 0, err
     assert "dask dashboard: http" in out
-    for name in "BCD":
+    for name in ("lbfgs-scipy", "lbfgs-graph"):
         directory = tmp_path / "figure" / name
         assert records.read(directory)["outcome"]["state"] == "finished"
         assert records.read(directory)["content"]["path"] == str(images / "Tuebingen_Neckarfront.jpg")
@@ -785,7 +802,7 @@ def test_a_figure_by_two_workers_one_of_which_is_killed(images, network_file, tm
         assert iterations == list(range(151))
         assert len(list(directory.glob("iteration-*.png"))) == 16
         assert not (directory / "state.npz").exists()
-    assert (tmp_path / "figure" / "fig2.png").exists()
+    assert (tmp_path / "figure" / "sweep.png").exists()
 
 
 def _processor_seconds(pid):
@@ -800,23 +817,23 @@ def _processor_seconds(pid):
 @pytest.mark.thorough
 def test_what_a_cluster_leaves_can_be_gone_on_with_alone(images, network_file, tmp_path, cluster):
     """Interrupted between intervals; then --resume, without dask, in the same directory."""
-    path = write_list(tmp_path, "list.toml", images, network_file, iterations=400)
-    path.write_text(path.read_text().replace("size = 40", "size = 64\nsave_every = 10"))
+    path = long_list(tmp_path, images, network_file, 400)
     command = [sys.executable, str(ROOT / "scripts" / "paint_many.py"), str(path)]
     command += ["--scheduler", cluster.scheduler_address]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 200
-    while not (tmp_path / "a" / "state.npz").exists():
+    while not all((tmp_path / name / "state.npz").exists() for name in "ab"):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=100)
     assert process.returncode == 130
-    kept = state.read(tmp_path / "a" / "state.npz")[0].iteration
-    done = run_here("paint.py", "--resume", tmp_path / "a")
-    assert done.returncode == 0, done.stderr
-    assert f"goes on from iteration {kept}" in done.stdout
-    assert json.loads((tmp_path / "a" / "run.json").read_text())["outcome"]["state"] == "finished"
+    for name in "ab":
+        kept = state.read(tmp_path / name / "state.npz")[0].iteration
+        done = run_here("paint.py", "--resume", tmp_path / name)
+        assert done.returncode == 0, done.stderr
+        assert f"goes on from iteration {kept}" in done.stdout
+        assert records.read(tmp_path / name)["outcome"]["state"] == "finished"
 
 
 @needs_dask

@@ -49,7 +49,7 @@ CASES = {
         "--optimiser adam --rate 2 --scales 32 --scale-iterations 12",
         {"picture": "f4", "beta1": "f4", "beta2": "f4"},
     ),
-    "descent": ("--optimiser gradient-descent --rate 1e-6", {"share": "f8", "most": "f8"}),
+    "descent": ("--optimiser gradient-descent --rate 1e-2", {"share": "f8", "most": "f8"}),  # which is too large
     "graph-auto": ("--lbfgs graph --precision auto", GRAPHS),
     "scipy-tiled-scales": ("--lbfgs scipy --tile 32 --scales 32 --scale-iterations 12", PAIRS),
     "graph-scales": ("--lbfgs graph --scales 32 --scale-iterations 12", GRAPHS),
@@ -63,6 +63,12 @@ CASES = {
     "descent-bfloat16-scales": (
         "--optimiser gradient-descent --rate 1e-6 --precision bfloat16 --scales 32 --scale-iterations 12",
         {"share": "f8", "most": "f8"},
+    ),
+    "fast-auto": ("--fast --scales 32 --scale-iterations 12", PAIRS),
+    "studio-auto": ("--recipe studio --lbfgs graph --scales 32 --scale-iterations 12", GRAPHS),
+    "adam-recipe": (
+        "--recipe style-transfer-pytorch --scales 32 --scale-iterations 12",
+        {"picture": "f4", "beta1": "f4", "beta2": "f4", "last": "f4", "sum": "f4", "weight": "f8"},
     ),
 }
 #: Those of make test: one of each state; the others are slower to tell apart.
@@ -113,6 +119,7 @@ def test_killed_and_resumed(case, pictures_dir, network_file, tmp_path, monkeypa
     assert json.loads((killed / "run.json").read_text())["outcome"]["state"] == "painting"
     found = {name.split("-")[0].split("/")[0].split("_")[0]: array.dtype.str[1:] for name, array in arrays.items()}
     assert found == kinds
+    assert case != "descent" or arrays["share"] < 1  # its rate was halved, and stays so
 
     decided = json.loads((killed / "run.json").read_text())["stages"]
     other = "float32" if fastest == "bfloat16" else "bfloat16"
@@ -128,7 +135,7 @@ def test_killed_and_resumed(case, pictures_dir, network_file, tmp_path, monkeypa
     assert not os.path.exists(killed / "state.npz")
     rows, alone = (list(csv.DictReader((run / "losses.csv").open())) for run in (killed, whole))
     assert [row["iteration"] for row in rows] == [row["iteration"] for row in alone]
-    tolerance = 0.05 if kinds == PAIRS else 0.02  # SciPy's goes on in other variables
+    tolerance = 0.05 if kinds == PAIRS else 0.02 if kinds.keys() >= PAIRS.keys() else 1e-3  # SciPy's in other variables
     assert float(rows[-1]["total"]) == pytest.approx(float(alone[-1]["total"]), rel=tolerance)
 
 

@@ -17,7 +17,6 @@ from nst_graph import machine, places
 from nst_graph.commands import paint as cli
 from nst_graph.errors import Pause
 from nst_graph.graph import precision
-from nst_graph.runs import page
 from nst_graph.settings import Settings
 
 SETTINGS = ["--iterations", "4", "--save-every", "2"]
@@ -281,12 +280,11 @@ def test_pipes_in_the_places_of_a_runs_files(tmp_path, pictures_dir, network_fil
             raise Pause
 
     pair, run = (pictures_dir / "photo.png", pictures_dir / "painting.png"), tmp_path / "run"
+    os.mkfifo(tmp_path / "index.html")
     with pytest.raises(Pause):
         nst_graph.paint(*pair, Settings(iterations=4), weights_file=network_file, output=run, observers=[pause])
     (run / "losses.csv").unlink()
     os.mkfifo(run / "losses.csv")
-    os.mkfifo(tmp_path / "index.html")
-    page.write_gallery(tmp_path)
     done = run_script("paint.py", "--resume", run)
     assert done.returncode == 2 and "losses.csv" in done.stderr and done.stderr.count("\n") == 1
 

@@ -1,5 +1,6 @@
 """L-BFGS: it minimises, counts, restarts, and gives up only when it must."""
 
+import csv
 import itertools
 import json
 import signal
@@ -8,11 +9,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import scipy.optimize
+from conftest import run_here
 
 import nst_graph
 from nst_graph import optimise
 from nst_graph.errors import InputError
 from nst_graph.evaluation import Evaluation
+from nst_graph.graph.objective import Objective
 from nst_graph.graph.tensorflow import tf
 from nst_graph.optimise import descent, graph_lbfgs, history, scipy_lbfgs
 from nst_graph.optimise.history import History, names
@@ -123,6 +126,26 @@ def test_lbfgs_steps_back_from_what_is_not_finite(where):
     assert outcome.step.restarts >= 3
     assert outcome.step.total < 1e-6 * steps[0].total
     assert all(np.isfinite(step.total) and np.isfinite(step.picture).all() for step in steps)
+
+
+@pytest.mark.parametrize("lbfgs", ["scipy", "graph"])
+def test_a_run_steps_back_from_what_is_not_finite(pictures_dir, network_file, tmp_path, monkeypatch, lbfgs):
+    """A loss that is infinite at times costs restarts; in the run's files there is nothing of it."""
+    evaluate, calls = Objective.evaluate, []
+
+    def fickle(self, fetches, feed):
+        terms, total, fetched = evaluate(self, fetches, feed)
+        calls.append(total)
+        return terms, total if len(calls) not in (9, 21) else float("inf"), fetched
+
+    monkeypatch.setattr(Objective, "evaluate", fickle)
+    words = [pictures_dir / "photo.png", pictures_dir / "painting.png", "--weights", network_file, "--lbfgs", lbfgs]
+    done = run_here("paint.py", *words, "--iterations", 30, "--output", tmp_path)
+    assert done.returncode == 0, done.stderr
+    with (tmp_path / "losses.csv").open() as file:
+        totals = [float(row["total"]) for row in csv.DictReader(file)]
+    assert len(totals) == 31 and totals == sorted(totals, reverse=True) and np.isfinite(totals).all()
+    assert json.loads((tmp_path / "run.json").read_text())["outcome"]["restarts"] >= 1
 
 
 @pytest.mark.parametrize("optimiser", ["lbfgs", "adam", "gradient-descent"])

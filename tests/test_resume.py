@@ -17,7 +17,7 @@ from conftest import ROOT, random_layers, run_here, run_script, save_mat
 
 import nst_graph
 from nst_graph import optimise, pictures
-from nst_graph.errors import InputError, Pause
+from nst_graph.errors import Pause
 from nst_graph.graph import precision
 from nst_graph.optimise import steps
 from nst_graph.runs import records, state
@@ -126,9 +126,7 @@ def test_killed_many_times(words, tmp_path, optimiser, times):
     assert again.returncode == 0 and "is finished" in again.stdout
 
 
-@pytest.mark.parametrize(
-    "numbers", [[signal.SIGTERM], [signal.SIGUSR1], [signal.SIGINT], [signal.SIGINT, signal.SIGTERM]]
-)
+@pytest.mark.parametrize("numbers", [[signal.SIGTERM], [signal.SIGUSR1], [signal.SIGINT, signal.SIGTERM]])
 def test_signals_lose_nothing(words, tmp_path, numbers):
     """Nor does a second one while the first one's state is saved."""
     run = start_script(*words, "--output", tmp_path / "run", "--iterations", 10000, "--save-every", 5000)
@@ -167,14 +165,11 @@ def paint_until(iteration, words, output, **settings):
     [
         {"iterations": 30, "scales": (24, 32), "scale_iterations": (10, 10)},
         {"iterations": 30, "precision": "auto"},
-        {"iterations": 20, "optimiser": "adam"},
-        {"iterations": 20, "optimiser": "gradient-descent", "rate": 1e-6, "bounded": True},
         {"iterations": 30, "bounded": True},
     ],
 )
 @pytest.mark.parametrize("stop", [3, 10, 15])
-def test_stages_and_optimisers_go_on(words, tmp_path, monkeypatch, settings, stop):
-
+def test_stages_go_on(words, tmp_path, monkeypatch, settings, stop):
     monkeypatch.setattr(precision, "fastest", lambda winograd: "bfloat16")
     content, style, _, weights_file = words
     given = {"weights_file": weights_file}
@@ -186,10 +181,7 @@ def test_stages_and_optimisers_go_on(words, tmp_path, monkeypatch, settings, sto
     )
     assert [step.iteration for step in steps] == list(range(stop + 1, whole.iteration + 1))
     assert done.outcome.step.stage == whole.stage and done.outcome.step.before == whole.before
-    if settings.get("optimiser") in ("adam", "gradient-descent"):
-        assert done.outcome.step.total == pytest.approx(whole.total, rel=1e-4)
-    else:  # so few iterations are far from the end
-        assert done.outcome.step.total < 2 * whole.total
+    assert done.outcome.step.total < 2 * whole.total  # so few iterations are far from the end
     check_whole(tmp_path)
 
 
@@ -272,26 +264,22 @@ def test_what_is_no_run(tmp_path, words):
     assert "state.npz: not a whole state" in refused(tmp_path / "run")
 
 
-def test_a_state_holds_no_objects(tmp_path):
-    np.savez(tmp_path / "state.npz", text=np.array("{}"), picture=np.array([{}], dtype=object))
-    with pytest.raises(InputError, match="not a whole state"):
-        state.read(tmp_path / "state.npz")
+class Harm:
+    """What a pickle may do."""
+
+    def __reduce__(self):
+        return os.mkdir, ("harm",)
 
 
-def test_a_state_is_read_as_it_was_written(tmp_path):
-    picture = np.random.default_rng(0).normal(size=(3, 4, 3))
-    memory = {"step-0": np.ones(36, np.float32)}
-    step = steps.Step(7, 9, 1.5, lambda: picture, {"content": 2.0}, 3.0, 1, lambda: memory, stage=2, before=5)
-    source = {"path": "photo.jpg", "sha256": "0"}
-    record = {"settings": {}, "content": source, "styles": [], "masks": [], "weights": source}
-    with (tmp_path / "state.npz").open("wb") as file:
-        state.write(step, record, file)
-    found, kept = state.read(tmp_path / "state.npz")
-    assert kept == record and found.terms == {"content": 2.0}
-    assert (found.iteration, found.stage, found.before, found.restarts) == (7, 2, 5, 1)
-    np.testing.assert_array_equal(found.picture, picture)
-    assert found.picture.dtype == picture.dtype
-    np.testing.assert_array_equal(found.memory()["step-0"], memory["step-0"])
+def test_a_state_holds_no_objects(words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    paint_until(3, words, tmp_path / "run", iterations=6)
+    with np.load(tmp_path / "run" / "state.npz") as saved:
+        arrays = dict(saved)
+    np.savez(tmp_path / "run" / "state.npz", **arrays | {"picture": np.array([Harm()], dtype=object)})
+    done = run_here("paint.py", "--resume", tmp_path / "run")
+    assert done.returncode == 2 and "state.npz: not a whole state" in done.stderr and done.stderr.count("\n") == 1
+    assert not (tmp_path / "harm").exists()
 
 
 def test_a_state_is_moved_array_by_array(tmp_path):

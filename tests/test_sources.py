@@ -4,6 +4,7 @@ import hashlib
 import http.server
 import importlib.util
 import pickle
+import re
 import shutil
 import ssl
 import struct
@@ -110,10 +111,22 @@ def test_a_server_that_cannot_go_on_begins_again(tmp_path):
     assert (tmp_path / "a.mat").read_bytes() == BYTES
 
 
-def test_wrong_bytes_leave_no_file(tmp_path):
-    with Server(content=BYTES[:-1] + b"x") as server, pytest.raises(InputError, match="its sha256 is .*run this again"):
-        sources.download(server.url, tmp_path / "a.mat", SHA256)
-    assert not list(tmp_path.iterdir())
+@pytest.fixture
+def refused(tmp_path, monkeypatch):
+    """A download by the command ends with one line, and leaves no file."""
+
+    def check(url, words):
+        monkeypatch.setattr(places, "MODEL", tmp_path / "model")
+        done = run_here("get_weights.py", "vgg19-full", "--url", url)
+        assert done.returncode == 2 and re.search(f"error: .*{words}", done.stderr), done.stderr
+        assert not list((tmp_path / "model").iterdir())
+
+    return check
+
+
+def test_wrong_bytes_leave_no_file(refused):
+    with Server() as server:
+        refused(server.url, "its sha256 is .*run this again")
 
 
 def test_not_found(tmp_path):
@@ -134,10 +147,8 @@ def test_not_found(tmp_path):
         "https://[/",
     ],
 )
-def test_only_tls(tmp_path, url):
-    with pytest.raises(InputError, match="no https address"):
-        sources.download(url, tmp_path / "vgg.mat", SHA256)
-    assert not list(tmp_path.iterdir())
+def test_only_tls(refused, url):
+    refused(url, "no https address")
 
 
 @pytest.mark.parametrize(
@@ -148,13 +159,12 @@ def test_only_tls(tmp_path, url):
         ("file:///etc/passwd", "is not allowed"),
     ],
 )
-def test_only_the_named_host(tmp_path, target, words):
-    with Server(target=target) as server, pytest.raises(InputError, match=words):
-        sources.download(server.url, tmp_path / "vgg.mat", SHA256)
-    assert not list(tmp_path.iterdir())
+def test_only_the_named_host(refused, target, words):
+    with Server(target=target) as server:
+        refused(server.url, words)
 
 
-def test_certificates_are_checked(tmp_path):
+def test_certificates_are_checked(tmp_path, refused):
     """A host that cannot show who it is gets no request."""
     certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
     make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
@@ -165,8 +175,7 @@ def test_certificates_are_checked(tmp_path):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate, key)
         server.socket = context.wrap_socket(server.socket, server_side=True)
-        with pytest.raises(InputError, match="CERTIFICATE_VERIFY_FAILED"):
-            sources.download(server.url.replace("http:", "https:"), tmp_path / "vgg.mat", SHA256)
+        refused(server.url.replace("http:", "https:"), "CERTIFICATE_VERIFY_FAILED")
         assert server.asked == []
 
 

@@ -1,5 +1,6 @@
 """Weights: every layout, what must be refused, and the orientation of kernels."""
 
+import re
 import struct
 import tracemalloc
 import zlib
@@ -7,7 +8,7 @@ import zlib
 import numpy as np
 import pytest
 import scipy.io
-from conftest import MEAN, cell, random_layers, save_mat
+from conftest import MEAN, cell, random_layers, run_here, save_mat
 
 from nst_graph import weights
 from nst_graph.commands import get_weights
@@ -84,10 +85,9 @@ def test_smallest_side(network, layer, pixels):
 
 
 def refused(path, words):
-    with pytest.raises(InputError, match=words) as caught:
-        weights.read(path)
-    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
-    assert "get_weights.py" in str(caught.value)
+    done = run_here("get_weights.py", "check", path)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert re.search(words, done.stderr) and str(path) in done.stderr and "scripts/get_weights.py" in done.stderr
 
 
 def test_missing_file(tmp_path):
@@ -337,7 +337,8 @@ def test_check_describes_vgg16(vgg16_file):
     assert "VGG-16 as this program writes it" in text and "8-bit" not in text
 
 
-def test_check_tells_transposed_kernels(vgg19_file, tmp_path):
+def test_transposed_kernels_are_told(vgg19_file, tmp_path, pictures_dir):
+    """By a painting too."""
     network = weights.read(vgg19_file).upto(["conv3_3"])
     turned = tuple(
         weights.Conv(layer.name, layer.kernel.transpose(1, 0, 2, 3), layer.bias)
@@ -346,6 +347,10 @@ def test_check_tells_transposed_kernels(vgg19_file, tmp_path):
         for layer in network.layers
     )
     weights.write(weights.Network(turned, network.mean, "current"), tmp_path / "a.mat", "transposed")
-    text = "\n".join(get_weights.check(tmp_path / "a.mat"))
+    text = run_here("get_weights.py", "check", tmp_path / "a.mat").stdout
     assert weights.are_transposed(weights.read(tmp_path / "a.mat")) and not weights.are_transposed(network)
+    words = [pictures_dir / "photo.png", pictures_dir / "painting.png", "--weights", tmp_path / "a.mat"]
+    words += ["--content-layers", "conv1_1", "--style-layers", "conv1_1", "--iterations", 0]
+    done = run_here("paint.py", *words, "--output", tmp_path / "run")
+    assert done.returncode == 0 and "its kernels lie transposed, it paints wrongly" in done.stdout + done.stderr
     assert "TRANSPOSED" in text and "7 convolutions of a VGG" in text and "not a file known" in text

@@ -2,10 +2,11 @@
 
 import json
 import shlex
+import shutil
 from dataclasses import asdict, replace
-from pathlib import Path
 
 import pytest
+from conftest import run_here
 
 from nst_graph import places
 from nst_graph.commands import paint
@@ -69,11 +70,19 @@ def test_the_shortest_way_to_say_it():
     assert words.options(quick) == [["--fast"], ["--beta", "100000"]]
 
 
-def test_a_start_from_a_file(tmp_path):
-    settings = Settings(init="start it.png")
-    record = recorded(tmp_path, settings)
-    job = parsed(words.paint(record, words.options(settings)))
-    assert Path(job.settings.init) == tmp_path / "start it.png"
+def test_the_command_of_a_runs_page(tmp_path, pictures_dir, network_file):
+    """Read from index.html, it paints the same picture, of odd names, from a file, within a mask."""
+    for name, of in (("-photo & co.png", "photo"), ("b <i>'\"ü.png", "painting"), ("start it.png", "other")):
+        shutil.copy(pictures_dir / f"{of}.png", tmp_path / name)
+    given = [tmp_path / "-photo & co.png", tmp_path / "b <i>'\"ü.png", "--init", tmp_path / "start it.png"]
+    given += ["--masks", tmp_path / "-photo & co.png", "--weights", network_file, "--beta", 0.1 + 0.2]
+    assert run_here("paint.py", *given, "--iterations", 2, "--output", tmp_path / "one").returncode == 0
+    page = (tmp_path / "one" / "index.html").read_text()
+    command = json.loads(page.split('application/json">')[1].split("</script>")[0])["again"]
+    again = shlex.split(command.removeprefix("python scripts/paint.py "))
+    assert run_here("paint.py", *again, "--output", tmp_path / "two").returncode == 0
+    one, two = ((tmp_path / run / "final.png").read_bytes() for run in ("one", "two"))
+    assert one == two
 
 
 def test_weights_that_are_found_anyhow_are_not_named(tmp_path, monkeypatch):

@@ -144,7 +144,10 @@ def _work(work: Callable[[Send], object], pipe: Connection) -> None:
         raise KeyboardInterrupt
 
     def send(line: str, reached: int = 0, result: Any = None) -> None:
-        pipe.send(("news", line, reached, result))
+        try:
+            pipe.send(("news", line, reached, result))
+        except BrokenPipeError:  # nobody is there any more, as _follow is about to find
+            stop(signal.SIGTERM, None)
 
     for number in signals.ENDING:
         if signal.getsignal(number) != signal.SIG_IGN:  # nohup's
