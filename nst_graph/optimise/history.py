@@ -22,7 +22,7 @@ PAIRS = 10
 LEAST_CURVATURE = 1e-10
 
 
-def is_curved(curvature: float, step: float, change: float) -> bool:
+def satisfies_curvature_condition(curvature: float, step: float, change: float) -> bool:
     """Whether a pair tells of positive curvature, by s^T y, s^T s and y^T y; else it is dropped."""
     return curvature > LEAST_CURVATURE * float(np.sqrt(step * change))
 
@@ -105,7 +105,7 @@ def _good(pairs: Iterable[tuple[Vector, Vector]]) -> list[tuple[Single, Single]]
     """Those pairs of positive curvature that float32 can hold, in float32."""
     good = []
     for step, change in pairs:
-        if not is_curved(_dot(step, change), _dot(step, step), _dot(change, change)):
+        if not satisfies_curvature_condition(_dot(step, change), _dot(step, step), _dot(change, change)):
             continue
         with np.errstate(over="ignore"):
             pair = step.astype(np.float32), change.astype(np.float32)
