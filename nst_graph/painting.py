@@ -371,7 +371,7 @@ def _paint_part(
 ) -> Outcome:
     """Paint one stage. The memory of its last step can be read afterwards, unless it `ends` painting at its size."""
     with memory_errors():
-        objective, vectors = objective_of(network, part, targets)
+        objective, vectors = objective_of(network, part, targets, warm=bool(memory))
         try:
             outcome = minimise(objective, picture, settings, relay.observe, memory, vectors)
         except BaseException:
@@ -385,12 +385,17 @@ def _paint_part(
 
 
 def objective_of(
-    network: Network, part: Part, targets: TargetExtractor, steady: bool = False
+    network: Network, part: Part, targets: TargetExtractor, steady: bool = False, warm: bool = False
 ) -> tuple[Objective | TiledObjective, Vectors | None]:
-    """What a stage minimises, and the vectors of the graph's L-BFGS, if that does it."""
+    """What a stage minimises, and the vectors of the graph's L-BFGS, if that does it.
+
+    A `warm` one goes on with curvature pairs, which SciPy's does not take: from SciPy's the graph's takes the steps
+    that SciPy's would have taken. Bounds, which only SciPy's keeps, begin without pairs.
+    """
     inputs = network, part.scene.photograph, part.scene.styles, part.fitted
     compute = tf.bfloat16 if part.stage.precision == "bfloat16" else None
     dtype, pairs = part.plan.vector_dtype, part.plan.pairs
+    dtype = "float64" if warm and not part.settings.bounded and dtype is None else dtype
     vectors = Vectors(dtype, pairs) if dtype is not None and part.settings.optimiser == "lbfgs" else None
     options: dict[str, Any] = {"compute": compute, "source": vectors and vectors.point, "steady": steady}
     if part.plan.tile is None:

@@ -3,10 +3,7 @@
 from collections.abc import Callable
 from typing import cast
 
-import numpy as np
-
 from nst_graph.evaluation import Floats
-from nst_graph.graph.tensorflow import tf
 from nst_graph.optimise.descent import descend
 from nst_graph.optimise.graph_lbfgs import GraphObjective, Vectors, graph_lbfgs
 from nst_graph.optimise.history import PAIRS
@@ -27,9 +24,9 @@ def minimise(
 ) -> Outcome:
     """Minimise from `start` [height, width, 3] by the optimiser that the settings name.
 
-    L-BFGS is the graph's where the objective's picture is of `vectors`, else SciPy's. `observe` gets the start and
-    each iteration, and stops it by raising StopIteration; `memory` is that of an earlier step at `start`. Raises
-    FloatingPointError where something is not finite.
+    L-BFGS is the graph's on `vectors`, of which the objective's picture is made, else SciPy's. `observe` gets the
+    start and each iteration, and stops it by raising StopIteration; `memory` is that of an earlier step at `start`.
+    Raises FloatingPointError where something is not finite.
     """
     try:
         return _minimise(objective, start, settings, observe, memory, vectors)
@@ -48,20 +45,5 @@ def _minimise(
     if settings.optimiser == "lbfgs" and vectors is not None:
         return graph_lbfgs(cast(GraphObjective, objective), vectors, start, settings.iterations, observe, memory)
     if settings.optimiser == "lbfgs":
-        return lbfgs(objective, start, settings.iterations, observe, settings.bounded, settings.corrections, memory)
-    if settings.optimiser == "adam":
-        rule = tf.train.AdamOptimizer(settings.rate, settings.beta1, settings.beta2, settings.epsilon)
-    else:
-        rule = tf.train.GradientDescentOptimizer(settings.rate)
-    return descend(
-        objective,
-        start,
-        settings.iterations,
-        observe,
-        rule,
-        scale=np.asarray(settings.pixel_scale, np.float32),
-        bounded=settings.bounded,
-        average=settings.average,
-        memory=memory,
-        guarded=settings.optimiser == "gradient-descent",
-    )
+        return lbfgs(objective, start, settings.iterations, observe, settings.bounded, settings.corrections)
+    return descend(objective, start, settings, observe, memory)
