@@ -22,9 +22,8 @@ import numpy as np
 from scipy.optimize import _lbfgsb_py
 
 from nst_graph.evaluation import Evaluation
-from nst_graph.graph.line import Line
 from nst_graph.graph.tensorflow import tf
-from nst_graph.optimise import PAIRS, graph_lbfgs, lbfgs
+from nst_graph.optimise import PAIRS, Vectors, graph_lbfgs, lbfgs
 
 
 class Quadratic:
@@ -33,14 +32,14 @@ class Quadratic:
     def __init__(self, shape, vectors=np.float64):
         weights = 10 ** np.random.default_rng(0).uniform(0, 3, shape)
         with tf.Graph().as_default() as self.graph:
-            self.line = Line(shape, vectors, PAIRS)
-            self.picture = self.line.point
+            self.vectors = Vectors(vectors, PAIRS)
+            self.picture = self.vectors.point(shape)
             given = tf.get_variable("w", initializer=weights.astype(np.float32))
             self.gradient = given * self.picture
             self._total = tf.reduce_sum(self.gradient * self.picture) / 2
             self.session = tf.Session(graph=self.graph)
             self.session.run(tf.global_variables_initializer())
-        self.seconds, self.vectors = 0.0, None
+        self.seconds = 0.0
 
     def evaluate(self, fetches, feed):
         total, fetched = self.session.run((self._total, fetches), feed)
@@ -87,7 +86,7 @@ def measure(size, iterations, repeats):
 
 def graphs(objective, start, iterations):
     """Seconds an evaluation of the graph's L-BFGS alone, and an iteration outside its session calls."""
-    evaluate = partial(objective.evaluate, (), {objective.line.step: 0.0})
+    evaluate = partial(objective.evaluate, (), {objective.vectors.step: 0.0})
     alone = timeit.repeat(evaluate, number=1, repeat=20)
     run = Timed(objective.session.run)
     objective.session = SimpleNamespace(run=run)
@@ -97,7 +96,7 @@ def graphs(objective, start, iterations):
         if step.iteration <= 1:  # the graph is built before
             begun[:] = time.perf_counter(), run.seconds, step.evaluations
 
-    end = graph_lbfgs(objective, start, iterations, observe).step
+    end = graph_lbfgs(objective, objective.vectors, start, iterations, observe).step
     seconds, inside = time.perf_counter() - begun[0], run.seconds - begun[1]
     each = seconds / (end.evaluations - begun[2]) - statistics.median(alone)
     return each, (seconds - inside) / (end.iteration - 1)

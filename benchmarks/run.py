@@ -35,10 +35,9 @@ import scipy.io
 from nst_graph import pictures, weights
 from nst_graph.graph.objective import Objective, Style
 from nst_graph.graph.precision import fastest
-from nst_graph.graph.tensorflow import load as give
 from nst_graph.graph.tensorflow import tf
 from nst_graph.graph.tiles import TiledObjective
-from nst_graph.optimise import minimise
+from nst_graph.optimise import PAIRS, Vectors, minimise
 from nst_graph.painting import paint
 from nst_graph.recipes import fast
 from nst_graph.settings import Settings
@@ -258,19 +257,21 @@ def painting(given):
             ("bfloat16", "direct", tf.bfloat16),
         ):
             settings = Settings(beta=given.beta, iterations=given.iterations, convolutions=convolutions)
-            for whose, line in (("the graph's", np.float64), ("SciPy's", None))[: 1 if given.no_scipy else 2]:
+            for whose in ("the graph's", "SciPy's")[: 1 if given.no_scipy else 2]:
+                vectors = Vectors(np.float64, PAIRS) if whose == "the graph's" else None
                 sides = network, photograph, [Style(painted)], settings
-                objective = Objective(*sides, compute=compute, line=line)
-                if line:
-                    give(objective.session, objective.line.x, start)
-                feed = {objective.line.step: 0.0} if line else {objective.picture: start}
+                objective = Objective(*sides, compute=compute, source=vectors and vectors.point)
+                if vectors:
+                    vectors.connect(objective)
+                    vectors.load(start, None)
+                feed = {vectors.step: 0.0} if vectors else {objective.picture: start}
                 alone = median_seconds(lambda it=objective, feed=feed: it.evaluate(it.gradient.op, feed), given.repeats)
                 marks = []
 
                 def observe(step, marks=marks):
                     marks.append((time.perf_counter(), step.evaluations))
 
-                minimise(objective, start, settings, observe)
+                minimise(objective, start, settings, observe, vectors=vectors)
                 (began, first), (ended, last) = marks[min(5, len(marks) - 2)], marks[-1]
                 each = (ended - began) / (last - first)
                 sides = f"{photograph.shape[1]} x {photograph.shape[0]} | {name} | {1e3 * alone:.2f} | {whose}"

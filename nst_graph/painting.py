@@ -14,11 +14,11 @@ import numpy as np
 from nst_graph import files, machine, pictures, places, scenes, weights
 from nst_graph.errors import InputError
 from nst_graph.graph import precision
-from nst_graph.graph.objective import Measure, Objective
+from nst_graph.graph.objective import Objective, TargetExtractor
 from nst_graph.graph.tensorflow import gpu_name, has_gpu, tf
 from nst_graph.graph.tiles import TiledObjective
 from nst_graph.news import count
-from nst_graph.optimise import Outcome, Step, minimise
+from nst_graph.optimise import Outcome, Step, Vectors, minimise
 from nst_graph.optimise.steps import Arrays, Relay
 from nst_graph.pictures import Given, Picture
 from nst_graph.plans import Plan, available_memory, plan
@@ -326,7 +326,7 @@ def paint_parts(
     """
     memory: Arrays | None = None
     before = parts[0].scene.photograph
-    measure = objectives.enter_context(contextlib.closing(Measure(network, settings)))
+    targets = objectives.enter_context(TargetExtractor(network, settings))
     at_size, total = 0, sum(part.stage.iterations for part in parts)
     work = [part.stage.iterations * part.pixels for part in parts]
     for index, part in enumerate(parts):
@@ -349,11 +349,11 @@ def paint_parts(
         relay = Relay(observers, index, last, goes_on, total, left)
         wanted = replace(part.fitted, iterations=iterations)
         ends = index + 1 == len(parts) or parts[index + 1].scene.shape != photograph.shape
-        outcome = _paint_part(network, part, picture, wanted, relay, memory, measure, ends, objectives)
+        outcome = _paint_part(network, part, picture, wanted, relay, memory, targets, ends, objectives)
         last = relay.counted(outcome.step)
         if outcome.stopped:
             break
-    measure.close()
+    targets.close()
     assert last is not None  # settings have one stage at least
     return replace(outcome, step=last)
 
@@ -365,33 +365,42 @@ def _paint_part(
     settings: Settings,
     relay: Relay,
     memory: Arrays | None,
-    measure: Measure,
+    targets: TargetExtractor,
     ends: bool,
     objectives: contextlib.ExitStack,
 ) -> Outcome:
     """Paint one stage. The memory of its last step can be read afterwards, unless it `ends` painting at its size."""
     with memory_errors():
-        objective = objective_of(network, part, measure)
+        objective, vectors = objective_of(network, part, targets, warm=bool(memory))
         try:
-            outcome = minimise(objective, picture, settings, relay.observe, memory)
+            outcome = minimise(objective, picture, settings, relay.observe, memory, vectors)
         except BaseException:
             objectives.callback(objective.close)  # which holds the state that a run is about to save
             raise
     relay.keep({} if ends else dict(outcome.step.memory()))
     objective.close()
-    del objective
+    del objective, vectors
     machine.release_memory()  # or many paintings in one process would add up
     return outcome
 
 
-def objective_of(network: Network, part: Part, measure: Measure, steady: bool = False) -> Objective | TiledObjective:
-    """What a stage minimises."""
-    given = network, part.scene.photograph, part.scene.styles, part.fitted
+def objective_of(
+    network: Network, part: Part, targets: TargetExtractor, steady: bool = False, warm: bool = False
+) -> tuple[Objective | TiledObjective, Vectors | None]:
+    """What a stage minimises, and the vectors of the graph's L-BFGS, if that does it.
+
+    A `warm` one goes on with curvature pairs, which SciPy's does not take: from SciPy's the graph's takes the steps
+    that SciPy's would have taken. Bounds, which only SciPy's keeps, begin without pairs.
+    """
+    inputs = network, part.scene.photograph, part.scene.styles, part.fitted
     compute = tf.bfloat16 if part.stage.precision == "bfloat16" else None
-    options: dict[str, Any] = {"compute": compute, "line": part.plan.vector_dtype, "steady": steady}
+    dtype, pairs = part.plan.vector_dtype, part.plan.pairs
+    dtype = "float64" if warm and not part.settings.bounded and dtype is None else dtype
+    vectors = Vectors(dtype, pairs) if dtype is not None and part.settings.optimiser == "lbfgs" else None
+    options: dict[str, Any] = {"compute": compute, "source": vectors and vectors.point, "steady": steady}
     if part.plan.tile is None:
-        return Objective(*given, measure=measure, **options)
-    return TiledObjective(*given, part.plan.tile, **options)
+        return Objective(*inputs, targets=targets, **options), vectors
+    return TiledObjective(*inputs, part.plan.tile, **options), vectors
 
 
 def carry(step: Step, before: Picture, photograph: Picture, settings: Settings) -> tuple[Picture, Arrays | None]:

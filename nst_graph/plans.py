@@ -22,8 +22,8 @@ BASE, PER_PIXEL = 1.5e9, 2500
 #: Bytes a pixel whatever the tiles: pictures, gradient, the content's features.
 WHOLE_PER_PIXEL = 110
 #: Bytes a pixel and channel of SciPy's L-BFGS-B, in float64: its work space (5 numbers), bounds (2), integers
-#: (2), copies of picture and gradient (9); and for each pair its own (2), History's points and pairs (2.5), Root's (1).
-SCIPY, SCIPY_PAIR = 18 * 8, 5.5 * 8
+#: (2), copies of picture and gradient (9); and for each pair its own (2), History's points and pairs (2.5).
+SCIPY, SCIPY_PAIR = 18 * 8, 4.5 * 8
 #: Numbers a pixel and channel of the graph's: variables and what an operation holds; and for each pair two.
 GRAPH, GRAPH_PAIR = 15, 2
 

@@ -238,7 +238,7 @@ def good_runs(directory):
     picture = random_picture(6, 8).astype(np.float64)
     memories = {
         "lbfgs.npz": {name: np.ones(144, np.float32) for name in ("step-0", "step-1", "change-0", "change-1")},
-        "adam.npz": {"beta1_power": np.float32(0.9), "picture/Adam": np.zeros((6, 8, 3), np.float32)},
+        "adam.npz": {"t": np.float64(1), "m": np.zeros((6, 8, 3), np.float32), "v": np.ones((6, 8, 3), np.float32)},
     }
     base = {"run.json": json.dumps(record, indent=2).encode(), "losses.csv": LOSSES.encode()}
     for name, memory in memories.items():

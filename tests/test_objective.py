@@ -200,9 +200,9 @@ def test_wasserstein(masked):
     share = random.uniform(size=72) if masked else np.ones(72)
     with tf.Graph().as_default(), tf.Session() as session:
         given, positions = tf.placeholder(tf.float64, painted.shape), share.sum()
-        target = session.run(losses.gram(tf.constant(wanted), sums=True)) * positions / 35
-        found = losses.gram(given, tf.constant(share) if masked else None, sums=True)
-        loss = losses.style_wasserstein(found, target, positions, 72)
+        target = session.run(losses.gram_and_sums(tf.constant(wanted))) * positions / 35
+        found = losses.gram_and_sums(given, tf.constant(share) if masked else None)
+        loss = losses.wasserstein(found, target, positions, 72)
         (gradient,) = tf.gradients(loss, given)
 
         def at(picture):
@@ -212,6 +212,29 @@ def test_wasserstein(masked):
         step = 1e-5 * random.normal(size=painted.shape)
         slope = np.sum(session.run(gradient, {given: painted}) * step)
         assert (at(painted + step) - at(painted - step)) / 2 == pytest.approx(slope, rel=1e-5)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_moments(masked):
+    """Means and deviations of every filter, counted by a mask; the gradient is finite for a silent filter too."""
+    random = np.random.default_rng(0)
+    painted, style = random.gamma(1, 2, (1, 8, 9, 6)), random.gamma(2, 1, (1, 7, 5, 6))
+    painted[..., 5] = style[..., 5] = 0
+    share = random.uniform(size=72) if masked else np.ones(72)
+    with tf.Graph().as_default(), tf.Session() as session:
+        features, positions = tf.placeholder(tf.float64, painted.shape), share.sum()
+        target = session.run(losses.sums_and_squares(tf.constant(style))) * positions / 35
+        sums = losses.sums_and_squares(features, tf.constant(share) if masked else None)
+        loss = losses.moments(sums, target, positions, 72)
+        value, gradient = session.run((loss, tf.gradients(loss, features)[0]), {features: painted})
+        rows, other = painted.reshape(72, 6), style.reshape(35, 6)
+        mean = np.average(rows, axis=0, weights=share)
+        deviation = np.sqrt(np.average((rows - mean) ** 2, axis=0, weights=share))
+        expected = np.mean((mean - other.mean(0)) ** 2 + (deviation - other.std(0)) ** 2)
+        assert value == pytest.approx(expected, rel=1e-6) and np.isfinite(gradient).all()
+        step = 1e-5 * random.normal(size=painted.shape) * (painted > 0)
+        ends = [session.run(loss, {features: painted + sign * step}) for sign in (1, -1)]
+        assert (ends[0] - ends[1]) / 2 == pytest.approx(np.sum(gradient * step), rel=1e-5)
 
 
 def test_losses_vanish_at_their_targets(network):

@@ -26,9 +26,9 @@ from PIL import Image
 from nst_graph import pictures, places
 from nst_graph.commands import options
 from nst_graph.errors import InputError
-from nst_graph.graph.objective import Guide, Measure, Objective, Style
+from nst_graph.graph.objective import Objective, Style, TargetExtractor, TemporalTarget
 from nst_graph.graph.tiles import TiledObjective
-from nst_graph.optimise import minimise
+from nst_graph.optimise import PAIRS, Vectors, minimise
 from nst_graph.runs.page import write_gallery
 from nst_graph.settings import Settings
 from nst_graph.weights import store
@@ -155,11 +155,11 @@ def test_the_steadiness_term(network, tile):
     trust = np.random.default_rng(5).uniform(0, 1, SIZE).astype(np.float32)
     if tile is None:
         plain = Objective(part, content, style, settings)
-        steady = Objective(part, first, style, settings, measure=Measure(part, settings), steady=True)
+        steady = Objective(part, first, style, settings, targets=TargetExtractor(part, settings), steady=True)
     else:
         plain = TiledObjective(part, content, style, settings, tile)
         steady = TiledObjective(part, first, style, settings, tile, steady=True)
-    steady.turn_to(content, Guide(warped, trust, weight))
+    steady.turn_to(content, TemporalTarget(warped, trust, weight))
     one, other = plain(picture), steady(picture)
     difference = picture.astype(float) - warped
     expected = np.mean(trust[..., None] * difference**2)
@@ -180,17 +180,20 @@ def test_one_graph_for_all_frames(network, tile):
     start, content = random_picture(*SIZE, 3), random_picture(*SIZE, 1)
 
     def objective(content):
+        vectors = Vectors("float64", PAIRS)
         if tile is not None:
-            return TiledObjective(part, content, style, settings, tile, line="float64")
-        return Objective(part, content, style, settings, measure=Measure(part, settings), line="float64")
+            return TiledObjective(part, content, style, settings, tile, source=vectors.point), vectors
+        targets = TargetExtractor(part, settings)
+        return Objective(part, content, style, settings, targets=targets, source=vectors.point), vectors
 
-    used = objective(random_picture(*SIZE, 7))
-    minimise(used, random_picture(*SIZE, 8), settings, lambda step: None)
+    used, vectors = objective(random_picture(*SIZE, 7))
+    minimise(used, random_picture(*SIZE, 8), settings, lambda step: None, vectors=vectors)
     nodes = len(used.graph.get_operations())
     used.turn_to(content)
-    found = minimise(used, start, settings, lambda step: None)
+    found = minimise(used, start, settings, lambda step: None, vectors=vectors)
     assert len(used.graph.get_operations()) == nodes
-    fresh = minimise(objective(content), start, settings, lambda step: None)
+    other, vectors = objective(content)
+    fresh = minimise(other, start, settings, lambda step: None, vectors=vectors)
     assert found.step.total == pytest.approx(fresh.step.total, rel=1e-4)
 
 
@@ -252,7 +255,7 @@ def test_flow_of_known_motion():
     found = flow.between(frame, before)
     error = np.hypot(*np.moveaxis(found - true, -1, 0))
     assert np.median(error[visible]) < 0.25
-    trusted = flow.trust(flow.between(before, frame), found) > 0
+    trusted = flow.consistency(flow.between(before, frame), found) > 0
     assert trusted[visible].mean() > 0.7
     assert (error[trusted] < 1).mean() > 0.95
     assert trusted[~visible].mean() < 0.3
@@ -271,7 +274,7 @@ def test_a_pan_of_whole_pixels():
     flow_back = np.full((50, 70, 2), (3, 2), np.float32)
     before, frame = picture[:50, :70], picture[2:52, 3:73]
     assert flow.warp(before, flow_back)[:48, :67] == pytest.approx(frame[:48, :67], abs=1e-3)
-    trusted = flow.trust(-flow_back, flow_back)
+    trusted = flow.consistency(-flow_back, flow_back)
     assert trusted[:48, :67].all() and not trusted[48:].any() and not trusted[:, 67:].any()
 
 
@@ -279,26 +282,26 @@ def test_trust_by_its_inequalities():
     """A piece of 20 columns that moves 5 to the right before a still ground, in true flows."""
     forward, backward = np.zeros((40, 60, 2), np.float32), np.zeros((40, 60, 2), np.float32)
     forward[:, 10:30, 0], backward[:, 15:35, 0] = 5, -5
-    trusted = flow.trust(forward, backward)
+    trusted = flow.consistency(forward, backward)
     assert not trusted[:, 10:15].any()  # the ground that came out from behind it: the flow there does not lead back
     assert not trusted[:, 34:36].any()  # the motion boundary
     assert trusted[:, 17:33].all() and trusted[:, :9].all() and trusted[:, 37:].all()
     # |w + w'|^2 = d^2 against 0.01 (4^2 + (4 + d)^2) + 0.5, which d = 0.9 keeps and d = 1 does not
     for difference, expected in ((0.9, 1), (1.0, 0)):
         forward[:], backward[:] = (4, 0), (-4 - difference, 0)
-        assert flow.trust(forward, backward)[20, 30] == expected
+        assert flow.consistency(forward, backward)[20, 30] == expected
     # a slope of the flow s^2 against 0.002 where it is zero
     for slope, expected in ((0.04, 1), (0.05, 0)):
         backward[:] = 0
         backward[..., 0] = slope * (np.arange(60) - 30)
         forward[:] = -backward
-        assert flow.trust(forward, backward)[20, 30] == expected
+        assert flow.consistency(forward, backward)[20, 30] == expected
 
 
 def test_what_cannot_be_trusted_is_filled():
     trust = np.ones((40, 50), np.float32)
     trust[:, 30:] = 0
-    guide = Guide(np.full((40, 50, 3), 200, np.float32), trust, 1.0)
+    guide = TemporalTarget(np.full((40, 50, 3), 200, np.float32), trust, 1.0)
     found = flow.filled(guide, np.full((40, 50, 3), 20, np.float32))
     assert found.dtype == np.float32
     assert found[:, :20] == pytest.approx(200, abs=0.1)
@@ -648,7 +651,7 @@ def test_what_cannot_be_moved_begins_as_the_scale_below_painted_it(film, monkeyp
 
     def guide(*given):
         whole = found(*given)
-        guides.append(replace(whole, trust=np.where(np.arange(SIZE[1]) < SIZE[1] / 2, whole.trust, 0)))
+        guides.append(replace(whole, trust=np.where(np.arange(SIZE[1]) < SIZE[1] / 2, whole.flow_consistency, 0)))
         return guides[-1]
 
     def minimise(objective, start, *given):

@@ -20,9 +20,9 @@ from nst_graph.films import flow
 from nst_graph.films.clips import Clip
 from nst_graph.films.film import Film, check_packages
 from nst_graph.films.reel import Begun, Frame, Reel
-from nst_graph.graph.objective import Guide, Measure, Objective
+from nst_graph.graph.objective import Objective, TargetExtractor, TemporalTarget
 from nst_graph.graph.tiles import TiledObjective
-from nst_graph.optimise import Step, minimise
+from nst_graph.optimise import Step, Vectors, minimise
 from nst_graph.optimise.steps import Relay
 from nst_graph.painting import Part
 from nst_graph.pictures import Picture
@@ -33,6 +33,8 @@ from nst_graph.settings import Settings
 from nst_graph.weights import Network
 
 Observer = Callable[[Step], None]
+#: An objective, and the vectors of the graph's L-BFGS where that minimises it.
+Minimised = tuple[Objective | TiledObjective, Vectors | None]
 Keep = Callable[[Frame], object]
 #: The number of a frame, from 1, and the frame.
 Numbered = tuple[int, Picture]
@@ -214,12 +216,12 @@ class _Shot:
     def __init__(self, parts: list[Part], network: Network, settings: Settings, film: Film, say: Say) -> None:
         self.settings, self.film, self._network, self._say = settings, film, network, say
         self.parts = parts
-        self._measure = Measure(network, settings)
+        self._targets = TargetExtractor(network, settings)
 
     @cached_property
-    def _objective(self) -> Objective | TiledObjective:
+    def _objective(self) -> Minimised:
         last = self.parts[-1]
-        return painting.objective_of(self._network, last, self._measure, self.film.steadiness > 0)
+        return painting.objective_of(self._network, last, self._targets, self.film.steadiness > 0)
 
     @cached_property
     def _coarser(self) -> int | None:
@@ -228,17 +230,17 @@ class _Shot:
         return max((index for index, part in enumerate(self.parts) if part.scene.shape != last), default=None)
 
     @cached_property
-    def _coarse_objective(self) -> Objective | TiledObjective:
+    def _coarse_objective(self) -> Minimised:
         assert self._coarser is not None
         part = self.parts[self._coarser]
-        return painting.objective_of(self._network, part, self._measure)
+        return painting.objective_of(self._network, part, self._targets)
 
     def close(self) -> None:
         """Give the memory back."""
-        self._measure.close()
+        self._targets.close()
         for made in ("_objective", "_coarse_objective"):
             if made in self.__dict__:
-                getattr(self, made).close()
+                getattr(self, made)[0].close()
         machine.release_memory()
 
     def fit(self, frame: Picture) -> Picture:
@@ -253,7 +255,7 @@ class _Shot:
         photograph = pictures.resize(frame, height, width, self.settings.resample)
         return replace(part, scene=part.scene.of(photograph))
 
-    def guide(self, frame: Picture, before: Sequence[Picture], begun: Begun) -> Guide | None:
+    def guide(self, frame: Picture, before: Sequence[Picture], begun: Begun) -> TemporalTarget | None:
         """What a frame is held to, given those before; None for the first one, and for all that are alone."""
         pairs = list(zip(reversed(before), reversed(begun.painted), strict=False))
         if not pairs or begun.total is None or self.film.alone:
@@ -261,7 +263,7 @@ class _Shot:
         held = [pairs[back - 1] for back in self.film.back if back <= len(pairs)]
         return flow.guide(frame, held, self.film.weight(begun.total))
 
-    def paint(self, frame: Picture, guide: Guide | None, observe: Observer) -> Step:
+    def paint(self, frame: Picture, guide: TemporalTarget | None, observe: Observer) -> Step:
         """Paint a frame: from the guide's picture, to which it is held where that can be trusted; or as a first one."""
         parts = [self.part(frame, index) for index in range(len(self.parts))]
         *coarse, last = parts
@@ -277,33 +279,32 @@ class _Shot:
             start, _ = painting.carry(before, coarse[-1].scene.photograph, last.scene.photograph, self.settings)
         else:
             start = last.start(self._network)
-        self._objective.turn_to(last.scene.photograph, guide)
+        self._objective[0].turn_to(last.scene.photograph, guide)
         return self._minimise(self._objective, last, start, iterations, Relay([observe], len(coarse), before))
 
-    def _moved(self, parts: Sequence[Part], guide: Guide, observe: Observer) -> tuple[Picture, Step | None]:
+    def _moved(self, parts: Sequence[Part], guide: TemporalTarget, observe: Observer) -> tuple[Picture, Step | None]:
         """The guide's picture; where it cannot be trusted, what the scale below paints of the photograph.
 
         White noise would not become a painting in a few iterations, nor does the photograph at the film's size.
         """
-        if self._coarser is None or guide.trust.all():
+        if self._coarser is None or guide.flow_consistency.all():
             return guide.picture, None
         part, photograph = parts[self._coarser], parts[-1].scene.photograph
         small = part.scene.photograph
         height, width = small.shape[:2]
         start = pictures.resize(flow.filled(guide, photograph), height, width, self.settings.resample)
-        self._coarse_objective.turn_to(small)
+        self._coarse_objective[0].turn_to(small)
         relay = Relay([observe], self._coarser, None)
         step = self._minimise(self._coarse_objective, part, start, part.stage.iterations, relay)
         anew, _ = painting.carry(step, small, photograph, self.settings)
         return flow.filled(guide, anew), step
 
     @staticmethod
-    def _minimise(
-        objective: Objective | TiledObjective, part: Part, start: Picture, iterations: int, relay: Relay
-    ) -> Step:
+    def _minimise(minimised: Minimised, part: Part, start: Picture, iterations: int, relay: Relay) -> Step:
         """Paint at one size. The step can be sent elsewhere."""
+        objective, vectors = minimised
         wanted = replace(part.fitted, iterations=iterations)
-        step = relay.counted(minimise(objective, start, wanted, relay.observe).step)
+        step = relay.counted(minimise(objective, start, wanted, relay.observe, vectors=vectors).step)
         return replace(step, read=partial(np.asarray, step.picture), memory=dict)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import gaussian_filter
 
-from nst_graph.graph.objective import Guide
+from nst_graph.graph.objective import TemporalTarget
 from nst_graph.pictures import Mask, Picture, to_bytes
 
 #: The smallest side, in pixels, of what OpenCV is given.
@@ -48,7 +48,7 @@ def warp(values: npt.NDArray[np.float32], flow: Flow) -> npt.NDArray[np.float32]
     return warped
 
 
-def trust(forward: Flow, backward: Flow) -> Mask:
+def consistency(forward: Flow, backward: Flow) -> Mask:
     """Where a frame's `backward` flow to the frame before can be trusted: 1, elsewhere 0, [height, width].
 
     With the forward flow w of the frame before, and the backward flow w', that is not
@@ -65,30 +65,30 @@ def trust(forward: Flow, backward: Flow) -> Mask:
     places = _grid(backward) + backward
     last = np.array(backward.shape[1::-1]) - 1
     outside = ((places < 0) | (places > last)).any(-1)
-    trusted: Mask = (~(disoccluded | boundary | outside)).astype(np.float32)
-    return trusted
+    consistent: Mask = (~(disoccluded | boundary | outside)).astype(np.float32)
+    return consistent
 
 
-def guide(frame: Picture, before: Sequence[tuple[Picture, Picture]], weight: float) -> Guide:
+def guide(frame: Picture, before: Sequence[tuple[Picture, Picture]], weight: float) -> TemporalTarget:
     """What the painting of `frame` is held to, given frames before with their paintings, and the weight of that.
 
     Each pixel is held to the first of them in which it can be trusted, as by the same paper's section 4.3, whose
     long-term trust of a frame is max(c - that of all nearer frames, 0). Where none can, the picture is the first's.
     """
     picture: Picture | None = None
-    trusted: Mask = np.zeros(frame.shape[:2], np.float32)
+    consistent: Mask = np.zeros(frame.shape[:2], np.float32)
     for other, painted in before:
         backward = between(frame, other)
-        warped, here = warp(painted, backward), trust(between(other, frame), backward)
-        picture = warped if picture is None else np.where((here > trusted)[..., None], warped, picture)
-        trusted = np.maximum(trusted, here)
+        warped, here = warp(painted, backward), consistency(between(other, frame), backward)
+        picture = warped if picture is None else np.where((here > consistent)[..., None], warped, picture)
+        consistent = np.maximum(consistent, here)
     assert picture is not None
-    return Guide(picture, trusted, weight)
+    return TemporalTarget(picture, consistent, weight)
 
 
-def filled(guide: Guide, picture: Picture) -> Picture:
+def filled(guide: TemporalTarget, picture: Picture) -> Picture:
     """The guide's picture where it can be trusted, elsewhere another; they blend over a few pixels."""
-    share = gaussian_filter(guide.trust, BLEND)[..., None]
+    share = gaussian_filter(guide.flow_consistency, BLEND)[..., None]
     both: Picture = guide.picture * share + picture * (1 - share)
     return both
 

@@ -3,16 +3,24 @@
 Features are [1, height, width, filters]: the paper's F^l has N_l = filters rows and
 M_l = height * width columns. CONTENT, STYLE and SMOOTHNESS name what settings can ask for. What these name
 takes the same arguments, needed or not.
+
+A style loss is a statistic, which is a sum over positions, and a distance of two statistics. So a picture's statistic
+is the sum of its tiles', and a painting's of another size is scaled by the numbers of positions.
 """
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
 from nst_graph.evaluation import Floats
 from nst_graph.graph.tensorflow import tf
 
-#: Of a Wasserstein distance, the variance that is added in every direction, as a share of the painting's mean
-#: square: float32 knows no less of a covariance.
+#: The variance that is added in every direction of a Wasserstein distance, and the least of a filter's, as shares of
+#: the mean square: float32 knows no less of a covariance.
 LEAST_VARIANCE = 1e-5
+#: Of a filter that never responds, in place of its variance: the root's gradient is finite there.
+TINY = 1e-12
 
 
 def squared_difference(features: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
@@ -35,21 +43,42 @@ def content_mean(squares: tf.Tensor, count: float) -> tf.Tensor:
     return squares / count
 
 
-def gram(features: tf.Tensor, mask: tf.Tensor | None = None, sums: bool = False) -> tf.Tensor:
+def gram(features: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
     """Equation 3: inner products of the filters' responses over all positions, [N_l, N_l].
 
-    A mask [M_l] in 0..1 says how much each position counts. With `sums` a filter that is one everywhere is
-    counted as the last, [N_l + 1, N_l + 1]: its products are the others' sums, and the number of positions.
+    A mask [M_l] in 0..1 says how much each position counts.
     """
-    transposed = tf.reshape(features, [-1, features.shape[-1]])  # of the paper's F
-    counted = transposed if mask is None else transposed * tf.cast(tf.sqrt(mask), transposed.dtype)[:, None]
-    products = _inner_products(counted)
-    if not sums:
-        return products
-    shares = tf.ones_like(transposed[:, 0], products.dtype) if mask is None else tf.cast(mask, products.dtype)
-    totals = tf.reduce_sum(tf.cast(transposed, products.dtype) * shares[:, None], 0)[None]
-    count = tf.reshape(tf.reduce_sum(shares), [1, 1])
+    transposed = _transposed(features)
+    return _inner_products(transposed if mask is None else transposed * tf.sqrt(_column(mask, transposed)))
+
+
+def gram_and_sums(features: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
+    """The Gram matrix of the filters and of one more that is one everywhere, [N_l + 1, N_l + 1].
+
+    The last row and column have the filters' sums, and the number of positions.
+    """
+    products = gram(features, mask)
+    values = tf.cast(_transposed(features), products.dtype)
+    shares = tf.ones_like(values[:, :1]) if mask is None else _column(mask, values)
+    totals, count = tf.reduce_sum(values * shares, 0)[None], tf.reshape(tf.reduce_sum(shares), [1, 1])
     return tf.concat([tf.concat([products, totals], 0), tf.concat([tf.transpose(totals), count], 0)], 1)
+
+
+def sums_and_squares(features: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
+    """Each filter's sum of responses, and of their squares, over all positions, [2, N_l]."""
+    transposed = _transposed(features)
+    values = tf.cast(transposed, tf.float32) if transposed.dtype == tf.bfloat16 else transposed
+    shares = 1 if mask is None else _column(mask, values)
+    return tf.stack([tf.reduce_sum(values * shares, 0), tf.reduce_sum(tf.square(values) * shares, 0)])
+
+
+def _transposed(features: tf.Tensor) -> tf.Tensor:
+    """The paper's F, transposed: [M_l, N_l]."""
+    return tf.reshape(features, [-1, features.shape[-1]])
+
+
+def _column(mask: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
+    return tf.cast(mask, like.dtype)[:, None]
 
 
 def _inner_products(transposed: tf.Tensor) -> tf.Tensor:
@@ -66,44 +95,56 @@ def _inner_products_gradient(op: tf.Operation, pull: tf.Tensor) -> tuple[tf.Tens
     return tf.cast(tf.matmul(given, tf.cast(pull + tf.transpose(pull), given.dtype)), wide.dtype), None
 
 
-def style(gram: tf.Tensor, wanted: Floats, positions: float, pixels: int) -> tf.Tensor:
-    """Equation 4: E_l from the Gram matrices G and A, `wanted`, over 4 N_l^2 M_l^2."""
-    return tf.reduce_sum(tf.square(gram - wanted)) / (4.0 * len(wanted) ** 2 * positions**2)
+def equation4(gram: tf.Tensor, target: Floats, positions: float, pixels: int) -> tf.Tensor:
+    """Equation 4: E_l from the Gram matrices G and A, `target`, over 4 N_l^2 M_l^2."""
+    return tf.reduce_sum(tf.square(gram - target)) / (4.0 * len(target) ** 2 * positions**2)
 
 
-def style_mean(gram: tf.Tensor, wanted: Floats, positions: float, pixels: int) -> tf.Tensor:
+def mean_of_squares(gram: tf.Tensor, target: Floats, positions: float, pixels: int) -> tf.Tensor:
     """The mean of ((G - A) / M_l)^2."""
-    return tf.reduce_mean(tf.square((gram - wanted) / positions))
+    return tf.reduce_mean(tf.square((gram - target) / positions))
 
 
-def style_mean_over_size(gram: tf.Tensor, wanted: Floats, positions: float, pixels: int) -> tf.Tensor:
+def mean_over_size(gram: tf.Tensor, target: Floats, positions: float, pixels: int) -> tf.Tensor:
     """The mean of (G - A)^2, over N_l M_l."""
-    return tf.reduce_mean(tf.square(gram - wanted)) / (len(wanted) * positions)
+    return tf.reduce_mean(tf.square(gram - target)) / (len(target) * positions)
 
 
-def style_over_pixels(gram: tf.Tensor, wanted: Floats, positions: float, pixels: int) -> tf.Tensor:
+def over_pixels(gram: tf.Tensor, target: Floats, positions: float, pixels: int) -> tf.Tensor:
     """The sum of (G - A)^2 over 4 * 3^2 * pixels^2, pixels those of the picture, at every layer."""
-    return tf.reduce_sum(tf.square(gram - wanted)) / (4.0 * 3**2 * float(pixels) ** 2)
+    return tf.reduce_sum(tf.square(gram - target)) / (4.0 * 3**2 * float(pixels) ** 2)
 
 
-def style_wasserstein(gram: tf.Tensor, wanted: Floats, positions: float, pixels: int) -> tf.Tensor:
+def moments(sums: tf.Tensor, target: Floats, positions: float, pixels: int) -> tf.Tensor:
+    """The mean over filters of (mu - mu')^2 + (sigma - sigma')^2: means and standard deviations of responses.
+
+    Statistics are those of sums_and_squares. Li, Wang, Liu and Hou 2017, "Demystifying Neural Style Transfer"
+    (arXiv 1701.01036), equation 15, as they match the statistics of batch normalisation.
+    """
+    (mean, deviation), (mean_target, deviation_target) = (
+        (mean, tf.sqrt(tf.maximum(squares - tf.square(mean), LEAST_VARIANCE * squares + TINY)))
+        for mean, squares in map(tf.unstack, (sums / positions, tf.constant(target / positions, sums.dtype)))
+    )
+    return tf.reduce_mean(tf.square(mean - mean_target) + tf.square(deviation - deviation_target))
+
+
+def wasserstein(gram: tf.Tensor, target: Floats, positions: float, pixels: int) -> tf.Tensor:
     """The squared 2-Wasserstein distance of normal distributions, over N_l.
 
     They have the means m and covariances C of the features, and m', C' of the painting's:
-    |m - m'|^2 + tr(C + C' - 2 (C'^(1/2) C C'^(1/2))^(1/2)). Matrices are those of gram(..., sums=True).
+    |m - m'|^2 + tr(C + C' - 2 (C'^(1/2) C C'^(1/2))^(1/2)). Statistics are those of gram_and_sums.
     """
-    found = tf.cast(gram, tf.float64) / positions
-    target = wanted.astype(np.float64) / positions
+    products, products_target = tf.cast(gram, tf.float64) / positions, target.astype(np.float64) / positions
     filters = len(target) - 1
-    mean, mean_wanted = found[:-1, -1], target[:-1, -1]
-    least = LEAST_VARIANCE * float(np.trace(target[:-1, :-1])) / filters
-    covariance = found[:-1, :-1] - mean[:, None] * mean + least * np.eye(filters)
-    covariance_wanted = target[:-1, :-1] - np.outer(mean_wanted, mean_wanted) + least * np.eye(filters)
-    values, vectors = np.linalg.eigh(covariance_wanted)
+    mean, mean_target = products[:-1, -1], products_target[:-1, -1]
+    least = LEAST_VARIANCE * float(np.trace(products_target[:-1, :-1])) / filters
+    covariance = products[:-1, :-1] - mean[:, None] * mean + least * np.eye(filters)
+    covariance_target = products_target[:-1, :-1] - np.outer(mean_target, mean_target) + least * np.eye(filters)
+    values, vectors = np.linalg.eigh(covariance_target)
     root = vectors * np.sqrt(np.maximum(values, 0)) @ vectors.T
     common = _root_trace(root @ covariance @ root, least**2)
-    traces = tf.linalg.trace(covariance) + np.trace(covariance_wanted) - 2 * common
-    distance = (tf.reduce_sum(tf.square(mean - mean_wanted)) + traces) / filters
+    traces = tf.linalg.trace(covariance) + np.trace(covariance_target) - 2 * common
+    distance = (tf.reduce_sum(tf.square(mean - mean_target)) + traces) / filters
     return tf.cast(distance, gram.dtype)
 
 
@@ -153,24 +194,35 @@ def smoothness_nine_point(picture: tf.Tensor) -> tf.Tensor:
     return (squares[0] + squares[1]) * 2 / 3 + (squares[2] + squares[3]) / 6
 
 
-def steadiness(picture: tf.Tensor, warped: tf.Tensor, trust: tf.Tensor) -> tf.Tensor:
-    """The temporal loss: the mean of c (x - w)^2, of a frame x and the warped one before, w, [height, width, 3].
+def temporal_loss(picture: tf.Tensor, warped: tf.Tensor, consistency: tf.Tensor) -> tf.Tensor:
+    """The mean of c (x - w)^2, of a frame x and the warped one before, w, [height, width, 3].
 
-    The trust c is [height, width] in 0..1. Ruder, Dosovitskiy and Brox 2016 (arXiv 1604.08610), section 4.2.
+    The flow's consistency c is [height, width] in 0..1. Ruder, Dosovitskiy and Brox 2016 (arXiv 1604.08610),
+    section 4.2.
     """
-    return tf.reduce_mean(trust[..., None] * tf.square(picture - warped))
+    return tf.reduce_mean(consistency[..., None] * tf.square(picture - warped))
+
+
+@dataclass(frozen=True)
+class StyleLoss:
+    """A statistic of features and a mask, a sum over positions, and its distance to a target of the same shape.
+
+    The distance takes M_l too, or the sum of the mask, and the number of the picture's pixels.
+    """
+
+    statistic: Callable[[tf.Tensor, tf.Tensor | None], tf.Tensor]
+    distance: Callable[[tf.Tensor, Floats, float, int], tf.Tensor]
 
 
 CONTENT = {"equation1": content, "squares": content_squares, "mean": content_mean}
 STYLE = {
-    "equation4": style,
-    "mean": style_mean,
-    "mean-over-size": style_mean_over_size,
-    "over-pixels": style_over_pixels,
-    "wasserstein": style_wasserstein,
+    "equation4": StyleLoss(gram, equation4),
+    "mean": StyleLoss(gram, mean_of_squares),
+    "mean-over-size": StyleLoss(gram, mean_over_size),
+    "over-pixels": StyleLoss(gram, over_pixels),
+    "wasserstein": StyleLoss(gram_and_sums, wasserstein),
+    "moments": StyleLoss(sums_and_squares, moments),
 }
-#: The style losses whose Gram matrices have the features' sums too.
-WITH_SUMS = {"wasserstein"}
 SMOOTHNESS = {
     "absolute": smoothness_absolute,
     "squared": smoothness_squared,

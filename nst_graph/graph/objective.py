@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from nst_graph.evaluation import Evaluation, Floats
 from nst_graph.graph import losses, vgg
-from nst_graph.graph.line import Line
 from nst_graph.graph.tensorflow import initialise, load, session, tf, zeros
 from nst_graph.pictures import Mask, Picture
 from nst_graph.settings import Settings
@@ -36,47 +37,85 @@ class Style:
 
 
 @dataclass(frozen=True)
-class Guide:
-    """What a frame of a film is held to: the frame before, warped, [height, width, 3], where it can be trusted.
+class TemporalTarget:
+    """What a frame of a film is held to: the frame before, warped, [height, width, 3], where the flow can be trusted.
 
-    `trust` is [height, width] in 0..1, `weight` that of the steadiness term.
+    `flow_consistency` is [height, width] in 0..1, `weight` that of the temporal loss.
     """
 
     picture: Picture
-    trust: Mask
+    flow_consistency: Mask
     weight: float
+
+
+#: The style whose mask says where, or None for the whole picture, and a layer.
+Key = tuple[int | None, str]
 
 
 @dataclass(frozen=True)
-class Target:
-    """The Gram matrix [N_l, N_l] that a style asks for at a layer, and the weight of its term.
+class StyleTarget:
+    """The statistic that a style asks for at a layer, of so many positions, and the weight of its term.
 
-    `style` is the style's index, `positions` M_l, or the sum of the mask [M_l] at that layer.
+    `key` says where in the picture, `positions` are M_l, or the sum of the mask at that layer.
     """
 
-    style: int
-    layer: str
-    gram: Floats
+    key: Key
+    statistic: Floats
     weight: float
     positions: float
-    mask: Floats | None
 
-    def term(self, gram: tf.Tensor, style_loss: str, pixels: int) -> tf.Tensor:
-        """This target's part of equation 5."""
-        return self.weight * losses.STYLE[style_loss](gram, self.gram, self.positions, pixels)
+
+#: What makes the picture a tensor [height, width, 3] in the current graph; optimisers that keep it there have one.
+Source = Callable[[Sequence[int]], tf.Tensor]
+
+
+def assemble(
+    settings: Settings,
+    picture: tf.Tensor,
+    squares: Mapping[str, tf.Tensor],
+    values: Mapping[str, float],
+    statistics: Callable[[Key], tf.Tensor],
+    targets: Sequence[StyleTarget],
+    temporal: TemporalVariables | None,
+) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+    """Equation 5 and the other terms, and equation 7, from sums over positions, whole or added up.
+
+    `squares` are the sums of squared differences of the content's features by layer, `values` how many they are;
+    `statistics` gives a style loss's statistic of the picture.
+    """
+    terms: dict[str, tf.Tensor] = {}
+    if squares:
+        loss = losses.CONTENT[settings.content_loss]
+        terms["content"] = tf.add_n(
+            [settings.content_layers[layer] * loss(total, values[layer]) for layer, total in squares.items()]
+        )
+    if targets:
+        distance, (height, width) = losses.STYLE[settings.style_loss].distance, picture.shape.as_list()[:2]
+        terms["style"] = tf.add_n(
+            [
+                target.weight * distance(statistics(target.key), target.statistic, target.positions, height * width)
+                for target in targets
+            ]
+        )
+    if settings.smoothness:
+        terms["smoothness"] = losses.SMOOTHNESS[settings.smoothness_loss](picture)
+    weights: dict[str, Any] = term_weights(settings)
+    if temporal:
+        terms["steadiness"], weights["steadiness"] = temporal.term(picture), temporal.weight
+    return terms, tf.add_n([weights[name] * term for name, term in terms.items()])
 
 
 class Objective:
-    """Equations 1 to 7 for one content and its styles.
+    """Equations 1 to 7 for one content and its styles, as a context manager.
 
     `network` reaches as deep as the layers in use, which the content must be large enough for
-    (see Network.smallest_side). The styles' Gram matrices are computed once and are constants of the
+    (see Network.smallest_side). The styles' statistics are computed once and are constants of the
     graph. With several styles the style term is the sum of theirs, each times its share. For the frames
-    of a film the content can be changed, and if it is `steady` be held to a Guide.
+    of a film the content can be changed, and if it is `steady` be held to a TemporalTarget.
 
     Pictures, losses and gradients are of type `dtype`, and so are convolutions unless `compute` is given
-    (see vgg.build); targets never are of a narrower one. A `measure` of the same network and settings
-    may serve several objectives. With `line`, the type of its vectors, the picture is a point of a Line.
+    (see vgg.build); targets never are of a narrower one. `targets` of the same network and settings may be
+    extracted by what serves several objectives. Without a `source` pictures are fed.
     """
 
     def __init__(
@@ -87,25 +126,23 @@ class Objective:
         settings: Settings,
         dtype: npt.DTypeLike = np.float32,
         compute: tf.DType | None = None,
-        measure: Measure | None = None,
-        line: npt.DTypeLike | None = None,
+        targets: TargetExtractor | None = None,
+        source: Source | None = None,
         steady: bool = False,
     ) -> None:
-        self._dtype, self.vectors = np.dtype(dtype), None
+        self._dtype = np.dtype(dtype)
         self._weights = term_weights(settings, steady)
-        self._measure = measure
-        measured = measure or Measure(network, settings, self._dtype)
+        self._targets = targets
+        extractor = targets or TargetExtractor(network, settings, self._dtype)
 
-        def measuring() -> tuple[dict[str, Floats], list[Target]]:
-            found = measured.features(content), style_targets(network, content, styles, settings, measured.grams)
-            if measure is None:
-                measured.close()
-            return found
+        def extract() -> tuple[dict[str, Floats], list[StyleTarget]]:
+            with contextlib.nullcontext() if targets else extractor:
+                return extractor.features(content), extractor.style_targets(content, styles)
 
         with ThreadPoolExecutor(1) as beside, tf.Graph().as_default() as self.graph:
-            found = beside.submit(measuring)  # which leaves Python free to build the network meanwhile
-            self.line = Line(content.shape, line, settings.corrections) if line else None
-            self.picture = self.line.point if self.line else tf.placeholder(self._dtype, content.shape, name="picture")
+            extracted = beside.submit(extract)  # which leaves Python free to build the network meanwhile
+            make = source or (lambda shape: tf.placeholder(self._dtype, shape, name="picture"))
+            self.picture = make(content.shape)
             features = vgg.build(
                 network,
                 self.picture,
@@ -114,60 +151,73 @@ class Objective:
                 convolutions=settings.convolutions,
                 padding=settings.padding,
             )
-            self._guide = Held(content.shape, self._dtype) if steady else None
-            wanted, targets = found.result()
-            self._wanted = {name: zeros(f"{name}_wanted", value.shape, value.dtype) for name, value in wanted.items()}
-            self._build(features, targets, settings)
+            self._temporal = TemporalVariables(content.shape, self._dtype) if steady else None
+            content_features, style_targets = extracted.result()
+            self._content = {
+                layer: zeros(f"{layer}_target", value.shape, value.dtype) for layer, value in content_features.items()
+            }
+            self._build(features, style_masks(network, styles, settings, self._dtype), style_targets, settings)
             self.session = session(self.graph)
-            initialise(self.session, [self.line.steps, self.line.changes] if self.line else [])
-        self._load(wanted)
+            initialise(self.session)
+        self._load(content_features)
 
-    def _build(self, features: Mapping[str, tf.Tensor], targets: Sequence[Target], settings: Settings) -> None:
+    def _build(
+        self,
+        features: Mapping[str, tf.Tensor],
+        masks: Mapping[Key, Floats],
+        targets: Sequence[StyleTarget],
+        settings: Settings,
+    ) -> None:
         """The terms, and the gradient of equation 7."""
-        height, width = self.picture.shape.as_list()[:2]
-        terms: dict[str, list[tf.Tensor]] = {name: [] for name in self._weights}
 
         def at(layer: str, weight: float) -> tf.Tensor:
             return losses.unit_gradient(features[layer], weight) if settings.unit_gradients else features[layer]
 
-        for layer, wanted in self._wanted.items():
-            weight = settings.content_layers[layer]
-            squares = losses.squared_difference(at(layer, settings.alpha * weight), wanted.read_value())
-            loss = losses.CONTENT[settings.content_loss](squares, float(wanted.shape.num_elements()))
-            terms["content"].append(weight * loss)
-        for target in targets:
-            features_at = at(target.layer, settings.beta * target.weight)
-            gram = losses.gram(features_at, target.mask, settings.style_loss in losses.WITH_SUMS)
-            terms["style"].append(target.term(gram, settings.style_loss, height * width))
-        if settings.smoothness:
-            terms["smoothness"].append(losses.SMOOTHNESS[settings.smoothness_loss](self.picture))
-        weights: dict[str, Any] = dict(self._weights)
-        if self._guide:
-            terms["steadiness"].append(self._guide.term(self.picture))
-            weights["steadiness"] = self._guide.weight
-        self._terms = {name: tf.add_n(parts) for name, parts in terms.items() if parts}
-        total = tf.add_n([weights[name] * term for name, term in self._terms.items()])
+        squares = {
+            layer: losses.squared_difference(
+                at(layer, settings.alpha * settings.content_layers[layer]), target.read_value()
+            )
+            for layer, target in self._content.items()
+        }
+        values = {layer: float(target.shape.num_elements()) for layer, target in self._content.items()}
+        statistic = losses.STYLE[settings.style_loss].statistic
+        weights = {target.key: settings.beta * target.weight for target in targets}
+
+        @cache
+        def statistics(key: Key) -> tf.Tensor:
+            mask = masks.get(key)
+            return statistic(at(key[1], weights[key]), None if mask is None else mask.ravel())
+
+        self._terms, total = assemble(settings, self.picture, squares, values, statistics, targets, self._temporal)
         (self.gradient,) = tf.gradients(total, self.picture)
 
-    def turn_to(self, content: Picture, guide: Guide | None = None) -> None:
-        """Take another content of the same size, by the `measure` it was made with, and its guide, if it has one."""
-        assert self._measure is not None
-        self._load(self._measure.features(content))
-        if self._guide:
-            self._weights["steadiness"] = self._guide.load(self.session, guide)
+    def turn_to(self, content: Picture, temporal: TemporalTarget | None = None) -> None:
+        """Take another content of the same size, by the `targets` it was made with, and what it is held to, if so."""
+        assert self._targets is not None
+        self._load(self._targets.features(content))
+        if self._temporal:
+            self._weights["steadiness"] = self._temporal.load(self.session, temporal)
 
-    def _load(self, wanted: Mapping[str, Floats]) -> None:
-        for layer, features in wanted.items():
-            load(self.session, self._wanted[layer], features)
+    def _load(self, features: Mapping[str, Floats]) -> None:
+        for layer, values in features.items():
+            load(self.session, self._content[layer], values)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Give the memory back."""
         self.session.close()
 
-    def __call__(self, picture: Floats) -> Evaluation:
+    def value_and_gradient(self, picture: Floats) -> Evaluation:
         """Evaluate at a picture [height, width, 3], in one session call."""
         terms, total, gradient = self.evaluate(self.gradient, {self.picture: picture.astype(self._dtype, copy=False)})
         return Evaluation(terms, total, gradient)
+
+    __call__ = value_and_gradient
 
     def evaluate(self, fetches: Any, feed: Mapping[tf.Tensor, Any]) -> tuple[dict[str, float], float, Any]:
         """Evaluate with what is fed; returns the terms, the total, and what is fetched of the gradient."""
@@ -181,25 +231,25 @@ def weigh(values: Mapping[str, Any], weights: Mapping[str, float]) -> tuple[dict
     return terms, sum(weights[name] * value for name, value in terms.items())
 
 
-class Held:
-    """A Guide as variables of the current graph, which begin without weight."""
+class TemporalVariables:
+    """A TemporalTarget as variables of the current graph, which begin without weight."""
 
     def __init__(self, shape: Sequence[int], dtype: npt.DTypeLike = np.float32) -> None:
-        self._picture, self._trust = zeros("warped", shape, dtype), zeros("trust", shape[:2], dtype)
-        self._weight = zeros("steadiness", (), dtype)
+        self._picture, self._consistency = zeros("warped", shape, dtype), zeros("consistency", shape[:2], dtype)
+        self._weight = zeros("temporal_weight", (), dtype)
         self.weight = self._weight.read_value()
 
     def term(self, picture: tf.Tensor) -> tf.Tensor:
-        """The steadiness term of a picture."""
-        return losses.steadiness(picture, self._picture.read_value(), self._trust.read_value())
+        """The temporal loss of a picture."""
+        return losses.temporal_loss(picture, self._picture.read_value(), self._consistency.read_value())
 
-    def load(self, session: tf.Session, guide: Guide | None) -> float:
-        """Hold to a guide, or to none; returns the weight of the steadiness term."""
-        weight = 0.0 if guide is None else guide.weight
+    def load(self, session: tf.Session, target: TemporalTarget | None) -> float:
+        """Hold to a target, or to none; returns the weight of the temporal loss."""
+        weight = 0.0 if target is None else target.weight
         load(session, self._weight, weight)
-        if guide is not None:
-            load(session, self._picture, guide.picture)
-            load(session, self._trust, guide.trust)
+        if target is not None:
+            load(session, self._picture, target.picture)
+            load(session, self._consistency, target.flow_consistency)
         return weight
 
 
@@ -210,23 +260,29 @@ def term_weights(settings: Settings, steady: bool = False) -> dict[str, float]:
     return weights | {"steadiness": 0.0} if steady else weights
 
 
-class Measure:
-    """Measures what targets are made of, by one graph for pictures of any size.
+class TargetExtractor:
+    """Extracts content features and styles' statistics, by one graph for pictures of any size; a context manager.
 
-    Content features are [1, height, width, filters], Gram matrices [filters, filters], by layer;
-    there are none of a term whose weight is 0.
+    Content features are [1, height, width, filters] by layer; there is nothing of a term whose weight is 0.
     """
 
     def __init__(self, network: Network, settings: Settings, dtype: npt.DTypeLike = np.float32) -> None:
+        self._network, self._settings = network, settings
         contents = list(settings.content_layers) if settings.alpha else []
         styles = list(settings.style_layers) if settings.beta else []
         with tf.Graph().as_default() as graph:
             self._picture = tf.placeholder(np.dtype(dtype), (None, None, 3))
             features = vgg.build(network, self._picture, settings.pooling, padding=settings.padding)
             self._features = {layer: features[layer] for layer in contents}
-            sums = settings.style_loss in losses.WITH_SUMS
-            self._grams = {layer: losses.gram(features[layer], sums=sums) for layer in styles}
+            statistic = losses.STYLE[settings.style_loss].statistic
+            self._statistics = {layer: statistic(features[layer], None) for layer in styles}
             self._session = session(graph)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Give the memory back."""
@@ -236,9 +292,25 @@ class Measure:
         """The content features of a picture [height, width, 3]."""
         return dict(self._session.run(self._features, {self._picture: picture}))
 
-    def grams(self, picture: Picture) -> dict[str, Floats]:
-        """The Gram matrices of a picture [height, width, 3]."""
-        return dict(self._session.run(self._grams, {self._picture: picture}))
+    def statistics(self, picture: Picture) -> dict[str, Floats]:
+        """The style loss's statistics of a picture [height, width, 3], by layer."""
+        return dict(self._session.run(self._statistics, {self._picture: picture}))
+
+    def style_targets(self, content: Picture, styles: Sequence[Style]) -> list[StyleTarget]:
+        """A target for each style and layer."""
+        return style_targets(self._network, content, styles, self._settings, self.statistics)
+
+
+def style_masks(
+    network: Network, styles: Sequence[Style], settings: Settings, dtype: npt.DTypeLike
+) -> dict[Key, Floats]:
+    """The styles' masks at the layers of the style [height, width]."""
+    return {
+        (index, layer): network.shrink(style.mask, layer).astype(dtype)
+        for index, style in enumerate(styles)
+        if style.mask is not None
+        for layer in (settings.style_layers if settings.beta else ())
+    }
 
 
 def style_targets(
@@ -246,22 +318,24 @@ def style_targets(
     content: Picture,
     styles: Sequence[Style],
     settings: Settings,
-    grams: Callable[[Picture], Mapping[str, Floats]],
-) -> list[Target]:
-    """A target for each style and layer; `grams` gives a painting's Gram matrices by layer.
+    statistics: Callable[[Picture], Mapping[str, Floats]],
+) -> list[StyleTarget]:
+    """A target for each style and layer; `statistics` gives a painting's by layer.
 
     A painting of another size than the content's counts as if it had that size, and one with a
-    mask as if it had the mask's part of it: its Gram matrix is scaled by the numbers of positions.
+    mask as if it had the mask's part of it: its statistic is scaled by the numbers of positions.
     A mask has no target at a layer of which it covers less than half a position.
     """
     targets = []
+    masks = style_masks(network, styles, settings, np.float32)
     for index, style in enumerate(styles):
-        for layer, gram in grams(style.picture).items():
-            mask = None if style.mask is None else network.shrink(style.mask, layer).astype(gram.dtype).ravel()
-            positions = network.positions(content, layer) if mask is None else float(mask.sum())
+        for layer, statistic in statistics(style.picture).items():
+            mask = masks.get((index, layer))
+            positions = network.positions(content, layer) if mask is None else float(mask.sum(dtype=np.float64))
             if positions < LEAST_POSITIONS:
                 continue
-            scale = gram.dtype.type(positions / network.positions(style.picture, layer))
+            scale = statistic.dtype.type(positions / network.positions(style.picture, layer))
             weight = style.share * settings.style_layers[layer]
-            targets.append(Target(index, layer, gram * scale, weight, positions, mask))
+            key = (None if mask is None else index), layer
+            targets.append(StyleTarget(key, statistic * scale, weight, positions))
     return targets

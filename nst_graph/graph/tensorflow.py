@@ -83,6 +83,9 @@ with _silence(), _without_keras(), _without_collection():
 
 atexit.register(gc.freeze)  # or Python looks for garbage once more before it ends, which takes two seconds
 
+#: Numbers of a variable that is initialised by itself.
+LARGE = 10_000_000
+
 __all__ = ["gpu_memory", "gpu_name", "has_bfloat16", "has_gpu", "initialise", "load", "session", "tf", "zeros"]
 
 # By itself TensorFlow lets a GPU round the factors of products to TF32, which has 10 bits for float32's 23.
@@ -125,12 +128,13 @@ def session(graph: tf.Graph) -> tf.Session:
     return tf.Session(graph=graph, config=config)
 
 
-def initialise(session: tf.Session, first: Sequence[tf.Variable] = ()) -> None:
-    """Initialise the current graph's variables, the `first` one by one: what they begin with leaves room for others."""
-    initializers = [variable.initializer for variable in tf.global_variables()]
-    alone = [variable.initializer for variable in first]
-    for together in (*alone, [initializer for initializer in initializers if initializer not in alone]):
-        session.run(together)
+def initialise(session: tf.Session) -> None:
+    """Initialise the current graph's variables, the large ones first, one by one: each is there twice meanwhile."""
+    sized = [(variable.shape.num_elements() or 0, variable.initializer) for variable in tf.global_variables()]
+    for size, initializer in sorted(sized, key=lambda pair: -pair[0]):
+        if size > LARGE:
+            session.run(initializer)
+    session.run([initializer for size, initializer in sized if size <= LARGE])
 
 
 def load(session: tf.Session, variable: tf.Variable, value: Any) -> None:

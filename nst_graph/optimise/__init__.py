@@ -3,18 +3,15 @@
 from collections.abc import Callable
 from typing import cast
 
-import numpy as np
-
 from nst_graph.evaluation import Floats
-from nst_graph.graph.tensorflow import tf
 from nst_graph.optimise.descent import descend
-from nst_graph.optimise.graph_lbfgs import LineObjective, graph_lbfgs
+from nst_graph.optimise.graph_lbfgs import GraphObjective, Vectors, graph_lbfgs
 from nst_graph.optimise.history import PAIRS
 from nst_graph.optimise.scipy_lbfgs import lbfgs
 from nst_graph.optimise.steps import Arrays, Function, Outcome, Step, StoppedError
 from nst_graph.settings import Settings
 
-__all__ = ["PAIRS", "Outcome", "Step", "descend", "graph_lbfgs", "lbfgs", "minimise"]
+__all__ = ["PAIRS", "Outcome", "Step", "Vectors", "descend", "graph_lbfgs", "lbfgs", "minimise"]
 
 
 def minimise(
@@ -23,39 +20,30 @@ def minimise(
     settings: Settings,
     observe: Callable[[Step], None],
     memory: Arrays | None = None,
+    vectors: Vectors | None = None,
 ) -> Outcome:
     """Minimise from `start` [height, width, 3] by the optimiser that the settings name.
 
-    An objective on a line is minimised by the graph's L-BFGS, others by SciPy's. `observe` gets the start and
-    each iteration, and stops it by raising StopIteration; `memory` is that of an earlier step at `start`. Raises
-    FloatingPointError where something is not finite.
+    L-BFGS is the graph's on `vectors`, of which the objective's picture is made, else SciPy's. `observe` gets the
+    start and each iteration, and stops it by raising StopIteration; `memory` is that of an earlier step at `start`.
+    Raises FloatingPointError where something is not finite.
     """
     try:
-        return _minimise(objective, start, settings, observe, memory)
+        return _minimise(objective, start, settings, observe, memory, vectors)
     except StoppedError as stop:
         return Outcome(stop.step, str(stop), stopped=True)
 
 
 def _minimise(
-    objective: Function, start: Floats, settings: Settings, observe: Callable[[Step], None], memory: Arrays | None
+    objective: Function,
+    start: Floats,
+    settings: Settings,
+    observe: Callable[[Step], None],
+    memory: Arrays | None,
+    vectors: Vectors | None,
 ) -> Outcome:
-    if settings.optimiser == "lbfgs" and getattr(objective, "line", None) is not None:
-        return graph_lbfgs(cast(LineObjective, objective), start, settings.iterations, observe, memory)
+    if settings.optimiser == "lbfgs" and vectors is not None:
+        return graph_lbfgs(cast(GraphObjective, objective), vectors, start, settings.iterations, observe, memory)
     if settings.optimiser == "lbfgs":
-        return lbfgs(objective, start, settings.iterations, observe, settings.bounded, settings.corrections, memory)
-    if settings.optimiser == "adam":
-        rule = tf.train.AdamOptimizer(settings.rate, settings.beta1, settings.beta2, settings.epsilon)
-    else:
-        rule = tf.train.GradientDescentOptimizer(settings.rate)
-    return descend(
-        objective,
-        start,
-        settings.iterations,
-        observe,
-        rule,
-        scale=np.asarray(settings.pixel_scale, np.float32),
-        bounded=settings.bounded,
-        average=settings.average,
-        memory=memory,
-        guarded=settings.optimiser == "gradient-descent",
-    )
+        return lbfgs(objective, start, settings.iterations, observe, settings.bounded, settings.corrections)
+    return descend(objective, start, settings, observe, memory)

@@ -5,53 +5,57 @@ curvature pairs and the gradient; its coefficients follow from their inner produ
 2014, "Large-scale L-BFGS using MapReduce"), so that an iteration passes over the pairs only twice.
 """
 
-from collections.abc import Callable, Mapping
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from nst_graph import signals
 from nst_graph.evaluation import Floats
-from nst_graph.graph.line import Line
 from nst_graph.graph.tensorflow import load, tf, zeros
-from nst_graph.optimise.history import Vector, by_age, check_pairs, is_curved, names
+from nst_graph.optimise.history import Vector, by_age, check_pairs, names, satisfies_curvature_condition
 from nst_graph.optimise.line_search import LineSearchError, search
 from nst_graph.optimise.steps import Arrays, Iterate, LazyArrays, Outcome, Step, first_step, restart
 
 #: The slope along a new direction, and its square.
-Turned = tuple[tf.Tensor, tf.Tensor]
+NewDirection = tuple[tf.Tensor, tf.Tensor]
+#: Parts of a vector, at most, whose inner products are summed in its own type; their sums are added in float64. They
+#: are as many as divide its numbers.
+BLOCKS = 32
 
 
-class LineObjective(Protocol):
-    """An objective whose picture is a point of a line in its graph."""
+class GraphObjective(Protocol):
+    """An objective in a graph, whose picture is a tensor made by `Vectors.point`."""
 
     graph: tf.Graph
     session: tf.Session
-    line: Line | None
     gradient: tf.Tensor
-    #: What L-BFGS has built in the graph, for its next call; None at first.
-    vectors: Any
 
     def evaluate(self, fetches: Any, feed: Mapping[tf.Tensor, Any]) -> tuple[dict[str, float], float, Any]:
         """Evaluate with what is fed; returns the terms, the total, and what is fetched of the gradient."""
 
 
 def graph_lbfgs(
-    objective: LineObjective,
+    objective: GraphObjective,
+    vectors: Vectors,
     start: Floats,
     iterations: int,
     observe: Callable[[Step], None],
     memory: Arrays | None = None,
 ) -> Outcome:
-    """Minimise by L-BFGS on variables of the objective's graph, which are of its line's type.
+    """Minimise by L-BFGS on `vectors`, of which the objective's picture is one.
 
     In float64 the first 20 steps are SciPy's to 1e-3 with VGG-19; in float32, which takes half the
     memory, they part after ten: what the network's rectifiers make of a rounding grows. It is restarted as
     SciPy's is. With the `memory` of an earlier step at `start` the same steps follow as there. Raises InputError
     where that is another optimiser's, FloatingPointError where something is not finite and a restart gains nothing.
     """
-    vectors = objective.vectors = objective.vectors or _Vectors(objective)
+    vectors.connect(objective)
     vectors.load(start, memory)
     iterate = Iterate(observe)
     slope = change = 0.0
@@ -65,7 +69,7 @@ def graph_lbfgs(
     def attempt(warm: bool) -> str:
         if not warm:
             vectors.order.clear()  # all pairs are dropped
-        initial, length = vectors.direct()
+        initial, length = vectors.compute_direction()
         while iterate.last.iteration < iterations:
             if not initial < 0:  # or it is NaN
                 return "the direction does not descend"
@@ -88,94 +92,113 @@ def graph_lbfgs(
         vectors.keep_picture()
 
 
-class _Vectors:
-    """Point x, direction d, gradient and curvature pairs, and the operations on them.
+class Vectors:
+    """Point x, direction d, gradient g and so many curvature pairs (s, y), as variables of an objective's graph.
 
-    A vector is a matrix [blocks, length] here, and the steps s of all pairs are one variable [blocks, pairs, length],
+    A vector is a matrix [blocks, length] here, and the steps s of all pairs are one variable [blocks * pairs, length],
     of a row for each pair's slot; so are the changes y. Where numbers are kept of both, those of steps come first.
     """
 
-    def __init__(self, objective: LineObjective) -> None:
-        assert objective.line is not None
-        self._session, self._line = objective.session, objective.line
-        self.step, self._pairs = self._line.step, self._line.pairs
+    def __init__(self, dtype: npt.DTypeLike, pairs: int) -> None:
+        self._dtype, self._pairs = tf.as_dtype(dtype), pairs
+        self._session: tf.Session = None
         #: The slots in use, the oldest pair first.
         self.order: list[int] = []
         #: Inner products with rows: of changes with all changes and with steps as old or older, which are all that the
         #: two loops ask for; and of the gradient.
-        self._products: Vector = np.zeros((2 * self._pairs, 2 * self._pairs))
-        self._with_gradient: Vector = np.zeros(2 * self._pairs)
+        self._products: Vector = np.zeros((2 * pairs, 2 * pairs))
+        self._with_gradient: Vector = np.zeros(2 * pairs)
         #: Of the pair that is being stored: its slot, s^T y and y^T y.
         self._new = 0, 0.0, 0.0
         self._last: Floats | None = None
+
+    def point(self, shape: Sequence[int]) -> tf.Tensor:
+        """The trial point x + t d [height, width, 3], float32, in the current graph; the step size t is fed, or 0.
+
+        It is stored: else TensorFlow might round it otherwise where it is used than where x moves there.
+        """
+        numbers = math.prod(shape)
+        blocks = max(count for count in range(1, BLOCKS + 1) if numbers % count == 0)
+        self._flat = blocks, numbers // blocks
+        # Resource variables that are written in parts would be copied at each reading.
+        rows = blocks * self._pairs, self._flat[1]
+        self._steps, self._changes = (zeros(name, rows, self._dtype, use_resource=False) for name in ("s", "y"))
+        self._x, self._direction, self._trial = (zeros(name, shape, self._dtype) for name in ("x", "d", "at"))
+        self.step = tf.placeholder_with_default(tf.constant(0, self._dtype), (), name="t")
+        return tf.cast(self._trial.assign(self._x + self.step * self._direction).value(), tf.float32)
+
+    def connect(self, objective: GraphObjective) -> None:
+        """Build the operations on these vectors and the objective's gradient, once."""
+        if self._session is not None:
+            return
+        self._session = objective.session
         with objective.graph.as_default(), tf.variable_scope(None, "lbfgs") as scope:
             self._build(objective.gradient)
             self._session.run(tf.variables_initializer(tf.global_variables(f"{scope.name}/")))
 
     def _build(self, gradient: tf.Tensor) -> None:
-        line, flat = self._line, self._line.flat
-        dtype = line.x.dtype.base_dtype
-        found, here = zeros("found", flat), zeros("here", flat)
-        direction = tf.reshape(line.direction.read_value(), flat)
+        flat, dtype = self._flat, self._dtype
+        latest, here = zeros("latest", flat), zeros("here", flat)
+        direction = tf.reshape(self._direction.read_value(), flat)
 
         def read(gradient: tf.Variable) -> tf.Tensor:
             return tf.cast(gradient.read_value(), dtype)
 
         # An evaluation: the slope along d, and the squared change of the gradient.
-        with tf.control_dependencies([found.assign(tf.reshape(gradient, flat)).op]):
-            new = read(found)
+        with tf.control_dependencies([latest.assign(tf.reshape(gradient, flat)).op]):
+            new = read(latest)
             change = new - read(here)
             self.measured = _dot(new, direction), _dot(change, change)
 
         # A row by itself, to load and to save.
-        self._slot, self._given = tf.placeholder(tf.int32, ()), tf.placeholder(dtype, flat)
+        self._slot, self._row_values = tf.placeholder(tf.int32, ()), tf.placeholder(dtype, flat)
         places = tf.range(flat[0]) * self._pairs + self._slot
-        kinds = {"step": line.steps, "change": line.changes}
-        self._put = {kind: tf.scatter_update(rows, places, self._given).op for kind, rows in kinds.items()}
+        kinds = {"step": self._steps, "change": self._changes}
+        self._put = {kind: tf.scatter_update(rows, places, self._row_values).op for kind, rows in kinds.items()}
         self._row = {kind: tf.gather(rows, places) for kind, rows in kinds.items()}
 
         # An accepted step: x and the gradient move, and a pair takes a slot; then the inner products.
-        new, s = read(found), tf.reshape(line.trial - line.x, flat)
+        new, s = read(latest), tf.reshape(self._trial - self._x, flat)
         y = new - read(here)
         with tf.control_dependencies([s, y]):
-            moved = [line.x.assign(line.trial.read_value()).op, here.assign(found.read_value()).op]
-            stored = [tf.scatter_update(line.steps, places, s).op, tf.scatter_update(line.changes, places, y).op]
+            moved = [self._x.assign(self._trial.read_value()).op, here.assign(latest.read_value()).op]
+            stored = [tf.scatter_update(self._steps, places, s).op, tf.scatter_update(self._changes, places, y).op]
         with tf.control_dependencies(moved):
             self._moved = self._with_all(new)
         with tf.control_dependencies(moved + stored):
             products = self._with_all(new)
 
-        def turned(find: Callable[..., tuple[Vector, float]], gradient: tf.Tensor, *found: tf.Tensor) -> Turned:
-            coefficients, descent = tf.numpy_function(find, found, (tf.float64, tf.float64))
+        def turn(find: Callable[..., tuple[Vector, float]], gradient: tf.Tensor, *inputs: tf.Tensor) -> NewDirection:
+            coefficients, descent = tf.numpy_function(find, inputs, (tf.float64, tf.float64))
             with tf.control_dependencies([coefficients]):
-                return self._turned(gradient, coefficients, descent)
+                return self._turn(gradient, coefficients, descent)
 
-        self._directed = turned(self._two_loops, read(here))
-        self._moved_on = turned(self._take_gradient, new, self._moved)
-        self._stored = turned(self._take_pair, new, products)
+        self._turn_here = turn(self._two_loops, read(here))
+        self._turn_there = turn(self._take_gradient, new, self._moved)
+        self._store_and_turn = turn(self._take_pair, new, products)
 
     def _rows(self, variable: tf.Variable) -> tf.Tensor:
         """All steps, or changes, as they are now."""
-        blocks, length = self._line.flat
+        blocks, length = self._flat
         return tf.reshape(tf.identity(variable), (blocks, self._pairs, length))
 
     def _with_all(self, vector: tf.Tensor) -> tf.Tensor:
         """The inner products [2 pairs] of all steps and changes with a vector."""
-        return tf.concat([_inner(self._rows(rows), vector) for rows in (self._line.steps, self._line.changes)], 0)
+        return tf.concat([_inner(self._rows(rows), vector) for rows in (self._steps, self._changes)], 0)
 
-    def _turned(self, gradient: tf.Tensor, coefficients: tf.Tensor, descent: tf.Tensor) -> Turned:
-        """A new direction, of which the host finds the coefficients within the same call; its slope and square."""
-        line, dtype = self._line, gradient.dtype
+    def _turn(self, gradient: tf.Tensor, coefficients: tf.Tensor, descent: tf.Tensor) -> NewDirection:
+        """Set a direction, of which the host finds the coefficients within the same call."""
+        dtype = gradient.dtype
         of_steps, of_changes = tf.split(tf.ensure_shape(tf.cast(coefficients, dtype), 2 * self._pairs), 2)
-        steps, changes = self._rows(line.steps), self._rows(line.changes)
+        steps, changes = self._rows(self._steps), self._rows(self._changes)
         pairs = _combination(steps, of_steps) + _combination(changes, of_changes)
         combined = pairs - tf.cast(descent, dtype) * gradient
-        with tf.control_dependencies([line.direction.assign(tf.reshape(combined, line.x.shape)).op]):
+        with tf.control_dependencies([self._direction.assign(tf.reshape(combined, self._x.shape)).op]):
             return _dot(gradient, combined), _dot(combined, combined)
 
     def load(self, start: Floats, memory: Arrays | None) -> None:
         """Begin at a picture, with an earlier step's memory if there is any. Raises InputError."""
-        load(self._session, self._line.x, start)
+        load(self._session, self._x, start)
         self.order, self._last = [], None
         if not memory:
             return
@@ -185,8 +208,8 @@ class _Vectors:
         self.order = kept if kept == saved else list(range(len(kept)))
         for kind, put in self._put.items():
             for slot, number in zip(self.order, kept, strict=True):
-                vector = memory[f"{kind}-{number}"].reshape(self._line.flat)
-                self._session.run(put, {self._slot: slot, self._given: vector})
+                vector = memory[f"{kind}-{number}"].reshape(self._flat)
+                self._session.run(put, {self._slot: slot, self._row_values: vector})
         if "products" in memory:
             known = [*kept, *(len(saved) + number for number in kept)]
             products = memory["products"][np.ix_(known, known)]
@@ -200,22 +223,22 @@ class _Vectors:
         """Take the point evaluated last for x."""
         self._with_gradient = self._session.run(self._moved)
 
-    def direct(self) -> tuple[float, float]:
+    def compute_direction(self) -> tuple[float, float]:
         """Set d = -H g, by the inverse Hessian H that the pairs define; returns the slope along it, and its length."""
-        return _slope_and_length(self._session.run(self._directed))
+        return _slope_and_length(self._session.run(self._turn_here))
 
     def accept(self, curvature: float, step: float, change: float) -> tuple[float, float]:
-        """Move x to the point evaluated last, and set d as `direct` does.
+        """Move x to the point evaluated last, and set d as `compute_direction` does.
 
-        Given s^T y, s^T s and y^T y, a curved pair replaces the oldest before.
+        By s^T y, s^T s and y^T y a pair that satisfies the curvature condition replaces the oldest.
         """
-        if not is_curved(curvature, step, change):
-            return _slope_and_length(self._session.run(self._moved_on))
+        if not satisfies_curvature_condition(curvature, step, change):
+            return _slope_and_length(self._session.run(self._turn_there))
         full = len(self.order) == self._pairs
         slot = self.order.pop(0) if full else len(self.order)
         self.order.append(slot)
         self._new = slot, curvature, change
-        return _slope_and_length(self._session.run(self._stored, {self._slot: slot}))
+        return _slope_and_length(self._session.run(self._store_and_turn, {self._slot: slot}))
 
     def _take_gradient(self, with_gradient: Vector) -> tuple[Vector, float]:
         self._with_gradient = with_gradient.copy()  # for it is the graph's
@@ -253,7 +276,7 @@ class _Vectors:
         """The point x [height, width, 3]."""
         if self._last is not None:
             return self._last
-        x: Floats = self._session.run(self._line.x)
+        x: Floats = self._session.run(self._x)
         return x
 
     def keep_picture(self) -> None:
@@ -276,8 +299,8 @@ class _Vectors:
         return vector.ravel()
 
 
-def _slope_and_length(found: tuple[np.float64, np.float64]) -> tuple[float, float]:
-    slope, square = found
+def _slope_and_length(direction: tuple[np.float64, np.float64]) -> tuple[float, float]:
+    slope, square = direction
     return float(slope), float(np.sqrt(square))
 
 

@@ -1,4 +1,4 @@
-"""The History of L-BFGS: curvature pairs (s, y), and how a new attempt begins with them."""
+"""The History of L-BFGS: curvature pairs (s, y), as they are kept and saved."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PAIRS = 10
 LEAST_CURVATURE = 1e-10
 
 
-def is_curved(curvature: float, step: float, change: float) -> bool:
+def satisfies_curvature_condition(curvature: float, step: float, change: float) -> bool:
     """Whether a pair tells of positive curvature, by s^T y, s^T s and y^T y; else it is dropped."""
     return curvature > LEAST_CURVATURE * float(np.sqrt(step * change))
 
@@ -59,106 +59,37 @@ def check_pairs(memory: Mapping[str, npt.NDArray[np.generic]], size: int) -> Non
 class History:
     """The last pairs (s, y): a step, and the change of the gradient along it.
 
-    SciPy's L-BFGS-B keeps such pairs but accepts none; kept here too, they outlive an attempt. They are
+    SciPy's L-BFGS-B keeps such pairs but tells none; kept here too, a run can go on with them. They are
     computed on demand from the points on either side.
     """
 
     def __init__(self, pairs: int) -> None:
-        self.pairs = pairs
-        self._loaded: list[tuple[Single, Single]] = []
         self._points: deque[tuple[Floats, Floats]] = deque(maxlen=pairs + 1)
-
-    def load(self, arrays: Mapping[str, npt.NDArray[np.generic]]) -> int:
-        """Take what arrays() gave; returns the number of pairs that are good."""
-        pairs = ([arrays[name].astype(np.float64) for name in names([number])] for number in by_age(arrays))
-        good = _good((step, change) for step, change in pairs)
-        self._loaded = good[-self.pairs :]
-        return len(self._loaded)
 
     def append(self, point: Floats, gradient: Floats) -> None:
         """Add the end of an iteration, and the gradient there, of any shape. They are not copied."""
         self._points.append((point, gradient))
-        if len(self._loaded) + len(self._points) - 1 > self.pairs:
-            del self._loaded[:1]
 
     def arrays(self) -> dict[str, Single]:
-        """`step-0`, `change-0`, ..., each float32 [numbers], oldest first; empty where there is no pair."""
-        pairs = enumerate(self._all())
-        return {name: vector for n, pair in pairs for name, vector in zip(names([n]), pair, strict=True)}
+        """`step-0`, `change-0`, ..., each float32 [numbers], oldest first; empty where there is no pair.
 
-    def root(self) -> Root | None:
-        """The root of the inverse Hessian that the pairs define; None where there is no pair."""
-        pairs = self._all()
-        return Root(pairs) if pairs else None
-
-    def _all(self) -> list[tuple[Single, Single]]:
-        return self._loaded + _good(
-            (_difference(x0, x1), _difference(g0, g1)) for (x0, g0), (x1, g1) in pairwise(self._points)
-        )
+        Those of positive curvature that float32 can hold.
+        """
+        arrays: dict[str, Single] = {}
+        for (x0, g0), (x1, g1) in pairwise(self._points):
+            step, change = _difference(x0, x1), _difference(g0, g1)
+            if not satisfies_curvature_condition(_dot(step, change), _dot(step, step), _dot(change, change)):
+                continue
+            with np.errstate(over="ignore"):
+                s, y = step.astype(np.float32), change.astype(np.float32)
+                products = float(s @ y), float(s @ s), float(y @ y)
+            if all(0 < product < np.inf for product in products):
+                arrays |= dict(zip(names([len(arrays) // 2]), (s, y), strict=True))
+        return arrays
 
 
 def _difference(before: Floats, after: Floats) -> Vector:
     return np.subtract(after, before, dtype=np.float64).ravel()
-
-
-def _good(pairs: Iterable[tuple[Vector, Vector]]) -> list[tuple[Single, Single]]:
-    """Those pairs of positive curvature that float32 can hold, in float32."""
-    good = []
-    for step, change in pairs:
-        if not is_curved(_dot(step, change), _dot(step, step), _dot(change, change)):
-            continue
-        with np.errstate(over="ignore"):
-            pair = step.astype(np.float32), change.astype(np.float32)
-            products = [float(one @ other) for one, other in (pair, pair[:1] * 2, pair[1:] * 2)]
-        if all(0 < product < np.inf for product in products):
-            good.append(pair)
-    return good
-
-
-class Root:
-    """A matrix L with L L^T = H, H the inverse Hessian of BFGS after some pairs.
-
-    In variables z with x = L z the Hessian is about one, so that L-BFGS begins where it was. L is
-    a product of factors I + p q^T, one a pair (Brodlie, Gourlay and Greenstadt 1973): with
-    p = s / s^T y and q = sqrt(s^T y / s^T B s) B s - y, where B is the inverse of H before it.
-    """
-
-    def __init__(self, pairs: list[tuple[Single, Single]]) -> None:
-        # The largest of the pairs' scales: with the others, directions without a pair advance too slowly.
-        self._scale = float(np.sqrt(max(_dot(step, change) / _dot(change, change) for step, change in pairs)))
-        self._factors: list[tuple[Single, Single]] = []
-        for pair in pairs:
-            step, change = (vector.astype(np.float64) for vector in pair)
-            inner = self._solve(step)
-            curvature = step @ change
-            q = np.sqrt(curvature / (inner @ inner)) * self._solve_transposed(inner) - change
-            self._factors.append(((step / curvature).astype(np.float32), q.astype(np.float32)))
-
-    def times(self, vector: Vector) -> Vector:
-        """L times a vector."""
-        result = vector * self._scale
-        for p, q in self._factors:
-            result += p * (q @ result)
-        return result
-
-    def transposed_times(self, vector: Vector) -> Vector:
-        """L^T times a vector."""
-        result = vector.copy()
-        for p, q in reversed(self._factors):
-            result += q * (p @ result)
-        return result * self._scale
-
-    def _solve(self, vector: Vector) -> Vector:
-        result = vector.copy()
-        for p, q in reversed(self._factors):
-            result -= p * (q @ result / (1 + p @ q))
-        return result / self._scale
-
-    def _solve_transposed(self, vector: Vector) -> Vector:
-        result = vector / self._scale
-        for p, q in self._factors:
-            result -= q * (p @ result / (1 + p @ q))
-        return result
 
 
 def _dot(one: Floats, other: Floats) -> float:
