@@ -19,8 +19,8 @@ from nst_graph.graph.tensorflow import gpu_name, has_gpu, tf
 from nst_graph.graph.tiles import TiledObjective
 from nst_graph.news import count
 from nst_graph.optimise import Outcome, Step, Vectors, minimise
-from nst_graph.optimise.steps import Arrays, Relay
-from nst_graph.pictures import Given, Picture
+from nst_graph.optimise.steps import Arrays, OffsetObserver
+from nst_graph.pictures import ImageLike, Picture
 from nst_graph.plans import Plan, available_memory, plan
 from nst_graph.runs import records, timelapse
 from nst_graph.runs.run import Run
@@ -66,13 +66,13 @@ class Painting:
 
 
 def paint(
-    content: Given,
-    styles: Given | Sequence[Given] = (),
+    content: ImageLike,
+    styles: ImageLike | Sequence[ImageLike] = (),
     settings: Settings | None = None,
     *,
     weights_file: Path | str | None = None,
-    masks: Given | Sequence[Given] = (),
-    init: Given | None = None,
+    masks: ImageLike | Sequence[ImageLike] = (),
+    init: ImageLike | None = None,
     output: Path | str | None = None,
     overwrite: bool = False,
     resume: bool = False,
@@ -346,11 +346,11 @@ def paint_parts(
         def left(iteration: int, here: int = iterations, index: int = index) -> float:
             return ((here - iteration) * parts[index].pixels + sum(work[index + 1 :])) / max(1, sum(work))
 
-        relay = Relay(observers, index, last, goes_on, total, left)
+        offset_observer = OffsetObserver(observers, index, last, goes_on, total, left)
         wanted = replace(part.fitted, iterations=iterations)
         ends = index + 1 == len(parts) or parts[index + 1].scene.shape != photograph.shape
-        outcome = _paint_part(network, part, picture, wanted, relay, memory, targets, ends, objectives)
-        last = relay.counted(outcome.step)
+        outcome = _paint_part(network, part, picture, wanted, offset_observer, memory, targets, ends, objectives)
+        last = offset_observer.counted(outcome.step)
         if outcome.stopped:
             break
     targets.close()
@@ -363,7 +363,7 @@ def _paint_part(
     part: Part,
     picture: Picture,
     settings: Settings,
-    relay: Relay,
+    offset_observer: OffsetObserver,
     memory: Arrays | None,
     targets: TargetExtractor,
     ends: bool,
@@ -373,11 +373,11 @@ def _paint_part(
     with memory_errors():
         objective, vectors = objective_of(network, part, targets, warm=bool(memory))
         try:
-            outcome = minimise(objective, picture, settings, relay.observe, memory, vectors)
+            outcome = minimise(objective, picture, settings, offset_observer.observe, memory, vectors)
         except BaseException:
             objectives.callback(objective.close)  # which holds the state that a run is about to save
             raise
-    relay.keep({} if ends else dict(outcome.step.memory()))
+    offset_observer.keep({} if ends else dict(outcome.step.memory()))
     objective.close()
     del objective, vectors
     machine.release_memory()  # or many paintings in one process would add up

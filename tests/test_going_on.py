@@ -21,7 +21,7 @@ KILLED_AT, SAVE_EVERY = 27, 10
 COMMAND = """
 import importlib, os, sys
 from nst_graph import plans
-from nst_graph.films.reel import Reel
+from nst_graph.films.film_run import FilmRun
 from nst_graph.graph import precision
 from nst_graph.runs.run import Run
 command, at, fastest, vectors, *words = sys.argv[1:]
@@ -35,7 +35,7 @@ def and_die(record, reached):
             os.kill(os.getpid(), 9)
     return recorded
 Run.observe = and_die(Run.observe, lambda step: step.iteration)
-Reel.add = and_die(Reel.add, lambda frame: frame.number)
+FilmRun.add = and_die(FilmRun.add, lambda frame: frame.number)
 sys.exit(importlib.import_module("nst_graph.commands." + command).main(words))
 """
 PAIRS = {"step": "f4", "change": "f4"}

@@ -85,7 +85,7 @@ def test_beneath_what_is_transparent(tmp_path, size):
     plain = pictures.opaque(pictures.read(save(tmp_path, original), ground=None), *size)
     np.testing.assert_allclose(plain, np.broadcast_to((200, 50, 30), plain.shape), atol=0.02)
     seen = original[..., 3] > 0
-    written = pictures.straight(pictures.read(save(tmp_path, original), ground=None))
+    written = pictures.unpremultiply(pictures.read(save(tmp_path, original), ground=None))
     np.testing.assert_allclose(written[seen], original[seen], atol=0.01)
     nothing = np.zeros((48, 64, 4), np.uint8)
     assert (pictures.opaque(pictures.read(save(tmp_path, nothing), ground=None), *size) == 255).all()

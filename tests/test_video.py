@@ -148,7 +148,7 @@ def rows(output):
 
 @pytest.mark.parametrize("tile", [None, 32])
 def test_the_steadiness_term(network, tile):
-    """Beside an objective without it: the mean of c (x - w)^2, and its gradient."""
+    """OutputImage an objective without it: the mean of c (x - w)^2, and its gradient."""
     settings, weight = Settings(beta=10.0), 3e4
     part, style = network.upto(settings.layers), [Style(random_picture(*SIZE, 2))]
     first, content, picture, warped = (random_picture(*SIZE, seed) for seed in (7, 1, 3, 4))
@@ -731,14 +731,14 @@ def test_a_directory_is_its_pictures(film, tmp_path):
     """What a system adds to it does not keep a film from going on."""
     frames = save(tmp_path / "frames", shot(3))
     output = tmp_path / "film"
-    painted = filming.Reel.add
+    painted = filming.FilmRun.add
 
-    def stop(reel, frame):
-        painted(reel, frame)
+    def stop(film_run, frame):
+        painted(film_run, frame)
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(filming.Reel, "add", stop)
+        patch.setattr(filming.FilmRun, "add", stop)
         assert film(content=frames)[0].returncode == 130
     for name in (".DS_Store", "Thumbs.db", "._frame 0.png"):
         (frames / name).write_bytes(b"no picture")
@@ -754,12 +754,12 @@ from nst_graph.commands import paint_video
 from nst_graph.films import filming  # TensorFlow, once for all that are killed
 clip, painting, weights, output, log = sys.argv[1:]
 new = [clip, painting, "--weights", weights, "--output", output, "--iterations", "25", "--first-iterations", "25"]
-kept = filming.Reel.add
-def add(reel, frame):
-    kept(reel, frame)
+kept = filming.FilmRun.add
+def add(film_run, frame):
+    kept(film_run, frame)
     with open(log, "a") as file:
         file.write(f"{frame.number}\\n")
-filming.Reel.add = add
+filming.FilmRun.add = add
 random.seed(0)
 for kill in range(21):
     words = ["--resume", output] if (Path(output) / "run.json").exists() else new

@@ -13,8 +13,8 @@ from nst_graph.batch import cluster, processes
 from nst_graph.errors import InputError
 from nst_graph.films import filming
 from nst_graph.films.clips import Clip
+from nst_graph.films.film_run import Frame
 from nst_graph.films.filming import Keep, Numbered, Shot
-from nst_graph.films.reel import Frame
 from nst_graph.pictures import Picture
 from nst_graph.scenes import Say
 

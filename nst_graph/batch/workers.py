@@ -16,8 +16,8 @@ from nst_graph.errors import InputError, Pause
 from nst_graph.optimise import Step
 from nst_graph.painting import Painting
 from nst_graph.runs import page, records, timelapse
-from nst_graph.runs.beside import Beside
 from nst_graph.runs.directory import TENSORBOARD, Directory, claimed
+from nst_graph.runs.output_image import OutputImage
 from nst_graph.scenes import Say
 
 
@@ -142,7 +142,7 @@ def _distribute(jobs: Sequence[Job], say: Say, scheduler: str) -> list[str]:
                 stack.enter_context(claimed(job.output))
                 directory = Directory.at(job.output)
                 directory.check()
-                if picture := Beside.of(directory, job.picture):
+                if picture := OutputImage.of(directory, job.picture):
                     picture.check(False)
                 tasks.append(_There(replace(job, weights=job.weights or find_weights(job.settings.network))))
             except InputError as error:
@@ -233,7 +233,7 @@ def _receive(job: Job, results: dict[str, bytes]) -> None:
         source["path"] = str(path.resolve())
     directory = Directory.at(job.output)
     directory.check()
-    picture = Beside.of(directory, job.picture)
+    picture = OutputImage.of(directory, job.picture)
     record["picture"] = picture.record if picture else None
     if not directory.record:  # the first interval
         directory = Directory(job.output, record | {"files": {}, "outcome": {"state": "painting"}})
@@ -254,7 +254,7 @@ def _receive(job: Job, results: dict[str, bytes]) -> None:
     directory.describe({name: part for name, part in record.items() if name not in ("files", "mark")})
     if state is None:
         if picture is not None:
-            final, kept = pictures.straight(pictures.read(job.output / "final.png", ground=None)), job.settings
+            final, kept = pictures.unpremultiply(pictures.read(job.output / "final.png", ground=None)), job.settings
             texts = records.texts(kept, record["weights"]["network"])
             picture.write(pictures.to_file(final, picture.path.suffix, kept.depth, texts), directory)
         directory.remove("state.npz")

@@ -17,9 +17,9 @@ from nst_graph.commands import common, options
 from nst_graph.errors import InputError
 from nst_graph.news import count, tell
 from nst_graph.recipes import DEFAULT, RECIPES, fast
-from nst_graph.runs import beside, records
-from nst_graph.runs.beside import Beside
+from nst_graph.runs import output_image, records
 from nst_graph.runs.directory import Directory, claimed, claimed_free
+from nst_graph.runs.output_image import OutputImage
 from nst_graph.settings import Settings
 
 #: The example that is painted when it is asked for, in a few minutes.
@@ -73,9 +73,9 @@ def job_of(given: dict[str, Any]) -> Job:
     masks = tuple(given.get("masks", ()))
     styles = settings.styles(content, found, masks, "" if styles else options.swallowed(given))
     size = LONGEST_NAME // len(names) - 1
-    output, picture = beside.split(given["output"]) if given.get("output") else (None, None)
+    output, picture = output_image.split(given["output"]) if given.get("output") else (None, None)
     if picture is not None:
-        Beside(picture).check_depth(settings.depth)
+        OutputImage(picture).check_depth(settings.depth)
     output = output or places.OUTPUT / "-".join(_shortened(name, size) for name in names)
     limit = given.get("read_limit", files.READ_LIMIT)
     return Job(content, styles, settings, output, masks, given.get("weights", weights), limit, picture)
@@ -85,7 +85,7 @@ def _like(given: dict[str, Any]) -> tuple[Settings, Path]:
     """The settings and the weights of the run that --like names. Raises InputError."""
     if "recipe" in given:
         raise InputError("--like: has settings of its own; leave --recipe out")
-    directory, _ = beside.split(given["like"])
+    directory, _ = output_image.split(given["like"])
     record = records.read(directory)
     return jobs.settings_of(record, directory, given), jobs.weights_of(record, directory, given)
 
@@ -124,7 +124,7 @@ def _shortened(name: str, size: int) -> str:
 
 def _resumed(given: dict[str, Any]) -> Job | None:
     """The job of the run to resume, with the options that may differ; None if it is finished."""
-    directory, _ = beside.split(given["resume"])
+    directory, _ = output_image.split(given["resume"])
     for name in ("content", "recipe", "like", "fast", "output", "overwrite"):
         if given.get(name) is not None:
             shown = "CONTENT" if name == "content" else f"--{name}"
@@ -201,7 +201,7 @@ def _paint_job(job: Job, given: dict[str, Any]) -> None:
         progress.close()
     step = painting.outcome.step
     early = f"; {painting.outcome.reason}" if step.iteration < step.planned else ""
-    picture = Beside.of(Directory.at(output))
+    picture = OutputImage.of(Directory.at(output))
     painted = near(picture.path if picture else output / "final.png")
     tell(f"painted {painted}: {count(step.iteration, 'iteration')} in {clock(step.seconds)}{early}")
 
@@ -219,7 +219,7 @@ def _checked(job: Job, overwrite: bool, resume: bool) -> Job:
 
     for path in job.missing():
         raise InputError(f"{path}: no such file; name a picture file")
-    if picture := Beside.of(Directory.at(job.output), job.picture) if job.picture or resume else None:
+    if picture := OutputImage.of(Directory.at(job.output), job.picture) if job.picture or resume else None:
         picture.check(overwrite)
     found = job.weights or weights.find(job.settings.network, tell)
     if not found.exists() or not all(map(IN_EVERY_VGG.fullmatch, job.settings.layers)):

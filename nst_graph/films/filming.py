@@ -19,11 +19,11 @@ from nst_graph.errors import InputError
 from nst_graph.films import flow
 from nst_graph.films.clips import Clip
 from nst_graph.films.film import Film, check_packages
-from nst_graph.films.reel import Begun, Frame, Reel
+from nst_graph.films.film_run import Begun, FilmRun, Frame
 from nst_graph.graph.objective import Objective, TargetExtractor, TemporalTarget
 from nst_graph.graph.tiles import TiledObjective
 from nst_graph.optimise import Step, Vectors, minimise
-from nst_graph.optimise.steps import Relay
+from nst_graph.optimise.steps import OffsetObserver
 from nst_graph.painting import Part
 from nst_graph.pictures import Picture
 from nst_graph.plans import available_memory
@@ -83,10 +83,10 @@ def paint_film(
     """
     check_packages()
     sources = Sources.named(clip.path, styles, masks, settings, weights_file, clip.read_limit, say)
-    with Reel(output, overwrite, resume) as reel:
+    with FilmRun(output, overwrite, resume) as film_run:
         outline = clip.outline(say)
         lengths = outline.shots
-        how = film, reel.stages, side_by_side
+        how = film, film_run.stages, side_by_side
         studio = _Studio.opened(sources, settings, *how, next(clip.frames()), say)
         parts = studio.parts(studio.originals, say)
         stages, scene = painting.described(parts), parts[-1].scene
@@ -94,18 +94,18 @@ def paint_film(
         record = run.describe(sources, studio.network.name, settings, scene) | {"stages": stages}
         studio = replace(studio, stages=stages)
         counts = {"shots": lengths, "frames": sum(lengths), "seconds": outline.seconds}
-        reel.open(record | {"film": clip.facts() | asdict(film) | counts}, sources)
+        film_run.open(record | {"film": clip.facts() | asdict(film) | counts}, sources)
         height, width = scene.shape[:2]
         del scene
         say(f"{studio.network.name} paints {width} x {height} pixels: {outline}")
         ends = list(itertools.accumulate(lengths, initial=1))
         shots = list(itertools.starmap(range, itertools.pairwise(ends)))
         if share is None:
-            studio.paint(clip, shots, reel, observers, say)
+            studio.paint(clip, shots, film_run, observers, say)
         else:
             del studio
-            _share(share, clip, shots, reel, (sources, settings, film, stages, side_by_side), say)
-        if why := reel.finish(clip, outline):
+            _share(share, clip, shots, film_run, (sources, settings, film, stages, side_by_side), say)
+        if why := film_run.finish(clip, outline):
             say(f"{clip.path}: {why}; the film is silent")
     return output / "film.mp4"
 
@@ -122,12 +122,12 @@ def paint_shot(shot: Shot, frames: Iterator[Numbered], keep: Keep) -> None:
     studio.shoot(itertools.chain([first], frames), shot.begun, keep)
 
 
-def _share(share: Share, clip: Clip, shots: Sequence[range], reel: Reel, how: Any, say: Say) -> None:
+def _share(share: Share, clip: Clip, shots: Sequence[range], film_run: FilmRun, how: Any, say: Say) -> None:
     """Let others paint what is not finished. Raises InputError, once all is done, where shots failed."""
-    begun = [(place, frames, reel.begun(frames)) for place, frames in enumerate(shots, 1)]
+    begun = [(place, frames, film_run.begun(frames)) for place, frames in enumerate(shots, 1)]
     wanted = [Shot(*of_it, *how) for of_it in begun if of_it[2].number in of_it[1]]
-    if failures := share(wanted, clip, reel.add, say):
-        raise InputError(f"{'; '.join(failures)}; other frames are kept, --resume {reel.path} goes on")
+    if failures := share(wanted, clip, film_run.add, say):
+        raise InputError(f"{'; '.join(failures)}; other frames are kept, --resume {film_run.path} goes on")
 
 
 @dataclass(frozen=True)
@@ -166,16 +166,18 @@ class _Studio:
         """The network up to the last layer in use."""
         return self.network.upto(self.settings.layers)
 
-    def paint(self, clip: Clip, shots: Sequence[range], reel: Reel, observers: Iterable[Observer], say: Say) -> None:
+    def paint(
+        self, clip: Clip, shots: Sequence[range], film_run: FilmRun, observers: Iterable[Observer], say: Say
+    ) -> None:
         """Paint one shot after the other, but what is finished."""
         places = [place for shot in shots for place in range(len(shot))]
         progress = _Progress(observers, [self.film.planned(self.settings, place) for place in places])
         numbered = enumerate(clip.frames(), 1)
         for shot in shots:
             frames = itertools.islice(numbered, len(shot))
-            begun = reel.begun(shot)
+            begun = film_run.begun(shot)
             if begun.number in shot:
-                self.shoot(frames, begun, reel.add, progress.of_frame, say)
+                self.shoot(frames, begun, film_run.add, progress.of_frame, say)
             deque(frames, maxlen=0)  # a finished shot is gone past
 
     def shoot(
@@ -280,7 +282,7 @@ class _Shot:
         else:
             start = last.start(self._network)
         self._objective[0].turn_to(last.scene.photograph, guide)
-        return self._minimise(self._objective, last, start, iterations, Relay([observe], len(coarse), before))
+        return self._minimise(self._objective, last, start, iterations, OffsetObserver([observe], len(coarse), before))
 
     def _moved(self, parts: Sequence[Part], guide: TemporalTarget, observe: Observer) -> tuple[Picture, Step | None]:
         """The guide's picture; where it cannot be trusted, what the scale below paints of the photograph.
@@ -294,17 +296,17 @@ class _Shot:
         height, width = small.shape[:2]
         start = pictures.resize(flow.filled(guide, photograph), height, width, self.settings.resample)
         self._coarse_objective[0].turn_to(small)
-        relay = Relay([observe], self._coarser, None)
-        step = self._minimise(self._coarse_objective, part, start, part.stage.iterations, relay)
+        offset = OffsetObserver([observe], self._coarser, None)
+        step = self._minimise(self._coarse_objective, part, start, part.stage.iterations, offset)
         anew, _ = painting.carry(step, small, photograph, self.settings)
         return flow.filled(guide, anew), step
 
     @staticmethod
-    def _minimise(minimised: Minimised, part: Part, start: Picture, iterations: int, relay: Relay) -> Step:
+    def _minimise(minimised: Minimised, part: Part, start: Picture, iterations: int, offset: OffsetObserver) -> Step:
         """Paint at one size. The step can be sent elsewhere."""
         objective, vectors = minimised
         wanted = replace(part.fitted, iterations=iterations)
-        step = relay.counted(minimise(objective, start, wanted, relay.observe, vectors=vectors).step)
+        step = offset.counted(minimise(objective, start, wanted, offset.observe, vectors=vectors).step)
         return replace(step, read=partial(np.asarray, step.picture), memory=dict)
 
 

@@ -8,7 +8,7 @@ from nst_graph.weights import Conv, Network, Relu
 
 #: Which row or column, counted from the border, the first convolution sees again beyond it. The others keep
 #: VGG's zeros: where all convolutions saw values again, paintings had loud colours ten pixels and more from the border.
-BEYOND = {"replicate": 1, "reflect": 2}
+PAD_OFFSET = {"replicate": 1, "reflect": 2}
 #: By which style-transfer-pytorch multiplies the root of a sum of four squares, to keep the size of features; and
 #: the least such sum, whose gradient is zero.
 L2_SCALE, LEAST_SQUARES = 0.78, 1e-12
@@ -48,9 +48,9 @@ def build(
     for layer in network.layers:
         if isinstance(layer, Conv):
             bias = tf.constant(layer.bias, tensor.dtype, name=f"{layer.name}_bias")
-            filtering = winograd.fastest(tensor.shape, layer.kernel) if by_winograd else None
-            if filtering is not None:
-                cut = cut or winograd.tiling(tensor, filtering, max(layer.kernel.shape[2:]))
+            transform = winograd.fastest(tensor.shape, layer.kernel) if by_winograd else None
+            if transform is not None:
+                cut = cut or winograd.tiling(tensor, transform, max(layer.kernel.shape[2:]))
                 tensor = winograd.convolve(tensor, layer.kernel, cut)
             else:
                 kernel = tf.constant(layer.kernel, given, name=f"{layer.name}_kernel")
@@ -80,6 +80,6 @@ def _bordered(values: tf.Tensor, padding: str) -> tuple[tf.Tensor, str]:
     """
     if padding == "zeros":
         return values[None], "SAME"
-    near = BEYOND[padding]
+    near = PAD_OFFSET[padding]
     values = tf.concat([values[:near][-1:], values, values[-near:][:1]], 0)
     return tf.concat([values[:, :near][:, -1:], values, values[:, -near:][:, :1]], 1)[None], "VALID"

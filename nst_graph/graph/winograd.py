@@ -1,4 +1,4 @@
-"""Convolutions with fewer multiplications, by Winograd's minimal filtering.
+"""Convolutions with fewer multiplications, by Winograd's minimal transform.
 
 F(m x m, 3 x 3) of Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (2016): a
 tile of values with sides of m + 2 and a kernel of 3 x 3 are taken as polynomials in two variables and
@@ -20,7 +20,7 @@ Matrix = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Filtering:
+class WinogradTransform:
     """F(m x m, 3 x 3) by its finite points, of which there are m + 1."""
 
     points: tuple[float, ...]
@@ -54,8 +54,8 @@ class Filtering:
         return np.column_stack([powers, np.arange(self.step) == self.step - 1])
 
 
-SMALL = Filtering((0, 1, -1, 2, -2))
-LARGE = Filtering((0, 1, -1, 2, -2, 0.5, -0.5))
+SMALL = WinogradTransform((0, 1, -1, 2, -2))
+LARGE = WinogradTransform((0, 1, -1, 2, -2, 0.5, -0.5))
 #: The fewest pairs of filters, in and out, with which they are faster than tf.nn.conv2d, on a processor and a GPU.
 PAIRS, PAIRS_ON_GPU = 64 * 64, 128 * 128
 #: The fewest positions with which they are, and those at which LARGE, with its larger kernels, is faster than SMALL.
@@ -65,7 +65,7 @@ POSITIONS, MANY_POSITIONS = 96, 2048
 STRIP, LEAST_TILES = 1_500_000, 96
 
 
-def fastest(shape: tf.TensorShape, kernel: npt.NDArray[np.floating]) -> Filtering | None:
+def fastest(shape: tf.TensorShape, kernel: npt.NDArray[np.floating]) -> WinogradTransform | None:
     """What convolves values [1, height, width, in] fastest, if anything; of unknown sides, as of tiles, are many."""
     height, width = shape[1:3]
     positions = MANY_POSITIONS if height is None or width is None else height * width
@@ -84,7 +84,7 @@ class Tiling:
     strip; `results` [rows, width] are those among its step * step * tiles results.
     """
 
-    by: Filtering
+    by: WinogradTransform
     starts: tf.Tensor
     sizes: tf.Tensor
     beyond: tf.Tensor
@@ -97,7 +97,7 @@ class Tiling:
         return [self.starts, self.sizes, self.beyond, self.values, self.results]
 
 
-def tiling(values: tf.Tensor, by: Filtering, filters: int) -> Tiling:
+def tiling(values: tf.Tensor, by: WinogradTransform, filters: int) -> Tiling:
     """The tiling of values [1, height, width, any], and of others of their size and at most so many filters."""
     height, width = values.shape[1:3] if values.shape[1:3].is_fully_defined() else tf.unstack(tf.shape(values)[1:3])
     rows, columns = -(-height // by.step), -(-width // by.step)
@@ -142,7 +142,7 @@ def _gradient(op: tf.Operation, slope: tf.Tensor, *_: tf.Tensor) -> tuple[tf.Ten
     return None, _convolve(slope, back, Tiling(by, *cut)), *[None] * (1 + len(cut))
 
 
-def _points(kernel: npt.NDArray[np.floating], by: Filtering, dtype: tf.DType) -> tf.Variable:
+def _points(kernel: npt.NDArray[np.floating], by: WinogradTransform, dtype: tf.DType) -> tf.Variable:
     """A kernel at its points [side * side, in, out], in a variable: a constant is copied several times."""
     inner, outer = kernel.shape[2:]
     rows = tf.numpy_function(lambda: kernel.reshape(9, -1).astype(dtype.as_numpy_dtype), [], dtype)

@@ -9,7 +9,7 @@ import numpy as np
 
 from nst_graph.evaluation import Floats
 from nst_graph.optimise.history import check_shapes
-from nst_graph.optimise.steps import BOUNDS, Arrays, Function, HostIterate, Outcome, Step
+from nst_graph.optimise.steps import BOUNDS, Arrays, Function, HostStepRecorder, Outcome, Step
 from nst_graph.settings import Settings
 
 #: What the next step needs, by name.
@@ -36,20 +36,20 @@ def descend(
     if memory:
         check_shapes({name: array.shape for name, array in {**state, **mean}.items()}, memory)
         state, mean = ({name: cast(Floats, memory[name]) for name in names} for names in (state, mean))
-    iterate = HostIterate(objective, observe)
-    iterate.evaluate(mean.get("last", start))
+    recorder = HostStepRecorder(objective, observe)
+    recorder.evaluate(mean.get("last", start))
     if not memory:
-        state = {**state, **({"most": np.array(iterate.total)} if "most" in state else {})}
-        mean = _averaged(mean, iterate.picture, settings.average)
-    _report(iterate, 0, state, mean)
+        state = {**state, **({"most": np.array(recorder.total)} if "most" in state else {})}
+        mean = _averaged(mean, recorder.picture, settings.average)
+    _report(recorder, 0, state, mean)
     for iteration in range(1, settings.iterations + 1):
         with np.errstate(over="ignore"):  # what is not finite is told
-            state = advance(iterate, settings, state)
+            state = advance(recorder, settings, state)
         if not all(np.isfinite(array).all() for array in state.values()):
             raise FloatingPointError(f"the optimiser's mean gradients are not finite at iteration {iteration}")
-        mean = _averaged(mean, iterate.picture, settings.average)
-        _report(iterate, iteration, state, mean)
-    return Outcome(iterate.last, "the limit of iterations is reached")
+        mean = _averaged(mean, recorder.picture, settings.average)
+        _report(recorder, iteration, state, mean)
+    return Outcome(recorder.last, "the limit of iterations is reached")
 
 
 def _moments(start: Floats) -> State:
@@ -57,19 +57,19 @@ def _moments(start: Floats) -> State:
     return {"t": np.array(0.0), "m": np.zeros(start.shape, np.float32), "v": np.zeros(start.shape, np.float32)}
 
 
-def _adam(iterate: HostIterate, settings: Settings, state: State) -> State:
+def _adam(recorder: HostStepRecorder, settings: Settings, state: State) -> State:
     """A step of Adam: Kingma and Ba 2015 (arXiv 1412.6980), algorithm 1, with the order of operations of section 2.
 
     So epsilon is added to sqrt(v) before that is corrected, as in TensorFlow.
     """
     t, beta1, beta2 = float(state["t"]) + 1, np.float32(settings.beta1), np.float32(settings.beta2)
     scale = np.asarray(settings.pixel_scale, np.float32)
-    g = iterate.gradient * scale
+    g = recorder.gradient * scale
     m = beta1 * state["m"] + (1 - beta1) * g
     v = beta2 * state["v"] + (1 - beta2) * np.square(g)
     rate = settings.rate * np.sqrt(1 - settings.beta2**t) / (1 - settings.beta1**t)
     step = np.float32(rate) * scale * m / (np.sqrt(v) + np.float32(settings.epsilon))
-    iterate.evaluate(_bounded(iterate.picture - step, settings))
+    recorder.evaluate(_bounded(recorder.picture - step, settings))
     return {"t": np.array(t), "m": m, "v": v}
 
 
@@ -77,21 +77,21 @@ def _adam(iterate: HostIterate, settings: Settings, state: State) -> State:
 _SHARE: State = {"share": np.array(1.0), "most": np.array(np.inf)}
 
 
-def _descent(iterate: HostIterate, settings: Settings, state: State) -> State:
+def _descent(recorder: HostStepRecorder, settings: Settings, state: State) -> State:
     """A step against the gradient; one to more than the loss at the start is taken anew, at half the rate."""
     share, most = float(state["share"]), float(state["most"])
     scale = np.asarray(settings.pixel_scale, np.float32)
-    picture, step = iterate.picture, np.float32(settings.rate) * scale * (iterate.gradient * scale)
+    picture, step = recorder.picture, np.float32(settings.rate) * scale * (recorder.gradient * scale)
     while True:
         try:
-            iterate.evaluate(_bounded(picture - np.float32(share) * step, settings))
-            if iterate.total <= most or share < LEAST_SHARE:
+            recorder.evaluate(_bounded(picture - np.float32(share) * step, settings))
+            if recorder.total <= most or share < LEAST_SHARE:
                 return {"share": np.array(share), "most": state["most"]}
         except FloatingPointError:
             if share < LEAST_SHARE:
                 raise
         share /= 2
-        iterate.restarts += 1
+        recorder.restarts += 1
 
 
 def _bounded(picture: Floats, settings: Settings) -> Floats:
@@ -106,6 +106,6 @@ def _averaged(mean: State, picture: Floats, decay: float) -> State:
     return {"last": picture, "sum": total, "weight": np.array(decay * float(mean["weight"]) + 1 - decay)}
 
 
-def _report(iterate: HostIterate, iteration: int, state: State, mean: State) -> None:
-    picture: Floats = mean["sum"] / np.float32(mean["weight"]) if mean else iterate.picture
-    iterate.accept(iteration, lambda: picture, lambda: {**state, **mean})
+def _report(recorder: HostStepRecorder, iteration: int, state: State, mean: State) -> None:
+    picture: Floats = mean["sum"] / np.float32(mean["weight"]) if mean else recorder.picture
+    recorder.accept(iteration, lambda: picture, lambda: {**state, **mean})

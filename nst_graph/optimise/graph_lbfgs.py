@@ -20,7 +20,7 @@ from nst_graph.evaluation import Floats
 from nst_graph.graph.tensorflow import load, tf, zeros
 from nst_graph.optimise.history import Vector, by_age, check_pairs, names, satisfies_curvature_condition
 from nst_graph.optimise.line_search import LineSearchError, search
-from nst_graph.optimise.steps import Arrays, Iterate, LazyArrays, Outcome, Step, first_step, restart
+from nst_graph.optimise.steps import Arrays, LazyArrays, Outcome, Step, StepRecorder, first_step, restart
 
 #: The slope along a new direction, and its square.
 NewDirection = tuple[tf.Tensor, tf.Tensor]
@@ -57,37 +57,37 @@ def graph_lbfgs(
     """
     vectors.connect(objective)
     vectors.load(start, memory)
-    iterate = Iterate(observe)
+    recorder = StepRecorder(observe)
     slope = change = 0.0
 
     def evaluate(step: float) -> tuple[float, float]:
         nonlocal slope, change
         terms, total, (slope, change) = objective.evaluate(vectors.measured, {vectors.step: step})
-        iterate.take(terms, total, gradient=bool(np.isfinite(change)))
+        recorder.take(terms, total, gradient=bool(np.isfinite(change)))
         return total, slope
 
     def attempt(warm: bool) -> str:
         if not warm:
             vectors.order.clear()  # all pairs are dropped
         initial, length = vectors.compute_direction()
-        while iterate.last.iteration < iterations:
+        while recorder.last.iteration < iterations:
             if not initial < 0:  # or it is NaN
                 return "the direction does not descend"
             trial = 1.0 if vectors.order else first_step(start.size) / length
             try:
-                step = search(evaluate, iterate.last.total, initial, trial)
+                step = search(evaluate, recorder.last.total, initial, trial)
             except LineSearchError as error:
                 return str(error)
             with signals.deferred():  # or a state would have pairs of another picture
                 initial, length = vectors.accept(step * (slope - initial), (step * length) ** 2, change)
-                iterate.accept(iterate.last.iteration + 1, vectors.picture, vectors.memory)
+                recorder.accept(recorder.last.iteration + 1, vectors.picture, vectors.memory)
         return "the limit of iterations is reached"
 
     evaluate(0.0)
     vectors.begin()
     try:
-        iterate.accept(0, vectors.picture, vectors.memory)
-        return restart(iterate, iterations, attempt, warm=bool(vectors.order))
+        recorder.accept(0, vectors.picture, vectors.memory)
+        return restart(recorder, iterations, attempt, warm=bool(vectors.order))
     finally:
         vectors.keep_picture()
 

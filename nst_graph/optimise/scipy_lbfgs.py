@@ -9,7 +9,7 @@ from threadpoolctl import threadpool_limits
 from nst_graph import signals
 from nst_graph.evaluation import Floats
 from nst_graph.optimise.history import PAIRS, History, Vector
-from nst_graph.optimise.steps import BOUNDS, Function, HostIterate, Outcome, Step, first_step, restart
+from nst_graph.optimise.steps import BOUNDS, Function, HostStepRecorder, Outcome, Step, first_step, restart
 
 
 def lbfgs(
@@ -27,29 +27,29 @@ def lbfgs(
     gains nothing.
     """
     history = History(pairs)
-    iterate = HostIterate(objective, observe)
-    iterate.evaluate(np.clip(start, *BOUNDS) if bounded else start)
-    iterate.report(0, history.arrays)
-    history.append(iterate.picture, iterate.gradient)
+    recorder = HostStepRecorder(objective, observe)
+    recorder.evaluate(np.clip(start, *BOUNDS) if bounded else start)
+    recorder.report(0, history.arrays)
+    history.append(recorder.picture, recorder.gradient)
     # L-BFGS-B's first step has length one: so scaled, about eight grey levels a pixel.
     scale = first_step(start.size)
 
     def attempt(warm: bool) -> str:
         """One call of SciPy, from the last step; its variables are the picture over the scale."""
-        begin = iterate.last.picture
-        if iterate.picture is not begin:  # the attempt before ended elsewhere
-            iterate.evaluate(begin)
+        begin = recorder.last.picture
+        if recorder.picture is not begin:  # the attempt before ended elsewhere
+            recorder.evaluate(begin)
 
         def function(z: Vector) -> tuple[float, Vector]:
             x = z * scale
-            if not np.array_equal(x, iterate.picture.ravel()):  # as the start is, which was evaluated before
-                iterate.evaluate(x.reshape(begin.shape))
-            return iterate.total, np.multiply(iterate.gradient, scale, dtype=np.float64).ravel()
+            if not np.array_equal(x, recorder.picture.ravel()):  # as the start is, which was evaluated before
+                recorder.evaluate(x.reshape(begin.shape))
+            return recorder.total, np.multiply(recorder.gradient, scale, dtype=np.float64).ravel()
 
         def accept(intermediate_result: scipy.optimize.OptimizeResult) -> None:  # where the last evaluation was
             with signals.deferred():  # or a state would have pairs of another picture
-                history.append(iterate.picture, iterate.gradient)
-                iterate.report(iterate.last.iteration + 1, history.arrays)
+                history.append(recorder.picture, recorder.gradient)
+                recorder.report(recorder.last.iteration + 1, history.arrays)
 
         # Threads of SciPy's BLAS would wait for those of TensorFlow, which spin.
         with threadpool_limits(1, "blas"):
@@ -61,7 +61,7 @@ def lbfgs(
                 bounds=scipy.optimize.Bounds(BOUNDS[0] / scale, BOUNDS[1] / scale) if bounded else None,
                 callback=accept,
                 options={
-                    "maxiter": iterations - iterate.last.iteration,
+                    "maxiter": iterations - recorder.last.iteration,
                     "maxcor": pairs,
                     "maxfun": np.iinfo(np.int32).max,
                     "ftol": 0,
@@ -70,4 +70,4 @@ def lbfgs(
             )
         return str(result.message)
 
-    return restart(iterate, iterations, attempt, warm=False)
+    return restart(recorder, iterations, attempt, warm=False)

@@ -80,7 +80,7 @@ class StoppedError(Exception):
         self.step = step
 
 
-class Iterate:
+class StepRecorder:
     """The point that an optimiser is at: counts evaluations, and reports accepted steps."""
 
     def __init__(self, observe: Callable[[Step], None]) -> None:
@@ -112,8 +112,8 @@ class Iterate:
             raise StoppedError(self.last) from error
 
 
-class HostIterate(Iterate):
-    """An iterate whose picture and gradient are arrays."""
+class HostStepRecorder(StepRecorder):
+    """A recorder whose picture and gradient are arrays."""
 
     def __init__(self, objective: Function, observe: Callable[[Step], None]) -> None:
         super().__init__(observe)
@@ -134,27 +134,27 @@ class HostIterate(Iterate):
         self.accept(iteration, lambda: picture, memory)
 
 
-def restart(iterate: Iterate, iterations: int, attempt: Callable[[bool], str], warm: bool) -> Outcome:
+def restart(recorder: StepRecorder, iterations: int, attempt: Callable[[bool], str], warm: bool) -> Outcome:
     """Attempt until so many iterations are made, or an attempt without history gains nothing.
 
     `attempt` goes on from the last step, with history if it is given True, and returns why it stopped; what is
     not finite ends it too. Raises FloatingPointError where one without history gains nothing.
     """
-    while iterate.last.iteration < iterations:
-        before = iterate.last
+    while recorder.last.iteration < iterations:
+        before = recorder.last
         try:
             reason = attempt(warm)
         except FloatingPointError as error:
-            if iterate.last is before and not warm:
+            if recorder.last is before and not warm:
                 raise
             reason = str(error)
-        if iterate.last.iteration >= iterations:
+        if recorder.last.iteration >= iterations:
             break
-        if not warm and not iterate.last.total < before.total:
-            return Outcome(iterate.last, f"no further descent after {count(iterate.restarts, 'restart')}: {reason}")
+        if not warm and not recorder.last.total < before.total:
+            return Outcome(recorder.last, f"no further descent after {count(recorder.restarts, 'restart')}: {reason}")
         warm = False
-        iterate.restarts += 1
-    return Outcome(iterate.last, "the limit of iterations is reached")
+        recorder.restarts += 1
+    return Outcome(recorder.last, "the limit of iterations is reached")
 
 
 def first_step(variables: int) -> float:
@@ -162,7 +162,7 @@ def first_step(variables: int) -> float:
     return float(8 * 2.0 ** round(np.log2(variables) / 2))
 
 
-class Relay:
+class OffsetObserver:
     """Passes the steps of one stage on to observers, counted on from the step that it began at."""
 
     def __init__(

@@ -1,7 +1,7 @@
 """Pictures: float32 RGB arrays [height, width, 3] in 0..255, read, resized, recoloured and written."""
 
 from nst_graph.pictures.formats import read, read_mask
-from nst_graph.pictures.given import Files, Given, listed
+from nst_graph.pictures.given import Files, ImageLike, listed
 from nst_graph.pictures.pictures import (
     SIDES,
     Mask,
@@ -14,8 +14,8 @@ from nst_graph.pictures.pictures import (
     opaque,
     resize,
     start,
-    straight,
     to_bytes,
+    unpremultiply,
 )
 from nst_graph.pictures.png import encode as to_png
 from nst_graph.pictures.saving import to_file
@@ -23,7 +23,7 @@ from nst_graph.pictures.saving import to_file
 __all__ = [
     "SIDES",
     "Files",
-    "Given",
+    "ImageLike",
     "Mask",
     "Picture",
     "alpha",
@@ -37,8 +37,8 @@ __all__ = [
     "read_mask",
     "resize",
     "start",
-    "straight",
     "to_bytes",
     "to_file",
     "to_png",
+    "unpremultiply",
 ]

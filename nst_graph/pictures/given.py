@@ -16,10 +16,10 @@ from nst_graph.errors import DamagedError, InputError, decoding
 from nst_graph.pictures import png
 from nst_graph.pictures.formats import BLACK, orientation
 
-Given = str | os.PathLike[str] | npt.NDArray[Any] | Image.Image
+ImageLike = str | os.PathLike[str] | npt.NDArray[Any] | Image.Image
 
 
-def listed(given: Given | Sequence[Given], with_directories: bool = False) -> Sequence[Given]:
+def listed(given: ImageLike | Sequence[ImageLike], with_directories: bool = False) -> Sequence[ImageLike]:
     """One given picture, or several, as a sequence; in the place of a directory all pictures in it, if that is set."""
     several = [given] if isinstance(given, str | os.PathLike | np.ndarray | Image.Image) else given
     if not with_directories:
@@ -37,7 +37,7 @@ class Files(ExitStack):
 
     _directory: Path | None = None
 
-    def path(self, given: Given, name: str, is_mask: bool = False) -> Path:
+    def path(self, given: ImageLike, name: str, is_mask: bool = False) -> Path:
         """The path that is given, or that of a file with the array or the image. Raises InputError if it is none.
 
         An array is [height, width] or [height, width, 1, 3 or 4], alpha last: uint8, uint16, or floating point in

@@ -64,7 +64,7 @@ def _filled(layer: Picture) -> Picture:
     return filled
 
 
-def straight(picture: Picture) -> Picture:
+def unpremultiply(picture: Picture) -> Picture:
     """A picture with alpha, as it is written: its colours no longer multiplied; others as they are."""
     if picture.shape[2] == 3:
         return picture

@@ -21,10 +21,10 @@ from nst_graph import pictures, signals
 from nst_graph.errors import DamagedError, InputError, Pause
 from nst_graph.optimise.steps import Step
 from nst_graph.pictures import Picture
-from nst_graph.runs import beside, curves, page, plots, records, state, timelapse
-from nst_graph.runs.beside import Beside
+from nst_graph.runs import curves, output_image, page, plots, records, state, timelapse
 from nst_graph.runs.curves import Curves
 from nst_graph.runs.directory import TENSORBOARD, Directory, claimed
+from nst_graph.runs.output_image import OutputImage
 from nst_graph.scenes import Scene, Sources
 from nst_graph.settings import Settings
 from nst_graph.version import __version__
@@ -78,7 +78,7 @@ class Run:
         say: Callable[[str], None] = lambda line: None,
     ) -> None:
         """`say` gets a line where something beside the painting fails, such as its curves."""
-        self.path, picture = beside.split(path)
+        self.path, picture = output_image.split(path)
         self._say = say
         self._rows: list[list[str]] = []
         self._last: Step | None = None
@@ -96,9 +96,9 @@ class Run:
         with ExitStack() as stack:
             stack.enter_context(claimed(path))
             self._directory = Directory.to_paint_in(path, overwrite, resume)  # as nobody changes it any more
-            self._beside = Beside.of(self._directory, picture) if picture or resume else None
-            if self._beside is not None:
-                self._beside.check(overwrite)
+            self._output_image = OutputImage.of(self._directory, picture) if picture or resume else None
+            if self._output_image is not None:
+                self._output_image.check(overwrite)
             if resume:
                 self._before = records.read(path)
                 self._more = self._before.get("outcome", {}).get("state") == "finished"
@@ -140,10 +140,10 @@ class Run:
             record |= {name: self._before.get(name) for name in records.SOURCES}
         else:
             self._directory.check_apart(sources.by_role().values())
-        if self._beside is not None:
-            self._beside.check_depth(settings.depth)
-            self._beside.check_apart(sources.by_role().values())
-            record |= {"picture": self._beside.record}
+        if self._output_image is not None:
+            self._output_image.check_depth(settings.depth)
+            self._output_image.check_apart(sources.by_role().values())
+            record |= {"picture": self._output_image.record}
         self._record, self._finish, self._save_every = record, finish, settings.save_every
         self._depth, self._texts = settings.depth, records.texts(settings, network)
         shown = {"content": scene.cut(scene.photograph)}
@@ -232,9 +232,9 @@ class Run:
     def _save_end(self) -> None:
         if self._last is not None:
             picture = self._save(self._last, "final.png")
-            if self._beside is not None:
-                data = pictures.to_file(picture, self._beside.path.suffix, self._depth, self._texts)
-                self._beside.write(data, self._directory)
+            if self._output_image is not None:
+                data = pictures.to_file(picture, self._output_image.path.suffix, self._depth, self._texts)
+                self._output_image.write(data, self._directory)
             self._log()
 
     def _describe_end(self, outcome: dict[str, Any]) -> None:

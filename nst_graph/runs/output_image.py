@@ -32,14 +32,14 @@ def split(output: Path) -> tuple[Path, Path | None]:
 
 
 @dataclass(frozen=True)
-class Beside:
+class OutputImage:
     """The picture, and the SHA-256 of what the run wrote there, two where it was killed meanwhile."""
 
     path: Path
     hashes: list[str] = field(default_factory=list)
 
     @classmethod
-    def of(cls, directory: Directory, picture: Path | None = None) -> Beside | None:
+    def of(cls, directory: Directory, picture: Path | None = None) -> OutputImage | None:
         """The picture of a run, or of one that replaces it if there is a `picture`; None if there is none."""
         known: dict[str, Any] = directory.record.get("picture") or {}
         path = directory.path.with_name(directory.path.name + known["suffix"]) if known else None

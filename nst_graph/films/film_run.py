@@ -1,4 +1,4 @@
-"""A Reel: a film's directory, where each painted frame is a finished file, and a killed film goes on."""
+"""A FilmRun: a film's directory, where each painted frame is a finished file, and a killed film goes on."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Begun:
         return Begun(frame.number + 1, total, painted, self.reach)
 
 
-class Reel:
+class FilmRun:
     """The frames of a film in a directory, with run.json, losses.csv, index.html, and at the end film.mp4.
 
     A painted frame, frame-00001.png, is there whole or not at all, and is not painted again. Until the film is
@@ -174,7 +174,7 @@ class Reel:
         recent = self._took[-RECENT:]
         return sum(recent) / len(recent) * (self.frames - len(self._finished())) if recent else None
 
-    def __enter__(self) -> Reel:
+    def __enter__(self) -> FilmRun:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
