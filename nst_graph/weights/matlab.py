@@ -1,6 +1,7 @@
 """MATLAB files of level 5, read as far as networks need them: numbers, text, cells and structs.
 
-The format is MathWorks' "MAT-File Format", 2020. Sizes are checked against the bytes that are there
+scipy.io.loadmat is not used here: in SciPy 1.17 some damaged files end it with a segmentation fault (tests/fuzzing.py
+shows it). The format is MathWorks' "MAT-File Format", 2020. Sizes are checked against the bytes that are there
 before memory is allocated. Objects, functions, sparse matrices and arrays of structs are skipped, and
 the order of bytes is that of all of today's MATLABs.
 """
