@@ -40,15 +40,14 @@ sys.exit(importlib.import_module("nst_graph.commands." + command).main(words))
 """
 PAIRS = {"step": "f4", "change": "f4"}
 GRAPHS = {"step": "f8", "change": "f8", "order": "u2", "products": "f8"}
+ADAMS = {"t": "f8", "m": "f4", "v": "f4"}
+MEANS = {"last": "f4", "sum": "f4", "weight": "f8"}
 #: Options, the kinds of numbers that the optimiser's state has by the beginnings of their names, and what decides.
 CASES = {
     "scipy": ("--lbfgs scipy", PAIRS),
     "graph": ("--lbfgs graph", GRAPHS),
     "graph-float32-tiled": ("--lbfgs graph --tile 32 --corrections 5", GRAPHS | PAIRS),
-    "adam-scales": (
-        "--optimiser adam --rate 2 --scales 32 --scale-iterations 12",
-        {"t": "f8", "m": "f4", "v": "f4"},
-    ),
+    "adam-scales": ("--optimiser adam --rate 2 --scales 32 --scale-iterations 12", ADAMS),
     "descent": ("--optimiser gradient-descent --rate 1e-2", {"share": "f8", "most": "f8"}),  # which is too large
     "graph-auto": ("--lbfgs graph --precision auto", GRAPHS),
     "scipy-tiled-scales": ("--lbfgs scipy --tile 32 --scales 32 --scale-iterations 12", PAIRS),
@@ -56,20 +55,14 @@ CASES = {
     "graph-bfloat16-tiled": ("--lbfgs graph --tile 32 --precision bfloat16", GRAPHS),
     "bounded": ("--bounded", PAIRS),
     "scipy-auto": ("--precision auto", PAIRS),
-    "adam-average-tiled": (
-        "--optimiser adam --rate 2 --average 0.9 --tile 32",
-        {"t": "f8", "m": "f4", "v": "f4", "last": "f4", "sum": "f4", "weight": "f8"},
-    ),
+    "adam-average-tiled": ("--optimiser adam --rate 2 --average 0.9 --tile 32", ADAMS | MEANS),
     "descent-bfloat16-scales": (
         "--optimiser gradient-descent --rate 1e-6 --precision bfloat16 --scales 32 --scale-iterations 12",
         {"share": "f8", "most": "f8"},
     ),
     "fast-auto": ("--fast --scales 32 --scale-iterations 12", PAIRS),
     "studio-auto": ("--recipe studio --lbfgs graph --scales 32 --scale-iterations 12", GRAPHS),
-    "adam-recipe": (
-        "--recipe style-transfer-pytorch --scales 32 --scale-iterations 12",
-        {"picture": "f4", "beta1": "f4", "beta2": "f4", "last": "f4", "sum": "f4", "weight": "f8"},
-    ),
+    "adam-recipe": ("--recipe style-transfer-pytorch --scales 32 --scale-iterations 12", ADAMS | MEANS),
 }
 #: Those of make test: one of each state; the others are slower to tell apart.
 QUICK = 6
