@@ -33,10 +33,10 @@ def pictures(path: Path) -> list[Path]:
     """A path, or the picture files in a directory, by name. Raises InputError if it holds none, or OSError."""
     if not os.path.isdir(path):  # also where a name is too long
         return [path]
-    found = pictures_in(path)
-    if not found:
+    inside = pictures_in(path)
+    if not inside:
         raise InputError(f"{path}: holds no picture; put some there")
-    return found
+    return inside
 
 
 def pictures_in(directory: Path) -> list[Path]:

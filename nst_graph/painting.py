@@ -98,14 +98,14 @@ def paint(
     settings = settings or Settings()
     if resume and output is None:
         raise InputError("resume: there is no directory to go on in; name it as output")
-    with pictures.Files() as given:
+    with pictures.Files() as image_files:
         masks = pictures.listed(masks)
-        wanted = settings.styles(content, pictures.listed(styles, with_directories=True), masks)
-        paths = [given.path(style, f"style-{number}") for number, style in enumerate(wanted, 1)]
-        masked = [given.path(mask, f"mask-{number}", is_mask=True) for number, mask in enumerate(masks, 1)]
+        images = settings.styles(content, pictures.listed(styles, with_directories=True), masks)
+        paths = [image_files.path(style, f"style-{number}") for number, style in enumerate(images, 1)]
+        masked = [image_files.path(mask, f"mask-{number}", is_mask=True) for number, mask in enumerate(masks, 1)]
         if init is not None:
-            settings = replace(settings, init=str(given.path(init, "init").absolute()))
-        photograph = given.path(content, "content")
+            settings = replace(settings, init=str(image_files.path(init, "init").absolute()))
+        photograph = image_files.path(content, "content")
         sources = Sources.named(photograph, paths, masked, settings, weights_file, read_limit, say or _warn)
         run = Run(places.path(output), overwrite, resume, say or _warn) if output is not None else None
         news = say or (lambda line: None)
@@ -142,12 +142,12 @@ def _paint(
         height, width = parts[-1].scene.shape[:2]
         device = f" on {gpu_name()}" if has_gpu() else ""
         say(f"{whole.name} paints {width} x {height} pixels{device} ({sources.weights})")
-        begun = _begun(run, parts, say)
+        resume_from = _resume_from(run, parts, say)
         finish = partial(parts[-1].scene.finish, settings=settings)
         observers = list(observers)
         if run is not None:
             observers[:0] = run.open(sources, whole.name, settings, parts[-1].scene, finish, described(parts))
-        outcome = paint_parts(network, parts, start, begun, settings, observers, say, objectives)
+        outcome = paint_parts(network, parts, start, resume_from, settings, observers, say, objectives)
         if run is not None:
             run.finish(outcome.reason)
         return Painting(finish(outcome.step.picture.astype(np.float32)), outcome, settings, whole.name)
@@ -192,10 +192,8 @@ class Part:
 
     def start(self, network: Network) -> Picture:
         """What is painted from, where this is the first stage."""
-        given = self.settings
-        return pictures.start(
-            self.scene.base, network.mean, given.start_noise, given.seed, given.noise, given.noise_amplitude
-        )
+        how = self.settings
+        return pictures.start(self.scene.base, network.mean, how.start_noise, how.seed, how.noise, how.noise_amplitude)
 
     def news(self, iterations: int) -> str:
         """A line that says what will be painted."""
@@ -244,14 +242,14 @@ def parts_of(
     last = stages[-1][1]
     staged = [settings.at(stage, shape) for stage, shape in stages]
     plans = []
-    for (_, shape), wanted in zip(stages, staged, strict=True):
-        largest = max((height * width for height, width in originals.style_sides(shape, wanted)), default=0.0)
-        plans.append(plan(network, shape, largest, wanted, memory, plans_before.get(shape)))
+    for (_, shape), here in zip(stages, staged, strict=True):
+        largest = max((height * width for height, width in originals.style_sides(shape, here)), default=0.0)
+        plans.append(plan(network, shape, largest, here, memory, plans_before.get(shape)))
     whole = pictures.opaque(originals.photograph, *last, settings.resample)
     parts = []
-    for (stage, (height, width)), wanted, planned in zip(stages, staged, plans, strict=True):
+    for (stage, (height, width)), here, planned in zip(stages, staged, plans, strict=True):
         photograph = pictures.resize(whole, height, width, settings.resample)
-        part = Part(stage, wanted, originals.scene(photograph, wanted), planned)
+        part = Part(stage, here, originals.scene(photograph, here), planned)
         mask = scenes.uncovered(part.scene, masks, network, settings)
         if mask is None:
             parts.append(part)
@@ -295,18 +293,18 @@ def _stages(
     return stages
 
 
-def _begun(run: Run | None, parts: Sequence[Part], say: Say) -> Step | None:
+def _resume_from(run: Run | None, parts: Sequence[Part], say: Say) -> Step | None:
     """The step that a run reached before; None where there is none. Raises InputError where it fits no stage."""
-    begun = run.begun if run is not None else None
-    if begun is None:
+    resume_from = run.resume_from if run is not None else None
+    if resume_from is None:
         return None
-    if begun.stage >= len(parts) or begun.picture.shape != parts[begun.stage].scene.shape:
+    if resume_from.stage >= len(parts) or resume_from.picture.shape != parts[resume_from.stage].scene.shape:
         raise InputError(
             "state.npz: its stages are not these; resume it with the size and the scales that it was begun with, "
             "or paint anew with --overwrite"
         )
-    say(f"goes on from iteration {begun.iteration}")
-    return begun
+    say(f"goes on from iteration {resume_from.iteration}")
+    return resume_from
 
 
 def paint_parts(
@@ -347,9 +345,9 @@ def paint_parts(
             return ((here - iteration) * parts[index].pixels + sum(work[index + 1 :])) / max(1, sum(work))
 
         offset_observer = OffsetObserver(observers, index, last, goes_on, total, left)
-        wanted = replace(part.fitted, iterations=iterations)
+        how = replace(part.fitted, iterations=iterations)
         ends = index + 1 == len(parts) or parts[index + 1].scene.shape != photograph.shape
-        outcome = _paint_part(network, part, picture, wanted, offset_observer, memory, targets, ends, objectives)
+        outcome = _paint_part(network, part, picture, how, offset_observer, memory, targets, ends, objectives)
         last = offset_observer.counted(outcome.step)
         if outcome.stopped:
             break

@@ -37,10 +37,10 @@ def path(name: str | os.PathLike[str], base: Path | None = None) -> Path:
             text = os.path.expanduser(text)
         if text == "~" or (text.startswith("~") and os.path.dirname(text)):
             raise InputError(f"{text}: that home directory is not known; write the whole path, or ./{text}")
-    found = Path(text)
-    if base is None and str(found).startswith("~"):
+    place = Path(text)
+    if base is None and str(place).startswith("~"):
         base = here()  # so that ./~ is the same when it is parsed again
-    return base / found if base else found
+    return base / place if base else place
 
 
 def _model() -> Path | None:

@@ -62,14 +62,14 @@ def plan(
         evaluated = max(pixels, style)
         if plan.tile is not None:
             evaluated = min(evaluated, (plan.tile + 2 * network.halo) ** 2)
-        found = whole + PER_PIXEL * evaluated
-        return found + _lbfgs_bytes(pixels, plan) if settings.optimiser == "lbfgs" else found
+        total = whole + PER_PIXEL * evaluated
+        return total + _lbfgs_bytes(pixels, plan) if settings.optimiser == "lbfgs" else total
 
     if earlier is not None and bytes_for(earlier) <= budget:
         return earlier
-    for found in plans:
+    for candidate in plans:
         for tile in tiles:
-            tiled = replace(found, tile=tile)
+            tiled = replace(candidate, tile=tile)
             if bytes_for(tiled) <= budget:
                 if tile is not None:
                     refuse_unit_gradients(settings)

@@ -43,9 +43,9 @@ class Sources:
     ) -> Sources:
         """Raises InputError if there are no weights."""
         paths = tuple(Path(style) for style in ([styles] if isinstance(styles, str | Path) else styles))
-        found = places.path(weights_file) if weights_file is not None else weights.find(settings.network, say)
+        weights_path = places.path(weights_file) if weights_file is not None else weights.find(settings.network, say)
         init = None if settings.init in STARTS else Path(settings.init)
-        return cls(Path(content), paths, tuple(map(Path, masks)), init, found, read_limit)
+        return cls(Path(content), paths, tuple(map(Path, masks)), init, weights_path, read_limit)
 
     def by_role(self) -> dict[str, Path]:
         """The pictures, by names such as content, style-1 and mask-1."""

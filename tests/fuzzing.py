@@ -268,7 +268,7 @@ def good_runs(directory):
         with Run(whole, resume=True) as begun:
             records.settings(records.read(whole), whole)
             cli._resumed({"resume": whole})
-            return begun.begun
+            return begun.resume_from
 
     beneath = {".npz": archived}
     return [Kind(name, good, run, beneath.get(Path(name).suffix)) for name, good in base.items()]

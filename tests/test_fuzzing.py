@@ -67,7 +67,7 @@ def test_a_run_that_cannot_be_read_is_let_go(run):
         Run(run, resume=True)
     (run / "run.json").write_bytes(whole)
     with Run(run, resume=True) as found:
-        assert found.begun is not None
+        assert found.resume_from is not None
 
 
 @pytest.mark.parametrize("header", [b"{'descr': '<f4", b"{'descr': '|O', ", b"__import__('os').abort()", b"(" * 100])

@@ -52,33 +52,33 @@ class Job:
             raise InputError(f"{self.output}: holds a run with other settings; {ANOTHER}")
         if record.get("outcome", {}).get("state") != "finished":
             return False
-        given = {"content": (self.content,), "styles": self.styles, "masks": self.masks, "init": self.init}
-        for name, paths in given.items():
+        paths_of = {"content": (self.content,), "styles": self.styles, "masks": self.masks, "init": self.init}
+        for name, paths in paths_of.items():
             if all(path.exists() for path in paths) and not records.are_of(record, name, paths):
                 shown = " ".join(map(str, paths))
                 raise InputError(f"{self.output}: holds a painting of other pictures than {shown}; {ANOTHER}")
         return True
 
 
-def settings_of(record: dict[str, Any], directory: Path, given: Mapping[str, Any]) -> Settings:
+def settings_of(record: dict[str, Any], directory: Path, args: Mapping[str, Any]) -> Settings:
     """A run's settings; unless `init` is given, a picture it began from is where it is now. Raises InputError."""
     settings = records.settings(record, directory)
-    if record.get("init") and "init" not in given:
+    if record.get("init") and "init" not in args:
         settings = replace(settings, init=str(records.find(record["init"], [directory])))
     return settings
 
 
-def weights_of(record: dict[str, Any], directory: Path, given: Mapping[str, Any]) -> Path:
+def weights_of(record: dict[str, Any], directory: Path, args: Mapping[str, Any]) -> Path:
     """The weights given, or a run's where they are now. Raises InputError if they are gone."""
-    return given.get("weights") or records.find(record["weights"], filter(None, (directory, places.MODEL)))
+    return args.get("weights") or records.find(record["weights"], filter(None, (directory, places.MODEL)))
 
 
-def resumed(record: dict[str, Any], directory: Path, given: Mapping[str, Any]) -> Job:
+def resumed(record: dict[str, Any], directory: Path, args: Mapping[str, Any]) -> Job:
     """The job of a run to go on with, in part as given by names of options. Raises InputError if a file is gone."""
     content, *styles = (records.find(source, [directory]) for source in (record["content"], *record["styles"]))
-    masks = given.get("masks") or [records.find(source, [directory]) for source in record["masks"]]
-    limit = given.get("read_limit") or record.get("read_limit", files.READ_LIMIT)
-    settings, weights = settings_of(record, directory, given), weights_of(record, directory, given)
+    masks = args.get("masks") or [records.find(source, [directory]) for source in record["masks"]]
+    limit = args.get("read_limit") or record.get("read_limit", files.READ_LIMIT)
+    settings, weights = settings_of(record, directory, args), weights_of(record, directory, args)
     return Job(content, tuple(styles), settings, directory, tuple(masks), weights, limit)
 
 
@@ -141,7 +141,7 @@ def _point(name: str, value: Any) -> Any:
     """A cell with decimal points in the place of commas, but for those that may part thousands."""
     if name in PATHS or not isinstance(value, str):
         return value
-    return NUMBER.sub(lambda found: found[0] if _may_part_thousands(found[0]) else found[0].replace(",", "."), value)
+    return NUMBER.sub(lambda match: match[0] if _may_part_thousands(match[0]) else match[0].replace(",", "."), value)
 
 
 #: A number with any marks; and with blanks between thousands, alone and where blanks part several numbers too.
@@ -185,11 +185,11 @@ def _arguments(entry: Any, base: Path, switches: Collection[str]) -> list[str]:
     """The command line of an entry, whose paths are relative to `base`."""
     pictures: dict[str, list[str]] = {"content": [], "styles": []}
     options = []
-    for given, value in entry.items() if isinstance(entry, dict) else ():
-        name = _option(given)
+    for key, value in entry.items() if isinstance(entry, dict) else ():
+        name = _option(key)
         for meant in difflib.get_close_matches(name.removesuffix("_image"), pictures, 1, 0.8):
             if name != meant:
-                raise InputError(f"{given} is not known; did you mean {meant}?")
+                raise InputError(f"{key} is not known; did you mean {meant}?")
         if name in ("", *ALONE):
             raise InputError(f"{name or 'a value without a name'} has no place in a list; take it out")
         option = f"--{name.replace('_', '-')}"

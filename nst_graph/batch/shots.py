@@ -71,8 +71,8 @@ class _There:
 
     def _photographs(self) -> list[Numbered]:
         """The frames of the next interval; before them, if they are finished, the shot's first and those in reach."""
-        first, begin = self._shot.frames.start, self._shot.begun.number
-        end, reach = min(begin + INTERVAL, self._shot.frames.stop), self._shot.begun.reach
+        first, begin = self._shot.frames.start, self._shot.progress.number
+        end, reach = min(begin + INTERVAL, self._shot.frames.stop), self._shot.progress.reach
         while max(self._taken, default=0) + 1 < end:
             number, photograph = next(self._frames)
             self._taken = {kept: self._taken[kept] for kept in self._taken if kept == first or kept >= begin - reach}
@@ -83,7 +83,7 @@ class _There:
         for frame in frames:
             self._keep(frame)
             self._shot = _after(self._shot, frame)
-        if self._shot.begun.number in self._shot.frames:
+        if self._shot.progress.number in self._shot.frames:
             return _news(frames[-1])
         self._frames, self._taken = iter(()), {}  # which closes the clip
         return None
@@ -101,7 +101,7 @@ def _interval(store: Path, shot: Shot, names: Sequence[str], photographs: Sequen
 
 
 def _after(shot: Shot, frame: Frame) -> Shot:
-    return replace(shot, begun=shot.begun.after(frame))
+    return replace(shot, progress=shot.progress.after(frame))
 
 
 def _news(frame: Frame) -> str:
@@ -112,10 +112,10 @@ def _numbered(shot: Shot, clip: Clip) -> Iterator[Numbered]:
     """The frames of a shot. Raises InputError if one is no longer there."""
     numbered = itertools.islice(enumerate(clip.frames(), 1), shot.frames.start - 1, None)
     for number in shot.frames:
-        found = next(numbered, None)
-        if found is None:
+        numbered_frame = next(numbered, None)
+        if numbered_frame is None:
             raise InputError(f"{clip.path}: frame {number} can no longer be read; put it back")
-        yield found
+        yield numbered_frame
 
 
 def _packed(photograph: Picture) -> Any:

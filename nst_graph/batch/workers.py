@@ -86,10 +86,10 @@ def perform(jobs: Sequence[Job], say: Say, scheduler: str | None = None, workers
 def _missing(job: Job) -> str | None:
     """A line about the files of a job that are not there, if there are any."""
     try:
-        found = job.weights or weights.find(job.settings.network, lambda line: None)
+        weights_file = job.weights or weights.find(job.settings.network, lambda line: None)
     except InputError as error:
         return f"{job.output}: {error}"
-    gone = " ".join(str(path) for path in (*job.missing(), *([] if found.exists() else [found])))
+    gone = " ".join(str(path) for path in (*job.missing(), *([] if weights_file.exists() else [weights_file])))
     return f"{job.output}: {gone}: no such file; nothing was painted, put it there" if gone else None
 
 
@@ -209,12 +209,12 @@ def interval(store: Path, portable: dict[str, Any], state: dict[str, bytes]) -> 
             store / portable["weights"],
             portable["read_limit"],
         )
-        begun: list[int] = []
+        seen: list[int] = []
         last = sum(settings.scale_iterations) + settings.iterations
 
         def pause(step: Step) -> None:
-            begun.append(step.iteration)
-            due = step.iteration > begun[0] and step.iteration % settings.save_every == 0
+            seen.append(step.iteration)
+            due = step.iteration > seen[0] and step.iteration % settings.save_every == 0
             if due and step.iteration < last:
                 raise Pause
 

@@ -43,8 +43,8 @@ class Parser(argparse.ArgumentParser):
 
 def near(word: str, names: Sequence[str], before: str = "") -> str:
     """What to add to an error about a wrong name: one that it begins, or the nearest one, if there is one."""
-    found = [name for name in names if word and name.startswith(word)] or difflib.get_close_matches(word, names, 1)
-    return f"; did you mean {before}{found[0]}?" if found else ""
+    meant = [name for name in names if word and name.startswith(word)] or difflib.get_close_matches(word, names, 1)
+    return f"; did you mean {before}{meant[0]}?" if meant else ""
 
 
 def announce_loading() -> None:

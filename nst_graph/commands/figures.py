@@ -108,33 +108,33 @@ def _main(arguments: Sequence[str] | None) -> int:
     if words[:1] == ["sweep"] and not {"-h", "--help"} & {*words} and "".join(words[1:2])[:1] in ("", "-"):
         raise InputError("CONTENT is missing: name CONTENT and STYLE right after sweep, before the options")
     parser = _parser()
-    given = parser.parse_args(words)
-    if given.figure == "trace":
+    args = parser.parse_args(words)
+    if args.figure == "trace":
         common.announce_loading()
         from nst_graph.commands import trace  # imports TensorFlow
 
-        size = next(iter(trace.PUBLISHED)) if given.size is None else given.size
-        convolutions = given.convolutions or Settings.convolutions
-        return trace.run(given.images, given.weights, size, convolutions, given.read_limit)
-    common.check_workers(given.workers)
+        size = next(iter(trace.PUBLISHED)) if args.size is None else args.size
+        convolutions = args.convolutions or Settings.convolutions
+        return trace.run(args.images, args.weights, size, convolutions, args.read_limit)
+    common.check_workers(args.workers)
     if importlib.util.find_spec("matplotlib") is None:
         raise InputError("figures need matplotlib; pip install 'nst_graph[figures]'")
-    figure, sources, jobs, name = _sweep(given) if given.figure == "sweep" else _figure(given)
-    for panel in given.panels:
+    figure, sources, jobs, name = _sweep(args) if args.figure == "sweep" else _figure(args)
+    for panel in args.panels:
         if panel not in jobs:
-            raise InputError(f"--panels {panel}: not in {given.figure}; it has {', '.join(jobs)}")
-    directory = given.output or _free(places.OUTPUT / name, jobs)
-    wanted = [
+            raise InputError(f"--panels {panel}: not in {args.figure}; it has {', '.join(jobs)}")
+    directory = args.output or _free(places.OUTPUT / name, jobs)
+    jobs_to_paint = [
         replace(job, output=directory / panel)
         for panel, job in jobs.items()
-        if panel in (given.panels or jobs) and all(path.exists() for path in (job.content, *job.styles))
+        if panel in (args.panels or jobs) and all(path.exists() for path in (job.content, *job.styles))
     ]
-    for job in wanted:
+    for job in jobs_to_paint:
         job.finished()  # raises before anything is painted
-    layouts = [directory / f"{given.figure}.{suffix}" for suffix in ("png", "pdf")]
+    layouts = [directory / f"{args.figure}.{suffix}" for suffix in ("png", "pdf")]
     for path in layouts:
         sheets.check(path)
-    tell(f"{directory}: {count(len(wanted), 'painting')}")
+    tell(f"{directory}: {count(len(jobs_to_paint), 'painting')}")
 
     directory.mkdir(parents=True, exist_ok=True)
     page.write_gallery(directory)  # which is kept up while they are painted
@@ -142,9 +142,9 @@ def _main(arguments: Sequence[str] | None) -> int:
     common.announce_loading()
     from nst_graph.batch import workers  # imports TensorFlow
 
-    failures = workers.perform(wanted, tell, given.scheduler, given.workers)
+    failures = workers.perform(jobs_to_paint, tell, args.scheduler, args.workers)
     for path in layouts:
-        sheets.compose(figure, sources, directory, path, given.read_limit)
+        sheets.compose(figure, sources, directory, path, args.read_limit)
         tell(f"laid out {path}")
     page.write_gallery(directory)
     return common.report(parser.prog, failures)
@@ -164,11 +164,11 @@ def _free(path: Path, jobs: Mapping[str, Job]) -> Path:
 
 def _pictures(directory: Path) -> list[Path]:
     """The picture files in a directory. Raises InputError if there is none, or two have one name."""
-    found = files.pictures(directory)
-    for path in found:
-        if sum(other.stem == path.stem for other in found) > 1:
+    paths = files.pictures(directory)
+    for path in paths:
+        if sum(other.stem == path.stem for other in paths) > 1:
             raise InputError(f"{path}: another picture there is called {path.stem} too; rename one")
-    return found
+    return paths
 
 
 def _unlike(figure: Figure) -> list[Panel]:
@@ -199,43 +199,43 @@ def _paper(
     return figure, sources
 
 
-def _figure(given: argparse.Namespace) -> Laid:
+def _figure(args: argparse.Namespace) -> Laid:
     """A figure of the paper's, or a matrix."""
-    own, recipe = [getattr(given, name, None) for name in ("photograph", "painting")], getattr(given, "recipe", None)
-    if given.figure == "matrix":
-        photographs, paintings = _pictures(given.contents), _pictures(given.styles)
+    own, recipe = [getattr(args, name, None) for name in ("photograph", "painting")], getattr(args, "recipe", None)
+    if args.figure == "matrix":
+        photographs, paintings = _pictures(args.contents), _pictures(args.styles)
         figure, sources = matrix(photographs, paintings), {str(path): path for path in photographs + paintings}
     else:
-        figure, sources = _paper(given.figure, given.images, *own)
-    values = {name: getattr(given, name) for name in SHARED if getattr(given, name) is not None}
+        figure, sources = _paper(args.figure, args.images, *own)
+    values = {name: getattr(args, name) for name in SHARED if getattr(args, name) is not None}
     whole = RECIPES[recipe or DEFAULT].settings
-    shared = fast(whole, **values) if given.fast else replace(whole, **values)
+    shared = fast(whole, **values) if args.fast else replace(whole, **values)
     jobs = {}
     for panel in _unlike(figure):
         paths = [sources[name] for name in (panel.content, panel.style) if name]
         settings = replace(shared, **panel.settings or {})
         # A panel of the style alone takes its size from the style picture.
         styles = tuple(paths[-1:]) if panel.style else ()
-        jobs[panel.name] = Job(paths[0], styles, settings, Path(), weights=given.weights, read_limit=given.read_limit)
-    parts = [given.figure, *(path and path.stem for path in own), recipe, given.fast and "fast"]
+        jobs[panel.name] = Job(paths[0], styles, settings, Path(), weights=args.weights, read_limit=args.read_limit)
+    parts = [args.figure, *(path and path.stem for path in own), recipe, args.fast and "fast"]
     parts += [shared.size or "whole", shared.iterations]
     return figure, sources, jobs, "-".join(str(part) for part in parts if part)
 
 
-def _sweep(given: argparse.Namespace) -> Laid:
+def _sweep(args: argparse.Namespace) -> Laid:
     """The user's pictures by options with several values, which are in the order in which they were given."""
-    values = {name: value for name, value in vars(given).items() if name in SWEPT and isinstance(value, list)}
+    values = {name: value for name, value in vars(args).items() if name in SWEPT and isinstance(value, list)}
     lists = {name: value for name, value in values.items() if len(value) > 1}
     if len(lists) not in (1, 2):
         raise InputError(f"sweep: {len(lists)} options have several values; let one or two, such as --beta 1e3 1e4")
-    shared = vars(given) | {name: value[0] for name, value in values.items()} | {"output": None}
-    styles = [path for style in given.styles for path in files.pictures(style)]
-    paths, shared = [given.content, *styles], shared | {"styles": styles}
+    shared = vars(args) | {name: value[0] for name, value in values.items()} | {"output": None}
+    styles = [path for style in args.styles for path in files.pictures(style)]
+    paths, shared = [args.content, *styles], shared | {"styles": styles}
     figure = sweep(paths, lists)
     jobs = {panel.name: paint.job_of(shared | (panel.settings or {})) for panel in _unlike(figure)}
     _check(jobs.values())
-    found = {name: {getattr(job.settings, name) for job in jobs.values()} for name in ("size", "iterations")}
-    told = {name: value for name, (value, *others) in found.items() if value and not others}
+    values_of = {name: {getattr(job.settings, name) for job in jobs.values()} for name in ("size", "iterations")}
+    told = {name: value for name, (value, *others) in values_of.items() if value and not others}
     told |= {name: shared[name] for name in shared if name in {*SWEPT, "fast"} - {*lists}}
     caption = f"{', '.join(path.stem for path in paths)}: {' '.join(label(*option) for option in told.items())}"
     first = next(iter(jobs.values()))

@@ -68,14 +68,14 @@ def _parser() -> common.Parser:
 
 def _main(arguments: Sequence[str] | None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
-    given = _parser().parse_args(["check", *words[1:]] if words[:1] == ["--check"] else words)  # its name of before
-    limit = getattr(given, "read_limit", None) or files.READ_LIMIT
-    if given.what == "check":
-        tell(*check(given.file, limit))
-    elif given.what == "rescale":
-        rescale(given.file, given.images, limit)
+    args = _parser().parse_args(["check", *words[1:]] if words[:1] == ["--check"] else words)  # its name of before
+    limit = getattr(args, "read_limit", None) or files.READ_LIMIT
+    if args.what == "check":
+        tell(*check(args.file, limit))
+    elif args.what == "rescale":
+        rescale(args.file, args.images, limit)
     else:
-        get(given.what, getattr(given, "url", sources.VGG19_URL))
+        get(args.what, getattr(args, "url", sources.VGG19_URL))
     return 0
 
 

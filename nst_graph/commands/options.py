@@ -224,9 +224,9 @@ def add_options(parser: argparse.ArgumentParser, several: bool = False) -> argpa
 
 def _add(group: argparse._ArgumentGroup, options: Sequence[Option], several: bool = False) -> None:
     names = {field.name for field in fields(Settings)}
-    for name, about, given in options:
+    for name, about, keywords in options:
         default: Any = getattr(Settings(), name, None)
-        told = dict(given)
+        told = dict(keywords)
         if name.endswith("_layers"):
             default, told["metavar"] = " ".join(default), "LAYER[=WEIGHT]"
         if name in CHOICES:
@@ -276,7 +276,7 @@ def film_parser() -> argparse.ArgumentParser:
 
 
 def parse(words: Sequence[str] | None, parser: Callable[[], argparse.ArgumentParser] = parser) -> dict[str, Any]:
-    """The options given; what follows -- is CONTENT and STYLE, even with a dash in front. Raises InputError."""
+    """The options; what follows -- is CONTENT and STYLE, even with a dash in front. Raises InputError."""
     words = list(sys.argv[1:] if words is None else words)
     end = words.index("--") if "--" in words else len(words)
     for word in words[:end]:
@@ -284,17 +284,17 @@ def parse(words: Sequence[str] | None, parser: Callable[[], argparse.ArgumentPar
             raise InputError(f"{word}: pictures stand without an option, as in photo.jpg painting.jpg --size 512")
         if re.match(r"-[a-z]\w\w", word):  # -output_image is not -o with utput_image
             parser().error(f"unrecognized arguments: {word}")
-    given = vars(parser().parse_intermixed_args(words[:end]))
+    args = vars(parser().parse_intermixed_args(words[:end]))
     plain = map(places.path, words[end + 1 :])
-    named = [*([] if given["content"] is None else [given["content"]]), *given["styles"], *plain]
-    return given | {"content": named[0] if named else None, "styles": named[1:]}
+    named = [*([] if args["content"] is None else [args["content"]]), *args["styles"], *plain]
+    return args | {"content": named[0] if named else None, "styles": named[1:]}
 
 
-def swallowed(given: dict[str, Any]) -> str:
+def swallowed(args: dict[str, Any]) -> str:
     """What to tell where a picture is missing: it stands before the options, some of which take all that follows."""
     lists = {action.dest: action.option_strings[0] for action in parser()._actions if action.nargs == "+"}
     for name, option in lists.items():
-        for word in map(str, given.get(name) or ()):
+        for word in map(str, args.get(name) or ()):
             if os.path.isfile(word):
                 return _took(option, word)
     return "name a photograph and at least one painting, before the options"
@@ -310,9 +310,9 @@ def switches() -> list[str]:
     return [name.lstrip("-").replace("-", "_") for name in names]
 
 
-def settings(given: dict[str, Any]) -> dict[str, Any]:
+def settings(args: dict[str, Any]) -> dict[str, Any]:
     """The settings among the options. Raises InputError where layers are not named as they should be."""
-    values = {field.name: given[field.name] for field in fields(Settings) if field.name in given}
+    values = {field.name: args[field.name] for field in fields(Settings) if field.name in args}
     for name, value in values.items():
         if name.endswith("_layers"):
             values[name] = layers(f"--{name.replace('_', '-')}", value)

@@ -38,15 +38,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _main(arguments: Sequence[str] | None) -> int:
-    given = options.parse(arguments)
-    if "recipes" in given:
+    args = options.parse(arguments)
+    if "recipes" in args:
         width = max(map(len, RECIPES))
         tell(*(f"{name:{width}}  {recipe.about}" for name, recipe in RECIPES.items()))
-    elif "version" in given:
+    elif "version" in args:
         tell(records.software())
     else:
-        with open(os.devnull, "w") as nothing, redirect_stdout(nothing) if "quiet" in given else nullcontext():
-            _paint(given)
+        with open(os.devnull, "w") as nothing, redirect_stdout(nothing) if "quiet" in args else nullcontext():
+            _paint(args)
     return 0
 
 
@@ -55,39 +55,39 @@ def job(words: Sequence[str]) -> Job:
     return job_of(options.parse(words))
 
 
-def job_of(given: dict[str, Any]) -> Job:
-    """The job of the options given. Raises InputError."""
-    content, styles = given["content"], given["styles"]
-    if content is None and "example" not in given and len(given) > 2:  # CONTENT and STYLE are always there
-        raise InputError(f"CONTENT is missing: {options.swallowed(given)}; --example paints the example")
-    if content is not None and "example" in given:
+def job_of(args: dict[str, Any]) -> Job:
+    """The job of parsed options. Raises InputError."""
+    content, styles = args["content"], args["styles"]
+    if content is None and "example" not in args and len(args) > 2:  # CONTENT and STYLE are always there
+        raise InputError(f"CONTENT is missing: {options.swallowed(args)}; --example paints the example")
+    if content is not None and "example" in args:
         raise InputError("--example: has pictures of its own; leave CONTENT out")
     if content is None:
-        given = given if "like" in given else EXAMPLE | given
+        args = args if "like" in args else EXAMPLE | args
         content, styles = _example_photograph(), [EXAMPLE_STYLE]
-    values = options.settings(given)
-    base, weights = _like(given) if "like" in given else (RECIPES[given.get("recipe", DEFAULT)].settings, None)
-    settings = fast(base, **values) if "fast" in given else replace(base, **values)
-    found = [path for style in styles for path in files.pictures(style)]
+    values = options.settings(args)
+    base, weights = _like(args) if "like" in args else (RECIPES[args.get("recipe", DEFAULT)].settings, None)
+    settings = fast(base, **values) if "fast" in args else replace(base, **values)
+    style_paths = [path for style in styles for path in files.pictures(style)]
     names = list(dict.fromkeys(path.stem or path.absolute().name for path in (content, *styles)))
-    masks = tuple(given.get("masks", ()))
-    styles = settings.styles(content, found, masks, "" if styles else options.swallowed(given))
+    masks = tuple(args.get("masks", ()))
+    styles = settings.styles(content, style_paths, masks, "" if styles else options.swallowed(args))
     size = LONGEST_NAME // len(names) - 1
-    output, picture = output_image.split(given["output"]) if given.get("output") else (None, None)
+    output, picture = output_image.split(args["output"]) if args.get("output") else (None, None)
     if picture is not None:
         OutputImage(picture).check_depth(settings.depth)
     output = output or places.OUTPUT / "-".join(_shortened(name, size) for name in names)
-    limit = given.get("read_limit", files.READ_LIMIT)
-    return Job(content, styles, settings, output, masks, given.get("weights", weights), limit, picture)
+    limit = args.get("read_limit", files.READ_LIMIT)
+    return Job(content, styles, settings, output, masks, args.get("weights", weights), limit, picture)
 
 
-def _like(given: dict[str, Any]) -> tuple[Settings, Path]:
+def _like(args: dict[str, Any]) -> tuple[Settings, Path]:
     """The settings and the weights of the run that --like names. Raises InputError."""
-    if "recipe" in given:
+    if "recipe" in args:
         raise InputError("--like: has settings of its own; leave --recipe out")
-    directory, _ = output_image.split(given["like"])
+    directory, _ = output_image.split(args["like"])
     record = records.read(directory)
-    return jobs.settings_of(record, directory, given), jobs.weights_of(record, directory, given)
+    return jobs.settings_of(record, directory, args), jobs.weights_of(record, directory, args)
 
 
 @contextmanager
@@ -122,39 +122,39 @@ def _shortened(name: str, size: int) -> str:
     return os.fsdecode(data[:size].decode(errors="ignore").encode()) or "run"
 
 
-def _resumed(given: dict[str, Any]) -> Job | None:
+def _resumed(args: dict[str, Any]) -> Job | None:
     """The job of the run to resume, with the options that may differ; None if it is finished."""
-    directory, _ = output_image.split(given["resume"])
+    directory, _ = output_image.split(args["resume"])
     for name in ("content", "recipe", "like", "fast", "output", "overwrite"):
-        if given.get(name) is not None:
+        if args.get(name) is not None:
             shown = "CONTENT" if name == "content" else f"--{name}"
             raise InputError(f"--resume {directory}: goes on with the run's own settings; leave {shown} out")
     record = records.read(directory)
     if "film" in record:
         raise InputError(f"--resume {directory}: holds a film; go on by {places.command('paint_video')} --resume")
-    values = options.settings(given)
+    values = options.settings(args)
     if record.get("outcome", {}).get("state") == "finished":
-        values |= _more(given, record)
-        words = given.keys() - {"content", "styles", "resume", "quiet", "iterations", "more"}
+        values |= _more(args, record)
+        words = args.keys() - {"content", "styles", "resume", "quiet", "iterations", "more"}
         if words:
             named = " ".join(sorted(f"--{name.replace('_', '-')}" for name in words))
             remedy = f"paint on from it with --init {directory / 'final.png'} and another --output"
             raise InputError(f"--resume {directory}: is finished, and {named} can change nothing; {remedy}")
         if not values:
             return None
-    elif "more" in given:
-        raise InputError(f"--more {given['more']}: {directory} is not finished; --resume alone goes on")
-    job = jobs.resumed(record, directory, given)
+    elif "more" in args:
+        raise InputError(f"--more {args['more']}: {directory} is not finished; --resume alone goes on")
+    job = jobs.resumed(record, directory, args)
     return replace(job, settings=replace(job.settings, **values))
 
 
-def _more(given: dict[str, Any], record: dict[str, Any]) -> dict[str, int]:
+def _more(args: dict[str, Any], record: dict[str, Any]) -> dict[str, int]:
     """The limit of iterations with which a finished run goes on; empty if none is given. Raises InputError."""
-    more: int | None = given.get("more")
-    limit: int | None = given.get("iterations")
+    more: int | None = args.get("more")
+    limit: int | None = args.get("iterations")
     iterations, before = (record["outcome"].get(name) for name in ("iterations", "before"))
     if type(iterations) is not int or type(before) is not int:
-        raise InputError(f"{given['resume']}: a run of an older version, which cannot go on; paint on with --init")
+        raise InputError(f"{args['resume']}: a run of an older version, which cannot go on; paint on with --init")
     reached = iterations - before  # at its last size
     if more is not None and (limit is not None or more < 1):
         raise InputError(f"--more {more}: give a whole number above 0, and no --iterations")
@@ -165,16 +165,16 @@ def _more(given: dict[str, Any], record: dict[str, Any]) -> dict[str, int]:
     return {} if limit is None else {"iterations": limit}
 
 
-def _paint(given: dict[str, Any]) -> None:
-    job = _resumed(given) if "resume" in given else job_of(given)
+def _paint(args: dict[str, Any]) -> None:
+    job = _resumed(args) if "resume" in args else job_of(args)
     if job is None:
-        tell(f"{given['resume']}: is finished; --more 100 paints so many iterations more")
+        tell(f"{args['resume']}: is finished; --more 100 paints so many iterations more")
         return
-    with claimed_job(job, given.keys()) as claim:
-        _paint_job(_checked(claim, "overwrite" in given, "resume" in given), given)
+    with claimed_job(job, args.keys()) as claim:
+        _paint_job(_checked(claim, "overwrite" in args, "resume" in args), args)
 
 
-def _paint_job(job: Job, given: dict[str, Any]) -> None:
+def _paint_job(job: Job, args: dict[str, Any]) -> None:
     common.announce_loading()
     from nst_graph.batch import workers
     from nst_graph.runs.progress import Progress, clock
@@ -182,9 +182,9 @@ def _paint_job(job: Job, given: dict[str, Any]) -> None:
     output = job.output
     progress = Progress(job.settings.save_every // 10, f"watch {near(output / 'index.html')}")
     before = _written(output)
-    observers = [] if "quiet" in given else [progress.observe]
+    observers = [] if "quiet" in args else [progress.observe]
     try:
-        painting = workers.paint(job, progress.say, observers, "overwrite" in given, "resume" in given)
+        painting = workers.paint(job, progress.say, observers, "overwrite" in args, "resume" in args)
     except OSError as error:
         if not (output / "run.json").exists():
             raise
@@ -194,7 +194,7 @@ def _paint_job(job: Job, given: dict[str, Any]) -> None:
         final = output / "final.png"
         raise FloatingPointError(f"{error}; {final} is the last good picture" if final.exists() else error) from error
     except KeyboardInterrupt as error:
-        if "resume" not in given and _written(output) == before:
+        if "resume" not in args and _written(output) == before:
             raise
         raise KeyboardInterrupt(f"--resume {shlex.quote(near(output))} goes on") from error
     finally:
@@ -221,10 +221,10 @@ def _checked(job: Job, overwrite: bool, resume: bool) -> Job:
         raise InputError(f"{path}: no such file; name a picture file")
     if picture := OutputImage.of(Directory.at(job.output), job.picture) if job.picture or resume else None:
         picture.check(overwrite)
-    found = job.weights or weights.find(job.settings.network, tell)
-    if not found.exists() or not all(map(IN_EVERY_VGG.fullmatch, job.settings.layers)):
-        weights.read(found, job.read_limit).upto(job.settings.layers)
-    return replace(job, weights=found)
+    weights_file = job.weights or weights.find(job.settings.network, tell)
+    if not weights_file.exists() or not all(map(IN_EVERY_VGG.fullmatch, job.settings.layers)):
+        weights.read(weights_file, job.read_limit).upto(job.settings.layers)
+    return replace(job, weights=weights_file)
 
 
 def _example_photograph() -> Path:

@@ -22,11 +22,11 @@ def _main(arguments: Sequence[str] | None) -> int:
     about = "a .toml or .csv file: content, styles and any options of each"
     parser.add_argument("list", metavar="LIST", type=common.named, help=about)
     common.add_workers(parser)
-    given = parser.parse_args(arguments)
-    common.check_workers(given.workers)
-    wanted = jobs.read_list(given.list, paint.job, options.switches())
+    args = parser.parse_args(arguments)
+    common.check_workers(args.workers)
+    jobs_listed = jobs.read_list(args.list, paint.job, options.switches())
 
     common.announce_loading()
     from nst_graph.batch import workers  # imports TensorFlow
 
-    return common.report(parser.prog, workers.perform(wanted, tell, given.scheduler, given.workers))
+    return common.report(parser.prog, workers.perform(jobs_listed, tell, args.scheduler, args.workers))

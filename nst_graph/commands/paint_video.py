@@ -30,32 +30,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _main(arguments: Sequence[str] | None) -> int:
-    given = options.parse(arguments, options.film_parser)
-    with open(os.devnull, "w") as nothing, redirect_stdout(nothing) if "quiet" in given else nullcontext():
-        _paint(given)
+    args = options.parse(arguments, options.film_parser)
+    with open(os.devnull, "w") as nothing, redirect_stdout(nothing) if "quiet" in args else nullcontext():
+        _paint(args)
     return 0
 
 
-def _paint(given: dict[str, Any]) -> None:
+def _paint(args: dict[str, Any]) -> None:
     check_packages()
-    scheduler, workers = given.pop("scheduler"), given.pop("workers")
+    scheduler, workers = args.pop("scheduler"), args.pop("workers")
     common.check_workers(workers)
     for name in WITHOUT:
-        if name in given:
+        if name in args:
             raise InputError(f"--{name.replace('_', '-')}: films have no use for it; leave it out")
-    if "resume" in given:
-        found = _resumed(given)
-        if found is None:
-            tell(f"{given['resume']}: is finished")
+    if "resume" in args:
+        resumed = _resumed(args)
+        if resumed is None:
+            tell(f"{args['resume']}: is finished")
             return
-        job, clip, film = found
+        job, clip, film = resumed
     else:
-        job, clip, film = _new(given)
-    with paint.claimed_job(job, given.keys()) as claim:
-        _paint_film(claim, clip, film, given, scheduler, workers)
+        job, clip, film = _new(args)
+    with paint.claimed_job(job, args.keys()) as claim:
+        _paint_film(claim, clip, film, args, scheduler, workers)
 
 
-def _paint_film(job: Job, clip: Any, film: Film, given: dict[str, Any], scheduler: str | None, workers: int) -> None:
+def _paint_film(job: Job, clip: Any, film: Film, args: dict[str, Any], scheduler: str | None, workers: int) -> None:
     if scheduler is not None:
         cluster.check(scheduler)
         cluster.check_init(job.settings)
@@ -67,12 +67,12 @@ def _paint_film(job: Job, clip: Any, film: Film, given: dict[str, Any], schedule
     watch = f"watch {paint.near(job.output / 'index.html')}"
     progress = Progress(max(1, film.iterations), watch)
     how: dict[str, Any] = {"weights_file": job.weights, "masks": job.masks}
-    how |= {name: name in given for name in ("overwrite", "resume")}
+    how |= {name: name in args for name in ("overwrite", "resume")}
     if scheduler is not None or workers > 1:
         how["share"] = partial(shots.share, scheduler=scheduler, workers=workers)
         how["side_by_side"] = 1 if scheduler is not None else workers
         tell(watch)  # there is no bar
-    how |= {"say": progress.say, "observers": [] if "quiet" in given else [progress.observe]}
+    how |= {"say": progress.say, "observers": [] if "quiet" in args else [progress.observe]}
     try:
         made = paint_film(clip, job.styles, job.settings, film, job.output, **how)
     except OSError as error:
@@ -89,38 +89,38 @@ def _paint_film(job: Job, clip: Any, film: Film, given: dict[str, Any], schedule
     tell(f"painted {paint.near(made)}")
 
 
-def _new(given: dict[str, Any]) -> Any:
-    """The job, the clip and the film of the options given. Raises InputError."""
+def _new(args: dict[str, Any]) -> Any:
+    """The job, the clip and the film of parsed options. Raises InputError."""
     from nst_graph.films.clips import Clip  # imports NumPy
 
-    if given["content"] is None:
+    if args["content"] is None:
         raise InputError("CLIP is missing: name a film or a directory of frames, then a painting")
-    if "output" in given and given["output"].suffix.lower() in (".mp4", ".mov", ".webm", *files.SUFFIXES):
-        raise InputError(f"--output {given['output']}: name a directory; film.mp4 is written there")
-    kept: dict[str, Any] = {field.name: given[field.name] for field in fields(Film) if field.name in given}
-    frames = {name: value for name, value in given.items() if name not in ("iterations", "first_iterations")}
-    if "first_iterations" in given:
-        frames["iterations"] = given["first_iterations"]
+    if "output" in args and args["output"].suffix.lower() in (".mp4", ".mov", ".webm", *files.SUFFIXES):
+        raise InputError(f"--output {args['output']}: name a directory; film.mp4 is written there")
+    kept: dict[str, Any] = {field.name: args[field.name] for field in fields(Film) if field.name in args}
+    frames = {name: value for name, value in args.items() if name not in ("iterations", "first_iterations")}
+    if "first_iterations" in args:
+        frames["iterations"] = args["first_iterations"]
     job = paint.job_of(frames)
-    picked = (*_range(given.get("frames", ":")), given.get("every", 1))
-    clip = Clip.named(job.content, picked, given.get("fps"), job.read_limit)
+    picked = (*_range(args.get("frames", ":")), args.get("every", 1))
+    clip = Clip.named(job.content, picked, args.get("fps"), job.read_limit)
     return job, clip, Film(**kept)
 
 
 def _range(text: str) -> tuple[int, int | None]:
     """Read a range such as 10:60, :60 or 10:. Raises InputError."""
-    found = re.fullmatch(r"(\d*):(\d*)", text)
-    if found is None:
+    match = re.fullmatch(r"(\d*):(\d*)", text)
+    if match is None:
         raise InputError(f"--frames {text}: write the first frame and the one after the last, such as 10:60")
-    return int(found[1] or 0), int(found[2]) if found[2] else None
+    return int(match[1] or 0), int(match[2]) if match[2] else None
 
 
-def _resumed(given: dict[str, Any]) -> Any:
+def _resumed(args: dict[str, Any]) -> Any:
     """What to go on with; None if the film is finished. Raises InputError."""
     from nst_graph.films.clips import Clip  # imports NumPy
 
-    directory: Path = given["resume"]
-    if words := given.keys() - {"styles", "resume", "quiet", "content"} or (given["content"] and {"content"}):
+    directory: Path = args["resume"]
+    if words := args.keys() - {"styles", "resume", "quiet", "content"} or (args["content"] and {"content"}):
         named = " ".join(sorted("CLIP" if name == "content" else f"--{name.replace('_', '-')}" for name in words))
         raise InputError(f"--resume {directory}: goes on with the film's own settings; leave {named} out")
     record = records.read(directory)

@@ -41,7 +41,7 @@ class Frame:
 
 
 @dataclass(frozen=True)
-class Begun:
+class ShotProgress:
     """How far a shot is painted: the first frame that is not finished, and what it is painted from."""
 
     number: int
@@ -54,11 +54,11 @@ class Begun:
     #: The step that the frame ended with, if a killed run painted it and could not add it.
     kept: Step | None = None
 
-    def after(self, frame: Frame) -> Begun:
+    def after(self, frame: Frame) -> ShotProgress:
         """The same once that frame is finished."""
         total = frame.step.total if self.total is None else self.total
         painted = (*self.painted, frame.step.picture.astype(np.float32))[-self.reach :]
-        return Begun(frame.number + 1, total, painted, self.reach)
+        return ShotProgress(frame.number + 1, total, painted, self.reach)
 
 
 class FilmRun:
@@ -74,7 +74,7 @@ class FilmRun:
         self._resume, self._opened, self._rows = resume, False, list[list[str]]()
         self._took: list[float] = []  # seconds from frame to frame
         Directory.to_paint_in(path, overwrite, resume)  # before a file is made there
-        self._begun: tuple[int, Step] | None = None
+        self._painted_last: tuple[int, Step] | None = None
         #: The stages of a film that goes on, as its record has them.
         self.stages: list[dict[str, Any]] = []
         #: The last of successive frames that were added, as they were painted, by number.
@@ -88,10 +88,10 @@ class FilmRun:
                 self.stages = self._before.get("stages", [])
                 if (path / "state.npz").exists():
                     step, record = state.read(path / "state.npz")
-                    self._begun = int(record.get("frame", 0)), step
+                    self._painted_last = int(record.get("frame", 0)), step
                     before = step.memory()
                     self._latest = {int(name): before[name].astype(np.float32) for name in before if name.isdecimal()}
-                    self._latest[self._begun[0]] = step.picture.astype(np.float32)
+                    self._latest[self._painted_last[0]] = step.picture.astype(np.float32)
                 self._directory.check()
             self._locks = stack.pop_all()
 
@@ -101,9 +101,9 @@ class FilmRun:
         self._seen = time.monotonic()
         if self._resume:
             different = records.differences(self._before, record)
-            begun = self._before["film"]
-            changed = [name for name, value in record["film"].items() if begun.get(name) != value]
-            different += [f"{name}: the film was begun with {begun.get(name)}" for name in changed]
+            earlier = self._before["film"]
+            changed = [name for name, value in record["film"].items() if earlier.get(name) != value]
+            different += [f"{name}: the film was begun with {earlier.get(name)}" for name in changed]
             if different:
                 raise InputError("; ".join(different) + "; resume with what it was begun with, or paint elsewhere")
         else:
@@ -124,14 +124,14 @@ class FilmRun:
         """How many frames the film is to have."""
         return int(self._record["film"]["frames"])
 
-    def begun(self, shot: range) -> Begun:
+    def progress(self, shot: range) -> ShotProgress:
         """How far the shot of these frames is painted."""
         first, reach = next((number for number in shot if not self._frame(number).exists()), shot.stop), self._reach
         totals = {int(row[0]): float(row[-1]) for row in self._rows[1:]}
         total = next((totals[number] for number in range(shot.start, first) if number in totals), None)
         before = range(max(shot.start, first - reach), first) if first < shot.stop else ()
-        kept = self._begun[1] if self._begun is not None and self._begun[0] == first else None
-        return Begun(first, total, tuple(map(self._painted, before)), reach, kept)
+        kept = self._painted_last[1] if self._painted_last is not None and self._painted_last[0] == first else None
+        return ShotProgress(first, total, tuple(map(self._painted, before)), reach, kept)
 
     def add(self, frame: Frame) -> None:
         """Add a frame, and its row to losses.csv; its step is saved first, so that it is not painted again."""
@@ -141,7 +141,7 @@ class FilmRun:
         number, step = frame.number, frame.step
         before = self._latest if number - 1 in self._latest else {}
         before = {kept: before[kept] for kept in range(number - self._reach + 1, number) if kept in before}
-        self._begun, self._latest = (number, step), before | {number: step.picture.astype(np.float32)}
+        self._painted_last, self._latest = (number, step), before | {number: step.picture.astype(np.float32)}
         memory = {str(kept): picture for kept, picture in before.items()}
         saved, record = replace(step, memory=lambda: memory), self._record | {"frame": number}
         self._directory.write("state.npz", lambda file: state.write(saved, record, file))

@@ -19,7 +19,7 @@ from nst_graph.errors import InputError
 from nst_graph.films import flow
 from nst_graph.films.clips import Clip
 from nst_graph.films.film import Film, check_packages
-from nst_graph.films.film_run import Begun, FilmRun, Frame
+from nst_graph.films.film_run import FilmRun, Frame, ShotProgress
 from nst_graph.graph.objective import Objective, TargetExtractor, TemporalTarget
 from nst_graph.graph.tiles import TiledObjective
 from nst_graph.optimise import Step, Vectors, minimise
@@ -46,7 +46,7 @@ class Shot:
 
     place: int
     frames: range
-    begun: Begun
+    progress: ShotProgress
     sources: Sources
     settings: Settings
     film: Film
@@ -119,14 +119,14 @@ def paint_shot(shot: Shot, frames: Iterator[Numbered], keep: Keep) -> None:
     first = next(frames)
     how = shot.film, shot.stages, shot.side_by_side
     studio = _Studio.opened(shot.sources, shot.settings, *how, first[1], lambda line: None)
-    studio.shoot(itertools.chain([first], frames), shot.begun, keep)
+    studio.shoot(itertools.chain([first], frames), shot.progress, keep)
 
 
 def _share(share: Share, clip: Clip, shots: Sequence[range], film_run: FilmRun, how: Any, say: Say) -> None:
     """Let others paint what is not finished. Raises InputError, once all is done, where shots failed."""
-    begun = [(place, frames, film_run.begun(frames)) for place, frames in enumerate(shots, 1)]
-    wanted = [Shot(*of_it, *how) for of_it in begun if of_it[2].number in of_it[1]]
-    if failures := share(wanted, clip, film_run.add, say):
+    places = [(place, frames, film_run.progress(frames)) for place, frames in enumerate(shots, 1)]
+    unfinished = [Shot(*place, *how) for place in places if place[2].number in place[1]]
+    if failures := share(unfinished, clip, film_run.add, say):
         raise InputError(f"{'; '.join(failures)}; other frames are kept, --resume {film_run.path} goes on")
 
 
@@ -175,15 +175,15 @@ class _Studio:
         numbered = enumerate(clip.frames(), 1)
         for shot in shots:
             frames = itertools.islice(numbered, len(shot))
-            begun = film_run.begun(shot)
-            if begun.number in shot:
-                self.shoot(frames, begun, film_run.add, progress.of_frame, say)
+            reached = film_run.progress(shot)
+            if reached.number in shot:
+                self.shoot(frames, reached, film_run.add, progress.of_frame, say)
             deque(frames, maxlen=0)  # a finished shot is gone past
 
     def shoot(
         self,
         frames: Iterator[Numbered],
-        begun: Begun,
+        progress: ShotProgress,
         keep: Keep,
         observer: Callable[[int], Observer] = lambda number: lambda step: None,
         say: Say = lambda line: None,
@@ -195,19 +195,19 @@ class _Studio:
             replace(self.originals, photograph=first[1]), lambda line: None
         )  # which was said of the film
         with contextlib.closing(_Shot(parts, self.used, self.settings, self.film, say)) as shot:
-            before: deque[Picture] = deque(maxlen=begun.reach)
+            before: deque[Picture] = deque(maxlen=progress.reach)
             for number, frame_of_clip in itertools.chain([first], frames):
                 photograph = shot.fit(frame_of_clip)
-                if number >= begun.number:
-                    step = begun.kept
+                if number >= progress.number:
+                    step = progress.kept
                     if step is None:
                         with painting.memory_errors():
-                            step = shot.paint(photograph, shot.guide(photograph, before, begun), observer(number))
+                            step = shot.paint(photograph, shot.guide(photograph, before, progress), observer(number))
                     picture = shot.part(photograph).scene.finish(step.picture.astype(np.float32), self.settings)
                     png = pictures.to_png(picture, self.settings.depth, texts)
                     now = time.monotonic()
                     frame = Frame(number, step, max(0.0, now - seen - step.seconds), png)
-                    seen, begun = now, begun.after(frame)
+                    seen, progress = now, progress.after(frame)
                     keep(frame)
                 before.append(photograph)
 
@@ -257,13 +257,13 @@ class _Shot:
         photograph = pictures.resize(frame, height, width, self.settings.resample)
         return replace(part, scene=part.scene.of(photograph))
 
-    def guide(self, frame: Picture, before: Sequence[Picture], begun: Begun) -> TemporalTarget | None:
+    def guide(self, frame: Picture, before: Sequence[Picture], progress: ShotProgress) -> TemporalTarget | None:
         """What a frame is held to, given those before; None for the first one, and for all that are alone."""
-        pairs = list(zip(reversed(before), reversed(begun.painted), strict=False))
-        if not pairs or begun.total is None or self.film.alone:
+        pairs = list(zip(reversed(before), reversed(progress.painted), strict=False))
+        if not pairs or progress.total is None or self.film.alone:
             return None
         held = [pairs[back - 1] for back in self.film.back if back <= len(pairs)]
-        return flow.guide(frame, held, self.film.weight(begun.total))
+        return flow.guide(frame, held, self.film.weight(progress.total))
 
     def paint(self, frame: Picture, guide: TemporalTarget | None, observe: Observer) -> Step:
         """Paint a frame: from the guide's picture, to which it is held where that can be trusted; or as a first one."""
@@ -305,8 +305,8 @@ class _Shot:
     def _minimise(minimised: Minimised, part: Part, start: Picture, iterations: int, offset: OffsetObserver) -> Step:
         """Paint at one size. The step can be sent elsewhere."""
         objective, vectors = minimised
-        wanted = replace(part.fitted, iterations=iterations)
-        step = offset.counted(minimise(objective, start, wanted, offset.observe, vectors=vectors).step)
+        settings = replace(part.fitted, iterations=iterations)
+        step = offset.counted(minimise(objective, start, settings, offset.observe, vectors=vectors).step)
         return replace(step, read=partial(np.asarray, step.picture), memory=dict)
 
 

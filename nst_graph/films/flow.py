@@ -33,8 +33,8 @@ def between(frame: Picture, other: Picture) -> Flow:
     greys: Any = [cv2.cvtColor(to_bytes(picture), cv2.COLOR_RGB2GRAY) for picture in (frame, other)]
     greys = [cv2.resize(grey, (width * times, height * times)) for grey in greys]
     method: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    found: Flow = cv2.resize(method.calc(*greys, None), (width, height)) / np.float32(times)
-    return found
+    flow: Flow = cv2.resize(method.calc(*greys, None), (width, height)) / np.float32(times)
+    return flow
 
 
 def warp(values: npt.NDArray[np.float32], flow: Flow) -> npt.NDArray[np.float32]:

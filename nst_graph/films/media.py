@@ -300,9 +300,9 @@ def _encode(shown: Iterator[Picture], times: Sequence[Fraction], to: Path, sound
         video.colorspace, video.color_range = Colorspace.ITU709, ColorRange.MPEG
         video.color_primaries, video.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
         packets = [_packets(video, frames)]
-        for begun in islice(heard, 1):
+        for first_frame in islice(heard, 1):
             audio = film.add_stream("aac", 48_000, layout="stereo", bit_rate=192_000)
-            packets.append(_packets(audio, chain([begun], heard)))
+            packets.append(_packets(audio, chain([first_frame], heard)))
         for packet in heapq.merge(*packets, key=lambda packet: packet.dts * packet.time_base):
             if packet.stream is video:
                 packet.duration = ends[packet.pts] - packet.pts

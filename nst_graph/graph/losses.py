@@ -91,8 +91,8 @@ def _inner_products(transposed: tf.Tensor) -> tf.Tensor:
 def _inner_products_gradient(op: tf.Operation, pull: tf.Tensor) -> tuple[tf.Tensor, None]:
     # The result is symmetric, so one product serves for the two that TensorFlow would make.
     wide = op.inputs[0]
-    given = wide.op.inputs[0] if wide.op.type == "Cast" else wide
-    return tf.cast(tf.matmul(given, tf.cast(pull + tf.transpose(pull), given.dtype)), wide.dtype), None
+    values = wide.op.inputs[0] if wide.op.type == "Cast" else wide
+    return tf.cast(tf.matmul(values, tf.cast(pull + tf.transpose(pull), values.dtype)), wide.dtype), None
 
 
 def equation4(gram: tf.Tensor, target: Floats, positions: float, pixels: int) -> tf.Tensor:

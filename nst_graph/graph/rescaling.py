@@ -20,11 +20,11 @@ def mean_activations(network: Network, pictures: Iterable[Picture]) -> Scales:
         picture = tf.placeholder(tf.float32, (None, None, 3))
         features = vgg.build(network, picture, "average")
         averages = {name: tf.reduce_mean(features[name], [0, 1, 2]) for name in names}
-        found = [
+        measured = [
             (running.run(averages, {picture: shown}), {name: network.positions(shown, name) for name in names})
             for shown in pictures  # one by one: all of them may be more than memory holds
         ]
-    means, positions = zip(*found, strict=True)
+    means, positions = zip(*measured, strict=True)
     return {
         name: np.average([mean[name] for mean in means], axis=0, weights=[count[name] for count in positions])
         for name in names

@@ -35,16 +35,16 @@ def build(
     own bfloat16 would there round sums before biases are added, and again after. Convolutions that are
     not of a narrower type are Winograd's where those are faster, unless `convolutions` are to be "direct".
     """
-    given = picture.dtype
-    dtype = given if compute is None or not has_bfloat16() else compute
+    picture_dtype = picture.dtype
+    dtype = picture_dtype if compute is None or not has_bfloat16() else compute
 
     def rounded(values: tf.Tensor) -> tf.Tensor:
-        return tf.cast(tf.cast(values, compute or given), dtype)
+        return tf.cast(tf.cast(values, compute or picture_dtype), dtype)
 
     by_winograd = compute is None and convolutions != "direct"
     features: dict[str, tf.Tensor] = {}
     cut: winograd.Tiling | None = None
-    tensor, first = _bordered(picture - network.mean.astype(given.as_numpy_dtype), padding)
+    tensor, first = _bordered(picture - network.mean.astype(picture_dtype.as_numpy_dtype), padding)
     for layer in network.layers:
         if isinstance(layer, Conv):
             bias = tf.constant(layer.bias, tensor.dtype, name=f"{layer.name}_bias")
@@ -53,7 +53,7 @@ def build(
                 cut = cut or winograd.tiling(tensor, transform, max(layer.kernel.shape[2:]))
                 tensor = winograd.convolve(tensor, layer.kernel, cut)
             else:
-                kernel = tf.constant(layer.kernel, given, name=f"{layer.name}_kernel")
+                kernel = tf.constant(layer.kernel, picture_dtype, name=f"{layer.name}_kernel")
                 kernel, around = (rounded(kernel), "SAME") if features else (kernel, first)
                 tensor = tf.nn.conv2d(tensor, kernel, strides=1, padding=around, name=layer.name)
             tensor = tf.nn.bias_add(tensor, bias)

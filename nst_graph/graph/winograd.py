@@ -128,10 +128,10 @@ def convolve(values: tf.Tensor, kernel: npt.NDArray[np.floating], cut: Tiling) -
     """
     ahead = _points(kernel, cut.by, values.dtype)
     back = _points(np.flip(kernel, (0, 1)).swapaxes(2, 3), cut.by, values.dtype)
-    found = _convolve(tf.stop_gradient(values), ahead, cut)
+    outputs = _convolve(tf.stop_gradient(values), ahead, cut)
     # tf.custom_gradient would do the same, and keep the graph for as long as the process lives.
     with values.graph.gradient_override_map({"IdentityN": "Winograd"}):
-        result, *_ = tf.identity_n([found, values, back, *cut.tensors])
+        result, *_ = tf.identity_n([outputs, values, back, *cut.tensors])
     return result
 
 
@@ -147,8 +147,8 @@ def _points(kernel: npt.NDArray[np.floating], by: WinogradTransform, dtype: tf.D
     inner, outer = kernel.shape[2:]
     rows = tf.numpy_function(lambda: kernel.reshape(9, -1).astype(dtype.as_numpy_dtype), [], dtype)
     rows.set_shape([9, inner * outer])
-    found = tf.reshape(_at_points(by.kernel, rows), [by.side**2, inner, outer])
-    return tf.Variable(found, trainable=False, use_resource=True)
+    points = tf.reshape(_at_points(by.kernel, rows), [by.side**2, inner, outer])
+    return tf.Variable(points, trainable=False, use_resource=True)
 
 
 def _convolve(values: tf.Tensor, points: tf.Tensor, cut: Tiling) -> tf.Tensor:
@@ -166,10 +166,10 @@ def _convolve(values: tf.Tensor, points: tf.Tensor, cut: Tiling) -> tf.Tensor:
 
     strips = cut.starts, cut.sizes, cut.beyond
     if cut.starts.shape[0] == 1:
-        found = convolved([only[0] for only in strips])
+        outputs = convolved([only[0] for only in strips])
     else:
-        found = tf.map_fn(convolved, strips, fn_output_signature=values.dtype, parallel_iterations=1)
-    result = tf.reshape(found, [-1, width, outer])[:height][None]
+        outputs = tf.map_fn(convolved, strips, fn_output_signature=values.dtype, parallel_iterations=1)
+    result = tf.reshape(outputs, [-1, width, outer])[:height][None]
     result.set_shape([*values.shape[:3], outer])
     return result
 

@@ -13,7 +13,7 @@ LONGEST, EVALUATIONS = 1e10, 20
 
 
 class LineSearchError(Exception):
-    """No step size with a sufficient decrease was found."""
+    """No step size decreases the function enough."""
 
 
 @dataclass(frozen=True)

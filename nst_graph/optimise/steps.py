@@ -123,10 +123,10 @@ class HostStepRecorder(StepRecorder):
 
     def evaluate(self, picture: Floats) -> None:
         """Move to a picture, which is not copied. Raises FloatingPointError where something is not finite."""
-        found = self._objective(picture)
-        self.picture, self.gradient = picture, found.gradient
+        evaluation = self._objective(picture)
+        self.picture, self.gradient = picture, evaluation.gradient
         finite = {name: bool(np.isfinite(getattr(self, name)).all()) for name in ("picture", "gradient")}
-        self.take(found.terms, found.total, **finite)
+        self.take(evaluation.terms, evaluation.total, **finite)
 
     def report(self, iteration: int, memory: Callable[[], Arrays]) -> None:
         """Report the picture as the end of an iteration."""

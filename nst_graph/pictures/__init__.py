@@ -1,7 +1,7 @@
 """Pictures: float32 RGB arrays [height, width, 3] in 0..255, read, resized, recoloured and written."""
 
 from nst_graph.pictures.formats import read, read_mask
-from nst_graph.pictures.given import Files, ImageLike, listed
+from nst_graph.pictures.in_memory import Files, ImageLike, listed
 from nst_graph.pictures.pictures import (
     SIDES,
     Mask,

@@ -80,9 +80,9 @@ def _pixels(path: Path, limit: float, say: Callable[[str], None], profiled: bool
         raise tiff.RawError
     if beginning[:4] in tiff.MAGIC:
         with _limited(path, limit) as max_pixels:
-            found = tiff.read(path, max_pixels, say)
-        if found is not None:
-            values, rotation, icc = found
+            deep_tiff = tiff.read(path, max_pixels, say)
+        if deep_tiff is not None:
+            values, rotation, icc = deep_tiff
             conversion = profile(icc, "L" if values.shape[-1] < 3 else "RGB")
             return _upright(conversion.deep(values) if conversion else values, rotation)
     source, icc = _png(path, limit) if beginning.startswith(png.MAGIC) else (path, None)

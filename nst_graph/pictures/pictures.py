@@ -105,8 +105,8 @@ def fitted(
     """
     own = SIDES[side](shape[:2])
     height, width = shape[:2] if squash is None else (squash[1], squash[0])
-    wanted = own if size is None else size if larger else min(own, size)
-    scale = wanted / SIDES[side]((height, width))
+    length = own if size is None else size if larger else min(own, size)
+    scale = length / SIDES[side]((height, width))
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 

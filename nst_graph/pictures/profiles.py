@@ -69,13 +69,13 @@ class Profile:
         if self.mode == "CMYK":
             return
         tried = np.stack(np.meshgrid(*[LEVELS] * len(self.mode)), axis=-1).reshape(1, -1, len(self.mode)).astype(float)
-        found = self._rounded(tried)
-        self.is_srgb = bool(np.abs(found - tried).max() <= 1)
+        rounded = self._rounded(tried)
+        self.is_srgb = bool(np.abs(rounded - tried).max() <= 1)
         try:
             exact = _exact(icc)
         except DamagedError:  # where tables define the colours
             return
-        if np.abs(exact(tried) - found).max() < 2:
+        if np.abs(exact(tried) - rounded).max() < 2:
             self._convert = exact
 
     def _to_srgb(self, before: str, after: str) -> ImageCms.ImageCmsTransform:

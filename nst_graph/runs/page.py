@@ -117,7 +117,7 @@ def _page(directory: Path, record: dict[str, Any]) -> dict[str, Any]:
         "versions": versions if isinstance(versions, dict) else {},
         "settings": {name: value for name, value in settings.items() if name != "network"},
         "again": None if options is None else _text(words.paint(record, options)),
-        "links": {name: found[0] for name, found in links.items() if found},
+        "links": {name: files[0] for name, files in links.items() if files},
         "losses": _thinned(curves.weighted(losses, settings)),
         "left": _left(losses, stages)[0],
     }
@@ -163,13 +163,13 @@ def _told(stages: Sequence[dict[str, Any]]) -> str:
 def _pictures(directory: Path, record: dict[str, Any]) -> list[dict[str, Any]]:
     """The saved pictures in order, with their iterations; while a run is painted, a final.png is one of before."""
     listed = (name for name in record.get("files", ()) if name.startswith(("iteration-", "frame-")))
-    found = {int(Path(name).stem.split("-")[1]): (name, name.split("-")[0]) for name in sorted(listed)}
+    labelled = {int(Path(name).stem.split("-")[1]): (name, name.split("-")[0]) for name in sorted(listed)}
     state, last = record["outcome"]["state"], record["outcome"].get("iterations")
     if state != "painting" and isinstance(last, int):
-        found[last] = "final.png", "iteration" if state == "paused" else "end: iteration"
+        labelled[last] = "final.png", "iteration" if state == "paused" else "end: iteration"
     return [
         {"file": f"{name}?{int((directory / name).stat().st_mtime)}", "label": f"{label} {number}", "iteration": number}
-        for number, (name, label) in sorted(found.items())
+        for number, (name, label) in sorted(labelled.items())
         if (directory / name).exists()
     ]
 
@@ -186,11 +186,11 @@ def _sources(directory: Path, record: dict[str, Any]) -> Iterator[dict[str, str]
 
 
 def _network(record: dict[str, Any]) -> str:
-    """The network that paints, and which one was wanted where it was not there."""
-    painted, wanted = str(record["weights"].get("network", "")), record["settings"]["network"]
-    found = Path(record["weights"]["path"]).parent == (places.MODEL and places.MODEL.resolve())
-    replaced = found and painted.startswith("VGG-") and not painted.startswith(wanted.split()[0])
-    return f"{painted}, in the place of {wanted}" if replaced else painted
+    """The network that paints, and the one that it replaces where the settings name another."""
+    painted, named = str(record["weights"].get("network", "")), record["settings"]["network"]
+    is_ours = Path(record["weights"]["path"]).parent == (places.MODEL and places.MODEL.resolve())
+    replaced = is_ours and painted.startswith("VGG-") and not painted.startswith(named.split()[0])
+    return f"{painted}, in the place of {named}" if replaced else painted
 
 
 def _text(name: str) -> str:

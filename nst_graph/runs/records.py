@@ -114,16 +114,16 @@ def texts(settings: Settings, network: str) -> dict[str, str]:
     return {"Software": software(), "Network": network, "Settings": json.dumps(values)}
 
 
-def differences(begun: dict[str, Any], now: dict[str, Any]) -> list[str]:
+def differences(earlier: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """A line for each setting, and each source by its bytes, that differs from what a run was begun with."""
     lines = []
     for name in SOURCES:
-        before, after = _sources(begun, name), _sources(now, name)
+        before, after = _sources(earlier, name), _sources(now, name)
         if [source["sha256"] for source in before] != [source["sha256"] for source in after]:
             lines.append(f"{name} {_paths(after)}: the run was begun with other bytes, of {_paths(before)}")
-    before = json.loads(json.dumps(asdict(Settings()))) | begun["settings"]  # an older version may lack some
+    before = json.loads(json.dumps(asdict(Settings()))) | earlier["settings"]  # an older version may lack some
     for name, value in now["settings"].items():
-        are_files = name == "init" and begun.get("init") and now.get("init")  # whose bytes are compared above
+        are_files = name == "init" and earlier.get("init") and now.get("init")  # whose bytes are compared above
         if before[name] != value and not are_files:
             lines.append(f"--{name.replace('_', '-')} {value}: the run was begun with {before[name]}")
     return lines

@@ -55,8 +55,8 @@ def _end(path: Path, record: dict[str, Any]) -> Step:
         raise InputError(f"{path}: a run of an older version, which cannot go on; paint on from it with --init {final}")
     picture = pictures.read(path / "final.png")
     terms = {name: values[-1] for name, values in columns.items() if name not in (*curves.COUNTS, "total")}
-    given = {name.replace("iterations", "iteration"): count for name, count in counts.items()}
-    return Step(read=lambda: picture, memory=dict, terms=terms, total=total, seconds=seconds, **given)
+    fields = {name.replace("iterations", "iteration"): count for name, count in counts.items()}
+    return Step(read=lambda: picture, memory=dict, terms=terms, total=total, seconds=seconds, **fields)
 
 
 class Run:
@@ -85,7 +85,7 @@ class Run:
         self._written = 0.0
         self._drawn = self._listed = time.monotonic()
         #: The last step before a resumed run stopped; None if it begins from the start.
-        self.begun: Step | None = None
+        self.resume_from: Step | None = None
         #: The stages of a resumed run, as its record has them.
         self.stages: list[dict[str, Any]] = []
         self._resume, self._opened = resume, False
@@ -103,12 +103,12 @@ class Run:
                 self._before = records.read(path)
                 self._more = self._before.get("outcome", {}).get("state") == "finished"
                 if self._more:
-                    self.begun = _end(path, self._before)
+                    self.resume_from = _end(path, self._before)
                 elif (path / "state.npz").exists():
-                    self.begun, self._before = state.read(path / "state.npz")
-                if self.begun is not None:
-                    self._last = self.begun
-                    self._rows = _rows(curves.read(path), self.begun.iteration)
+                    self.resume_from, self._before = state.read(path / "state.npz")
+                if self.resume_from is not None:
+                    self._last = self.resume_from
+                    self._rows = _rows(curves.read(path), self.resume_from.iteration)
                 self.stages = self._before.get("stages", [])
                 self._directory.check()
             self._locks = stack.pop_all()
@@ -165,8 +165,8 @@ class Run:
         if not self._resume:
             self._directory.clear()  # before run.json is written, so that an old state never has a new record
         if self._more:  # before run.json says that it is not finished
-            assert self.begun is not None
-            self._save_state(self.begun)
+            assert self.resume_from is not None
+            self._save_state(self.resume_from)
         self._describe({"state": "painting"})
         self._directory.add_copies(sources.by_role())
         for name, picture in shown.items():

@@ -28,15 +28,15 @@ class Events:
         self._save_every, self._finish, self._say, self._failed = save_every, finish, say, False
         with tf.Graph().as_default():
             self._writer = tf.summary.FileWriter(str(path), filename_suffix=f".{mark}")
-        self._begun = False
+        self._started = False
 
     def observe(self, step: Step) -> None:
         """Write a step."""
         if self._failed:
             return
-        if not self._begun:  # TensorBoard then hides what a killed run wrote after its last state
+        if not self._started:  # TensorBoard then hides what a killed run wrote after its last state
             self._writer.add_session_log(tf.SessionLog(status=tf.SessionLog.START), step.iteration)
-            self._begun = True
+            self._started = True
         losses = dict(step.terms) | {"total": step.total}
         values = [tf.Summary.Value(tag=f"loss/{name}", simple_value=value) for name, value in losses.items()]
         due = step.iteration % self._save_every == 0

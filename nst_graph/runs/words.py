@@ -17,16 +17,16 @@ from nst_graph.weights.store import FILES
 
 def options(settings: Settings) -> list[list[str]] | None:
     """The fewest options that give these settings, each as its words; None where there are none that do."""
-    wanted = asdict(settings)
-    found = []
-    for begun, base in _bases(settings.size):
-        changed = {option: wanted[option] for option, value in base.items() if wanted[option] != value}
+    target = asdict(settings)
+    candidates = []
+    for first_words, base in _bases(settings.size):
+        changed = {option: target[option] for option, value in base.items() if target[option] != value}
         if changed.get("size", "") is None:
             changed["size"] = "original"
         # An option can be given, but not taken back.
         if not any(value is None or value is False or value == () for value in changed.values()):
-            found.append(begun + [_option(option, value) for option, value in changed.items()])
-    return min(found, key=len, default=None)
+            candidates.append(first_words + [_option(option, value) for option, value in changed.items()])
+    return min(candidates, key=len, default=None)
 
 
 @cache
@@ -41,10 +41,10 @@ def _bases(size: int | None) -> list[tuple[list[list[str]], dict[str, Any]]]:
     return bases
 
 
-def paint(record: Mapping[str, Any], given: Sequence[Sequence[str]]) -> str:
+def paint(record: Mapping[str, Any], options: Sequence[Sequence[str]]) -> str:
     """The command that paints anew what a record describes, with these options."""
     words = [record["content"]["path"], *(style["path"] for style in record["styles"])]
-    for option in given:
+    for option in options:
         words += option if option[0] != "--init" or option[1] in STARTS else ["--init", record["init"]["path"]]
     if record["masks"]:
         words += ["--masks", *(mask["path"] for mask in record["masks"])]

@@ -46,7 +46,7 @@ def read(path: Path, names: Collection[str], limit: float) -> dict[str, Value]:
     Numbers keep their stored type. An array of more than LARGEST numbers becomes NaNs of the same
     shape, which take no memory. Raises MatlabError, or OSError as open does.
     """
-    found: dict[str, Value] = {}
+    variables: dict[str, Value] = {}
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         _check_header(file.read(_HEADER))
@@ -68,8 +68,8 @@ def read(path: Path, names: Collection[str], limit: float) -> dict[str, Value]:
             if name in names:
                 if variable is not file and variable.read(1):  # which also has zlib compare the checksum
                     raise MatlabError("its compressed data are damaged")
-                found[name] = value
-    return found
+                variables[name] = value
+    return variables
 
 
 def _check_header(header: bytes) -> None:

