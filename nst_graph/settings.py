@@ -6,8 +6,8 @@ import math
 import os
 import re
 import reprlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from numbers import Integral, Real
 from types import NoneType, UnionType
@@ -78,168 +78,210 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class Bounds:
+    """What a number, or each of several, may be; and what to give instead."""
+
+    holds: Callable[[Any], bool]
+    remedy: str
+
+
+def at_least(least: int, most: float = math.inf) -> Bounds:
+    """Whole numbers from `least` to `most`."""
+    remedy = f"give a whole number of {least} or more" + ("" if most == math.inf else f", up to {most:.0f}")
+    return Bounds(lambda value: least <= value <= most, remedy)
+
+
+WEIGHT = Bounds(lambda value: 0 <= value <= LARGEST, "give a number from 0 to 1e30")
+POSITIVE = Bounds(lambda value: 0 < value <= LARGEST, "give a number above 0, at most 1e30")
+DECAY = Bounds(lambda value: 0 <= value < 1, "give a number from 0 to below 1")
+SHARE = Bounds(lambda value: 0 <= value <= 1, "give a number from 0 to 1")
+
+
+@dataclass(frozen=True)
+class Option:
+    """How a setting is declared, for the command line, the checks and the docstring.
+
+    `limits` are bounds or choices, `metavar` stands for its value, or several words for so many values, and `names` are
+    what other programs call it. In --help it is in the group of this title.
+    """
+
+    title: str
+    about: str
+    limits: Bounds | tuple[str, ...] | None
+    metavar: str
+    names: str
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The values that it may have; empty where these are not a few names."""
+        return self.limits if isinstance(self.limits, tuple) else ()
+
+    @property
+    def count(self) -> int | None:
+        """How many values it has, where that does not change."""
+        return len(self.metavar.split()) if " " in self.metavar else None
+
+    @property
+    def remedy(self) -> str:
+        """What to give in the place of a value that cannot be used."""
+        if not isinstance(self.limits, Bounds):
+            return _one_of(self.choices)
+        return self.limits.remedy.replace("a number", f"{self.count} numbers") if self.count else self.limits.remedy
+
+
+class Group:
+    """Declares the options of one title, as fields of a dataclass."""
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+
+    def __call__(
+        self,
+        default: Any,
+        about: str,
+        limits: Bounds | tuple[str, ...] | None = None,
+        metavar: str = "",
+        names: str = "",
+    ) -> Any:
+        metadata = {"option": Option(self.title, about, limits, metavar, names)}
+        if isinstance(default, dict):
+            return field(default_factory=default.copy, metadata=metadata)
+        return field(default=default, metadata=metadata)
+
+
+WHAT, STYLE, HOW = Group("what is painted"), Group("the styles"), Group("how it is painted")
+SPEED, SAVED, PYTHON = Group("how fast, and how large"), Group("what is saved"), Group("")
+SIDE = Bounds(lambda side: side >= 1, "give a size, or width and height, in pixels")
+BLEND = Bounds(WEIGHT.holds, "give weights from 0 to 1e30, one of them above 0")
+SCALES = Bounds(lambda size: size >= 1, "give whole numbers of 1 or more")
+EACH_SCALE = Bounds(lambda number: number >= 1, "give a whole number above 0 for each of --scales")
+TILE = Bounds(lambda side: side >= 16, "give 16 pixels or more")
+BITS = Bounds(lambda bits: bits in (8, 16), "give 8 or 16")
+
+
+@dataclass(frozen=True)
 class Settings:
     """What decides a painting beside its pictures; the defaults are Gatys, Ecker and Bethge (2015).
 
     Raises InputError, naming the option, where a value cannot be used. Lists serve as tuples, as JSON has them.
-
-    Attributes:
-        network: Which weights are taken from model/ where none are named: VGG-19, VGG-16, VGG-19 rescaled or
-            VGG-16 rescaled.
-        size: A side of the result, in pixels; None: the photograph's.
-        enlarge: Whether a photograph smaller than `size` is enlarged to it; else it keeps its size.
-        side: Which side `size` is: longer or shorter.
-        squash: Width and height, or their ratio, that the photograph is squashed to; None: it keeps its own.
-        resample: The filter by which photograph, styles and a start are resized: lanczos, bicubic or bilinear.
-        iterations: Most iterations, or steps, of the optimiser.
-        alpha: Weight of the content, equation 7; 0 leaves texture synthesis.
-        beta: Weight of the style, equation 7; 0 leaves content reconstruction.
-        ratio_at: The `size`, or width and height, that alpha and beta are meant for: at others beta is scaled by
-            the pixels there over those. Where it is None, beta is the same at all sizes.
-        content_layers: Layers of the content, with weights.
-        style_layers: Layers of equation 5, with weights w_l.
-        content_loss: How differences of features are counted: equation1, squares or mean.
-        style_loss: How differences of Gram matrices are counted: equation4, mean, mean-over-size, over-pixels or
-            wasserstein.
-        smoothness: Weight of the smoothness term.
-        smoothness_loss: How roughness is counted: absolute, squared, power or nine-point.
-        unit_gradients: Scale each layer's gradient to an L1 norm of its weight, as Johnson's neural-style can.
-        style_blend: Weight of each style picture, scaled to sum to one; equal where there is none.
-        style_shape: Whose shape a style picture is given: that of the content, to which it is stretched; its own,
-            brought to `size` as the photograph is; or its own by area, with as many pixels as the photograph.
-        style_scale: Size of the style pictures, relative to that: one number, or one for each.
-        colours: Whose colours: those of the painting; luminance paints the photograph's lightness alone; histogram
-            and covariance match the styles to the photograph first.
-        pooling: How poolings pool: average, max or l2.
-        padding: What the first convolution sees beyond the border: zeros, replicate or reflect.
-        init: noise, content, style (the first), or a picture's path.
-        noise_ratio: Share of noise in the start; where it is None, 1 for init "noise" and 0 for the others.
-        noise: The distribution of the noise: grey, uniform, normal or full-range.
-        noise_amplitude: Of grey and uniform noise its largest value, of normal noise its standard deviation, in
-            grey levels.
-        seed: Seed of the noise.
-        optimiser: lbfgs, adam or gradient-descent.
-        lbfgs: Whose L-BFGS: scipy, graph or auto, which is the graph's where there is a GPU, or where SciPy's takes
-            too much memory.
-        corrections: Curvature pairs that L-BFGS keeps.
-        pixel_scale: What adam and gradient-descent divide red, green and blue by: their variables are the quotients.
-        rate: Learning rate of adam and gradient-descent, for these variables.
-        beta1: Adam's decay of the mean gradient.
-        beta2: Adam's decay of the mean squared gradient.
-        epsilon: Adam's guard against division by zero, for these variables.
-        average: The decay of a running mean over the steps of adam and gradient-descent, which is what is shown and
-            goes to the next scale; 0: the last step.
-        bounded: Keep every pixel in 0..255: box bounds of L-BFGS-B; the others clip after each step.
-        precision: Type of the convolutions: float32, bfloat16 or auto, which is bfloat16 where that is faster, and
-            float32 for the last iterations.
-        convolutions: How float32 is convolved: direct, winograd or auto, which is winograd where that is faster.
-        scales: Sizes, in pixels, to paint at before `size`, each from the one before; those that are not below it are
-            left out.
-        scale_iterations: Iterations at each of `scales`.
-        tile: Side of the tiles that are evaluated one by one; where it is None, as memory demands.
-        save_every: Iterations from one saved picture to the next.
-        depth: Bits a colour of the saved pictures, 8 or 16.
-        tensorboard: Write losses and pictures for TensorBoard too.
-        timelapse: A film of the saved pictures at the end: gif or mp4; None: no film.
     """
 
-    network: str = "VGG-19"
-    size: int | None = 512
-    enlarge: bool = False
-    side: str = "longer"
-    squash: tuple[int, ...] | None = None
-    resample: str = "lanczos"
-    iterations: int = 1000
-    alpha: float = 1.0
-    beta: float = 1000.0
-    ratio_at: tuple[int, ...] | None = None
-    content_layers: Mapping[str, float] = field(default_factory=lambda: {"conv4_2": 1.0})
-    style_layers: Mapping[str, float] = field(default_factory=lambda: equal(STYLE_LAYERS))
-    content_loss: str = "equation1"
-    style_loss: str = "equation4"
-    smoothness: float = 0.0
-    smoothness_loss: str = "absolute"
-    unit_gradients: bool = False
-    style_blend: tuple[float, ...] | None = None
-    style_shape: str = "content"
-    style_scale: float | tuple[float, ...] = 1.0
-    colours: str = "painting"
-    pooling: str = "average"
-    padding: str = "zeros"
-    init: str = "noise"
-    noise_ratio: float | None = None
-    noise: str = "grey"
-    noise_amplitude: float = 20.0
-    seed: int = 0
-    optimiser: str = "lbfgs"
-    lbfgs: str = "auto"
-    corrections: int = 10
-    pixel_scale: tuple[float, ...] = (1.0, 1.0, 1.0)
-    rate: float = 10.0
-    beta1: float = 0.9
-    beta2: float = 0.999
-    epsilon: float = 1e-8
-    average: float = 0.0
-    bounded: bool = False
-    precision: str = "float32"
-    convolutions: str = "auto"
-    scales: tuple[int, ...] = ()
-    scale_iterations: tuple[int, ...] = ()
-    tile: int | None = None
-    save_every: int = 100
-    depth: int = 8
-    tensorboard: bool = False
-    timelapse: str | None = None
+    network: str = PYTHON("VGG-19", "which weights are taken from model/ where none are named", NETWORKS)
+    size: int | None = WHAT(
+        512, "a side of the result, in pixels, or original; a smaller photograph keeps its own", at_least(1), "PIXELS"
+    )
+    enlarge: bool = WHAT(False, "enlarge a smaller photograph to --size")
+    side: str = WHAT("longer", "which side --size is", SIDES)
+    squash: tuple[int, ...] | None = WHAT(
+        None, "squash the photograph to this ratio of width and height", POSITIVE, "WIDTH HEIGHT"
+    )
+    resample: str = WHAT("lanczos", "filter by which pictures are resized", RESAMPLINGS)
+    iterations: int = HOW(1000, "limit of iterations", at_least(0))
+    alpha: float = WHAT(
+        1.0, "weight of the content, equation 7; 0: texture of the STYLE alone", WEIGHT, names="--content-weight"
+    )
+    beta: float = WHAT(
+        1000.0,
+        "weight of the style, equation 7; 0: reconstruction of the CONTENT alone",
+        WEIGHT,
+        names="--style-weight",
+    )
+    ratio_at: tuple[int, ...] | None = WHAT(
+        None, "size, or width and height, whose balance all sizes get: beta follows the pixels", SIDE, "PIXELS"
+    )
+    content_layers: Mapping[str, float] = WHAT(
+        {"conv4_2": 1.0}, "layers of the content; of n layers, one without a weight gets 1/n"
+    )
+    style_layers: Mapping[str, float] = WHAT(
+        equal(STYLE_LAYERS), "layers of the style, w_l of equation 5; of n layers, one without a weight gets 1/n"
+    )
+    content_loss: str = WHAT("equation1", "how features are compared", CONTENT_LOSSES)
+    style_loss: str = WHAT("equation4", "how features' statistics are compared", STYLE_LOSSES)
+    smoothness: float = WHAT(0.0, "weight of the smoothness term", WEIGHT, "WEIGHT", "--tv-weight")
+    smoothness_loss: str = WHAT("absolute", "how roughness is measured", SMOOTHNESS_LOSSES)
+    unit_gradients: bool = WHAT(False, "scale each layer's gradient to an L1 norm of its weight")
+    style_blend: tuple[float, ...] | None = STYLE(
+        None, "weight of each STYLE, scaled to sum to one (default: equal)", BLEND, "WEIGHT"
+    )
+    style_shape: str = STYLE(
+        "content", "whose shape a STYLE gets; its own: --size as the photograph's, or by its area", STYLE_SHAPES
+    )
+    style_scale: float | tuple[float, ...] = STYLE(
+        1.0, "size of all STYLEs, or of each, relative to that", POSITIVE, "FACTOR"
+    )
+    colours: str = STYLE(
+        "painting",
+        "luminance paints the lightness alone, histogram and covariance match the STYLE's colours first",
+        COLOURS,
+        names="--colors --color --colour",
+    )
+    pooling: str = WHAT("average", "how poolings pool", POOLINGS)
+    padding: str = WHAT("zeros", "what the first convolution sees beyond the border", PADDINGS)
+    init: str = HOW("noise", "the start: noise, content, style or a picture FILE", metavar="START")
+    noise_ratio: float | None = HOW(
+        None, "start from RATIO * noise + (1 - RATIO) * picture, by default 1 or 0", SHARE, "RATIO"
+    )
+    noise: str = HOW("grey", "distribution of the noise", NOISES)
+    noise_amplitude: float = HOW(
+        20.0, "largest value of grey or uniform noise, deviation of normal noise, in grey levels", WEIGHT
+    )
+    seed: int = HOW(0, "seed of the noise", at_least(0, 2**32 - 1))
+    optimiser: str = HOW("lbfgs", "the optimiser", OPTIMISERS, names="--optimizer")
+    lbfgs: str = HOW(
+        "auto", "whose L-BFGS; auto is the graph's on a GPU, and where SciPy's takes too much memory", LBFGS
+    )
+    corrections: int = HOW(10, "curvature pairs that L-BFGS keeps", at_least(1, MOST_CORRECTIONS))
+    pixel_scale: tuple[float, ...] = HOW(
+        (1.0, 1.0, 1.0),
+        "what adam and gradient-descent divide the channels by, before --rate and --epsilon",
+        POSITIVE,
+        "RED GREEN BLUE",
+    )
+    rate: float = HOW(10.0, "learning rate of adam and gradient-descent", POSITIVE, names="--learning-rate")
+    beta1: float = HOW(0.9, "adam's decay of the mean gradient", DECAY)
+    beta2: float = HOW(0.999, "adam's decay of the mean squared gradient", DECAY)
+    epsilon: float = HOW(1e-8, "adam's guard against division by zero", POSITIVE)
+    average: float = HOW(0.0, "show the running mean of adam's or gradient-descent's steps, by this decay", DECAY)
+    bounded: bool = HOW(False, "keep every pixel in 0..255 while painting")
+    precision: str = SPEED(
+        "float32", "type of the convolutions; auto is bfloat16 where that is fast, float32 at the end", PRECISIONS
+    )
+    convolutions: str = SPEED(
+        "auto", "how float32 is convolved; winograd has fewer multiplications, to five digits the same", CONVOLUTIONS
+    )
+    scales: tuple[int, ...] = SPEED((), "longer sides to paint at first", SCALES, "PIXELS")
+    scale_iterations: tuple[int, ...] = SPEED((), "iterations at each of --scales", EACH_SCALE, "N")
+    tile: int | None = SPEED(None, "side of tiles, for large pictures (default: as memory demands)", TILE, "PIXELS")
+    save_every: int = SAVED(100, "iterations between pictures", at_least(1))
+    depth: int = SAVED(8, "bits a colour of the saved pictures: 8, or 16 for printing", BITS, "BITS")
+    tensorboard: bool = SAVED(False, "write losses and pictures for TensorBoard too")
+    timelapse: str | None = SAVED(None, "a film of the saved pictures at the end", TIMELAPSES, "KIND")
 
     def __post_init__(self) -> None:
-        for option, kind in _kinds().items():
-            object.__setattr__(self, option, _typed(option, getattr(self, option), kind))
-        for option, least in (("size", 1), ("iterations", 0), ("save_every", 1), ("seed", 0), ("corrections", 1)):
-            value = getattr(self, option)
-            _require(value is None or value >= least, option, value, f"give a whole number of {least} or more")
-        for option, most in (("seed", 2**32 - 1), ("corrections", MOST_CORRECTIONS)):
-            _require(getattr(self, option) <= most, option, getattr(self, option), f"give a whole number up to {most}")
-        for option in ("alpha", "beta", "smoothness", "noise_amplitude"):
-            value = getattr(self, option)
-            _require(_weight(value), option, value, "give a number from 0 to 1e30")
-        for option in ("style_scale", "rate", "epsilon"):
-            value = getattr(self, option)
-            good = all(map(_positive, value)) and value if isinstance(value, tuple) else _positive(value)
-            _require(bool(good), option, _words(value), "give a number above 0, at most 1e30")
-        for option, length in (("squash", 2), ("pixel_scale", 3)):
-            value = getattr(self, option)
-            good = value is None or (len(value) == length and all(map(_positive, value)))
-            _require(good, option, _words(value), f"give {length} numbers above 0, at most 1e30")
-        good = self.ratio_at is None or (len(self.ratio_at) in (1, 2) and all(side >= 1 for side in self.ratio_at))
-        _require(good, "ratio_at", _words(self.ratio_at), "give a size, or width and height, in pixels")
+        for name, kind in _kinds().items():
+            value = _typed(name, getattr(self, name), kind)
+            object.__setattr__(self, name, value)
+            option, default = OPTIONS[name], getattr(type(self), name, None)
+            if option.choices:
+                _require(value in option.choices or value is default is None, name, value, option.remedy)
+            elif isinstance(option.limits, Bounds) and value is not None:
+                values = value if isinstance(value, tuple) else (value,)
+                good = len(values) == option.count if option.count else bool(values) or default == ()
+                _require(good and all(map(option.limits.holds, values)), name, _words(value), option.remedy)
+        for name in ("content_layers", "style_layers"):
+            layers = getattr(self, name)
+            _require(bool(layers), name, "", "name at least one layer")
+            for layer, weight in layers.items():
+                _require(WEIGHT.holds(weight), name, f"{layer}={weight}", "give a weight from 0 to 1e30")
+        blend, fits = self.style_blend, len(self.scale_iterations) == len(self.scales)
+        sides = self.ratio_at
+        _require(sides is None or len(sides) in (1, 2), "ratio_at", _words(sides), OPTIONS["ratio_at"].remedy)
+        _require(blend is None or sum(blend) > 0, "style_blend", _words(blend), OPTIONS["style_blend"].remedy)
+        _require(fits, "scale_iterations", _words(self.scale_iterations), OPTIONS["scale_iterations"].remedy)
         _require(not (self.bounded and self.lbfgs == "graph"), "lbfgs", self.lbfgs, "keeps no bounds; scipy does")
-        for option in ("beta1", "beta2", "average"):
-            value = getattr(self, option)
-            _require(0 <= value < 1, option, value, "give a number from 0 to below 1")
         steps = self.optimiser != "lbfgs" or not self.average
         _require(steps, "average", self.average, "name adam or gradient-descent as --optimiser")
         _require(self.alpha + self.beta > 0, "beta", self.beta, "give alpha or beta above 0: nothing would be painted")
-        for option in ("content_layers", "style_layers"):
-            layers = getattr(self, option)
-            _require(bool(layers), option, "", "name at least one layer")
-            for name, weight in layers.items():
-                _require(_weight(weight), option, f"{name}={weight}", "give a weight from 0 to 1e30")
-        if self.style_blend is not None:
-            good = all(map(_weight, self.style_blend)) and sum(self.style_blend) > 0
-            _require(good, "style_blend", _words(self.style_blend), "give weights from 0 to 1e30, one of them above 0")
-        for option, choices in CHOICES.items():
-            value = getattr(self, option)
-            good = value in choices or value is None is getattr(type(self), option)
-            _require(good, option, value, _one_of(choices))
-        for scale in self.scales:
-            _require(scale >= 1, "scales", scale, "give whole numbers of 1 or more")
-        fits = len(self.scale_iterations) == len(self.scales) and all(number >= 1 for number in self.scale_iterations)
-        remedy = "give a whole number above 0 for each of --scales"
-        _require(fits, "scale_iterations", _words(self.scale_iterations), remedy)
-        _require(self.depth in (8, 16), "depth", self.depth, "give 8 or 16")
-        _require(self.tile is None or self.tile >= 16, "tile", self.tile, "give 16 pixels or more")
-        ratio = self.noise_ratio
-        _require(ratio is None or 0 <= ratio <= 1, "noise_ratio", ratio, "give a number from 0 to 1")
 
     @property
     def start_noise(self) -> float:
@@ -309,25 +351,14 @@ class Settings:
 
 #: Starts that are no picture's path.
 STARTS = ("noise", "content", "style")
+#: How each setting is declared, by name, in the order of the fields.
+OPTIONS: dict[str, Option] = {setting.name: setting.metadata["option"] for setting in fields(Settings)}
 #: The settings that are one of a few names.
-CHOICES = {
-    "network": NETWORKS,
-    "content_loss": CONTENT_LOSSES,
-    "style_loss": STYLE_LOSSES,
-    "smoothness_loss": SMOOTHNESS_LOSSES,
-    "side": SIDES,
-    "resample": RESAMPLINGS,
-    "style_shape": STYLE_SHAPES,
-    "noise": NOISES,
-    "colours": COLOURS,
-    "pooling": POOLINGS,
-    "padding": PADDINGS,
-    "optimiser": OPTIMISERS,
-    "lbfgs": LBFGS,
-    "precision": PRECISIONS,
-    "convolutions": CONVOLUTIONS,
-    "timelapse": TIMELAPSES,
-}
+CHOICES = {name: option.choices for name, option in OPTIONS.items() if option.choices}
+Settings.__doc__ = f"{Settings.__doc__}\n    Attributes:\n" + "".join(
+    f"        {name}: {option.about}{': ' if option.choices else ''}{', '.join(option.choices)}.\n"
+    for name, option in OPTIONS.items()
+)
 
 
 @cache
@@ -380,14 +411,6 @@ def _typed(option: str, value: Any, kind: Any) -> Any:
 
 def _one_of(choices: Iterable[str]) -> str:
     return f"give one of {', '.join(choices)}"
-
-
-def _weight(value: float) -> bool:
-    return 0 <= value <= LARGEST
-
-
-def _positive(value: float) -> bool:
-    return _weight(value) and value > 0
 
 
 def _words(values: float | Iterable[float] | None) -> str:

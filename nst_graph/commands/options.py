@@ -4,16 +4,28 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_type_hints
 
 from nst_graph import places
 from nst_graph.commands.common import Parser, add_read_limit, add_winograd, add_workers, named, whole
 from nst_graph.errors import InputError
 from nst_graph.news import tell
 from nst_graph.recipes import DEFAULT, RECIPES
-from nst_graph.settings import CHOICES, Settings, layer_name, layer_weights
+from nst_graph.settings import (
+    HOW,
+    OPTIONS,
+    SAVED,
+    SPEED,
+    STYLE,
+    WHAT,
+    Group,
+    Option,
+    Settings,
+    layer_name,
+    layer_weights,
+)
 
 
 def size(text: str) -> int | None:
@@ -21,77 +33,23 @@ def size(text: str) -> int | None:
     return None if text == "original" else whole(text)
 
 
-Option = tuple[str, str, dict[str, Any]]
+#: An option that is no setting: its name, the help, and what argparse is told.
+Extra = tuple[str, str, dict[str, Any]]
 NUMBER, FLAG = {"metavar": "NUMBER", "type": float}, {"action": "store_true"}
-PIXELS, COUNT = {"metavar": "PIXELS", "type": whole}, {"metavar": "N", "type": whole}
-SIZE = {"metavar": "PIXELS", "type": size}
-WEIGHT, SEVERAL = {"metavar": "WEIGHT", "type": float}, {"nargs": "+"}
-RATIO, SHAPE = {"metavar": "RATIO", "type": float}, {"metavar": ("WIDTH", "HEIGHT"), "nargs": 2, "type": whole}
-CHANNELS = {"metavar": ("RED", "GREEN", "BLUE"), "nargs": 3, "type": float}
+COUNT, SEVERAL = {"metavar": "N", "type": whole}, {"nargs": "+"}
+WEIGHT = {"metavar": "WEIGHT", "type": float}
 FILE, DIRECTORY = {"metavar": "FILE", "type": named}, {"metavar": "DIR", "type": named}
-MASKS = {"metavar": "MASK", "nargs": "+", "type": named}
-#: Options in groups: the name, the help, and what argparse is told. A setting's default is added to
-#: the help, unless it is None.
-WHAT: list[Option] = [
-    ("weights", f"VGG .mat file (default: VGG-19, else VGG-16, of {places.program('get_weights')})", FILE),
-    ("size", "a side of the result, in pixels, or original; a smaller photograph keeps its own", SIZE),
-    ("enlarge", "enlarge a smaller photograph to --size", FLAG),
-    ("side", "which side --size is", {}),
-    ("squash", "squash the photograph to this ratio of width and height", SHAPE),
-    ("resample", "filter by which pictures are resized", {}),
-    ("alpha", "weight of the content, equation 7; 0: texture of the STYLE alone", NUMBER),
-    ("beta", "weight of the style, equation 7; 0: reconstruction of the CONTENT alone", NUMBER),
-    ("ratio_at", "size, or width and height, whose balance all sizes get: beta follows the pixels", PIXELS | SEVERAL),
-    ("content_layers", "layers of the content; of n layers, one without a weight gets 1/n", SEVERAL),
-    ("style_layers", "layers of the style; of n layers, one without a weight gets 1/n", SEVERAL),
-    ("pooling", "how poolings pool", {}),
-    ("padding", "what the first convolution sees beyond the border", {}),
-    ("content_loss", "how features are compared", {}),
-    ("style_loss", "how Gram matrices are compared", {}),
-    ("smoothness", "weight of the smoothness term", WEIGHT),
-    ("smoothness_loss", "how roughness is measured", {}),
-    ("unit_gradients", "scale each layer's gradient to an L1 norm of its weight", FLAG),
-]
-STYLES: list[Option] = [
-    ("masks", "a grey picture for each STYLE, white where it is wanted", MASKS),
-    ("style_blend", "weight of each STYLE (default: equal)", WEIGHT | SEVERAL),
-    ("style_shape", "whose shape a STYLE gets; its own: --size as the photograph's, or by its area", {}),
-    ("style_scale", "size of all STYLEs, or of each, relative to that", {"metavar": "FACTOR", "type": float} | SEVERAL),
-    ("colours", "luminance paints the lightness alone, histogram and covariance match the STYLE's colours first", {}),
-]
-HOW: list[Option] = [
-    ("init", "the start: noise, content, style or a picture FILE", {"metavar": "START"}),
-    ("noise_ratio", "start from RATIO * noise + (1 - RATIO) * picture, by default 1 or 0", RATIO),
-    ("noise", "distribution of the noise", {}),
-    ("noise_amplitude", "largest value of grey or uniform noise, deviation of normal noise, in grey levels", NUMBER),
-    ("seed", "seed of the noise", COUNT),
-    ("optimiser", "the optimiser", {}),
-    ("lbfgs", "whose L-BFGS; auto is the graph's on a GPU, and where SciPy's takes too much memory", {}),
-    ("corrections", "curvature pairs that L-BFGS keeps", COUNT),
-    ("iterations", "limit of iterations", COUNT),
-    ("pixel_scale", "what adam and gradient-descent divide the channels by, before --rate and --epsilon", CHANNELS),
-    ("rate", "learning rate of adam and gradient-descent", NUMBER),
-    ("beta1", "adam's decay of the mean gradient", NUMBER),
-    ("beta2", "adam's decay of the mean squared gradient", NUMBER),
-    ("epsilon", "adam's guard against division by zero", NUMBER),
-    ("average", "show the running mean of adam's or gradient-descent's steps, by this decay", NUMBER),
-    ("bounded", "keep every pixel in 0..255 while painting", FLAG),
-]
-SPEED: list[Option] = [
-    ("fast", "coarse to fine, in fewer iterations and the fastest precision", FLAG),
-    ("precision", "type of the convolutions; auto is bfloat16 where that is fast, float32 at the end", {}),
-    ("convolutions", "how float32 is convolved; winograd has fewer multiplications, to five digits the same", {}),
-    ("scales", "longer sides to paint at first", PIXELS | SEVERAL),
-    ("scale_iterations", "iterations at each of --scales", COUNT | SEVERAL),
-    ("tile", "side of tiles, for large pictures (default: as memory demands)", PIXELS),
-]
-RECORD: list[Option] = [
-    ("save_every", "iterations between pictures", COUNT),
-    ("depth", "bits a colour of the saved pictures: 8, or 16 for printing", {"metavar": "BITS", "type": whole}),
-    ("tensorboard", "write losses and pictures for TensorBoard too", FLAG),
-    ("timelapse", "a film of the saved pictures at the end", {"metavar": "KIND"}),
-]
-PLACE: list[Option] = [
+#: Those that begin a group of settings.
+BEFORE: dict[Group, Extra] = {
+    WHAT: ("weights", f"VGG .mat file (default: VGG-19, else VGG-16, of {places.program('get_weights')})", FILE),
+    STYLE: (
+        "masks",
+        "a grey picture for each STYLE, white where it is to be",
+        {"metavar": "MASK", "nargs": "+", "type": named},
+    ),
+    SPEED: ("fast", "coarse to fine, in fewer iterations and the fastest precision", FLAG),
+}
+PLACE: list[Extra] = [
     (
         "output",
         "the picture, as .png, .jpg or .tif, with its run in a directory of that name; or the directory alone "
@@ -103,15 +61,15 @@ PLACE: list[Option] = [
     ("more", "with --resume: N iterations more of a finished run; or a higher --iterations", COUNT),
     ("like", "paint with the settings and the weights of the run in DIR", DIRECTORY),
 ]
-LISTS: list[Option] = [
+LISTS: list[Extra] = [
     ("quiet", "print errors alone", FLAG),
     ("example", "paint the example, as without any argument", FLAG),
     ("recipes", "list the recipes, and end", FLAG),
     ("version", "print the version, and end", FLAG),
 ]
-FILM_PLACE: Option = ("output", "directory of the film (default: output/CLIP-STYLE, then -2, -3 ...)", DIRECTORY)
+FILM_PLACE: Extra = ("output", "directory of the film (default: output/CLIP-STYLE, then -2, -3 ...)", DIRECTORY)
 FILM_TOO = ("overwrite", "resume", "like", "quiet")
-FILM: list[Option] = [
+FILM: list[Extra] = [
     ("frames", "the frames to paint, counted from 0, as in 10:60; either end may be left out", {"metavar": "RANGE"}),
     ("every", "paint one frame of so many", COUNT),
     ("fps", "frames a second of the clip (default: its own, of a directory 25)", NUMBER),
@@ -120,17 +78,8 @@ FILM: list[Option] = [
     ("back", "how far back the frames lie that one is held to, such as 1 2 4 (default: 1)", COUNT | SEVERAL),
     ("alone", "paint each frame by itself, as each shot's first", FLAG),
 ]
-#: What other programs call the same options.
-HABITS = {
-    "output": ["-o"],
-    "quiet": ["-q"],
-    "alpha": ["--content-weight"],
-    "beta": ["--style-weight"],
-    "smoothness": ["--tv-weight"],
-    "optimiser": ["--optimizer"],
-    "rate": ["--learning-rate"],
-    "colours": ["--colors", "--color", "--colour"],
-}
+#: Short names.
+SHORT = {"output": "-o", "quiet": "-q"}
 #: What --help shows, in the order in which it is needed.
 FIRST = (
     *("content", "styles", "output", "fast", "size", "beta", "iterations", "style_scale", "style_blend", "colours"),
@@ -210,40 +159,67 @@ def add_options(parser: argparse.ArgumentParser, several: bool = False) -> argpa
     )
     about = f"settings by name; {places.program('paint')} --recipes lists them"
     add("--recipe", choices=RECIPES, metavar="NAME", nargs="+" if several else None, help=about)
-    _add(parser.add_argument_group("what is painted"), WHAT, several)
-    _add(parser.add_argument_group("the styles"), STYLES, several)
-    _add(parser.add_argument_group("how it is painted"), HOW, several)
-    group = parser.add_argument_group("how fast, and how large")
-    _add(group, SPEED, several)
-    add_winograd(group)
-    add_read_limit(group)
-    group = parser.add_argument_group("what is saved")
-    _add(group, RECORD, several)
+    for titled in (WHAT, STYLE, HOW, SPEED, SAVED):
+        group = parser.add_argument_group(titled.title)
+        _add(group, [BEFORE[titled]] if titled in BEFORE else [])
+        for name, option in OPTIONS.items():
+            if option.title == titled.title:
+                _add_setting(group, name, option, several)
+        if titled is SPEED:
+            add_winograd(group)
+            add_read_limit(group)
     return group
 
 
-def _add(group: argparse._ArgumentGroup, options: Sequence[Option], several: bool = False) -> None:
-    names = {field.name for field in fields(Settings)}
+def _add(group: argparse._ArgumentGroup, options: Sequence[Extra]) -> None:
     for name, about, keywords in options:
-        default: Any = getattr(Settings(), name, None)
-        told = dict(keywords)
-        if name.endswith("_layers"):
-            default, told["metavar"] = " ".join(default), "LAYER[=WEIGHT]"
-        if name in CHOICES:
-            about = f"{about}: {', '.join(CHOICES[name])}"
-            told.setdefault("metavar", "NAME")
-        if isinstance(default, float):
-            default = f"{default:g}"
-        if name == "pixel_scale":
-            default = " ".join(f"{number:g}" for number in default)
-        shown = about if default is None or default is False or default == () else f"{about} (default: {default})"
-        if several and name in names and "nargs" in told:
-            told["type"] = _parts(told.get("type", str))
-            places = told["metavar"]
-            told["metavar"] = f"{places},..." if isinstance(places, str) else ",".join(places)
-        if several and name in names and "action" not in told:
-            told["nargs"] = "+"
-        group.add_argument(f"--{name.replace('_', '-')}", *HABITS.get(name, ()), help=shown, **told)
+        group.add_argument(*_flags(name, (SHORT[name],) if name in SHORT else ()), help=about, **keywords)
+
+
+def _add_setting(group: argparse._ArgumentGroup, name: str, option: Option, several: bool) -> None:
+    """Add a setting's option, with its default; with `several` it takes several values, parted by blanks."""
+    about, keywords = option.about, _keywords(name, option)
+    if option.choices:
+        about = f"{about}: {', '.join(option.choices)}"
+    default = _shown(getattr(Settings(), name))
+    if several and "nargs" in keywords:
+        keywords["type"] = _parts(keywords.get("type", str))
+        places = keywords["metavar"]
+        keywords["metavar"] = f"{places},..." if isinstance(places, str) else ",".join(places)
+    if several and "action" not in keywords:
+        keywords["nargs"] = "+"
+    group.add_argument(
+        *_flags(name, option.names.split()), help=f"{about} (default: {default})" if default else about, **keywords
+    )
+
+
+def _flags(name: str, others: Sequence[str]) -> list[str]:
+    return [f"--{name.replace('_', '-')}", *others]
+
+
+def _keywords(name: str, option: Option) -> dict[str, Any]:
+    """What argparse is told of a setting, by its type."""
+    kind = str(get_type_hints(Settings)[name])
+    if "Mapping" in kind:
+        return {"metavar": "LAYER[=WEIGHT]", "nargs": "+"}
+    if "bool" in kind:
+        return dict(FLAG)
+    number = size if name == "size" else whole if "int" in kind else float if "float" in kind else None
+    keywords: dict[str, Any] = {"type": number} if number else {}
+    keywords["metavar"] = option.metavar or ("NAME" if option.choices else "NUMBER" if number is float else "N")
+    if "tuple" in kind:
+        keywords["nargs"] = option.count or "+"
+    if option.count:
+        keywords["metavar"] = tuple(option.metavar.split())
+    return keywords
+
+
+def _shown(default: Any) -> str:
+    """A default as it is typed; nothing for what is off."""
+    values = (
+        default if isinstance(default, tuple | Mapping) else () if default is None or default is False else (default,)
+    )
+    return " ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in values)
 
 
 def _parts(kind: Callable[[str], Any]) -> Callable[[str], list[Any]]:
