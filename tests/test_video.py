@@ -317,7 +317,7 @@ def test_what_lies_further_back(monkeypatch):
     masks_left = iter(masks)
     monkeypatch.setattr(flow, "between", lambda frame, other: np.zeros((20, 30, 2), np.float32))
     monkeypatch.setattr(flow, "warp", lambda values, along: values)
-    monkeypatch.setattr(flow, "trust", lambda forward, backward: next(masks_left))
+    monkeypatch.setattr(flow, "consistency", lambda forward, backward: next(masks_left))
     found = flow.guide(picture, [(picture, painting) for painting in paintings], 2.0)
     expected, nearer = 0.0, np.zeros((20, 30))
     for mask, painting in zip(masks, paintings, strict=True):
@@ -654,8 +654,8 @@ def test_what_cannot_be_moved_begins_as_the_scale_below_painted_it(film, monkeyp
         guides.append(replace(whole, trust=np.where(np.arange(SIZE[1]) < SIZE[1] / 2, whole.flow_consistency, 0)))
         return guides[-1]
 
-    def minimise(objective, start, *given):
-        outcome = minimised(objective, start, *given)
+    def minimise(objective, start, *given, **vectors):
+        outcome = minimised(objective, start, *given, **vectors)
         painted.append((start, np.asarray(outcome.step.picture)))
         return outcome
 

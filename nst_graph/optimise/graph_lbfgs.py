@@ -50,10 +50,9 @@ def graph_lbfgs(
 ) -> Outcome:
     """Minimise by L-BFGS on `vectors`, of which the objective's picture is one.
 
-    In float64 the first 20 steps are SciPy's to 1e-3 with VGG-19; in float32, which takes half the
-    memory, they part after ten: what the network's rectifiers make of a rounding grows. It is restarted as
-    SciPy's is. With the `memory` of an earlier step at `start` the same steps follow as there. Raises InputError
-    where that is another optimiser's, FloatingPointError where something is not finite and a restart gains nothing.
+    In float64 the first 20 steps are SciPy's to 1e-3 with VGG-19; in float32, which takes half the memory, they part
+    after ten: what rectifiers make of a rounding grows. It is restarted as SciPy's is. `memory` is that of an earlier
+    step at `start`. Raises InputError where it is another optimiser's, FloatingPointError as `restart` does.
     """
     vectors.connect(objective)
     vectors.load(start, memory)
