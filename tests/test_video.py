@@ -323,7 +323,7 @@ def test_what_lies_further_back(monkeypatch):
     for mask, painting in zip(masks, paintings, strict=True):
         expected += np.mean(np.maximum(mask - nearer, 0)[..., None] * np.square(picture - painting))
         nearer += mask
-    assert np.mean(found.trust[..., None] * np.square(picture - found.picture)) == pytest.approx(expected)
+    assert np.mean(found.flow_consistency[..., None] * np.square(picture - found.picture)) == pytest.approx(expected)
     assert found.picture[nearer == 0] == pytest.approx(paintings[0][nearer == 0])
 
 
@@ -651,7 +651,9 @@ def test_what_cannot_be_moved_begins_as_the_scale_below_painted_it(film, monkeyp
 
     def guide(*given):
         whole = found(*given)
-        guides.append(replace(whole, trust=np.where(np.arange(SIZE[1]) < SIZE[1] / 2, whole.flow_consistency, 0)))
+        guides.append(
+            replace(whole, flow_consistency=np.where(np.arange(SIZE[1]) < SIZE[1] / 2, whole.flow_consistency, 0))
+        )
         return guides[-1]
 
     def minimise(objective, start, *given, **vectors):

@@ -51,23 +51,26 @@ def lbfgs(
                 history.append(recorder.picture, recorder.gradient)
                 recorder.report(recorder.last.iteration + 1, history.arrays)
 
-        # Threads of SciPy's BLAS would wait for those of TensorFlow, which spin.
-        with threadpool_limits(1, "blas"):
-            result = scipy.optimize.minimize(
-                function,
-                begin.ravel().astype(np.float64) / scale,
-                jac=True,
-                method="L-BFGS-B",
-                bounds=scipy.optimize.Bounds(BOUNDS[0] / scale, BOUNDS[1] / scale) if bounded else None,
-                callback=accept,
-                options={
-                    "maxiter": iterations - recorder.last.iteration,
-                    "maxcor": pairs,
-                    "maxfun": np.iinfo(np.int32).max,
-                    "ftol": 0,
-                    "gtol": 0,
-                },
-            )
-        return str(result.message)
+        bounds = scipy.optimize.Bounds(BOUNDS[0] / scale, BOUNDS[1] / scale) if bounded else None
+        left = iterations - recorder.last.iteration
+        return _lbfgsb(function, begin.ravel().astype(np.float64) / scale, accept, left, pairs, bounds)
 
     return restart(recorder, iterations, attempt, warm=False)
+
+
+def _lbfgsb(
+    function: Callable[[Vector], tuple[float, Vector]],
+    start: Vector,
+    accept: Callable[..., None],
+    iterations: int,
+    pairs: int,
+    bounds: scipy.optimize.Bounds | None,
+) -> str:
+    """One call of SciPy, for at most so many iterations; returns why it stopped."""
+    options = {"maxiter": iterations, "maxcor": pairs, "maxfun": np.iinfo(np.int32).max, "ftol": 0, "gtol": 0}
+    # Threads of SciPy's BLAS would wait for those of TensorFlow, which spin.
+    with threadpool_limits(1, "blas"):
+        result = scipy.optimize.minimize(
+            function, start, jac=True, method="L-BFGS-B", bounds=bounds, callback=accept, options=options
+        )
+    return str(result.message)
