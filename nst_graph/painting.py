@@ -195,11 +195,25 @@ class Part:
         how = self.settings
         return pictures.start(self.scene.base, network.mean, how.start_noise, how.seed, how.noise, how.noise_amplitude)
 
-    def news(self, iterations: int) -> str:
+    def vector_dtype(self, warm: bool) -> str | None:
+        """The type of the vectors of the graph's L-BFGS; None where another optimiser paints.
+
+        A `warm` one goes on with curvature pairs, which SciPy's does not take: from SciPy's the graph's takes the steps
+        that SciPy's would have taken. Bounds, which only SciPy's keeps, begin without pairs.
+        """
+        if self.settings.optimiser != "lbfgs":
+            return None
+        return (
+            "float64"
+            if warm and self.plan.vector_dtype is None and not self.settings.bounded
+            else self.plan.vector_dtype
+        )
+
+    def news(self, iterations: int, warm: bool = False) -> str:
         """A line that says what will be painted."""
         settings = self.settings
         height, width = self.scene.shape[:2]
-        names = {"lbfgs": f"{'the graph' if self.plan.vector_dtype else 'SciPy'}'s L-BFGS", "adam": "Adam"}
+        names = {"lbfgs": f"{'the graph' if self.vector_dtype(warm) else 'SciPy'}'s L-BFGS", "adam": "Adam"}
         name = names.get(settings.optimiser, "gradient descent")
         line = f"{count(iterations, 'iteration')} of {name} at {width} x {height} in {self.stage.precision}"
         if self.plan.tile is not None:
@@ -339,7 +353,7 @@ def paint_parts(
             continue
         goes_on = last is not None and last.picture.shape == photograph.shape
         iterations = at_size - (last.iteration - last.before if last is not None and goes_on else 0)
-        say(part.news(iterations))
+        say(part.news(iterations, bool(memory)))
 
         def left(iteration: int, here: int = iterations, index: int = index) -> float:
             return ((here - iteration) * parts[index].pixels + sum(work[index + 1 :])) / max(1, sum(work))
@@ -385,16 +399,11 @@ def _paint_part(
 def objective_of(
     network: Network, part: Part, targets: TargetExtractor, steady: bool = False, warm: bool = False
 ) -> tuple[Objective | TiledObjective, Vectors | None]:
-    """What a stage minimises, and the vectors of the graph's L-BFGS, if that does it.
-
-    A `warm` one goes on with curvature pairs, which SciPy's does not take: from SciPy's the graph's takes the steps
-    that SciPy's would have taken. Bounds, which only SciPy's keeps, begin without pairs.
-    """
+    """What a stage minimises, and the vectors of the graph's L-BFGS, if that does it."""
     inputs = network, part.scene.photograph, part.scene.styles, part.fitted
     compute = tf.bfloat16 if part.stage.precision == "bfloat16" else None
-    dtype, pairs = part.plan.vector_dtype, part.plan.pairs
-    dtype = "float64" if warm and not part.settings.bounded and dtype is None else dtype
-    vectors = Vectors(dtype, pairs) if dtype is not None and part.settings.optimiser == "lbfgs" else None
+    dtype = part.vector_dtype(warm)
+    vectors = None if dtype is None else Vectors(dtype, part.plan.pairs)
     options: dict[str, Any] = {"compute": compute, "source": vectors and vectors.point, "steady": steady}
     if part.plan.tile is None:
         return Objective(*inputs, targets=targets, **options), vectors
