@@ -330,16 +330,17 @@ def test_the_example_is_painted_where_it_is_asked_for(words):
 @pytest.mark.parametrize("parser", [options.parser, options.film_parser])
 def test_whole_numbers(parser):
     """Each option that takes one takes 64.0 too, as a spreadsheet may write it, and not 64.5."""
-    actions = [action for action in parser()._actions if action.type in (whole, options.size)]
-    assert len(actions) > 10 and not [action for action in parser()._actions if action.type is int]
+    made = parser()
+    actions = [action for action in made._actions if action.type in (whole, options.size)]
+    assert len(actions) > 10 and not [action for action in made._actions if action.type is int]
     for action in actions:
         times = action.nargs if isinstance(action.nargs, int) else 1
         option = max(action.option_strings, key=len)
-        given = [options.parse([PHOTO, option, *[word] * times], parser) for word in ("64", "64.0")]
+        given = [options.parse([PHOTO, option, *[word] * times], lambda: made) for word in ("64", "64.0")]
         assert given[0] == given[1] and f"{given[0][action.dest]}" == f"{given[1][action.dest]}"
         for word in ("64.5", "inf", "nan"):
             with pytest.raises(InputError, match=f"{option}: invalid (int|size) value: '{word}'"):
-                options.parse([PHOTO, option, *[word] * times], parser)
+                options.parse([PHOTO, option, *[word] * times], lambda: made)
 
 
 def test_whole_numbers_from_python():

@@ -11,6 +11,7 @@ from conftest import ROOT, hashes, run_here
 
 from nst_graph import machine, painting, places, plans
 from nst_graph.runs.directory import claimed
+from nst_graph.settings import Settings
 
 
 @pytest.fixture
@@ -70,5 +71,5 @@ def test_memory_is_shared_among_workers(words, tmp_path, monkeypatch):
     plan = plans.plan
     monkeypatch.setattr(painting, "plan", lambda *given: memory.append(given[4]) or plan(*given))
     for side_by_side in (1, 2):
-        painting.paint(*words[:2], weights_file=words[3], side_by_side=side_by_side)
+        painting.paint(*words[:2], Settings(iterations=0), weights_file=words[3], side_by_side=side_by_side)
     assert memory[0] == 2 * memory[1] == machine.memory()

@@ -777,6 +777,7 @@ print(os.waitstatus_to_exitcode(status))
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_killed_twenty_times(pictures_dir, network_file, tmp_path):
     """The film is whole, and no finished frame was painted twice."""
