@@ -526,8 +526,8 @@ def test_thousands_are_not_guessed(tmp_path, cell, plain):
         ("beta", "0,5", 0.5),
         ("beta", "1,25", 1.25),
         ("beta", "0,125", 0.125),
-        ("beta", "1.000", 1),
         ("beta", "1,5e3", 1500),
+        ("beta", "0.125", 0.125),
         ("size", "64,0", 64),
         ("style_blend", "0,5 1,25", (0.5, 1.25)),
         ("pixel_scale", "100 200 255", (100, 200, 255)),
@@ -539,6 +539,15 @@ def test_decimals_and_several_numbers(tmp_path, column, cell, value):
         (tmp_path / "list.csv").write_text("\n".join(map(separator.join, rows)))
         (job,) = jobs.read_list(tmp_path / "list.csv", cli.job, options.switches())
         assert getattr(job.settings, column) == value
+
+
+def test_a_point_between_semicolons_may_part_thousands(tmp_path):
+    """Such lists have decimal commas; parted by tabs or commas 1.000 is 1."""
+    for separator, refused in ((";", True), ("\t", False), (",", False)):
+        rows = [["content", "styles", "beta"], ["none.jpg", "b.jpg", "1.000"]]
+        (tmp_path / "list.csv").write_text("\n".join(map(separator.join, rows)))
+        error = run_here("paint_many.py", tmp_path / "list.csv").stderr
+        assert ("beta 1.000: ambiguous" in error) == refused and "Traceback" not in error and error.count("\n") == 1
 
 
 def test_blanks_after_separators(tmp_path):

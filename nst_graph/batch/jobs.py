@@ -133,14 +133,22 @@ def _rows(text: str) -> list[dict[str, Any]]:
     rows.fieldnames = names
     entries = [{name: value for name, value in row.items() if "".join(value or ()).strip()} for row in rows]
     if separator != ",":
-        entries = [{name: _point(name, value) for name, value in entry.items()} for entry in entries]
+        entries = [{name: _point(name, value, separator) for name, value in entry.items()} for entry in entries]
     return [entry for entry in entries if entry]
 
 
-def _point(name: str, value: Any) -> Any:
-    """A cell with decimal points in the place of commas, but for those that may part thousands."""
+def _point(name: str, value: Any, separator: str) -> Any:
+    """A cell with decimal points in the place of commas, but for those that may part thousands.
+
+    Raises ValueError where a point may: between semicolons, which are there for decimal commas.
+    """
     if name in PATHS or not isinstance(value, str):
         return value
+    if separator == ";" and (parted := re.search(r"(?<![\d.,=])[1-9]\d{0,2}\.\d{3}(?![\d.,])", value)):
+        plain = parted[0].replace(".", "")
+        raise ValueError(
+            f"{name} {parted[0]}: ambiguous, as its point may part thousands; write {plain}, or {parted[0]}0"
+        )
     return NUMBER.sub(lambda match: match[0] if _may_part_thousands(match[0]) else match[0].replace(",", "."), value)
 
 

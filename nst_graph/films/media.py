@@ -97,7 +97,8 @@ def _open(path: Path) -> tuple[Any, Any]:
     if kind := files.non_file(path):
         raise InputError(f"{path}: {kind}; name a film, or a directory of frames")
     try:
-        container = av.open(f"file:{path}", metadata_errors="replace")
+        # An APNG's delay of 0 is a tenth of a second in browsers; other formats do not know the option.
+        container = av.open(f"file:{path}", metadata_errors="replace", options={"default_fps": "10"})
     except FFmpegError as error:
         raise InputError(f"{path}: no pictures that ffmpeg can read ({error.strerror}); name another clip") from error
     covers = Disposition.attached_pic | Disposition.timed_thumbnails
