@@ -108,7 +108,7 @@ def test_auto_ends_near_float32(vgg19_file, tmp_path, monkeypatch):
         )  # fmt: skip
         totals[precision] = painting.outcome.step.total
     assert "54 iterations of SciPy's L-BFGS at 96 x 72 in bfloat16" in said
-    assert "6 iterations of SciPy's L-BFGS at 96 x 72 in float32" in said
+    assert "6 iterations of the graph's L-BFGS at 96 x 72 in float32" in said
     assert totals["auto"] == pytest.approx(totals["float32"], rel=0.1)  # 60 iterations are far from the end
 
 
