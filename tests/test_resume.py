@@ -208,7 +208,7 @@ def test_what_bfloat16_leaves_is_painted_in_float32(words, tmp_path, monkeypatch
     )  # fmt: skip
     assert done.outcome.step.iteration == 25 and done.outcome.step.before == 5
     height, width = done.picture.shape[:2]
-    assert f"{left} iterations of SciPy's L-BFGS at {width} x {height} in float32" in said
+    assert f"{left} iterations of the graph's L-BFGS at {width} x {height} in float32" in said
     check_whole(tmp_path)
 
 
