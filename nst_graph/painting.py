@@ -128,10 +128,10 @@ def _paint(
     side_by_side: int,
 ) -> Painting:
     """Paint, and record that in a run, if there is one."""
-    if settings.timelapse is not None:
-        timelapse.check(settings.timelapse)
     # Where it fails, the run saves its state before the objective that holds that is closed.
     with contextlib.ExitStack() as objectives, run or contextlib.nullcontext():
+        if settings.timelapse is not None:
+            timelapse.check(settings.timelapse)
         originals = scenes.read(sources, settings, say, warn)
         whole = network_of(sources, warn)
         network = whole.upto(settings.layers)
