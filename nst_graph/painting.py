@@ -199,15 +199,11 @@ class Part:
         """The type of the vectors of the graph's L-BFGS; None where another optimiser paints.
 
         A `warm` one goes on with curvature pairs, which SciPy's does not take: from SciPy's the graph's takes the steps
-        that SciPy's would have taken. Bounds, which only SciPy's keeps, begin without pairs.
+        that SciPy's would have taken.
         """
         if self.settings.optimiser != "lbfgs":
             return None
-        return (
-            "float64"
-            if warm and self.plan.vector_dtype is None and not self.settings.bounded
-            else self.plan.vector_dtype
-        )
+        return "float64" if warm and self.plan.vector_dtype is None else self.plan.vector_dtype
 
     def news(self, iterations: int, warm: bool = False) -> str:
         """A line that says what will be painted."""
@@ -403,7 +399,7 @@ def objective_of(
     inputs = network, part.scene.photograph, part.scene.styles, part.fitted
     compute = tf.bfloat16 if part.stage.precision == "bfloat16" else None
     dtype = part.vector_dtype(warm)
-    vectors = None if dtype is None else Vectors(dtype, part.plan.pairs)
+    vectors = None if dtype is None else Vectors(dtype, part.plan.pairs, part.settings.bounded)
     options: dict[str, Any] = {"compute": compute, "source": vectors and vectors.point, "steady": steady}
     if part.plan.tile is None:
         return Objective(*inputs, targets=targets, **options), vectors

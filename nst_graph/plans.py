@@ -24,7 +24,8 @@ WHOLE_PER_PIXEL = 110
 #: Bytes a pixel and channel of SciPy's L-BFGS-B, in float64: its work space (5 numbers), bounds (2), integers
 #: (2), copies of picture and gradient (9); and for each pair its own (2), History's points and pairs (2.5).
 SCIPY, SCIPY_PAIR = 18 * 8, 4.5 * 8
-#: Numbers a pixel and channel of the graph's: variables and what an operation holds; and for each pair two.
+#: Numbers a pixel and channel of the graph's: variables and what an operation holds; and for each pair two, with bounds
+#: one more.
 GRAPH, GRAPH_PAIR = 15, 2
 
 
@@ -63,7 +64,7 @@ def plan(
         if plan.tile is not None:
             evaluated = min(evaluated, (plan.tile + 2 * network.halo) ** 2)
         total = whole + PER_PIXEL * evaluated
-        return total + _lbfgs_bytes(pixels, plan) if settings.optimiser == "lbfgs" else total
+        return total + _lbfgs_bytes(pixels, plan, settings.bounded) if settings.optimiser == "lbfgs" else total
 
     if earlier is not None and bytes_for(earlier) <= budget:
         return earlier
@@ -94,14 +95,13 @@ def _lbfgs_plans(settings: Settings) -> list[Plan]:
     scipys: list[str | None] = [None]
     graphs: list[str | None] = ["float64", "float32"]
     lines = {"scipy": scipys, "graph": graphs, "auto": graphs if has_gpu() else [*scipys, *graphs]}[settings.lbfgs]
-    lines = scipys if settings.bounded else lines
     most = settings.corrections
     fewer = range(most - 1, FEWEST_PAIRS - 1, -1)
     return [Plan(None, most, line) for line in lines] + [Plan(None, pairs, lines[-1]) for pairs in fewer]
 
 
-def _lbfgs_bytes(pixels: int, plan: Plan) -> float:
+def _lbfgs_bytes(pixels: int, plan: Plan, bounded: bool) -> float:
     """The memory of L-BFGS, in bytes, for a picture of so many pixels."""
     if plan.vector_dtype is None:
         return 3 * pixels * (SCIPY + SCIPY_PAIR * plan.pairs)
-    return 3 * pixels * (GRAPH + GRAPH_PAIR * plan.pairs) * np.dtype(plan.vector_dtype).itemsize
+    return 3 * pixels * (GRAPH + (GRAPH_PAIR + bounded) * plan.pairs) * np.dtype(plan.vector_dtype).itemsize

@@ -278,7 +278,6 @@ class Settings:
         _require(sides is None or len(sides) in (1, 2), "ratio_at", _words(sides), OPTIONS["ratio_at"].remedy)
         _require(blend is None or sum(blend) > 0, "style_blend", _words(blend), OPTIONS["style_blend"].remedy)
         _require(fits, "scale_iterations", _words(self.scale_iterations), OPTIONS["scale_iterations"].remedy)
-        _require(not (self.bounded and self.lbfgs == "graph"), "lbfgs", self.lbfgs, "keeps no bounds; scipy does")
         steps = self.optimiser != "lbfgs" or not self.average
         _require(steps, "average", self.average, "name adam or gradient-descent as --optimiser")
         _require(self.alpha + self.beta > 0, "beta", self.beta, "give alpha or beta above 0: nothing would be painted")

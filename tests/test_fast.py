@@ -237,8 +237,6 @@ def test_plans(network):
     assert given.tile == 128 and given.vector_dtype == "float32"
     fewer = plan(4096, 3072, Settings(), 8.5 * GIGABYTE)
     assert plans.FEWEST_PAIRS <= fewer.pairs < PAIRS and fewer.vector_dtype == "float32"
-    bounded = plan(2048, 1536, Settings(bounded=True), 12 * GIGABYTE)
-    assert bounded.vector_dtype is None
     with pytest.raises(InputError, match="--size 4096.*4096 x 3072 pixels takes .* GB.*--optimiser adam"):
         plan(4096, 3072, Settings(), 6 * GIGABYTE)
     with pytest.raises(InputError, match="--size 2048: .*leave --tile away"):

@@ -39,7 +39,7 @@ FilmRun.add = and_die(FilmRun.add, lambda frame: frame.number)
 sys.exit(importlib.import_module("nst_graph.commands." + command).main(words))
 """
 PAIRS = {"step": "f4", "change": "f4"}
-GRAPHS = {"step": "f8", "change": "f8", "order": "u2", "products": "f8"}
+GRAPHS = {"step": "f8", "change": "f8", "order": "u2"}
 ADAMS = {"t": "f8", "m": "f4", "v": "f4"}
 MEANS = {"last": "f4", "sum": "f4", "weight": "f8"}
 #: Options, the kinds of numbers that the optimiser's state has by the beginnings of their names, and what decides.
@@ -54,6 +54,7 @@ CASES = {
     "graph-scales": ("--lbfgs graph --scales 32 --scale-iterations 12", GRAPHS),
     "graph-bfloat16-tiled": ("--lbfgs graph --tile 32 --precision bfloat16", GRAPHS),
     "bounded": ("--bounded", PAIRS),
+    "bounded-graph": ("--bounded --lbfgs graph", GRAPHS),
     "scipy-auto": ("--precision auto", PAIRS),
     "adam-average-tiled": ("--optimiser adam --rate 2 --average 0.9 --tile 32", ADAMS | MEANS),
     "descent-bfloat16-scales": (

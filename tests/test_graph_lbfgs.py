@@ -18,6 +18,8 @@ from nst_graph.settings import Settings
 
 SETTINGS = Settings(beta=1e3)
 SIZE = (48, 64)
+#: A start at both bounds.
+BLACK_AND_WHITE = np.where(random_picture(*SIZE, 3) < 128, 0, 255).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -26,8 +28,8 @@ def objective(network):
     part = network.upto(SETTINGS.layers)
     given = part, random_picture(*SIZE, 1), [Style(random_picture(*SIZE, 2))]
 
-    def made(tile=None, pairs=10, dtype=None):
-        vectors = Vectors(dtype, pairs) if dtype else None
+    def made(tile=None, pairs=10, dtype=None, bounded=False):
+        vectors = Vectors(dtype, pairs, bounded) if dtype else None
         source = vectors and vectors.point
         whole = tile is None
         objective = (
@@ -175,18 +177,38 @@ def test_more_pairs_than_a_byte_counts(objective):
     assert list(end.step.memory()["order"]) == made.vectors.order
 
 
-def test_inner_products_of_fewer_pairs(objective):
-    """Those that were saved are those of the pairs that are kept."""
-    begun, _ = trace(graph, objective(dtype=np.float64), 13)
-    saved = dict(begun.step.memory())
-    oldest_first = {
-        to: saved[of] for to, of in zip(names(range(10)), names(by_age(saved)), strict=True)
-    }  # without inner products, which are then computed
-    known, computed = [
-        [step.total for step in trace(graph, objective(dtype=np.float64, pairs=4), 4, memory=memory)[1]]
-        for memory in (saved, oldest_first)
-    ]
-    assert known == pytest.approx(computed, rel=1e-6)
+def test_bounds(objective):
+    """No pixel leaves 0..255, and the end is no worse than that of L-BFGS-B of SciPy."""
+    seen = []
+    made = objective(dtype=np.float64, bounded=True)
+    end = graph(made, BLACK_AND_WHITE, 100, lambda step: seen.append(step.picture))
+    assert all(picture.min() == 0 and picture.max() == 255 for picture in seen[:20])
+    assert all(picture.min() >= 0 and picture.max() <= 255 for picture in seen)
+    scipys, _ = trace(lbfgs, objective(), 100, BLACK_AND_WHITE, bounded=True)
+    assert end.step.total <= 1.03 * scipys.step.total
+
+
+def test_the_direction_between_bounds(objective):
+    """By the two loops on the variables that no bound holds, in NumPy; then projected."""
+    made = objective(dtype=np.float64, bounded=True)
+    end, _ = trace(graph, made, 10, BLACK_AND_WHITE)
+    memory, x = end.step.memory(), end.step.picture.ravel()
+    *_, gradient = made.evaluate(made.gradient, {made.vectors.step: 0.0})
+    gradient = gradient.astype(np.float64).ravel()
+    free = ~(((x <= 0) & (gradient > 0)) | ((x >= 255) & (gradient < 0)))
+    assert 0 < free.sum() < free.size
+    direction, shares = np.where(free, gradient, 0), []
+    pairs = [[memory[name][free] for name in names([number])] for number in by_age(memory)]
+    for s, y in reversed(pairs):
+        shares.append(s @ direction[free] / (s @ y))
+        direction[free] -= shares[-1] * y
+    direction *= pairs[-1][0] @ pairs[-1][1] / (pairs[-1][1] @ pairs[-1][1])
+    for (s, y), share in zip(pairs, reversed(shares), strict=True):
+        direction[free] += (share - y @ direction[free] / (s @ y)) * s
+    expected = np.clip(x - direction, 0, 255) - x
+    slope, length = made.vectors.compute_direction()
+    assert slope == pytest.approx(gradient @ expected, rel=1e-6)
+    assert length == pytest.approx(np.linalg.norm(expected), rel=1e-6)
 
 
 def test_another_optimisers_memory(objective):
@@ -207,7 +229,7 @@ def test_the_line_search_is_minpacks():
 
 
 def check_a_line_search(rng):
-    heights, waves, phases = rng.normal(size=6), rng.uniform(0.2, 6, 6), rng.uniform(0, 6, 6)
+    heights, waves, phases = rng.normal(size=6), rng.uniform(0.2, 6, 6) * 10 ** rng.uniform(-3, 2), rng.uniform(0, 6, 6)
 
     def function(step):
         slope = float((heights * waves * np.cos(waves * step + phases)).sum() + 0.1 * step)
@@ -217,16 +239,16 @@ def check_a_line_search(rng):
     if slope0 > 0:
         heights = -heights
         f0, slope0 = function(0.0)
-    first = 10 ** rng.uniform(-3, 2)
+    longest = 10 ** rng.uniform(0, 4)
     theirs, ours = [], []
     theirs_search = _dcsrch.DCSRCH(
-        lambda at: theirs.append(at) or function(at)[0], lambda at: function(at)[1], 1e-3, 0.9, 0.1, 0.0, 1e10
+        lambda at: theirs.append(at) or function(at)[0], lambda at: function(at)[1], 1e-3, 0.9, 0.1, 0.0, longest
     )
-    expected, *_ = theirs_search(first, f0, slope0, maxiter=20)
+    expected, *_ = theirs_search(1.0, f0, slope0, maxiter=20)
     try:
-        found = search(lambda at: ours.append(at) or function(at), f0, slope0, first)
+        step = search(lambda at: ours.append(at) or function(at), f0, slope0, longest)
     except LineSearchError:
-        found = None
+        step = None
     assert ours == pytest.approx(theirs[: len(ours)], rel=1e-9)
     if expected is not None:
-        assert found == pytest.approx(expected, rel=1e-9)
+        assert step == pytest.approx(expected, rel=1e-9)

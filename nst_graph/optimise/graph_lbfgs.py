@@ -2,7 +2,9 @@
 
 Liu and Nocedal 1989, with the line search and the first step of L-BFGS-B. A direction is a combination of the
 curvature pairs and the gradient; its coefficients follow from their inner products alone (Chen, Wang and Zhou
-2014, "Large-scale L-BFGS using MapReduce"), so that an iteration passes over the pairs only twice.
+2014, "Large-scale L-BFGS using MapReduce"), so that an iteration passes over the pairs only twice. With bounds, the
+variables that the gradient holds at theirs take no part, and the direction is projected (Bertsekas 1982, "Projected
+Newton methods"; Morales and Nocedal 2011).
 """
 
 from __future__ import annotations
@@ -19,8 +21,8 @@ from nst_graph import signals
 from nst_graph.evaluation import Floats
 from nst_graph.graph.tensorflow import load, tf, zeros
 from nst_graph.optimise.history import Vector, by_age, check_pairs, names, satisfies_curvature_condition
-from nst_graph.optimise.line_search import LineSearchError, search
-from nst_graph.optimise.steps import Arrays, LazyArrays, Outcome, Step, StepRecorder, first_step, restart
+from nst_graph.optimise.line_search import LONGEST, LineSearchError, search
+from nst_graph.optimise.steps import BOUNDS, Arrays, LazyArrays, Outcome, Step, StepRecorder, first_step, restart
 
 #: The slope along a new direction, and its square.
 NewDirection = tuple[tf.Tensor, tf.Tensor]
@@ -55,7 +57,7 @@ def graph_lbfgs(
     step at `start`. Raises InputError where it is another optimiser's, FloatingPointError as `restart` does.
     """
     vectors.connect(objective)
-    vectors.load(start, memory)
+    vectors.load(np.clip(start, *BOUNDS) if vectors.bounded else start, memory)
     recorder = StepRecorder(observe)
     slope = change = 0.0
 
@@ -72,9 +74,8 @@ def graph_lbfgs(
         while recorder.last.iteration < iterations:
             if not initial < 0:  # or it is NaN
                 return "the direction does not descend"
-            trial = 1.0 if vectors.order else first_step(start.size) / length
             try:
-                step = search(evaluate, recorder.last.total, initial, trial)
+                step = search(evaluate, recorder.last.total, initial, 1.0 if vectors.bounded else LONGEST)
             except LineSearchError as error:
                 return str(error)
             with signals.deferred():  # or a state would have pairs of another picture
@@ -98,17 +99,11 @@ class Vectors:
     of a row for each pair's slot; so are the changes y. Where numbers are kept of both, those of steps come first.
     """
 
-    def __init__(self, dtype: npt.DTypeLike, pairs: int) -> None:
-        self._dtype, self._pairs = tf.as_dtype(dtype), pairs
+    def __init__(self, dtype: npt.DTypeLike, pairs: int, bounded: bool = False) -> None:
+        self._dtype, self._pairs, self.bounded = tf.as_dtype(dtype), pairs, bounded
         self._session: tf.Session = None
         #: The slots in use, the oldest pair first.
         self.order: list[int] = []
-        #: Inner products with rows: of changes with all changes and with steps as old or older, which are all that the
-        #: two loops ask for; and of the gradient.
-        self._products: Vector = np.zeros((2 * pairs, 2 * pairs))
-        self._with_gradient: Vector = np.zeros(2 * pairs)
-        #: Of the pair that is being stored: its slot, s^T y and y^T y.
-        self._new = 0, 0.0, 0.0
         self._last: Floats | None = None
 
     def point(self, shape: Sequence[int]) -> tf.Tensor:
@@ -117,14 +112,20 @@ class Vectors:
         It is stored: else TensorFlow might round it otherwise where it is used than where x moves there.
         """
         numbers = math.prod(shape)
+        self._first_step = first_step(numbers)
         blocks = max(count for count in range(1, BLOCKS + 1) if numbers % count == 0)
         self._flat = blocks, numbers // blocks
+        self._rows = blocks, self._pairs, self._flat[1]
         # Resource variables that are written in parts would be copied at each reading.
         rows = blocks * self._pairs, self._flat[1]
         self._steps, self._changes = (zeros(name, rows, self._dtype, use_resource=False) for name in ("s", "y"))
         self._x, self._direction, self._trial = (zeros(name, shape, self._dtype) for name in ("x", "d", "at"))
         self.step = tf.placeholder_with_default(tf.constant(0, self._dtype), (), name="t")
-        return tf.cast(self._trial.assign(self._x + self.step * self._direction).value(), tf.float32)
+        trial = self._clip(self._x + self.step * self._direction)
+        return tf.cast(self._trial.assign(trial).value(), tf.float32)
+
+    def _clip(self, point: tf.Tensor) -> tf.Tensor:
+        return tf.clip_by_value(point, *BOUNDS) if self.bounded else point
 
     def connect(self, objective: GraphObjective) -> None:
         """Build the operations on these vectors and the objective's gradient, once."""
@@ -162,38 +163,31 @@ class Vectors:
         with tf.control_dependencies([s, y]):
             moved = [self._x.assign(self._trial.read_value()).op, here.assign(latest.read_value()).op]
             stored = [tf.scatter_update(self._steps, places, s).op, tf.scatter_update(self._changes, places, y).op]
-        with tf.control_dependencies(moved):
-            self._moved = self._with_all(new)
-        with tf.control_dependencies(moved + stored):
-            products = self._with_all(new)
+        self._moved = moved
+        self._turn_here = self._turn(read(here), [])
+        self._turn_there = self._turn(new, moved)
+        self._store_and_turn = self._turn(new, moved + stored)
 
-        def turn(find: Callable[..., tuple[Vector, float]], gradient: tf.Tensor, *inputs: tf.Tensor) -> NewDirection:
-            coefficients, descent = tf.numpy_function(find, inputs, (tf.float64, tf.float64))
-            with tf.control_dependencies([coefficients]):
-                return self._turn(gradient, coefficients, descent)
-
-        self._turn_here = turn(self._two_loops, read(here))
-        self._turn_there = turn(self._take_gradient, new, self._moved)
-        self._store_and_turn = turn(self._take_pair, new, products)
-
-    def _rows(self, variable: tf.Variable) -> tf.Tensor:
-        """All steps, or changes, as they are now."""
-        blocks, length = self._flat
-        return tf.reshape(tf.identity(variable), (blocks, self._pairs, length))
-
-    def _with_all(self, vector: tf.Tensor) -> tf.Tensor:
-        """The inner products [2 pairs] of all steps and changes with a vector."""
-        return tf.concat([_inner(self._rows(rows), vector) for rows in (self._steps, self._changes)], 0)
-
-    def _turn(self, gradient: tf.Tensor, coefficients: tf.Tensor, descent: tf.Tensor) -> NewDirection:
-        """Set a direction, of which the host finds the coefficients within the same call."""
-        dtype = gradient.dtype
+    def _turn(self, gradient: tf.Tensor, after: list[tf.Operation]) -> NewDirection:
+        """Set a direction after what moves x; the host finds its coefficients within the same call."""
+        dtype = self._dtype
+        with tf.control_dependencies(after):
+            steps, changes = (tf.reshape(tf.identity(rows), self._rows) for rows in (self._steps, self._changes))
+            x = tf.reshape(self._x.read_value(), self._flat)
+            if self.bounded:
+                held = ((x <= BOUNDS[0]) & (gradient > 0)) | ((x >= BOUNDS[1]) & (gradient < 0))
+                free = tf.cast(~held, dtype)
+                gradient, changes = free * gradient, free[:, None] * changes
+            rows = steps, changes, gradient[:, None]
+            products = tf.concat([_products(some, changes, gradient) for some in rows], 0)
+        coefficients, descent = tf.numpy_function(self._two_loops, [products], (tf.float64, tf.float64))
         of_steps, of_changes = tf.split(tf.ensure_shape(tf.cast(coefficients, dtype), 2 * self._pairs), 2)
-        steps, changes = self._rows(self._steps), self._rows(self._changes)
         pairs = _combination(steps, of_steps) + _combination(changes, of_changes)
-        combined = pairs - tf.cast(descent, dtype) * gradient
-        with tf.control_dependencies([self._direction.assign(tf.reshape(combined, self._x.shape)).op]):
-            return _dot(gradient, combined), _dot(combined, combined)
+        direction = pairs - tf.cast(descent, dtype) * gradient
+        if self.bounded:
+            direction = self._clip(x + free * direction) - x
+        with tf.control_dependencies([self._direction.assign(tf.reshape(direction, self._x.shape)).op]):
+            return _dot(gradient, direction), _dot(direction, direction)
 
     def load(self, start: Floats, memory: Arrays | None) -> None:
         """Begin at a picture, with an earlier step's memory if there is any. Raises InputError."""
@@ -209,18 +203,10 @@ class Vectors:
             for slot, number in zip(self.order, kept, strict=True):
                 vector = memory[f"{kind}-{number}"].reshape(self._flat)
                 self._session.run(put, {self._slot: slot, self._row_values: vector})
-        if "products" in memory:
-            known = [*kept, *(len(saved) + number for number in kept)]
-            products = memory["products"][np.ix_(known, known)]
-        else:
-            vectors = [memory[name] for name in names(kept)]
-            products = np.array([[np.vdot(one, other.astype(np.float64)) for one in vectors] for other in vectors])
-        rows = [*self.order, *(self._pairs + slot for slot in self.order)]
-        self._products[np.ix_(rows, rows)] = products
 
     def begin(self) -> None:
         """Take the point evaluated last for x."""
-        self._with_gradient = self._session.run(self._moved)
+        self._session.run(self._moved)
 
     def compute_direction(self) -> tuple[float, float]:
         """Set d = -H g, by the inverse Hessian H that the pairs define; returns the slope along it, and its length."""
@@ -233,43 +219,32 @@ class Vectors:
         """
         if not satisfies_curvature_condition(curvature, step, change):
             return _slope_and_length(self._session.run(self._turn_there))
-        full = len(self.order) == self._pairs
-        slot = self.order.pop(0) if full else len(self.order)
+        slot = self.order.pop(0) if len(self.order) == self._pairs else len(self.order)
         self.order.append(slot)
-        self._new = slot, curvature, change
         return _slope_and_length(self._session.run(self._store_and_turn, {self._slot: slot}))
 
-    def _take_gradient(self, with_gradient: Vector) -> tuple[Vector, float]:
-        self._with_gradient = with_gradient.copy()  # for it is the graph's
-        return self._two_loops()
+    def _two_loops(self, products: Vector) -> tuple[Vector, float]:
+        """Nocedal and Wright, algorithm 7.4, on coefficients: of steps and changes, and minus that of the gradient.
 
-    def _take_pair(self, with_gradient: Vector) -> tuple[Vector, float]:
-        slot, curvature, change = self._new
-        s, y = slot, self._pairs + slot
-        with_change = with_gradient - self._with_gradient
-        with_change[s], with_change[y] = curvature, change
-        self._products[y] = self._products[:, y] = with_change
-        return self._take_gradient(with_gradient)
-
-    def _two_loops(self) -> tuple[Vector, float]:
-        """Nocedal and Wright, algorithm 7.4, on coefficients: those of the rows, and minus that of the gradient."""
-        coefficients, descent = np.zeros(2 * self._pairs), 1.0
-        shares = {}
-
-        def along(row: int) -> float:
-            return float(self._products[row] @ coefficients - descent * self._with_gradient[row])
-
-        curvature = {slot: self._products[slot, self._pairs + slot] for slot in self.order}
-        for slot in reversed(self.order):
-            shares[slot] = along(slot) / curvature[slot]
-            coefficients[self._pairs + slot] -= shares[slot]
-        if self.order:
-            last = self._pairs + self.order[-1]
-            scale = curvature[self.order[-1]] / self._products[last, last]
-            coefficients, descent = coefficients * scale, descent * scale
-        for slot in self.order:
-            coefficients[slot] += shares[slot] - along(self._pairs + slot) / curvature[slot]
-        return coefficients, descent
+        `products` are those of all steps, all changes and the gradient with all changes and the gradient. Without
+        pairs the direction has the length of the first step.
+        """
+        m = self._pairs
+        with_steps, with_changes, square = products[:m], products[m:-1], products[-1, -1]
+        curvature = with_steps.diagonal()
+        order = [slot for slot in self.order if curvature[slot] > 0]
+        of_steps, of_changes, shares = np.zeros(m), np.zeros(m), np.zeros(m)
+        if not order:
+            return np.zeros(2 * m), self._first_step / np.sqrt(square)
+        for slot in reversed(order):
+            shares[slot] = (with_steps[slot] @ np.append(of_changes, -1)) / curvature[slot]
+            of_changes[slot] -= shares[slot]
+        descent = curvature[order[-1]] / with_changes[order[-1], order[-1]]
+        of_changes *= descent
+        for slot in order:
+            along = with_changes[slot] @ np.append(of_changes, -descent) + with_steps[:, slot] @ of_steps
+            of_steps[slot] = shares[slot] - along / curvature[slot]
+        return np.concatenate([of_steps, of_changes]), descent
 
     def picture(self) -> Floats:
         """The point x [height, width, 3]."""
@@ -283,15 +258,14 @@ class Vectors:
         self._last = self.picture()
 
     def memory(self) -> Arrays:
-        """The pairs, by their slots, the order of these, and inner products; empty where there is none."""
+        """The pairs, by their slots, and the order of these; empty where there is none."""
         if not self.order:
             return {}
         slots = sorted(self.order)
-        rows = [*slots, *(self._pairs + slot for slot in slots)]
-        order, products = np.array(self.order, np.uint16), self._products[np.ix_(rows, rows)]
+        order = np.array(self.order, np.uint16)
         places = [(kind, slot) for kind in self._row for slot in slots]
         reads = {name: partial(self._read, *place) for name, place in zip(names(slots), places, strict=True)}
-        return LazyArrays(reads | {"order": lambda: order, "products": lambda: products})
+        return LazyArrays(reads | {"order": lambda: order})
 
     def _read(self, kind: str, slot: int) -> Floats:
         vector: Floats = self._session.run(self._row[kind], {self._slot: slot})
@@ -308,9 +282,10 @@ def _dot(one: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(tf.cast(tf.reduce_sum(one * other, axis=1), tf.float64))
 
 
-def _inner(rows: tf.Tensor, vector: tf.Tensor) -> tf.Tensor:
-    """The inner products of all rows with a vector, summed likewise."""
-    return tf.reduce_sum(tf.cast(tf.linalg.matvec(rows, vector), tf.float64), axis=0)
+def _products(rows: tf.Tensor, others: tf.Tensor, vector: tf.Tensor) -> tf.Tensor:
+    """The inner products of all rows with all others, and with a vector, summed likewise."""
+    parts = [tf.matmul(rows, others, transpose_b=True), tf.linalg.matvec(rows, vector)[:, :, None]]
+    return tf.reduce_sum(tf.cast(tf.concat(parts, 2), tf.float64), axis=0)
 
 
 def _combination(rows: tf.Tensor, coefficients: tf.Tensor) -> tf.Tensor:

@@ -52,7 +52,7 @@ def check_pairs(memory: Mapping[str, npt.NDArray[np.generic]], size: int) -> Non
     pairs = len(by_age(memory))
     shapes: dict[str, tuple[int, ...]] = dict.fromkeys(names(range(pairs)), (size,))
     if "order" in memory:  # of the L-BFGS in the graph
-        shapes |= {"order": (pairs,), "products": (2 * pairs, 2 * pairs)}
+        shapes["order"] = (pairs,)
     check_shapes(shapes, memory)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 #: Sufficient decrease, curvature, and the relative width of the interval at which it ends, as in L-BFGS-B.
 FTOL, GTOL, XTOL = 1e-3, 0.9, 0.1
-#: The longest step size, and the evaluations after which a search is given up.
+#: The longest step size without bounds, and the evaluations after which a search is given up.
 LONGEST, EVALUATIONS = 1e10, 20
 
 
@@ -50,16 +50,16 @@ class _Point:
         return self.step + self.slope / (self.slope - other.slope) * (other.step - self.step)
 
 
-def search(function: Callable[[float], tuple[float, float]], f0: float, slope0: float, step: float) -> float:
-    """A step size that satisfies the strong Wolfe conditions, which is the last one evaluated.
+def search(function: Callable[[float], tuple[float, float]], f0: float, slope0: float, longest: float) -> float:
+    """A step size that satisfies the strong Wolfe conditions, or the longest, which is the last one evaluated.
 
-    `function` gives value and derivative at a step size; `f0` and `slope0` are those at zero, and
-    `step` is tried first. Raises LineSearchError where there is none.
+    `function` gives value and derivative at a step size; `f0` and `slope0` are those at zero. 1 is tried first.
+    Raises LineSearchError where there is none.
     """
     sufficient = FTOL * slope0
     best, other = _Point(0.0, f0, slope0), _Point(0.0, f0, slope0)
     bracketed, first_stage = False, True
-    least, most = 0.0, 5.0 * step
+    step, least, most = 1.0, 0.0, 5.0
     width, width_before = LONGEST, 2 * LONGEST
     for _ in range(EVALUATIONS):
         f, slope = function(step)
@@ -68,7 +68,7 @@ def search(function: Callable[[float], tuple[float, float]], f0: float, slope0: 
         if decreases and abs(slope) <= GTOL * -slope0:
             return step
         stuck = bracketed and (step <= least or step >= most or most - least <= XTOL * most)
-        if stuck or (step == LONGEST and decreases and slope <= sufficient):
+        if stuck or (step == longest and decreases and slope <= sufficient):
             if f < f0:
                 return step
             break
@@ -85,7 +85,7 @@ def search(function: Callable[[float], tuple[float, float]], f0: float, slope0: 
             least, most = min(best.step, other.step), max(best.step, other.step)
         else:
             least, most = step + 1.1 * (step - best.step), step + 4 * (step - best.step)
-        step = min(max(step, 0.0), LONGEST)
+        step = min(max(step, 0.0), longest)
         if bracketed and (step <= least or step >= most or most - least <= XTOL * most):
             step = best.step
     raise LineSearchError("the line search found no descent")
