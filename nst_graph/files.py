@@ -33,19 +33,15 @@ def pictures(path: Path) -> list[Path]:
     """A path, or the picture files in a directory, by name. Raises InputError if it holds none, or OSError."""
     if not os.path.isdir(path):  # also where a name is too long
         return [path]
-    inside = pictures_in(path)
-    if not inside:
-        raise InputError(f"{path}: holds no picture; put some there")
-    return inside
+    if inside := pictures_in(path):
+        return inside
+    raise InputError(f"{path}: holds no picture; put some there")
 
 
 def pictures_in(directory: Path) -> list[Path]:
     """The picture files in a directory, by name, but hidden ones. Raises OSError."""
-    return sorted(
-        file
-        for file in directory.iterdir()
-        if file.suffix.lower() in SUFFIXES and file.name[0] != "." and file.is_file()
-    )
+    shown = (file for file in directory.iterdir() if file.suffix.lower() in SUFFIXES and file.name[0] != ".")
+    return sorted(file for file in shown if file.is_file())
 
 
 def read_text(path: Path) -> str:
@@ -83,15 +79,14 @@ def atomic(path: Path, mark: str | None = None) -> Iterator[io.BufferedRandom]:
 
 def _replace(unfinished: Path, path: Path) -> None:
     """Rename a file over another, waiting a little if a viewer has that open, which Windows does not allow."""
-    for wait in (0.1, 0.3, 1.0):
+    for wait in (0.1, 0.3, 1.0, None):
         try:
             unfinished.replace(path)
             return
         except PermissionError:
-            if os.name != "nt":
+            if os.name != "nt" or wait is None:
                 raise
             time.sleep(wait)
-    unfinished.replace(path)
 
 
 def sha256(path: Path) -> str:

@@ -3,6 +3,7 @@
 import ctypes
 import gc
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
@@ -47,23 +48,19 @@ def release_memory() -> None:
 
 def has_avx2() -> bool:
     """Whether oneDNN may use AVX2, with which it is faster than TensorFlow's own kernels; False if unknown."""
-    return "avx2" in _instructions() and _newest_allowed() not in BEFORE_AVX2
+    return _may_use({"avx2"}, BEFORE_AVX2)
 
 
 def has_bfloat16() -> bool:
     """Whether oneDNN is on and may use the dot product of bfloat16; False if unknown."""
-    if os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "0":
-        return False
-    return bool(_instructions() & {"avx512_bf16", "amx_bf16", "bf16"}) and _newest_allowed() not in BEFORE_BFLOAT16
+    is_on = os.environ.get("TF_ENABLE_ONEDNN_OPTS") != "0"
+    return is_on and _may_use({"avx512_bf16", "amx_bf16", "bf16"}, BEFORE_BFLOAT16)
 
 
-def _instructions() -> set[str]:
+def _may_use(instructions: set[str], older: Sequence[str]) -> bool:
+    """Whether the processor has one of the instruction sets, and the user allows oneDNN more than the older ones."""
     try:
-        return set(CPUINFO.read_text().split())
+        has = set(CPUINFO.read_text().split())
     except OSError:
-        return set()
-
-
-def _newest_allowed() -> str:
-    """The newest instruction set that the user allows oneDNN to use."""
-    return os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper()
+        return False
+    return bool(has & instructions) and os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper() not in older

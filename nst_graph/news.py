@@ -1,4 +1,4 @@
-"""News: messages on standard output, which may be closed without harm to a run."""
+"""News: messages on the standard streams, which may be closed without harm to a run."""
 
 import os
 import sys
@@ -9,16 +9,18 @@ from typing import TextIO
 
 def tell(*lines: str) -> None:
     """Print lines."""
-    with suppress(OSError):
-        print(*map(one_line, lines), sep="\n")
-    flush()
+    _print(sys.stdout, *lines)
 
 
 def warn(line: str) -> None:
     """Print a line on standard error."""
+    _print(sys.stderr, line)
+
+
+def _print(stream: TextIO, *lines: str) -> None:
     with suppress(OSError):
-        print(one_line(line), file=sys.stderr)
-    _flush(sys.stderr)
+        print(*map(one_line, lines), sep="\n", file=stream)
+    _flush(stream)
 
 
 def trace(error: BaseException) -> None:
@@ -39,11 +41,12 @@ def one_line(text: str) -> str:
 
 
 def flush() -> None:
-    """Flush standard output; if that fails, as after `| head` or on a full disk, discard it from now on."""
+    """Flush standard output."""
     _flush(sys.stdout)
 
 
 def _flush(stream: TextIO) -> None:
+    """Flush a stream; if that fails, as after `| head` or on a full disk, discard it from now on."""
     try:
         stream.flush()
     except OSError:

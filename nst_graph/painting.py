@@ -4,16 +4,15 @@ import contextlib
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nst_graph import files, machine, pictures, places, scenes, weights
+from nst_graph import files, machine, pictures, places, stages, weights
 from nst_graph.errors import InputError
-from nst_graph.graph import precision
+from nst_graph.evaluation import Floats
 from nst_graph.graph.objective import Objective, TargetExtractor
 from nst_graph.graph.tensorflow import gpu_name, has_gpu, tf
 from nst_graph.graph.tiles import TiledObjective
@@ -21,11 +20,10 @@ from nst_graph.news import count
 from nst_graph.optimise import Outcome, Step, Vectors, minimise
 from nst_graph.optimise.steps import Arrays, OffsetObserver
 from nst_graph.pictures import ImageLike, Picture
-from nst_graph.plans import Plan, available_memory, plan
 from nst_graph.runs import records, timelapse
 from nst_graph.runs.run import Run
-from nst_graph.scenes import Originals, Say, Scene, Sources
-from nst_graph.settings import DEPTHS, Settings, Stage
+from nst_graph.settings import DEPTHS, Settings
+from nst_graph.stages import InputFiles, PreparedStage, Say
 from nst_graph.weights import Network
 
 Observer = Callable[[Step], None]
@@ -101,15 +99,15 @@ def paint(
     with pictures.Files() as image_files:
         masks = pictures.listed(masks)
         images = settings.styles(content, pictures.listed(styles, with_directories=True), masks)
-        paths = [image_files.path(style, f"style-{number}") for number, style in enumerate(images, 1)]
-        masked = [image_files.path(mask, f"mask-{number}", is_mask=True) for number, mask in enumerate(masks, 1)]
+        style_paths = [image_files.path(style, f"style-{number}") for number, style in enumerate(images, 1)]
+        mask_paths = [image_files.path(mask, f"mask-{number}", is_mask=True) for number, mask in enumerate(masks, 1)]
         if init is not None:
             settings = replace(settings, init=str(image_files.path(init, "init").absolute()))
         photograph = image_files.path(content, "content")
-        sources = Sources.named(photograph, paths, masked, settings, weights_file, read_limit, say or _warn)
-        run = Run(places.path(output), overwrite, resume, say or _warn) if output is not None else None
-        news = say or (lambda line: None)
-        painting = _paint(sources, settings, run, news, say or _warn, observers, side_by_side)
+        warn = say or _warn
+        inputs = InputFiles.named(photograph, style_paths, mask_paths, settings, weights_file, read_limit, warn)
+        run = Run(places.path(output), overwrite, resume, warn) if output is not None else None
+        painting = _paint(inputs, settings, run, say or (lambda line: None), warn, observers, side_by_side)
     in_memory = init is not None and not isinstance(init, str | os.PathLike)
     return replace(painting, settings=replace(settings, init="FILE")) if in_memory else painting
 
@@ -119,7 +117,7 @@ def _warn(line: str) -> None:
 
 
 def _paint(
-    sources: Sources,
+    inputs: InputFiles,
     settings: Settings,
     run: Run | None,
     say: Say,
@@ -128,37 +126,41 @@ def _paint(
     side_by_side: int,
 ) -> Painting:
     """Paint, and record that in a run, if there is one."""
-    # Where it fails, the run saves its state before the objective that holds that is closed.
+    # Where painting fails, the run saves its state before the objective that holds it is closed.
     with contextlib.ExitStack() as objectives, run or contextlib.nullcontext():
         if settings.timelapse is not None:
             timelapse.check(settings.timelapse)
-        originals = scenes.read(sources, settings, say, warn)
-        whole = network_of(sources, warn)
-        network = whole.upto(settings.layers)
-        stages = run.stages if run is not None else ()
-        parts = parts_of(originals, network, settings, say, stages, available_memory(side_by_side))
-        del originals  # which may be much larger
-        start = parts[0].start(network)
-        height, width = parts[-1].scene.shape[:2]
+        images = stages.read(inputs, settings, say, warn)
+        whole = network_of(inputs, warn)
+        network, earlier = whole.upto(settings.layers), run.stages if run else ()
+        prepared = stages.prepare(images, network, settings, say, earlier, side_by_side)
+        del images  # which may be much larger
+        last = prepared[-1]
         device = f" on {gpu_name()}" if has_gpu() else ""
-        say(f"{whole.name} paints {width} x {height} pixels{device} ({sources.weights})")
-        resume_from = _resume_from(run, parts, say)
-        finish = partial(parts[-1].scene.finish, settings=settings)
-        observers = list(observers)
-        if run is not None:
-            observers[:0] = run.open(sources, whole.name, settings, parts[-1].scene, finish, described(parts))
-        outcome = paint_parts(network, parts, start, resume_from, settings, observers, say, objectives)
-        if run is not None:
+        say(f"{whole.name} paints {last.shape[1]} x {last.shape[0]} pixels{device} ({inputs.weights})")
+        step = run.resume_from if run else None
+        if step is not None:
+            if step.stage >= len(prepared) or step.picture.shape != prepared[step.stage].shape:
+                raise InputError(
+                    "state.npz: its stages are not these; resume it with the size and the scales that it was begun "
+                    "with, or paint anew with --overwrite"
+                )
+            say(f"goes on from iteration {step.iteration}")
+        if run:
+            records_of_stages = [stage.record() for stage in prepared]
+            observers = [*run.open(inputs, whole.name, settings, last, last.finish, records_of_stages), *observers]
+        outcome = paint_stages(network, prepared, step, list(observers), say, objectives)
+        if run:
             run.finish(outcome.reason)
-        return Painting(finish(outcome.step.picture.astype(np.float32)), outcome, settings, whole.name)
+        return Painting(last.finish(outcome.step.picture.astype(np.float32)), outcome, settings, whole.name)
 
 
-def network_of(sources: Sources, warn: Say) -> Network:
+def network_of(inputs: InputFiles, warn: Say) -> Network:
     """The whole network. Raises InputError if it cannot be read."""
-    whole = weights.read(sources.weights, sources.read_limit)
+    whole = weights.read(inputs.weights, inputs.read_limit)
     if weights.are_transposed(whole):
         check = f"{places.program('get_weights')} check"
-        warn(f"{sources.weights}: its kernels lie transposed, it paints wrongly; see {check}")
+        warn(f"{inputs.weights}: its kernels lie transposed, it paints wrongly; see {check}")
     return whole
 
 
@@ -171,246 +173,131 @@ def memory_errors() -> Iterator[None]:
         raise MemoryError("memory ran out") from error
 
 
-@dataclass(frozen=True)
-class Part:
-    """A stage of the painting, with its settings, its pictures and its plan."""
-
-    stage: Stage
-    settings: Settings
-    scene: Scene
-    plan: Plan
-
-    @property
-    def pixels(self) -> int:
-        """Of the picture."""
-        return self.scene.shape[0] * self.scene.shape[1]
-
-    @property
-    def fitted(self) -> Settings:
-        """The settings, with as many curvature pairs as fit into memory."""
-        return replace(self.settings, corrections=self.plan.pairs)
-
-    def start(self, network: Network) -> Picture:
-        """What is painted from, where this is the first stage."""
-        how = self.settings
-        return pictures.start(self.scene.base, network.mean, how.start_noise, how.seed, how.noise, how.noise_amplitude)
-
-    def vector_dtype(self, warm: bool) -> str | None:
-        """The type of the vectors of the graph's L-BFGS; None where another optimiser paints.
-
-        A `warm` one goes on with curvature pairs, which SciPy's does not take: from SciPy's the graph's takes the steps
-        that SciPy's would have taken.
-        """
-        if self.settings.optimiser != "lbfgs":
-            return None
-        return "float64" if warm and self.plan.vector_dtype is None else self.plan.vector_dtype
-
-    def news(self, iterations: int, warm: bool = False) -> str:
-        """A line that says what will be painted."""
-        settings = self.settings
-        height, width = self.scene.shape[:2]
-        names = {"lbfgs": f"{'the graph' if self.vector_dtype(warm) else 'SciPy'}'s L-BFGS", "adam": "Adam"}
-        name = names.get(settings.optimiser, "gradient descent")
-        line = f"{count(iterations, 'iteration')} of {name} at {width} x {height} in {self.stage.precision}"
-        if self.plan.tile is not None:
-            line += f", in tiles of {self.plan.tile}"
-        if settings.optimiser == "lbfgs" and self.plan.pairs < settings.corrections:
-            line += f", with {count(self.plan.pairs, 'curvature pair')}, for want of memory"
-        return line
-
-
-def described(parts: Sequence[Part]) -> list[dict[str, Any]]:
-    """What a run's record says of its stages, and what was decided for them when the run began."""
-    return [
-        {
-            "width": part.scene.shape[1],
-            "height": part.scene.shape[0],
-            "iterations": part.stage.iterations,
-            "precision": part.stage.precision,
-            "plan": asdict(part.plan),
-        }
-        for part in parts
-    ]
-
-
-def parts_of(
-    originals: Originals,
+@memory_errors()
+def paint_stages(
     network: Network,
-    settings: Settings,
+    prepared: Sequence[PreparedStage],
+    step: Step | None,
+    observers: Sequence[Observer],
     say: Say,
-    earlier: Sequence[dict[str, Any]] = (),
-    memory: float | None = None,
-) -> list[Part]:
-    """The stages that can be painted, planned before their pictures are made. Raises InputError if the last cannot.
+    objectives: contextlib.ExitStack,
+) -> Outcome:
+    """Paint one stage after the other, each from the picture of the one before; or on from a step of one of them.
 
-    `earlier` are those of a run that goes on, as its record has them: what was decided then is kept.
+    A stage that ends early leaves the rest of its iterations to the next one of its size. `objectives` closes the one
+    that fails, which holds the state that a run saves before.
     """
-    masks = originals.sources.masks
-    plans_before = {(stage["height"], stage["width"]): Plan(**stage["plan"]) for stage in earlier if stage.get("plan")}
-    precisions = [stage["precision"] for stage in earlier]
-    stages = _stages(settings, originals.photograph, network.smallest_side(settings.layers), precisions, say)
-    last = stages[-1][1]
-    staged = [settings.at(stage, shape) for stage, shape in stages]
-    plans = []
-    for (_, shape), here in zip(stages, staged, strict=True):
-        largest = max((height * width for height, width in originals.style_sides(shape, here)), default=0.0)
-        plans.append(plan(network, shape, largest, here, memory, plans_before.get(shape)))
-    whole = pictures.opaque(originals.photograph, *last, settings.resample)
-    parts = []
-    for (stage, (height, width)), here, planned in zip(stages, staged, plans, strict=True):
-        photograph = pictures.resize(whole, height, width, settings.resample)
-        part = Part(stage, here, originals.scene(photograph, here), planned)
-        mask = scenes.uncovered(part.scene, masks, network, settings)
-        if mask is None:
-            parts.append(part)
-        elif (height, width) != last:
-            say(f"scale {stage.size} is left out: {mask} covers no position of a style layer there")
-        else:
-            remedy = "draw more of it white, or take a larger --size or a shallower layer"
-            raise InputError(f"{mask}: at {width} x {height} it covers no position of a style layer; {remedy}")
-    scenes.check(parts[0].scene, originals.sources, network, settings)
-    return parts
+    total, at_size = sum(stage.settings.iterations for stage in prepared), 0
+    work = [stage.settings.iterations * stage.photograph.size for stage in prepared]
+    with TargetExtractor(network, prepared[0].settings) as targets:
+        for index, stage in enumerate(prepared):
+            goes_on = index > 0 and stage.shape == prepared[index - 1].shape
+            at_size = stage.settings.iterations + (at_size if goes_on else 0)
+            if step is not None and step.stage > index:
+                continue
+            if step is None:
+                picture, state, iterations = stage.start(network), None, at_size
+            else:
+                picture, state = warm_start(step, prepared[step.stage], stage)
+                goes_on = goes_on or step.stage == index
+                iterations = at_size - (step.iteration - step.before if goes_on else 0)
+            say(_news(stage, iterations, bool(state)))
+
+            def left(iteration: int, here: int = iterations, index: int = index) -> float:
+                rest = (here - iteration) * prepared[index].photograph.size + sum(work[index + 1 :])
+                return rest / max(1, sum(work))
+
+            counter = OffsetObserver(observers, index, step, goes_on, total, left)
+            objective, vectors = objective_of(network, stage, targets, warm=bool(state))
+            objectives.enter_context(objective)
+            how = replace(stage.settings, iterations=iterations, corrections=stage.plan.pairs)
+            outcome = minimise(objective, picture, how, counter.observe, state, vectors)
+            ends = index + 1 == len(prepared) or prepared[index + 1].shape != stage.shape
+            counter.keep({} if ends else dict(outcome.step.memory()))
+            step = counter.counted(outcome.step)
+            objectives.close()
+            del objective, vectors
+            machine.release_memory()  # or many paintings in one process would add up
+            if outcome.stopped:
+                break
+    assert step is not None  # settings have one stage at least
+    return replace(outcome, step=step)
 
 
-def _stages(
-    settings: Settings, photograph: Picture, need: int, precisions: Sequence[str], say: Say
-) -> list[tuple[Stage, tuple[int, int]]]:
-    """The stages, with height and width; without scales not below the photograph, or with sides below `need` pixels.
+def warm_start(step: Step, earlier: PreparedStage, stage: PreparedStage) -> tuple[Floats, Arrays | None]:
+    """Where a stage begins after a step of an earlier one, or of its own: its picture, and the optimiser's state."""
+    if stage is earlier:
+        return step.picture, step.memory()
+    picture = step.picture.astype(np.float32)
+    if stage.shape == earlier.shape:
+        return picture, step.memory()
+    if stage.settings.alpha > 0:
+        return pictures.carry(picture, earlier.photograph, stage.photograph), None
+    return pictures.enlarge(picture, *stage.photograph.shape[:2]), None
 
-    `precisions` are those of the stages of a run that goes on, in which "auto" is decided already.
+
+def objective_of(
+    network: Network, stage: PreparedStage, targets: TargetExtractor, steady: bool = False, warm: bool = False
+) -> tuple[Objective | TiledObjective, Vectors | None]:
+    """What a stage minimises, and the vectors of the graph's L-BFGS, if that does it."""
+    inputs = network, stage.photograph, stage.styles, stage.settings
+    compute = tf.bfloat16 if stage.settings.precision == "bfloat16" else None
+    dtype = _vector_dtype(stage, warm)
+    vectors = None if dtype is None else Vectors(dtype, stage.plan.pairs, stage.settings.bounded)
+    options: dict[str, Any] = {"compute": compute, "source": vectors and vectors.point, "steady": steady}
+    if stage.plan.tile is None:
+        return Objective(*inputs, targets=targets, **options), vectors
+    return TiledObjective(*inputs, stage.plan.tile, **options), vectors
+
+
+def _vector_dtype(stage: PreparedStage, warm: bool) -> str | None:
+    """The type of the vectors of the graph's L-BFGS; None where another optimiser paints.
+
+    A `warm` one goes on with curvature pairs, which SciPy's does not take: from SciPy's the graph's takes the steps
+    that SciPy's would have taken.
     """
-    if settings.precision == "float32":
-        fastest = "float32"
-    elif precisions:
-        fastest = "bfloat16" if "bfloat16" in precisions else "float32"
-    else:
-        fastest = precision.fastest(settings.convolutions != "direct")
-    if settings.precision == "bfloat16" and fastest == "float32" and not precisions:
-        say("--precision bfloat16: not faster than float32 on this machine; it paints all the same")
-    last = pictures.fitted(photograph.shape, settings.size, settings.side, settings.squash, settings.enlarge)
-    for size in settings.scales:
-        if settings.size is not None and size >= settings.size:
-            say(f"scale {size} is left out: it is not below --size {settings.size}")
-    stages = []
-    for stage in settings.stages(fastest):
-        shape = pictures.fitted(last, stage.size, settings.side, settings.squash)
-        if stage.size == settings.size or (shape != last and min(shape) >= need):
-            stages.append((stage, shape))
-        elif shape == last:
-            say(f"scale {stage.size} is left out: it is not below the picture's size")
-        else:
-            say(f"scale {stage.size} is left out: a side would have fewer than the {need} pixels that the layers need")
-    return stages
-
-
-def _resume_from(run: Run | None, parts: Sequence[Part], say: Say) -> Step | None:
-    """The step that a run reached before; None where there is none. Raises InputError where it fits no stage."""
-    resume_from = run.resume_from if run is not None else None
-    if resume_from is None:
+    if stage.settings.optimiser != "lbfgs":
         return None
-    if resume_from.stage >= len(parts) or resume_from.picture.shape != parts[resume_from.stage].scene.shape:
-        raise InputError(
-            "state.npz: its stages are not these; resume it with the size and the scales that it was begun with, "
-            "or paint anew with --overwrite"
-        )
-    say(f"goes on from iteration {resume_from.iteration}")
-    return resume_from
+    return "float64" if warm and stage.plan.vector_dtype is None else stage.plan.vector_dtype
+
+
+def _news(stage: PreparedStage, iterations: int, warm: bool) -> str:
+    """A line that says what will be painted."""
+    settings, plan, (height, width) = stage.settings, stage.plan, stage.shape[:2]
+    names = {"lbfgs": f"{'the graph' if _vector_dtype(stage, warm) else 'SciPy'}'s L-BFGS", "adam": "Adam"}
+    name = names.get(settings.optimiser, "gradient descent")
+    line = f"{count(iterations, 'iteration')} of {name} at {width} x {height} in {settings.precision}"
+    if plan.tile is not None:
+        line += f", in tiles of {plan.tile}"
+    if settings.optimiser == "lbfgs" and plan.pairs < settings.corrections:
+        line += f", with {count(plan.pairs, 'curvature pair')}, for want of memory"
+    return line
+
+
+# Until films and runs call these by their names.
+Part = PreparedStage
+parts_of = stages.prepare
+
+
+def described(prepared: Sequence[PreparedStage]) -> list[dict[str, Any]]:
+    return [stage.record() for stage in prepared]
 
 
 def paint_parts(
     network: Network,
-    parts: Sequence[Part],
+    prepared: Sequence[PreparedStage],
     picture: Picture,
-    last: Step | None,
+    step: Step | None,
     settings: Settings,
     observers: Sequence[Observer],
     say: Say,
     objectives: contextlib.ExitStack,
 ) -> Outcome:
-    """Paint one stage after the other, each from the picture of the one before; or on from the step `last`.
-
-    A stage that ends early leaves the rest of its iterations to the next one of its size. The `objectives` hold what
-    is to be closed where painting fails, once the state is saved.
-    """
-    memory: Arrays | None = None
-    before = parts[0].scene.photograph
-    targets = objectives.enter_context(TargetExtractor(network, settings))
-    at_size, total = 0, sum(part.stage.iterations for part in parts)
-    work = [part.stage.iterations * part.pixels for part in parts]
-    for index, part in enumerate(parts):
-        photograph = part.scene.photograph
-        at_size = part.stage.iterations + (at_size if photograph.shape == before.shape else 0)
-        if last is not None and last.stage == index:
-            picture, memory = last.picture, last.memory()
-        elif last is not None and last.stage < index:
-            picture, memory = carry(last, before, photograph, settings)
-        before = photograph
-        if last is not None and last.stage > index:
-            continue
-        goes_on = last is not None and last.picture.shape == photograph.shape
-        iterations = at_size - (last.iteration - last.before if last is not None and goes_on else 0)
-        say(part.news(iterations, bool(memory)))
-
-        def left(iteration: int, here: int = iterations, index: int = index) -> float:
-            return ((here - iteration) * parts[index].pixels + sum(work[index + 1 :])) / max(1, sum(work))
-
-        offset_observer = OffsetObserver(observers, index, last, goes_on, total, left)
-        how = replace(part.fitted, iterations=iterations)
-        ends = index + 1 == len(parts) or parts[index + 1].scene.shape != photograph.shape
-        outcome = _paint_part(network, part, picture, how, offset_observer, memory, targets, ends, objectives)
-        last = offset_observer.counted(outcome.step)
-        if outcome.stopped:
-            break
-    targets.close()
-    assert last is not None  # settings have one stage at least
-    return replace(outcome, step=last)
+    return paint_stages(network, prepared, step, observers, say, objectives)
 
 
-def _paint_part(
-    network: Network,
-    part: Part,
-    picture: Picture,
-    settings: Settings,
-    offset_observer: OffsetObserver,
-    memory: Arrays | None,
-    targets: TargetExtractor,
-    ends: bool,
-    objectives: contextlib.ExitStack,
-) -> Outcome:
-    """Paint one stage. The memory of its last step can be read afterwards, unless it `ends` painting at its size."""
-    with memory_errors():
-        objective, vectors = objective_of(network, part, targets, warm=bool(memory))
-        try:
-            outcome = minimise(objective, picture, settings, offset_observer.observe, memory, vectors)
-        except BaseException:
-            objectives.callback(objective.close)  # which holds the state that a run is about to save
-            raise
-    offset_observer.keep({} if ends else dict(outcome.step.memory()))
-    objective.close()
-    del objective, vectors
-    machine.release_memory()  # or many paintings in one process would add up
-    return outcome
-
-
-def objective_of(
-    network: Network, part: Part, targets: TargetExtractor, steady: bool = False, warm: bool = False
-) -> tuple[Objective | TiledObjective, Vectors | None]:
-    """What a stage minimises, and the vectors of the graph's L-BFGS, if that does it."""
-    inputs = network, part.scene.photograph, part.scene.styles, part.fitted
-    compute = tf.bfloat16 if part.stage.precision == "bfloat16" else None
-    dtype = part.vector_dtype(warm)
-    vectors = None if dtype is None else Vectors(dtype, part.plan.pairs, part.settings.bounded)
-    options: dict[str, Any] = {"compute": compute, "source": vectors and vectors.point, "steady": steady}
-    if part.plan.tile is None:
-        return Objective(*inputs, targets=targets, **options), vectors
-    return TiledObjective(*inputs, part.plan.tile, **options), vectors
-
-
-def carry(step: Step, before: Picture, photograph: Picture, settings: Settings) -> tuple[Picture, Arrays | None]:
-    """Where a stage begins after a step of the one before: its picture, and the optimiser's memory."""
+def carry(step: Step, earlier: Picture, photograph: Picture, settings: Settings) -> tuple[Picture, None]:
     picture = step.picture.astype(np.float32)
-    if photograph.shape == before.shape:
-        return picture, step.memory()
     if settings.alpha > 0:
-        return pictures.carry(picture, before, photograph), None
+        return pictures.carry(picture, earlier, photograph), None
     return pictures.enlarge(picture, *photograph.shape[:2]), None

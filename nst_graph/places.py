@@ -27,8 +27,7 @@ def path(name: str | os.PathLike[str], base: Path | None = None) -> Path:
 
     Raises InputError where the name is empty, or an address, or the home directory is not known.
     """
-    text = os.fspath(name)
-    if not text:
+    if not (text := os.fspath(name)):
         raise InputError("a name is empty; name a file or a directory")
     if re.match(r"[a-z][a-z0-9+.-]+://|https?:/", text, re.IGNORECASE):  # a Path has one slash
         raise InputError(f"{text}: an address, not a file; download it first, and name the file")

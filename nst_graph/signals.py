@@ -3,7 +3,7 @@
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from types import FrameType
 from typing import Any
 
@@ -12,22 +12,16 @@ _NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
 ENDING = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
 
 
-@contextmanager
-def ignored() -> Iterator[None]:
+def ignored() -> AbstractContextManager[None]:
     """Ignore Ctrl-C and what else ends a process while what has been painted is saved: they often come in pairs."""
-    with _handled_by(signal.SIG_IGN):
-        yield
+    return _handled_by(signal.SIG_IGN)
 
 
 @contextmanager
 def deferred() -> Iterator[None]:
     """Put Ctrl-C and what else ends a process off to the end of this, while a state is between two steps."""
     late: list[int] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        late.append(number)
-
-    with _handled_by(note):
+    with _handled_by(lambda number, frame: late.append(number)):
         yield
     for number in late[:1]:
         signal.raise_signal(number)
@@ -39,8 +33,7 @@ def _handled_by(handler: Callable[[int, FrameType | None], Any] | signal.Handler
         yield
         return
     # A handler that was not set from Python, None, could not be put back; what is ignored stays so.
-    previous = {number: signal.getsignal(number) for number in ENDING}
-    previous = {number: old for number, old in previous.items() if old not in (None, signal.SIG_IGN)}
+    previous = {number: old for number in ENDING if (old := signal.getsignal(number)) not in (None, signal.SIG_IGN)}
     try:
         for number in previous:
             signal.signal(number, handler)

@@ -9,7 +9,7 @@ import reference
 from conftest import random_picture, run_here
 
 import nst_graph
-from nst_graph import machine, painting, pictures, plans, weights
+from nst_graph import machine, pictures, stages, weights
 from nst_graph.commands import paint as cli
 from nst_graph.errors import InputError
 from nst_graph.graph import precision as precisions
@@ -219,16 +219,16 @@ def test_plans(network):
     part = network.upto(["conv5_1"])
 
     def plan(width, height, settings, memory):
-        return plans.plan(part, (height, width), height * width, settings, memory)
+        return stages.plan(part, (height, width), height * width, settings, memory, None)
 
-    assert plan(512, 384, Settings(), 24 * GIGABYTE) == plans.Plan(None, PAIRS)
-    assert plan(512, 384, Settings(tile=256), 24 * GIGABYTE) == plans.Plan(256, PAIRS)
+    assert plan(512, 384, Settings(), 24 * GIGABYTE) == stages.Plan(None, PAIRS)
+    assert plan(512, 384, Settings(tile=256), 24 * GIGABYTE) == stages.Plan(256, PAIRS)
     large = plan(2048, 1536, Settings(), 8 * GIGABYTE)
-    assert large.tile in plans.TILES
+    assert large.tile in stages.TILES
     adam = plan(4096, 3072, Settings(optimiser="adam"), 6 * GIGABYTE)
-    assert adam.tile in plans.TILES
+    assert adam.tile in stages.TILES
     scipys = plan(4096, 3072, Settings(lbfgs="scipy"), 18 * GIGABYTE)
-    assert plans.FEWEST_PAIRS <= scipys.pairs < PAIRS and scipys.vector_dtype is None
+    assert stages.FEWEST_PAIRS <= scipys.pairs < PAIRS and scipys.vector_dtype is None
     graphs = plan(4096, 3072, Settings(lbfgs="graph"), 26 * GIGABYTE)
     assert graphs.pairs == PAIRS and graphs.vector_dtype == "float64"
     single = plan(4096, 3072, Settings(), 14 * GIGABYTE)
@@ -236,7 +236,7 @@ def test_plans(network):
     given = plan(4096, 3072, Settings(tile=128), 12 * GIGABYTE)
     assert given.tile == 128 and given.vector_dtype == "float32"
     fewer = plan(4096, 3072, Settings(), 8.5 * GIGABYTE)
-    assert plans.FEWEST_PAIRS <= fewer.pairs < PAIRS and fewer.vector_dtype == "float32"
+    assert stages.FEWEST_PAIRS <= fewer.pairs < PAIRS and fewer.vector_dtype == "float32"
     with pytest.raises(InputError, match="--size 4096.*4096 x 3072 pixels takes .* GB.*--optimiser adam"):
         plan(4096, 3072, Settings(), 6 * GIGABYTE)
     with pytest.raises(InputError, match="--size 2048: .*leave --tile away"):
@@ -245,7 +245,7 @@ def test_plans(network):
 
 @pytest.mark.parametrize(("gigabytes", "tile"), [(3, None), (2.3, 256), (1.8, "refused")])
 def test_what_does_not_fit_is_tiled_or_refused(network_file, tmp_path, monkeypatch, gigabytes, tile):
-    monkeypatch.setattr(painting, "available_memory", lambda side_by_side: gigabytes * GIGABYTE)
+    monkeypatch.setattr(machine, "memory", lambda: gigabytes * GIGABYTE)
     iio.imwrite(tmp_path / "a.png", random_picture(384, 512).astype(np.uint8))
     words = ["--weights", network_file, "--content-layers", "conv1_1", "--style-layers", "conv1_1"]
     words += ["--optimiser", "adam", "--iterations", 0, "--output", tmp_path / "run"]

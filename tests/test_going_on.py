@@ -20,14 +20,14 @@ KILLED_AT, SAVE_EVERY = 27, 10
 #: The command, on a machine of which this test decides whether bfloat16 is fast and which vectors fit; it kills itself.
 COMMAND = """
 import importlib, os, sys
-from nst_graph import plans
+from nst_graph import stages
 from nst_graph.films.film_run import FilmRun
 from nst_graph.graph import precision
 from nst_graph.runs.run import Run
 command, at, fastest, vectors, *words = sys.argv[1:]
 precision.fastest = lambda winograd: fastest
-plan = plans._lbfgs_plans
-plans._lbfgs_plans = lambda settings: [one for one in plan(settings) if vectors in ("", str(one.vector_dtype))]
+plan = stages._lbfgs_plans
+stages._lbfgs_plans = lambda settings: [one for one in plan(settings) if vectors in ("", str(one.vector_dtype))]
 def and_die(record, reached):
     def recorded(self, step):
         record(self, step)

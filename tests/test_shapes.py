@@ -12,10 +12,10 @@ import nst_graph
 from nst_graph import InputError, Settings, pictures
 from nst_graph.commands import paint as cli
 from nst_graph.errors import Pause
-from nst_graph.scenes import Originals, Sources
+from nst_graph.stages import InputFiles, InputImages
 
 FEW = Settings(iterations=2, size=None)
-SOURCES = Sources(*[None] * 6)
+FILES = InputFiles(*[None] * 6)
 
 
 @pytest.fixture
@@ -185,7 +185,8 @@ def test_transparency_in_tiles_and_resumed(paint, tmp_path):
 def sides(styles, settings, photograph=(48, 64)):
     """Height and width of styles of these shapes, before rounding, beside a photograph."""
     pictures = [np.zeros((*style, 3), np.float32) for style in styles]
-    return Originals(np.zeros((*photograph, 3), np.float32), pictures, None, SOURCES).style_sides(photograph, settings)
+    images = InputImages(np.zeros((*photograph, 3), np.float32), pictures, None, FILES)
+    return images.style_sides(photograph, settings)
 
 
 STYLES = [(40, 56), (100, 20), (64, 48)]

@@ -9,7 +9,7 @@ import time
 import pytest
 from conftest import ROOT, hashes, run_here
 
-from nst_graph import machine, painting, places, plans
+from nst_graph import machine, painting, places, stages
 from nst_graph.runs.directory import claimed
 from nst_graph.settings import Settings
 
@@ -68,8 +68,8 @@ def test_what_is_refused_leaves_no_directory(words, tmp_path):
 def test_memory_is_shared_among_workers(words, tmp_path, monkeypatch):
     """Each of two is planned for half of it."""
     memory = []
-    plan = plans.plan
-    monkeypatch.setattr(painting, "plan", lambda *given: memory.append(given[4]) or plan(*given))
+    plan = stages.plan
+    monkeypatch.setattr(stages, "plan", lambda *given: memory.append(given[4]) or plan(*given))
     for side_by_side in (1, 2):
         painting.paint(*words[:2], Settings(iterations=0), weights_file=words[3], side_by_side=side_by_side)
     assert memory[0] == 2 * memory[1] == machine.memory()

@@ -255,7 +255,7 @@ class _Shot:
         part = self.parts[index]
         height, width = part.scene.shape[:2]
         photograph = pictures.resize(frame, height, width, self.settings.resample)
-        return replace(part, scene=part.scene.of(photograph))
+        return part.of(photograph)
 
     def guide(self, frame: Picture, before: Sequence[Picture], progress: ShotProgress) -> TemporalTarget | None:
         """What a frame is held to, given those before; None for the first one, and for all that are alone."""

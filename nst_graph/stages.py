@@ -1,0 +1,348 @@
+"""Stages: the images of a painting, read and brought to each size that is painted, and how that fits into memory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nst_graph import machine, pictures, places, weights
+from nst_graph.errors import InputError
+from nst_graph.graph import precision
+from nst_graph.graph.objective import LEAST_POSITIONS, Style
+from nst_graph.graph.tensorflow import gpu_memory, has_gpu
+from nst_graph.graph.tiles import refuse_unit_gradients
+from nst_graph.pictures import Picture, colours
+from nst_graph.settings import STARTS, Settings
+from nst_graph.weights import Network
+
+Say = Callable[[str], None]
+#: What run.json says of a stage.
+Record = dict[str, Any]
+
+#: Share of the machine's memory that may be used.
+SHARE = 0.8
+#: Sides of tiles, the fastest first.
+TILES = (1024, 768, 512, 384, 256)
+#: The fewest curvature pairs with which L-BFGS is worth using.
+FEWEST_PAIRS = 3
+#: Bytes of one evaluation in one piece: TensorFlow itself, and each pixel (benchmarks/run.py memory).
+BASE, PER_PIXEL = 1.5e9, 2500
+#: Bytes a pixel whatever the tiles: pictures, gradient, the content's features.
+WHOLE_PER_PIXEL = 110
+#: Bytes a pixel and channel of SciPy's L-BFGS-B, in float64: its work space (5 numbers), bounds (2), integers
+#: (2), copies of picture and gradient (9); and for each pair its own (2), History's points and pairs (2.5).
+SCIPY, SCIPY_PAIR = 18 * 8, 4.5 * 8
+#: Numbers a pixel and channel of the graph's: variables and what an operation holds; and for each pair two, with bounds
+#: one more.
+GRAPH, GRAPH_PAIR = 15, 2
+
+
+@dataclass(frozen=True)
+class InputFiles:
+    """The files that a painting is made from; reading one may take `read_limit` GB of memory."""
+
+    content: Path
+    styles: tuple[Path, ...]
+    masks: tuple[Path, ...]
+    init: Path | None
+    weights: Path
+    read_limit: float
+
+    @classmethod
+    def named(
+        cls,
+        content: Path,
+        styles: Sequence[Path],
+        masks: Sequence[Path],
+        settings: Settings,
+        weights_file: Path | str | None,
+        read_limit: float,
+        say: Say = lambda line: None,
+    ) -> InputFiles:
+        """Raises InputError if there are no weights."""
+        path = weights.find(settings.network, say) if weights_file is None else places.path(weights_file)
+        init = None if settings.init in STARTS else Path(settings.init)
+        return cls(content, tuple(styles), tuple(masks), init, path, read_limit)
+
+    def by_role(self) -> dict[str, Path]:
+        """The pictures, by names such as content, style-1 and mask-1."""
+        init = {} if self.init is None else {"init": self.init}
+        styles = {f"style-{number}": path for number, path in enumerate(self.styles, 1)}
+        masks = {f"mask-{number}": path for number, path in enumerate(self.masks, 1)}
+        return {"content": self.content} | init | styles | masks
+
+
+@dataclass(frozen=True)
+class InputImages:
+    """The images as read from files, photograph and init with their alpha, if any; see pictures.opaque."""
+
+    photograph: Picture
+    styles: list[Picture]
+    init: Picture | None
+    files: InputFiles
+
+    def style_sides(self, shape: Sequence[int], settings: Settings) -> list[tuple[float, float]]:
+        """The height and width of each style, before rounding, beside a photograph of this shape."""
+
+        def sides(height: int, width: int) -> tuple[float, float]:
+            if settings.style_shape == "own":
+                return pictures.fitted((height, width), settings.size, settings.side, larger=settings.enlarge)
+            if settings.style_shape == "content":
+                return shape[0], shape[1]
+            share = math.sqrt(shape[0] * shape[1] / (height * width))
+            return height * share, width * share
+
+        shapes = [sides(*style.shape[:2]) for style in self.styles]
+        scales = settings.style_scales(len(shapes))
+        return [(height * scale, width * scale) for (height, width), scale in zip(shapes, scales, strict=True)]
+
+    def stage(self, photograph: Picture, settings: Settings, plan: Plan) -> PreparedStage:
+        """The stage at the photograph's size. Raises InputError for an unreadable mask, or where there is no start."""
+        height, width = photograph.shape[:2]
+        sides, masks = self.style_sides(photograph.shape, settings), self.files.masks
+        styles = []
+        for index, share in enumerate(settings.blend(len(self.styles))):
+            rows, columns = (max(1, round(side)) for side in sides[index])
+            picture = pictures.resize(self.styles[index], rows, columns, settings.resample)
+            if settings.colours in ("histogram", "covariance"):
+                picture = colours.match(picture, photograph, settings.colours)
+            mask = pictures.read_mask(masks[index], height, width, self.files.read_limit) if masks else None
+            styles.append(Style(picture, share, mask))
+        base = photograph
+        if self.init is not None:
+            base = pictures.opaque(self.init, height, width, settings.resample)
+        elif settings.init == "style":
+            if not styles:
+                raise InputError("--init style: there is no style; name a STYLE or another start")
+            base = pictures.resize(styles[0].picture, height, width, settings.resample)
+        return PreparedStage(photograph, styles, base, pictures.alpha(self.photograph, height, width), settings, plan)
+
+
+@dataclass(frozen=True)
+class PreparedStage:
+    """What is painted at one size: its images, its settings, and how it fits into memory."""
+
+    photograph: Picture
+    styles: list[Style]
+    #: What is mixed with noise for the start.
+    base: Picture
+    #: The photograph's, [height, width, 1] in 0..255, unless it is opaque.
+    alpha: Picture | None
+    settings: Settings
+    plan: Plan
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """[height, width, 3] of the painting."""
+        return self.photograph.shape
+
+    # Until films and runs call these by their names.
+    @property
+    def scene(self) -> PreparedStage:
+        return self
+
+    @property
+    def stage(self) -> Settings:
+        return self.settings
+
+    @property
+    def fitted(self) -> Settings:
+        return replace(self.settings, corrections=self.plan.pairs)
+
+    def of(self, photograph: Picture) -> PreparedStage:
+        """The same with another photograph of the same size, for the next frame of a film."""
+        return replace(self, photograph=photograph, base=photograph if self.base is self.photograph else self.base)
+
+    def start(self, network: Network) -> Picture:
+        """What is painted from, where this is the first stage."""
+        how = self.settings
+        return pictures.start(self.base, network.mean, how.start_noise, how.seed, how.noise, how.noise_amplitude)
+
+    def finish(self, picture: Picture, settings: Settings | None = None) -> Picture:
+        """The final form of a painted picture: with the photograph's alpha, and its colours if the settings say so."""
+        if self.settings.colours == "luminance":
+            picture = colours.keep(picture, pictures.resize(self.photograph, *picture.shape[:2]))
+        return self.cut(picture)
+
+    def cut(self, picture: Picture) -> Picture:
+        """A picture of any size with the photograph's alpha as a fourth channel, unless that is opaque."""
+        if self.alpha is None:
+            return picture
+        height, width = picture.shape[:2]
+        return np.concatenate([picture, pictures.resize(self.alpha, height, width, "bilinear")], axis=-1)
+
+    def record(self) -> Record:
+        """What run.json says of it, and what was decided for it when the run began."""
+        height, width = self.shape[:2]
+        stage = {"width": width, "height": height, "iterations": self.settings.iterations}
+        return stage | {"precision": self.settings.precision, "plan": asdict(self.plan)}
+
+
+def read(files: InputFiles, settings: Settings, say: Say, warn: Say, photograph: Picture | None = None) -> InputImages:
+    """Read the images; `warn` gets what could not be read as it is meant. Raises InputError if one cannot be.
+
+    A frame of a film is given as `photograph`.
+    """
+    limit = files.read_limit
+    photograph = pictures.read(files.content, limit, warn, ground=None) if photograph is None else photograph
+    height, width = photograph.shape[:2]
+    least = 0 if settings.enlarge or settings.size is None else settings.size
+    if pictures.SIDES[settings.side]((height, width)) < least:
+        say(f"{files.content} has only {width} x {height} pixels, --size is {least}: it keeps its size; see --enlarge")
+    styles = [pictures.read(path, limit, warn, ground=255) for path in files.styles]
+    init = None if files.init is None else pictures.read(files.init, limit, warn, ground=None)
+    return InputImages(photograph, styles, init, files)
+
+
+def prepare(
+    images: InputImages, network: Network, settings: Settings, say: Say, earlier: Sequence[Record], side_by_side: int
+) -> list[PreparedStage]:
+    """The stages that can be painted, so many paintings side by side. Raises InputError if the last cannot.
+
+    What was decided for the `earlier` ones of a run that goes on is kept.
+    """
+    memory = (gpu_memory() or machine.memory()) / side_by_side
+    plans_before = {(stage["height"], stage["width"]): Plan(**stage["plan"]) for stage in earlier if stage.get("plan")}
+    fastest = _fastest(settings, [stage["precision"] for stage in earlier], say)
+    planned = []  # all of them before any image is made
+    for shape, here in _sizes(settings, images.photograph, network, fastest, say):
+        style = max((height * width for height, width in images.style_sides(shape, here)), default=0.0)
+        planned.append((shape, here, plan(network, shape, style, here, memory, plans_before.get(shape))))
+    whole = pictures.opaque(images.photograph, *planned[-1][0], settings.resample)
+    stages = []
+    for (height, width), here, its_plan in planned:
+        stage = images.stage(pictures.resize(whole, height, width, settings.resample), here, its_plan)
+        mask = _uncovered_mask(stage, images.files.masks, network)
+        if mask is None:
+            stages.append(stage)
+        elif stage.shape != whole.shape:
+            say(f"scale {here.size} is left out: {mask} covers no position of a style layer there")
+        else:
+            remedy = "draw more of it white, or take a larger --size or a shallower layer"
+            raise InputError(f"{mask}: at {width} x {height} it covers no position of a style layer; {remedy}")
+    _check_sides(stages[0], images.files, network)
+    return stages
+
+
+def _fastest(settings: Settings, earlier: Sequence[str], say: Say) -> str:
+    """The precision that "auto" stands for, where that of the `earlier` stages does not say."""
+    if settings.precision == "float32" or earlier:
+        return "bfloat16" if "bfloat16" in earlier else "float32"
+    fastest = precision.fastest(settings.convolutions != "direct")
+    if settings.precision == "bfloat16" and fastest == "float32":
+        say("--precision bfloat16: not faster than float32 on this machine; it paints all the same")
+    return fastest
+
+
+def _sizes(
+    settings: Settings, photograph: Picture, network: Network, fastest: str, say: Say
+) -> list[tuple[tuple[int, int], Settings]]:
+    """The height, width and settings of each stage, without scales that are too large or too small."""
+    need = network.smallest_side(settings.layers)
+    last = pictures.fitted(photograph.shape, settings.size, settings.side, settings.squash, settings.enlarge)
+    for size in settings.scales:
+        if settings.size is not None and size >= settings.size:
+            say(f"scale {size} is left out: it is not below --size {settings.size}")
+    sizes = []
+    for stage in settings.stages(fastest):
+        shape = pictures.fitted(last, stage.size, settings.side, settings.squash)
+        if stage.size == settings.size or (shape != last and min(shape) >= need):
+            own = replace(settings.at(stage, shape), iterations=stage.iterations, precision=stage.precision)
+            sizes.append((shape, own))
+        elif shape == last:
+            say(f"scale {stage.size} is left out: it is not below the picture's size")
+        else:
+            say(f"scale {stage.size} is left out: a side would have fewer than the {need} pixels that the layers need")
+    return sizes
+
+
+def _check_sides(stage: PreparedStage, files: InputFiles, network: Network) -> None:
+    """Raise InputError if a picture is too small for the layers in use."""
+    settings, need = stage.settings, network.smallest_side(stage.settings.layers)
+    larger = "picture or --size" if settings.style_shape == "own" else "--size"
+    larger = larger if np.min(settings.style_scale) >= 1 else "--style-scale or --size"
+    checked = [(files.content, stage.photograph, "picture or --size")]
+    checked += [(path, style.picture, larger) for path, style in zip(files.styles, stage.styles, strict=True)]
+    for path, picture, remedy in checked:
+        height, width = picture.shape[:2]
+        if min(height, width) < need:
+            raise InputError(
+                f"{path}: {width} x {height} pixels are too few for the deepest layer, which needs {need} each way; "
+                f"take a larger {remedy}, or layers that are less deep"
+            )
+
+
+def _uncovered_mask(stage: PreparedStage, masks: Sequence[Path], network: Network) -> Path | None:
+    """The first mask, if any, that covers no position of any style layer."""
+    for path, style in zip(masks, stage.styles, strict=False):
+        assert style.mask is not None  # there is a mask for each style
+        if all(network.shrink(style.mask, layer).sum() < LEAST_POSITIONS for layer in stage.settings.style_layers):
+            return path
+    return None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The side of the tiles, None for one piece; L-BFGS's curvature pairs, and the type of the graph's vectors."""
+
+    tile: int | None
+    pairs: int
+    vector_dtype: str | None = None
+
+
+def plan(
+    network: Network, shape: tuple[int, int], style: float, settings: Settings, memory: float, earlier: Plan | None
+) -> Plan:
+    """Plan for a picture of this height and width, styles of at most so many pixels, and so many bytes of memory.
+
+    The `earlier` plan of a run that goes on is kept where it fits. Raises InputError where none fits, or unit gradients
+    would need tiles.
+    """
+    tiles = (None, *TILES) if settings.tile is None else (settings.tile,)
+    plans = [replace(kind, tile=tile) for kind in _lbfgs_plans(settings) for tile in tiles]
+    budget = SHARE * memory
+    for candidate in plans if earlier is None else (earlier, *plans):
+        if _bytes(candidate, network, shape, style, settings) <= budget:
+            if candidate.tile is not None:
+                refuse_unit_gradients(settings)
+            return candidate
+    height, width = shape
+    least = _bytes(plans[-1], network, shape, style, settings)
+    lighter = "add --optimiser adam, or " if settings.optimiser == "lbfgs" else ""
+    lighter += "leave --tile away, or " if settings.tile is not None else ""
+    lighter += "take a smaller --style-scale, or " if np.max(settings.style_scale) > 1 else ""
+    raise InputError(
+        f"--size {max(height, width)}: painting {width} x {height} pixels takes {least / 1e9:.4g} GB "
+        f"and {budget / 1e9:.1f} GB can be had; {lighter}take a smaller --size"
+    )
+
+
+def _lbfgs_plans(settings: Settings) -> list[Plan]:
+    """What L-BFGS may be, the best first: SciPy's or the graph's, that in float32, then with fewer pairs."""
+    most = settings.corrections
+    if settings.optimiser != "lbfgs":
+        return [Plan(None, most)]
+    scipys: list[str | None] = [None]
+    graphs: list[str | None] = ["float64", "float32"]
+    dtypes = {"scipy": scipys, "graph": graphs, "auto": graphs if has_gpu() else [*scipys, *graphs]}[settings.lbfgs]
+    fewer = range(most - 1, FEWEST_PAIRS - 1, -1)
+    return [Plan(None, most, dtype) for dtype in dtypes] + [Plan(None, pairs, dtypes[-1]) for pairs in fewer]
+
+
+def _bytes(plan: Plan, network: Network, shape: tuple[int, int], style: float, settings: Settings) -> float:
+    """The memory that painting takes by a plan."""
+    pixels = shape[0] * shape[1]
+    largest = max(pixels, style)
+    evaluated = largest if plan.tile is None else min(largest, (plan.tile + 2 * network.halo) ** 2)
+    total = BASE + WHOLE_PER_PIXEL * largest + PER_PIXEL * evaluated
+    if settings.optimiser != "lbfgs":
+        return total
+    if plan.vector_dtype is None:
+        return total + 3 * pixels * (SCIPY + SCIPY_PAIR * plan.pairs)
+    numbers = GRAPH + (GRAPH_PAIR + settings.bounded) * plan.pairs
+    return total + 3 * pixels * numbers * np.dtype(plan.vector_dtype).itemsize
