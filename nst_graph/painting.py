@@ -1,16 +1,16 @@
 """Painting: from files and settings to a picture. What scripts/paint.py does, as one function."""
 
-import contextlib
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nst_graph import files, machine, pictures, places, stages, weights
+from nst_graph import files, machine, pictures, places, weights
 from nst_graph.errors import InputError
 from nst_graph.evaluation import Floats
 from nst_graph.graph.objective import Objective, TargetExtractor
@@ -23,10 +23,10 @@ from nst_graph.pictures import ImageLike, Picture
 from nst_graph.runs import records, timelapse
 from nst_graph.runs.run import Run
 from nst_graph.settings import DEPTHS, Settings
-from nst_graph.stages import InputFiles, PreparedStage, Say
+from nst_graph.stages import InputFiles, InputImages, PreparedStage, Say, prepare_stages
 from nst_graph.weights import Network
 
-Observer = Callable[[Step], None]
+Observers = Iterable[Callable[[Step], None]]
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def paint(
     read_limit: float = files.READ_LIMIT,
     side_by_side: int = 1,
     say: Say | None = None,
-    observers: Iterable[Observer] = (),
+    observers: Observers = (),
 ) -> Painting:
     """Paint the photograph `content` in the style of one or several pictures.
 
@@ -105,9 +105,9 @@ def paint(
             settings = replace(settings, init=str(image_files.path(init, "init").absolute()))
         photograph = image_files.path(content, "content")
         warn = say or _warn
-        inputs = InputFiles.named(photograph, style_paths, mask_paths, settings, weights_file, read_limit, warn)
+        paths = InputFiles.named(photograph, style_paths, mask_paths, settings, weights_file, read_limit, warn)
         run = Run(places.path(output), overwrite, resume, warn) if output is not None else None
-        painting = _paint(inputs, settings, run, say or (lambda line: None), warn, observers, side_by_side)
+        painting = _paint(paths, settings, run, say or (lambda line: None), warn, observers, side_by_side)
     in_memory = init is not None and not isinstance(init, str | os.PathLike)
     return replace(painting, settings=replace(settings, init="FILE")) if in_memory else painting
 
@@ -117,54 +117,49 @@ def _warn(line: str) -> None:
 
 
 def _paint(
-    inputs: InputFiles,
-    settings: Settings,
-    run: Run | None,
-    say: Say,
-    warn: Say,
-    observers: Iterable[Observer],
-    side_by_side: int,
+    paths: InputFiles, settings: Settings, run: Run | None, say: Say, warn: Say, observers: Observers, side_by_side: int
 ) -> Painting:
     """Paint, and record that in a run, if there is one."""
     # Where painting fails, the run saves its state before the objective that holds it is closed.
-    with contextlib.ExitStack() as objectives, run or contextlib.nullcontext():
+    with ExitStack() as stack, run or nullcontext():
         if settings.timelapse is not None:
             timelapse.check(settings.timelapse)
-        images = stages.read(inputs, settings, say, warn)
-        whole = network_of(inputs, warn)
+        images = InputImages.read(paths, settings, say, warn)
+        whole = network_of(paths, warn)
         network, earlier = whole.upto(settings.layers), run.stages if run else ()
-        prepared = stages.prepare(images, network, settings, say, earlier, side_by_side)
+        stages = prepare_stages(images, network, settings, say, earlier, side_by_side)
         del images  # which may be much larger
-        last = prepared[-1]
+        last = stages[-1]
         device = f" on {gpu_name()}" if has_gpu() else ""
-        say(f"{whole.name} paints {last.shape[1]} x {last.shape[0]} pixels{device} ({inputs.weights})")
+        say(f"{whole.name} paints {last.shape[1]} x {last.shape[0]} pixels{device} ({paths.weights})")
         step = run.resume_from if run else None
         if step is not None:
-            if step.stage >= len(prepared) or step.picture.shape != prepared[step.stage].shape:
+            if step.stage >= len(stages) or step.picture.shape != stages[step.stage].shape:
                 raise InputError(
                     "state.npz: its stages are not these; resume it with the size and the scales that it was begun "
                     "with, or paint anew with --overwrite"
                 )
             say(f"goes on from iteration {step.iteration}")
+        observers = list(observers)
         if run:
-            records_of_stages = [stage.record() for stage in prepared]
-            observers = [*run.open(inputs, whole.name, settings, last, last.finish, records_of_stages), *observers]
-        outcome = paint_stages(network, prepared, step, list(observers), say, objectives)
+            decided = [stage.record() for stage in stages]
+            observers[:0] = run.open(paths, whole.name, settings, last, last.finish, decided)
+        outcome = paint_stages(network, stages, step, observers, say, stack)
         if run:
             run.finish(outcome.reason)
         return Painting(last.finish(outcome.step.picture.astype(np.float32)), outcome, settings, whole.name)
 
 
-def network_of(inputs: InputFiles, warn: Say) -> Network:
+def network_of(paths: InputFiles, warn: Say) -> Network:
     """The whole network. Raises InputError if it cannot be read."""
-    whole = weights.read(inputs.weights, inputs.read_limit)
+    whole = weights.read(paths.weights, paths.read_limit)
     if weights.are_transposed(whole):
         check = f"{places.program('get_weights')} check"
-        warn(f"{inputs.weights}: its kernels lie transposed, it paints wrongly; see {check}")
+        warn(f"{paths.weights}: its kernels lie transposed, it paints wrongly; see {check}")
     return whole
 
 
-@contextlib.contextmanager
+@contextmanager
 def memory_errors() -> Iterator[None]:
     """Raise MemoryError in the place of TensorFlow's."""
     try:
@@ -175,47 +170,42 @@ def memory_errors() -> Iterator[None]:
 
 @memory_errors()
 def paint_stages(
-    network: Network,
-    prepared: Sequence[PreparedStage],
-    step: Step | None,
-    observers: Sequence[Observer],
-    say: Say,
-    objectives: contextlib.ExitStack,
+    network: Network, stages: list[PreparedStage], step: Step | None, observers: Observers, say: Say, stack: ExitStack
 ) -> Outcome:
     """Paint one stage after the other, each from the picture of the one before; or on from a step of one of them.
 
-    A stage that ends early leaves the rest of its iterations to the next one of its size. `objectives` closes the one
-    that fails, which holds the state that a run saves before.
+    A stage that ends early leaves the rest of its iterations to the next one of its size. The `stack` closes the
+    objective of one that fails, which holds the state that a run saves before.
     """
-    total, at_size = sum(stage.settings.iterations for stage in prepared), 0
-    work = [stage.settings.iterations * stage.photograph.size for stage in prepared]
-    with TargetExtractor(network, prepared[0].settings) as targets:
-        for index, stage in enumerate(prepared):
-            goes_on = index > 0 and stage.shape == prepared[index - 1].shape
+    total, at_size = sum(stage.settings.iterations for stage in stages), 0
+    work = [stage.settings.iterations * stage.photograph.size for stage in stages]
+    with TargetExtractor(network, stages[0].settings) as targets:
+        for index, stage in enumerate(stages):
+            goes_on = index > 0 and stage.shape == stages[index - 1].shape
             at_size = stage.settings.iterations + (at_size if goes_on else 0)
             if step is not None and step.stage > index:
                 continue
             if step is None:
                 picture, state, iterations = stage.start(network), None, at_size
             else:
-                picture, state = warm_start(step, prepared[step.stage], stage)
+                picture, state = warm_start(step, stages[step.stage], stage)
                 goes_on = goes_on or step.stage == index
                 iterations = at_size - (step.iteration - step.before if goes_on else 0)
             say(_news(stage, iterations, bool(state)))
 
             def left(iteration: int, here: int = iterations, index: int = index) -> float:
-                rest = (here - iteration) * prepared[index].photograph.size + sum(work[index + 1 :])
+                rest = (here - iteration) * stages[index].photograph.size + sum(work[index + 1 :])
                 return rest / max(1, sum(work))
 
             counter = OffsetObserver(observers, index, step, goes_on, total, left)
             objective, vectors = objective_of(network, stage, targets, warm=bool(state))
-            objectives.enter_context(objective)
+            stack.enter_context(objective)
             how = replace(stage.settings, iterations=iterations, corrections=stage.plan.pairs)
             outcome = minimise(objective, picture, how, counter.observe, state, vectors)
-            ends = index + 1 == len(prepared) or prepared[index + 1].shape != stage.shape
+            ends = index + 1 == len(stages) or stages[index + 1].shape != stage.shape
             counter.keep({} if ends else dict(outcome.step.memory()))
             step = counter.counted(outcome.step)
-            objectives.close()
+            stack.close()
             del objective, vectors
             machine.release_memory()  # or many paintings in one process would add up
             if outcome.stopped:
@@ -276,24 +266,24 @@ def _news(stage: PreparedStage, iterations: int, warm: bool) -> str:
 
 # Until films and runs call these by their names.
 Part = PreparedStage
-parts_of = stages.prepare
+parts_of = prepare_stages
 
 
-def described(prepared: Sequence[PreparedStage]) -> list[dict[str, Any]]:
-    return [stage.record() for stage in prepared]
+def described(stages: Sequence[PreparedStage]) -> list[dict[str, Any]]:
+    return [stage.record() for stage in stages]
 
 
 def paint_parts(
     network: Network,
-    prepared: Sequence[PreparedStage],
+    stages: list[PreparedStage],
     picture: Picture,
     step: Step | None,
     settings: Settings,
-    observers: Sequence[Observer],
+    observers: Observers,
     say: Say,
-    objectives: contextlib.ExitStack,
+    stack: ExitStack,
 ) -> Outcome:
-    return paint_stages(network, prepared, step, observers, say, objectives)
+    return paint_stages(network, stages, step, observers, say, stack)
 
 
 def carry(step: Step, earlier: Picture, photograph: Picture, settings: Settings) -> tuple[Picture, None]:

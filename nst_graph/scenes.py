@@ -3,6 +3,7 @@
 from nst_graph.stages import InputFiles as Sources
 from nst_graph.stages import InputImages as Originals
 from nst_graph.stages import PreparedStage as Scene
-from nst_graph.stages import Say, read
+from nst_graph.stages import Say
 
+read = Originals.read
 __all__ = ["Originals", "Say", "Scene", "Sources", "read"]

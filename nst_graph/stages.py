@@ -26,19 +26,15 @@ Record = dict[str, Any]
 
 #: Share of the machine's memory that may be used.
 SHARE = 0.8
-#: Sides of tiles, the fastest first.
-TILES = (1024, 768, 512, 384, 256)
-#: The fewest curvature pairs with which L-BFGS is worth using.
-FEWEST_PAIRS = 3
-#: Bytes of one evaluation in one piece: TensorFlow itself, and each pixel (benchmarks/run.py memory).
-BASE, PER_PIXEL = 1.5e9, 2500
-#: Bytes a pixel whatever the tiles: pictures, gradient, the content's features.
-WHOLE_PER_PIXEL = 110
+#: Sides of tiles, the fastest first; the fewest curvature pairs with which L-BFGS is worth using.
+TILES, FEWEST_PAIRS = (1024, 768, 512, 384, 256), 3
+#: Bytes of one evaluation in one piece: TensorFlow itself, and each pixel (benchmarks/run.py memory); and of a pixel
+#: whatever the tiles: pictures, gradient, the content's features.
+BASE, PER_PIXEL, WHOLE_PER_PIXEL = 1.5e9, 2500, 110
 #: Bytes a pixel and channel of SciPy's L-BFGS-B, in float64: its work space (5 numbers), bounds (2), integers
 #: (2), copies of picture and gradient (9); and for each pair its own (2), History's points and pairs (2.5).
 SCIPY, SCIPY_PAIR = 18 * 8, 4.5 * 8
-#: Numbers a pixel and channel of the graph's: variables and what an operation holds; and for each pair two, with bounds
-#: one more.
+#: Numbers a pixel and channel of the graph's: variables, what an operation holds; and a pair's, one more with bounds.
 GRAPH, GRAPH_PAIR = 15, 2
 
 
@@ -85,6 +81,22 @@ class InputImages:
     styles: list[Picture]
     init: Picture | None
     files: InputFiles
+
+    @classmethod
+    def read(
+        cls, files: InputFiles, settings: Settings, say: Say, warn: Say, photograph: Picture | None = None
+    ) -> InputImages:
+        """Read them, but a film's frame is the `photograph`. `warn` gets what is read otherwise. Raises InputError."""
+        limit = files.read_limit
+        photograph = pictures.read(files.content, limit, warn, ground=None) if photograph is None else photograph
+        height, width = photograph.shape[:2]
+        least = 0 if settings.enlarge or settings.size is None else settings.size
+        if pictures.SIDES[settings.side]((height, width)) < least:
+            has = f"{files.content} has only {width} x {height} pixels"
+            say(f"{has}, --size is {least}: it keeps its size; see --enlarge")
+        styles = [pictures.read(path, limit, warn, ground=255) for path in files.styles]
+        init = None if files.init is None else pictures.read(files.init, limit, warn, ground=None)
+        return cls(photograph, styles, init, files)
 
     def style_sides(self, shape: Sequence[int], settings: Settings) -> list[tuple[float, float]]:
         """The height and width of each style, before rounding, beside a photograph of this shape."""
@@ -183,23 +195,7 @@ class PreparedStage:
         return stage | {"precision": self.settings.precision, "plan": asdict(self.plan)}
 
 
-def read(files: InputFiles, settings: Settings, say: Say, warn: Say, photograph: Picture | None = None) -> InputImages:
-    """Read the images; `warn` gets what could not be read as it is meant. Raises InputError if one cannot be.
-
-    A frame of a film is given as `photograph`.
-    """
-    limit = files.read_limit
-    photograph = pictures.read(files.content, limit, warn, ground=None) if photograph is None else photograph
-    height, width = photograph.shape[:2]
-    least = 0 if settings.enlarge or settings.size is None else settings.size
-    if pictures.SIDES[settings.side]((height, width)) < least:
-        say(f"{files.content} has only {width} x {height} pixels, --size is {least}: it keeps its size; see --enlarge")
-    styles = [pictures.read(path, limit, warn, ground=255) for path in files.styles]
-    init = None if files.init is None else pictures.read(files.init, limit, warn, ground=None)
-    return InputImages(photograph, styles, init, files)
-
-
-def prepare(
+def prepare_stages(
     images: InputImages, network: Network, settings: Settings, say: Say, earlier: Sequence[Record], side_by_side: int
 ) -> list[PreparedStage]:
     """The stages that can be painted, so many paintings side by side. Raises InputError if the last cannot.
@@ -298,10 +294,9 @@ class Plan:
 def plan(
     network: Network, shape: tuple[int, int], style: float, settings: Settings, memory: float, earlier: Plan | None
 ) -> Plan:
-    """Plan for a picture of this height and width, styles of at most so many pixels, and so many bytes of memory.
+    """Plan for this height and width, styles of so many pixels and so many bytes of memory; an `earlier` plan is kept.
 
-    The `earlier` plan of a run that goes on is kept where it fits. Raises InputError where none fits, or unit gradients
-    would need tiles.
+    Raises InputError where none fits, or unit gradients would need tiles.
     """
     tiles = (None, *TILES) if settings.tile is None else (settings.tile,)
     plans = [replace(kind, tile=tile) for kind in _lbfgs_plans(settings) for tile in tiles]
