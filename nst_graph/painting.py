@@ -203,7 +203,7 @@ def paint_stages(
             how = replace(stage.settings, iterations=iterations, corrections=stage.plan.pairs)
             outcome = minimise(objective, picture, how, counter.observe, state, vectors)
             ends = index + 1 == len(stages) or stages[index + 1].shape != stage.shape
-            counter.keep({} if ends else dict(outcome.step.memory()))
+            counter.memory = {} if ends else dict(outcome.step.memory())
             step = counter.counted(outcome.step)
             stack.close()
             del objective, vectors

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -213,14 +213,15 @@ def prepare_stages(
     stages = []
     for (height, width), here, its_plan in planned:
         stage = images.stage(pictures.resize(whole, height, width, settings.resample), here, its_plan)
-        mask = _uncovered_mask(stage, images.files.masks, network)
-        if mask is None:
+        masks = zip(images.files.masks, stage.styles, strict=False)  # one for each style, or none
+        uncovered = [path for path, style in masks if not _is_covered(style, here.style_layers, network)]
+        if not uncovered:
             stages.append(stage)
         elif stage.shape != whole.shape:
-            say(f"scale {here.size} is left out: {mask} covers no position of a style layer there")
+            say(f"scale {here.size} is left out: {uncovered[0]} covers no position of a style layer there")
         else:
             remedy = "draw more of it white, or take a larger --size or a shallower layer"
-            raise InputError(f"{mask}: at {width} x {height} it covers no position of a style layer; {remedy}")
+            raise InputError(f"{uncovered[0]}: at {width} x {height} it covers no position of a style layer; {remedy}")
     _check_sides(stages[0], images.files, network)
     return stages
 
@@ -257,6 +258,12 @@ def _sizes(
     return sizes
 
 
+def _is_covered(style: Style, layers: Iterable[str], network: Network) -> bool:
+    """Whether a style's mask covers a position of one of the layers."""
+    mask = style.mask
+    return mask is None or any(network.shrink(mask, layer).sum() >= LEAST_POSITIONS for layer in layers)
+
+
 def _check_sides(stage: PreparedStage, files: InputFiles, network: Network) -> None:
     """Raise InputError if a picture is too small for the layers in use."""
     settings, need = stage.settings, network.smallest_side(stage.settings.layers)
@@ -271,15 +278,6 @@ def _check_sides(stage: PreparedStage, files: InputFiles, network: Network) -> N
                 f"{path}: {width} x {height} pixels are too few for the deepest layer, which needs {need} each way; "
                 f"take a larger {remedy}, or layers that are less deep"
             )
-
-
-def _uncovered_mask(stage: PreparedStage, masks: Sequence[Path], network: Network) -> Path | None:
-    """The first mask, if any, that covers no position of any style layer."""
-    for path, style in zip(masks, stage.styles, strict=False):
-        assert style.mask is not None  # there is a mask for each style
-        if all(network.shrink(style.mask, layer).sum() < LEAST_POSITIONS for layer in stage.settings.style_layers):
-            return path
-    return None
 
 
 @dataclass(frozen=True)
