@@ -14,8 +14,6 @@ from nst_graph.errors import DamagedError, InputError
 
 #: The default of --read-limit: the memory that reading a file may take, in GB.
 READ_LIMIT = 1.0
-#: A flag for opening a file without following links, where this can be asked for.
-NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 #: The suffixes of picture files.
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".gif", ".bmp", ".avif", ".heic", ".heif")
 #: The largest text file, a record or a list, in bytes.
@@ -64,10 +62,11 @@ def atomic(path: Path, mark: str | None = None) -> Iterator[io.BufferedRandom]:
     Until then its name begins with a dot and part of its own, and ends with `mark` or random characters. After an
     error `path` is unchanged. Raises OSError as open and write do.
     """
+    no_link = getattr(os, "O_NOFOLLOW", 0)  # which Windows lacks
     # A name as long as the system allows could not be longer.
     unfinished = path.with_name(f".{path.name[:40]}.{mark or secrets.token_hex(8)}")
     try:
-        with open(unfinished, "w+b", opener=lambda name, flags: os.open(name, flags | NO_LINK, 0o666)) as file:
+        with open(unfinished, "w+b", opener=lambda name, flags: os.open(name, flags | no_link, 0o666)) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
