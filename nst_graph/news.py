@@ -19,8 +19,8 @@ def warn(line: str) -> None:
 
 def _print(stream: TextIO, *lines: str) -> None:
     with suppress(OSError):
-        print(*map(one_line, lines), sep="\n", file=stream)
-    _flush(stream)
+        print(*map(_one_line, lines), sep="\n", file=stream)
+    flush(stream)
 
 
 def trace(error: BaseException) -> None:
@@ -35,18 +35,14 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def one_line(text: str) -> str:
+def _one_line(text: str) -> str:
     """Escape line breaks and control characters, which the name of a file may contain."""
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
-def flush() -> None:
-    """Flush standard output."""
-    _flush(sys.stdout)
-
-
-def _flush(stream: TextIO) -> None:
-    """Flush a stream; if that fails, as after `| head` or on a full disk, discard it from now on."""
+def flush(stream: TextIO | None = None) -> None:
+    """Flush a stream, by default standard output; if that fails, as after `| head`, discard it from now on."""
+    stream = stream or sys.stdout
     try:
         stream.flush()
     except OSError:

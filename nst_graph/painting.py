@@ -26,7 +26,7 @@ from nst_graph.settings import DEPTHS, Settings
 from nst_graph.stages import InputFiles, InputImages, PreparedStage, Say, prepare_stages
 from nst_graph.weights import Network
 
-Observers = Iterable[Callable[[Step], None]]
+Observers = Sequence[Callable[[Step], None]]
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def paint(
     read_limit: float = files.READ_LIMIT,
     side_by_side: int = 1,
     say: Say | None = None,
-    observers: Observers = (),
+    observers: Iterable[Callable[[Step], None]] = (),
 ) -> Painting:
     """Paint the photograph `content` in the style of one or several pictures.
 
@@ -107,7 +107,7 @@ def paint(
         warn = say or _warn
         paths = InputFiles.named(photograph, style_paths, mask_paths, settings, weights_file, read_limit, warn)
         run = Run(places.path(output), overwrite, resume, warn) if output is not None else None
-        painting = _paint(paths, settings, run, say or (lambda line: None), warn, observers, side_by_side)
+        painting = _paint(paths, settings, run, say or (lambda line: None), warn, list(observers), side_by_side)
     in_memory = init is not None and not isinstance(init, str | os.PathLike)
     return replace(painting, settings=replace(settings, init="FILE")) if in_memory else painting
 
@@ -140,10 +140,9 @@ def _paint(
                     "with, or paint anew with --overwrite"
                 )
             say(f"goes on from iteration {step.iteration}")
-        observers = list(observers)
         if run:
             decided = [stage.record() for stage in stages]
-            observers[:0] = run.open(paths, whole.name, settings, last, last.finish, decided)
+            observers = [*run.open(paths, whole.name, settings, last, last.finish, decided), *observers]
         outcome = paint_stages(network, stages, step, observers, say, stack)
         if run:
             run.finish(outcome.reason)
@@ -203,7 +202,7 @@ def paint_stages(
             how = replace(stage.settings, iterations=iterations, corrections=stage.plan.pairs)
             outcome = minimise(objective, picture, how, counter.observe, state, vectors)
             ends = index + 1 == len(stages) or stages[index + 1].shape != stage.shape
-            counter.memory = {} if ends else dict(outcome.step.memory())
+            counter.keep({} if ends else dict(outcome.step.memory()))
             step = counter.counted(outcome.step)
             stack.close()
             del objective, vectors

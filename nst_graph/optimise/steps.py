@@ -162,42 +162,49 @@ def first_step(variables: int) -> float:
     return float(8 * 2.0 ** round(np.log2(variables) / 2))
 
 
-@dataclass
 class OffsetObserver:
-    """Passes the steps of one stage on to observers, counted on from the step that it began at.
+    """Passes the steps of one stage on to observers, counted on from the step that it began at."""
 
-    `start` is a step of this stage where it is resumed, of an earlier one, which may have the `same_size`, or None at
-    first. `planned` are the iterations of all stages, `left` the share of their work left after one of this stage.
-    """
+    def __init__(
+        self,
+        observers: Iterable[Callable[[Step], None]],
+        stage: int,
+        start: Step | None,
+        same_size: bool = False,
+        planned: int = 0,
+        left: Callable[[int], float] = lambda iteration: 1.0,
+    ) -> None:
+        """`start` is a step of this stage where it is resumed, of an earlier one, or None at first.
 
-    observers: Iterable[Callable[[Step], None]]
-    stage: int
-    start: Step | None
-    same_size: bool = False
-    planned: int = 0
-    left: Callable[[int], float] = lambda iteration: 1.0
-    #: What the last step's memory holds, once the stage that kept it is closed.
-    memory: Arrays | None = None
+        `planned` are the iterations of all stages, `left` the share of their work left after an iteration of this one.
+        """
+        self._observers, self._stage, self._start, self._same_size = list(observers), stage, start, same_size
+        self._planned, self._left = planned, left
+        self._memory: Arrays | None = None
+
+    def keep(self, memory: Arrays) -> None:
+        """Take what the last step's memory holds: where the stage kept it, it can no longer be read."""
+        self._memory = memory
 
     def observe(self, step: Step) -> None:
         """Pass a step on, unless it only repeats the start."""
-        if step.iteration > 0 or self.start is None:
-            for observer in self.observers:
+        if step.iteration > 0 or self._start is None:
+            for observer in self._observers:
                 observer(self.counted(step))
 
     def counted(self, step: Step) -> Step:
         """The step with the counts of all stages before added."""
 
         def memory() -> Arrays:
-            return step.memory() if self.memory is None else self.memory
+            return step.memory() if self._memory is None else self._memory
 
-        start, left = self.start, self.left(step.iteration)
-        counted = replace(step, stage=self.stage, planned=self.planned, left=left, memory=memory)
+        start, left = self._start, self._left(step.iteration)
+        counted = replace(step, stage=self._stage, planned=self._planned, left=left, memory=memory)
         if start is None:
             return counted
         return replace(
             counted,
-            before=start.before if self.same_size else start.iteration,
+            before=start.before if self._same_size else start.iteration,
             iteration=step.iteration + start.iteration,
             evaluations=step.evaluations + start.evaluations,
             seconds=step.seconds + start.seconds,
