@@ -173,8 +173,8 @@ def paint_stages(
 ) -> Outcome:
     """Paint one stage after the other, each from the picture of the one before; or on from a step of one of them.
 
-    A stage that ends early leaves the rest of its iterations to the next one of its size. The `stack` closes the
-    objective of one that fails, which holds the state that a run saves before.
+    A stage that ends early leaves the rest of its iterations to the next one of its size. Where one fails, the `stack`
+    closes its objective, which holds the state that a run saves before.
     """
     total, at_size = sum(stage.settings.iterations for stage in stages), 0
     work = [stage.settings.iterations * stage.photograph.size for stage in stages]
@@ -192,15 +192,15 @@ def paint_stages(
                 iterations = at_size - (step.iteration - step.before if goes_on else 0)
             say(_news(stage, iterations, bool(state)))
 
-            def left(iteration: int, here: int = iterations, index: int = index) -> float:
-                rest = (here - iteration) * stages[index].photograph.size + sum(work[index + 1 :])
+            def left(iteration: int, iterations: int = iterations, index: int = index) -> float:
+                rest = (iterations - iteration) * stages[index].photograph.size + sum(work[index + 1 :])
                 return rest / max(1, sum(work))
 
             counter = OffsetObserver(observers, index, step, goes_on, total, left)
             objective, vectors = objective_of(network, stage, targets, warm=bool(state))
             stack.enter_context(objective)
-            how = replace(stage.settings, iterations=iterations, corrections=stage.plan.pairs)
-            outcome = minimise(objective, picture, how, counter.observe, state, vectors)
+            settings = replace(stage.settings, iterations=iterations, corrections=stage.plan.pairs)
+            outcome = minimise(objective, picture, settings, counter.observe, state, vectors)
             ends = index + 1 == len(stages) or stages[index + 1].shape != stage.shape
             counter.keep({} if ends else dict(outcome.step.memory()))
             step = counter.counted(outcome.step)

@@ -154,6 +154,9 @@ class PreparedStage:
         return self.photograph.shape
 
     # Until films and runs call these by their names.
+    def cut(self, picture: Picture) -> Picture:
+        return self.with_alpha(picture)
+
     @property
     def scene(self) -> PreparedStage:
         return self
@@ -166,23 +169,23 @@ class PreparedStage:
     def fitted(self) -> Settings:
         return replace(self.settings, corrections=self.plan.pairs)
 
-    def of(self, photograph: Picture) -> PreparedStage:
+    def with_photograph(self, photograph: Picture) -> PreparedStage:
         """The same with another photograph of the same size, for the next frame of a film."""
         return replace(self, photograph=photograph, base=photograph if self.base is self.photograph else self.base)
 
     def start(self, network: Network) -> Picture:
         """What is painted from, where this is the first stage."""
-        how = self.settings
-        return pictures.start(self.base, network.mean, how.start_noise, how.seed, how.noise, how.noise_amplitude)
+        noise = self.settings.start_noise, self.settings.seed, self.settings.noise, self.settings.noise_amplitude
+        return pictures.start(self.base, network.mean, *noise)
 
     def finish(self, picture: Picture, settings: Settings | None = None) -> Picture:
         """The final form of a painted picture: with the photograph's alpha, and its colours if the settings say so."""
         if self.settings.colours == "luminance":
             picture = colours.keep(picture, pictures.resize(self.photograph, *picture.shape[:2]))
-        return self.cut(picture)
+        return self.with_alpha(picture)
 
-    def cut(self, picture: Picture) -> Picture:
-        """A picture of any size with the photograph's alpha as a fourth channel, unless that is opaque."""
+    def with_alpha(self, picture: Picture) -> Picture:
+        """A picture of any size, with the photograph's alpha as a fourth channel unless that is opaque."""
         if self.alpha is None:
             return picture
         height, width = picture.shape[:2]

@@ -255,7 +255,7 @@ class _Shot:
         part = self.parts[index]
         height, width = part.scene.shape[:2]
         photograph = pictures.resize(frame, height, width, self.settings.resample)
-        return part.of(photograph)
+        return part.with_photograph(photograph)
 
     def guide(self, frame: Picture, before: Sequence[Picture], progress: ShotProgress) -> TemporalTarget | None:
         """What a frame is held to, given those before; None for the first one, and for all that are alone."""
