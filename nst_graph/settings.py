@@ -8,13 +8,12 @@ import re
 import reprlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from functools import cache
+from functools import partial
 from numbers import Integral, Real
-from types import NoneType, UnionType
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar
 
 from nst_graph import places
-from nst_graph.errors import InputError
+from nst_graph.errors import InputError, OptionError
 from nst_graph.news import count
 
 Source = TypeVar("Source")
@@ -79,10 +78,11 @@ class Stage:
 
 @dataclass(frozen=True)
 class Bounds:
-    """What a number, or each of several, may be; and what to give instead."""
+    """What a number, or each of several, may be, what several may be together, and what to give instead."""
 
-    holds: Callable[[Any], bool]
+    holds: Callable[[float], bool]
     remedy: str
+    holds_together: Callable[[Sequence[float]], bool] = lambda values: True
 
 
 def at_least(least: int, most: float = math.inf) -> Bounds:
@@ -95,21 +95,30 @@ WEIGHT = Bounds(lambda value: 0 <= value <= LARGEST, "give a number from 0 to 1e
 POSITIVE = Bounds(lambda value: 0 < value <= LARGEST, "give a number above 0, at most 1e30")
 DECAY = Bounds(lambda value: 0 <= value < 1, "give a number from 0 to below 1")
 SHARE = Bounds(lambda value: 0 <= value <= 1, "give a number from 0 to 1")
+SIDE = Bounds(lambda side: side >= 1, "give a size, or width and height, in pixels", lambda sides: len(sides) in (1, 2))
+BLEND = Bounds(WEIGHT.holds, "give weights from 0 to 1e30, one of them above 0", lambda weights: sum(weights) > 0)
+LAYERS = Bounds(WEIGHT.holds, "name layers, with weights from 0 to 1e30")
+SCALES = Bounds(lambda size: size >= 1, "give whole numbers of 1 or more")
+EACH_SCALE = Bounds(lambda number: number >= 1, "give a whole number above 0 for each of the scales")
+TILE = Bounds(lambda side: side >= 16, "give 16 pixels or more")
+BITS = Bounds(lambda bits: bits in (8, 16), "give 8 or 16")
 
 
 @dataclass(frozen=True)
 class Option:
-    """How a setting is declared, for the command line, the checks and the docstring.
+    """How a setting is declared: for the checks, the command line, the docstring and the table of docs/usage.md.
 
     `limits` are bounds or choices, `metavar` stands for its value, or several words for so many values, and `names` are
-    what other programs call it. In --help it is in the group of this title.
+    what other programs call it. In --help it is in the `group` of this title. `kind` is the annotated type.
     """
 
-    title: str
+    default: Any
+    group: str
     about: str
     limits: Bounds | tuple[str, ...] | None
     metavar: str
     names: str
+    kind: str = ""
 
     @property
     def choices(self) -> tuple[str, ...]:
@@ -124,39 +133,43 @@ class Option:
     @property
     def remedy(self) -> str:
         """What to give in the place of a value that cannot be used."""
+        if isinstance(self.limits, Bounds):
+            return self.limits.remedy.replace("a number", f"{self.count} numbers" if self.count else "a number")
+        if self.limits is None:
+            return "give True or False" if self.kind == "bool" else "give a name or a path"
+        return f"give one of {', '.join(self.limits)}"
+
+    def allows(self, value: Any) -> bool:
+        """Whether a value of its type is within its limits."""
+        if value is None or self.limits is None:
+            return True
         if not isinstance(self.limits, Bounds):
-            return _one_of(self.choices)
-        return self.limits.remedy.replace("a number", f"{self.count} numbers") if self.count else self.limits.remedy
+            return value in self.limits
+        values = tuple(value.values() if isinstance(value, Mapping) else value if isinstance(value, tuple) else [value])
+        enough = len(values) == self.count if self.count else values or self.default == ()
+        return bool(enough) and self.limits.holds_together(values) and all(map(self.limits.holds, values))
 
 
-class Group:
-    """Declares the options of one title, as fields of a dataclass."""
-
-    def __init__(self, title: str) -> None:
-        self.title = title
-
-    def __call__(
-        self,
-        default: Any,
-        about: str,
-        limits: Bounds | tuple[str, ...] | None = None,
-        metavar: str = "",
-        names: str = "",
-    ) -> Any:
-        metadata = {"option": Option(self.title, about, limits, metavar, names)}
-        if isinstance(default, dict):
-            return field(default_factory=default.copy, metadata=metadata)
-        return field(default=default, metadata=metadata)
+def _option(
+    group: str,
+    default: Any,
+    about: str,
+    limits: Bounds | tuple[str, ...] | None = None,
+    metavar: str = "",
+    names: str = "",
+) -> Any:
+    """Declare an option as a field of a dataclass."""
+    metadata = {"option": Option(default, group, about, limits, metavar, names)}
+    if isinstance(default, dict):
+        return field(default_factory=default.copy, metadata=metadata)
+    return field(default=default, metadata=metadata)
 
 
-WHAT, STYLE, HOW = Group("what is painted"), Group("the styles"), Group("how it is painted")
-SPEED, SAVED, PYTHON = Group("how fast, and how large"), Group("what is saved"), Group("")
-SIDE = Bounds(lambda side: side >= 1, "give a size, or width and height, in pixels")
-BLEND = Bounds(WEIGHT.holds, "give weights from 0 to 1e30, one of them above 0")
-SCALES = Bounds(lambda size: size >= 1, "give whole numbers of 1 or more")
-EACH_SCALE = Bounds(lambda number: number >= 1, "give a whole number above 0 for each of --scales")
-TILE = Bounds(lambda side: side >= 16, "give 16 pixels or more")
-BITS = Bounds(lambda bits: bits in (8, 16), "give 8 or 16")
+#: The groups of --help.
+GROUPS = ("what is painted", "the styles", "how it is painted", "how fast, and how large", "what is saved")
+WHAT, STYLE, HOW, SPEED, SAVED = (partial(_option, group) for group in GROUPS)
+#: Of what is no option of the command line.
+PYTHON = partial(_option, "")
 
 
 @dataclass(frozen=True)
@@ -190,10 +203,12 @@ class Settings:
         None, "size, or width and height, whose balance all sizes get: beta follows the pixels", SIDE, "PIXELS"
     )
     content_layers: Mapping[str, float] = WHAT(
-        {"conv4_2": 1.0}, "layers of the content; of n layers, one without a weight gets 1/n"
+        {"conv4_2": 1.0}, "layers of the content; of n layers, one without a weight gets 1/n", LAYERS
     )
     style_layers: Mapping[str, float] = WHAT(
-        equal(STYLE_LAYERS), "layers of the style, w_l of equation 5; of n layers, one without a weight gets 1/n"
+        equal(STYLE_LAYERS),
+        "layers of the style, w_l of equation 5; of n layers, one without a weight gets 1/n",
+        LAYERS,
     )
     content_loss: str = WHAT("equation1", "how features are compared", CONTENT_LOSSES)
     style_loss: str = WHAT("equation4", "how features' statistics are compared", STYLE_LOSSES)
@@ -258,28 +273,14 @@ class Settings:
     timelapse: str | None = SAVED(None, "a film of the saved pictures at the end", TIMELAPSES, "KIND")
 
     def __post_init__(self) -> None:
-        for name, kind in _kinds().items():
-            value = _typed(name, getattr(self, name), kind)
+        for name, option in OPTIONS.items():
+            value = _typed(name, getattr(self, name), option.kind)
             object.__setattr__(self, name, value)
-            option, default = OPTIONS[name], getattr(type(self), name, None)
-            if option.choices:
-                _require(value in option.choices or value is default is None, name, value, option.remedy)
-            elif isinstance(option.limits, Bounds) and value is not None:
-                values = value if isinstance(value, tuple) else (value,)
-                good = len(values) == option.count if option.count else bool(values) or default == ()
-                _require(good and all(map(option.limits.holds, values)), name, _words(value), option.remedy)
-        for name in ("content_layers", "style_layers"):
-            layers = getattr(self, name)
-            _require(bool(layers), name, "", "name at least one layer")
-            for layer, weight in layers.items():
-                _require(WEIGHT.holds(weight), name, f"{layer}={weight}", "give a weight from 0 to 1e30")
-        blend, fits = self.style_blend, len(self.scale_iterations) == len(self.scales)
-        sides = self.ratio_at
-        _require(sides is None or len(sides) in (1, 2), "ratio_at", _words(sides), OPTIONS["ratio_at"].remedy)
-        _require(blend is None or sum(blend) > 0, "style_blend", _words(blend), OPTIONS["style_blend"].remedy)
-        _require(fits, "scale_iterations", _words(self.scale_iterations), OPTIONS["scale_iterations"].remedy)
+            _require(option.allows(value), name, value, option.remedy)
+        fits = len(self.scale_iterations) == len(self.scales)
+        _require(fits, "scale_iterations", self.scale_iterations, EACH_SCALE.remedy)
         steps = self.optimiser != "lbfgs" or not self.average
-        _require(steps, "average", self.average, "name adam or gradient-descent as --optimiser")
+        _require(steps, "average", self.average, "name adam or gradient-descent as optimiser")
         _require(self.alpha + self.beta > 0, "beta", self.beta, "give alpha or beta above 0: nothing would be painted")
 
     @property
@@ -331,27 +332,29 @@ class Settings:
         self.blend(len(styles))
         self.style_scales(len(styles))
         if masks and len(masks) != len(styles):
-            raise InputError(f"--masks: {len(masks)} for {count(len(styles), 'style')}; give one for each style")
+            raise OptionError("masks", f"{len(masks)} for {count(len(styles), 'style')}", "give one for each style")
         return styles
 
     def blend(self, styles: int) -> tuple[float, ...]:
         """The weight of each of so many style pictures; they sum to one."""
         weights = self.style_blend if self.style_blend is not None else (1.0,) * styles
-        _require(len(weights) == styles, "style_blend", _words(weights), f"give {styles}, one for each style")
+        _require(len(weights) == styles, "style_blend", weights, f"give {styles}, one for each style")
         return tuple(weight / sum(weights) for weight in weights)
 
     def style_scales(self, styles: int) -> tuple[float, ...]:
         """The scale of each of so many style pictures."""
         scales = self.style_scale if isinstance(self.style_scale, tuple) else (self.style_scale,) * styles
         remedy = f"give one number, or {styles}, one for each style"
-        _require(len(scales) == styles, "style_scale", _words(scales), remedy)
+        _require(len(scales) == styles, "style_scale", scales, remedy)
         return scales
 
 
 #: Starts that are no picture's path.
 STARTS = ("noise", "content", "style")
 #: How each setting is declared, by name, in the order of the fields.
-OPTIONS: dict[str, Option] = {setting.name: setting.metadata["option"] for setting in fields(Settings)}
+OPTIONS: dict[str, Option] = {
+    setting.name: replace(setting.metadata["option"], kind=str(setting.type)) for setting in fields(Settings)
+}
 #: The settings that are one of a few names.
 CHOICES = {name: option.choices for name, option in OPTIONS.items() if option.choices}
 Settings.__doc__ = f"{Settings.__doc__}\n    Attributes:\n" + "".join(
@@ -360,66 +363,32 @@ Settings.__doc__ = f"{Settings.__doc__}\n    Attributes:\n" + "".join(
 )
 
 
-@cache
-def _kinds() -> dict[str, Any]:
-    """The annotated types of the settings."""
-    return get_type_hints(Settings)
-
-
-#: What to give where a value has another type than the setting.
-REMEDIES: dict[Any, str] = {
-    int: "a whole number",
-    float: "a number",
-    bool: "True or False",
-    str: "a name or a path",
-    tuple: "a tuple of numbers",
-    Mapping: "numbers by the names of layers, such as {'conv4_2': 1.0}",
-}
-
-
-def _typed(option: str, value: Any, kind: Any) -> Any:
-    """The value as its setting's type and by our name: lists as tuples, relu1_1 as conv1_1. Raises InputError."""
-    many, one = get_origin(kind) or kind, get_args(kind)
-    if many is UnionType:  # of a type and None, or of a number and several
-        if value is None and NoneType in one:
-            return None
-        kinds = [kind for kind in one if kind is not NoneType]
-        several = isinstance(value, Iterable) and not isinstance(value, str)
-        typed = _typed(option, value, kinds[-1 if several else 0])
-        return typed[0] if len(kinds) > 1 and several and len(typed) == 1 else typed
-    if many is bool or isinstance(value, bool):
-        good = many is type(value)
-    elif many is tuple and isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping):
-        return tuple(_typed(option, item, one[0]) for item in value)
-    elif many is Mapping and isinstance(value, Mapping):
-        typed = {_typed(option, name, str): _typed(option, weight, float) for name, weight in value.items()}
-        return {layer_name(name): weight for name, weight in typed.items()}
-    elif many in (int, float) and isinstance(value, Integral):
-        return int(value)
-    elif many in (int, float) and isinstance(value, Real) and (many is float or float(value).is_integer()):
-        return many(float(value))
-    elif option == "init" and isinstance(value, str | os.PathLike) and value not in STARTS:
+def _typed(name: str, value: Any, kind: str) -> Any:
+    """The value as its setting's type: lists as tuples, NumPy's numbers as Python's, relu1_1 as conv1_1."""
+    several = isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping)
+    if value is None and kind.endswith("None"):
+        return None
+    if several and "tuple" in kind:
+        values = tuple(_typed(name, item, "int" if "int" in kind else "float") for item in value)
+        return values[0] if kind.startswith("float") and len(values) == 1 else values
+    if isinstance(value, Mapping) and kind.startswith("Mapping"):
+        typed = {_typed(name, layer, "str"): _typed(name, weight, "float") for layer, weight in value.items()}
+        return {layer_name(layer): weight for layer, weight in typed.items()}
+    if kind.startswith(("int", "float")) and isinstance(value, Real) and not isinstance(value, bool):
+        if isinstance(value, Integral):
+            return int(value)
+        if kind.startswith("float") or float(value).is_integer():
+            return float(value) if kind.startswith("float") else int(float(value))
+    elif kind == "bool" and isinstance(value, bool):
+        return value
+    elif name == "init" and isinstance(value, str | os.PathLike) and value not in STARTS:
         return os.fspath(places.path(value))
-    else:
-        good = isinstance(value, many)
+    elif kind.startswith("str") and isinstance(value, str):
+        return SYNONYMS.get(value, value)
+    raise OptionError(name, reprlib.repr(value), OPTIONS[name].remedy)
+
+
+def _require(good: bool, name: str, value: Any, remedy: str) -> None:
     if not good:
-        remedy = _one_of(CHOICES[option]) if option in CHOICES else f"give {REMEDIES[many]}"
-        raise _error(option, reprlib.repr(value), remedy)
-    return SYNONYMS.get(value, value) if option in CHOICES else value
-
-
-def _one_of(choices: Iterable[str]) -> str:
-    return f"give one of {', '.join(choices)}"
-
-
-def _words(values: float | Iterable[float] | None) -> str:
-    return " ".join(map(str, values if isinstance(values, Iterable) else () if values is None else (values,)))
-
-
-def _require(good: bool, option: str, value: object, remedy: str) -> None:
-    if not good:
-        raise _error(option, value, remedy)
-
-
-def _error(option: str, value: object, remedy: str) -> InputError:
-    return InputError(f"--{option.replace('_', '-')} {value}: {remedy}")
+        words = [f"{layer}={weight}" for layer, weight in value.items()] if isinstance(value, Mapping) else value
+        raise OptionError(name, " ".join(map(str, words if isinstance(words, tuple | list) else [words])), remedy)

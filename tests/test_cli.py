@@ -347,7 +347,7 @@ def test_whole_numbers_from_python():
     for number in (64.0, np.float32(64), np.int64(64)):
         assert repr(Settings(size=number, squash=(number, 32))) == repr(Settings(size=64, squash=(64, 32)))
     for number in (64.5, np.inf, np.nan):
-        with pytest.raises(InputError, match="--size .*: give a whole number"):
+        with pytest.raises(InputError, match="size: .*; give a whole number"):
             Settings(size=number)
 
 

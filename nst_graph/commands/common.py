@@ -1,4 +1,4 @@
-"""What the commands share: the parser, one-line errors, signals."""
+"""What the commands share: the parser, one-line errors, signals, and what may end a run."""
 
 import argparse
 import difflib
@@ -6,15 +6,18 @@ import functools
 import math
 import os
 import re
+import shlex
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from nst_graph import files, news, places, signals
-from nst_graph.errors import InputError
+from nst_graph import news, places, signals
+from nst_graph.batch.jobs import Job
+from nst_graph.errors import InputError, OptionError
 from nst_graph.news import tell
 
 
@@ -23,7 +26,10 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         if unknown := re.search("unrecognized arguments: (-[^ =]*)", message):
-            others = [name.lstrip("-") for name in self._names() if name != unknown[1]]
+            below = [action.choices for action in self._actions if isinstance(action, argparse._SubParsersAction)]
+            parsers = [self, *(parser for choices in below for parser in choices.values())]
+            names = [name for parser in parsers for name in parser._option_string_actions if name[:2] == "--"]
+            others = [name.lstrip("-") for name in names if name != unknown[1]]
             message += near(unknown[1].lstrip("-").replace("_", "-"), others, "--")
         if choice := re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message):
             message += near(choice[1], re.findall(r"[\w-]+", choice[2]))
@@ -34,17 +40,16 @@ class Parser(argparse.ArgumentParser):
         message = re.sub(r"^argument \S*?(--[\w-]+)(/-+[\w-]+)*:", r"argument \1:", message)
         raise InputError(f"{message}; see --help")
 
-    def _names(self) -> list[str]:
-        """The long options, of sub-commands too."""
-        below = [action.choices.values() for action in self._actions if isinstance(action, argparse._SubParsersAction)]
-        own = [name for name in self._option_string_actions if name.startswith("--")]
-        return own + [name for parsers in below for parser in parsers for name in parser._option_string_actions]
-
 
 def near(word: str, names: Sequence[str], before: str = "") -> str:
     """What to add to an error about a wrong name: one that it begins, or the nearest one, if there is one."""
     meant = [name for name in names if word and name.startswith(word)] or difflib.get_close_matches(word, names, 1)
     return f"; did you mean {before}{meant[0]}?" if meant else ""
+
+
+def flag(name: str) -> str:
+    """How a setting is called on the command line."""
+    return f"--{name.replace('_', '-')}"
 
 
 def announce_loading() -> None:
@@ -58,6 +63,7 @@ def run(program: str, work: Callable[[], int], interrupted: str = "the same comm
 
     `interrupted` is said after an interruption of which the work says nothing.
     """
+    program = places.program(program)
     news.open_streams()
     os.environ.pop("MPLBACKEND", None)  # a notebook's, which may not be installed here; we need none
     for number in signals.ENDING:
@@ -81,6 +87,8 @@ def run(program: str, work: Callable[[], int], interrupted: str = "the same comm
 
 def _remedied(error: Exception) -> str:
     """What to say of an error, with the remedy."""
+    if isinstance(error, OptionError):
+        return error.command_line
     if isinstance(error, FloatingPointError):
         return f"{error}; take a smaller --rate, --alpha or --beta"
     if isinstance(error, OSError):
@@ -95,6 +103,64 @@ def _tell_defect(program: str, kind: type[BaseException], error: BaseException, 
     news.trace(error)
     remedy = f"run it again with NST_GRAPH_DEBUG=1 and report what it prints at {places.ISSUES}"
     news.warn(f"{program}: error: {kind.__name__}: {error}; a defect of nst_graph, not of what it was given: {remedy}")
+
+
+@contextmanager
+def quiet(on: bool) -> Iterator[None]:
+    """Print nothing but errors."""
+    with open(os.devnull, "w") as nothing, redirect_stdout(nothing) if on else nullcontext():
+        yield
+
+
+def leave_out(directory: Path, kind: str, options: Collection[str]) -> None:
+    """Raise InputError if there are options for what a run that goes on has of its own."""
+    if options:
+        named = " ".join(sorted(options))
+        raise InputError(f"--resume {directory}: goes on with the {kind}'s own settings; leave {named} out")
+
+
+@contextmanager
+def painting(output: Path, every: int, args: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """What a run is painted with: who hears of it, and whether it replaces another or goes on.
+
+    Progress is shown every so many iterations. Where something ends the run, it says how to go on, once there is a run.
+    """
+    announce_loading()
+    from nst_graph.runs.progress import Progress
+
+    before = _changed(output / "run.json")
+    progress = Progress(every, f"watch {shown(output / 'index.html')}")
+    modes = {name: name in args for name in ("overwrite", "resume")}
+    try:
+        yield {"say": progress.say, "observers": [] if "quiet" in args else [progress.observe], **modes}
+    except OSError as error:
+        if not _changed(output / "run.json"):
+            raise
+        remedy = f"mend that, then go on with --resume {shlex.quote(str(output))}"
+        raise InputError(f"{error.filename or output}: {error.strerror or error}; {remedy}") from error
+    except FloatingPointError as error:
+        final = output / "final.png"
+        raise FloatingPointError(f"{error}; {final} is the last good picture" if final.exists() else error) from error
+    except KeyboardInterrupt as error:
+        if not modes["resume"] and _changed(output / "run.json") == before:
+            raise
+        raise KeyboardInterrupt(f"--resume {shlex.quote(shown(output))} goes on") from error
+    finally:
+        progress.close()
+
+
+def _changed(path: Path) -> int:
+    """When a file was written last, in nanoseconds; 0 if there is none."""
+    with suppress(OSError):
+        return path.stat().st_mtime_ns
+    return 0
+
+
+def shown(path: Path) -> str:
+    """A path relative to the current directory, if it is below that, and does not begin with ~ then."""
+    here = places.here()
+    name = str(path.relative_to(here) if path.is_relative_to(here) else path)
+    return str(path) if name.startswith("~") else name
 
 
 def named(text: str) -> Path:
@@ -113,15 +179,6 @@ def whole(text: str) -> int:
     return int(number)
 
 
-whole.__name__ = "int"  # for argparse's error
-
-
-def add_read_limit(parser: argparse._ActionsContainer) -> None:
-    """Add the option that limits the memory for reading a file."""
-    about = f"most memory to read a picture or weights in; larger ones are refused (default: {files.READ_LIMIT:g})"
-    parser.add_argument("--read-limit", metavar="GB", type=gigabytes, help=about)
-
-
 def gigabytes(text: str) -> float:
     """Parse a number of GB for argparse. Raises ValueError if it is not a number above 0."""
     value = float(text)
@@ -130,21 +187,8 @@ def gigabytes(text: str) -> float:
     return value
 
 
-gigabytes.__name__ = "number of GB above 0"  # for argparse's error
-
-
-def add_winograd(parser: argparse._ActionsContainer) -> None:
-    """Add the short name of --convolutions winograd."""
-    about = "the same as --convolutions winograd"
-    parser.add_argument("--winograd", action="store_const", dest="convolutions", const="winograd", help=about)
-
-
-def add_workers(parser: argparse._ActionsContainer, what: str = "paintings") -> None:
-    """Add the options that say where they are painted."""
-    about = f"how many {what} are painted at a time (default: 1)"
-    parser.add_argument("--workers", metavar="N", type=whole, default=1, help=about)
-    about = "paint on the cluster of this dask scheduler, such as tcp://host:8786"
-    parser.add_argument("--scheduler", metavar="ADDRESS", default=None, help=about)
+# For argparse's errors.
+whole.__name__, gigabytes.__name__ = "int", "number of GB above 0"
 
 
 def check_workers(workers: int) -> None:
@@ -153,8 +197,16 @@ def check_workers(workers: int) -> None:
         raise InputError(f"--workers {workers}: give a whole number of 1 or more")
 
 
+def perform(jobs: Sequence[Job], scheduler: str | None, workers: int) -> list[str]:
+    """Paint jobs, here or on a cluster; returns a line for each failure."""
+    announce_loading()
+    from nst_graph.batch import workers as painters
+
+    return painters.perform(jobs, tell, scheduler, workers)
+
+
 def report(program: str, failures: Sequence[str]) -> int:
     """Print a line for each failed painting; returns the exit status, 2 if there is one."""
     for failure in failures:
-        news.warn(f"{program}: error: {failure}")
+        news.warn(f"{places.program(program)}: error: {failure}")
     return 2 if failures else 0

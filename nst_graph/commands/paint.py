@@ -3,9 +3,8 @@
 import importlib.util
 import os
 import re
-import shlex
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,8 @@ from nst_graph import files, places
 from nst_graph.batch import jobs
 from nst_graph.batch.jobs import Job
 from nst_graph.commands import common, options
-from nst_graph.errors import InputError
+from nst_graph.commands.common import flag, shown
+from nst_graph.errors import InputError, OptionError
 from nst_graph.news import count, tell
 from nst_graph.recipes import DEFAULT, RECIPES, fast
 from nst_graph.runs import output_image, records
@@ -34,7 +34,7 @@ IN_EVERY_VGG = re.compile("conv[1-5]_[12]|conv[3-5]_3")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run scripts/paint.py; returns its exit status."""
-    return common.run(places.program("paint"), lambda: _main(arguments), "nothing was painted yet")
+    return common.run("paint", lambda: _main(arguments), "nothing was painted yet")
 
 
 def _main(arguments: Sequence[str] | None) -> int:
@@ -45,14 +45,36 @@ def _main(arguments: Sequence[str] | None) -> int:
     elif "version" in args:
         tell(records.software())
     else:
-        with open(os.devnull, "w") as nothing, redirect_stdout(nothing) if "quiet" in args else nullcontext():
+        with common.quiet("quiet" in args):
             _paint(args)
     return 0
 
 
+def _paint(args: dict[str, Any]) -> None:
+    job = _resumed(args) if "resume" in args else job_of(args)
+    if job is None:
+        tell(f"{args['resume']}: is finished; --more 100 paints so many iterations more")
+        return
+    with claimed_job(job, args) as claim:
+        job = checked(claim, tell)
+        with common.painting(job.output, job.settings.save_every // 10, args) as how:
+            from nst_graph.batch import workers
+            from nst_graph.runs.progress import clock
+
+            painting = workers.paint(job, **how)
+        picture = OutputImage.of(Directory.at(job.output))
+    step = painting.outcome.step
+    early = f"; {painting.outcome.reason}" if step.iteration < step.planned else ""
+    painted = shown(picture.path if picture else job.output / "final.png")
+    tell(f"painted {painted}: {count(step.iteration, 'iteration')} in {clock(step.seconds)}{early}")
+
+
 def job(words: Sequence[str]) -> Job:
     """The job of a command line of scripts/paint.py. Raises InputError."""
-    return job_of(options.parse(words))
+    try:
+        return job_of(options.parse(words))
+    except OptionError as error:
+        raise InputError(error.command_line) from error
 
 
 def job_of(args: dict[str, Any]) -> Job:
@@ -68,17 +90,23 @@ def job_of(args: dict[str, Any]) -> Job:
     values = options.settings(args)
     base, weights = _like(args) if "like" in args else (RECIPES[args.get("recipe", DEFAULT)].settings, None)
     settings = fast(base, **values) if "fast" in args else replace(base, **values)
-    style_paths = [path for style in styles for path in files.pictures(style)]
+    masks, paths = tuple(args.get("masks", ())), [path for style in styles for path in files.pictures(style)]
     names = list(dict.fromkeys(path.stem or path.absolute().name for path in (content, *styles)))
-    masks = tuple(args.get("masks", ()))
-    styles = settings.styles(content, style_paths, masks, "" if styles else options.swallowed(args))
-    size = LONGEST_NAME // len(names) - 1
+    styles = settings.styles(content, paths, masks, "" if styles else options.swallowed(args))
     output, picture = output_image.split(args["output"]) if args.get("output") else (None, None)
     if picture is not None:
         OutputImage(picture).check_depth(settings.depth)
-    output = output or places.OUTPUT / "-".join(_shortened(name, size) for name in names)
+    output = output or places.OUTPUT / "-".join(_shortened(name, LONGEST_NAME // len(names) - 1) for name in names)
     limit = args.get("read_limit", files.READ_LIMIT)
     return Job(content, styles, settings, output, masks, args.get("weights", weights), limit, picture)
+
+
+def _example_photograph() -> Path:
+    # scikit-learn contains a photograph; its code is not imported.
+    package = importlib.util.find_spec("sklearn")
+    if package is None or package.origin is None:
+        raise InputError("the example's photograph comes with scikit-learn: pip install 'nst_graph[example]'")
+    return Path(package.origin).parent / "datasets" / "images" / "china.jpg"
 
 
 def _like(args: dict[str, Any]) -> tuple[Settings, Path]:
@@ -90,69 +118,40 @@ def _like(args: dict[str, Any]) -> tuple[Settings, Path]:
     return jobs.settings_of(record, directory, args), jobs.weights_of(record, directory, args)
 
 
-@contextmanager
-def claimed_job(job: Job, options: Collection[str]) -> Iterator[Job]:
-    """The job with a directory that no other process has or takes: without --output, the first that is free.
-
-    Raises InputError if what is there is not to be painted in.
-    """
-    if {"output", "overwrite", "resume"} & {*options}:
-        Directory.to_paint_in(job.output, "overwrite" in options, "resume" in options)  # before a file is made there
-        with claimed(job.output):
-            yield job
-    else:
-        with claimed_free(job.output) as free:
-            if free != job.output:
-                tell(f"{near(job.output)} is there already; this painting goes into {near(free)}")
-            yield replace(job, output=free)
-
-
-def near(path: Path) -> str:
-    """A path relative to the current directory, if it is below that, and does not begin with ~ then."""
-    here = places.here()
-    shown = str(path.relative_to(here) if path.is_relative_to(here) else path)
-    return str(path) if shown.startswith("~") else shown
-
-
 def _shortened(name: str, size: int) -> str:
     """The first `size` bytes of a name, without a part of a UTF-8 character at the end."""
     data = os.fsencode(name)
-    if len(data) <= size:
-        return name
-    return os.fsdecode(data[:size].decode(errors="ignore").encode()) or "run"
+    return name if len(data) <= size else os.fsdecode(data[:size].decode(errors="ignore").encode()) or "run"
 
 
 def _resumed(args: dict[str, Any]) -> Job | None:
     """The job of the run to resume, with the options that may differ; None if it is finished."""
     directory, _ = output_image.split(args["resume"])
-    for name in ("content", "recipe", "like", "fast", "output", "overwrite"):
-        if args.get(name) is not None:
-            shown = "CONTENT" if name == "content" else f"--{name}"
-            raise InputError(f"--resume {directory}: goes on with the run's own settings; leave {shown} out")
+    own = [name for name in ("content", "recipe", "like", "fast", "output", "overwrite") if args.get(name) is not None]
+    common.leave_out(directory, "run", ["CONTENT" if name == "content" else flag(name) for name in own])
     record = records.read(directory)
     if "film" in record:
         raise InputError(f"--resume {directory}: holds a film; go on by {places.command('paint_video')} --resume")
     values = options.settings(args)
     if record.get("outcome", {}).get("state") == "finished":
-        values |= _more(args, record)
-        words = args.keys() - {"content", "styles", "resume", "quiet", "iterations", "more"}
-        if words:
-            named = " ".join(sorted(f"--{name.replace('_', '-')}" for name in words))
+        if words := args.keys() - {"content", "styles", "resume", "quiet", "iterations", "more"}:
+            named = " ".join(sorted(map(flag, words)))
             remedy = f"paint on from it with --init {directory / 'final.png'} and another --output"
             raise InputError(f"--resume {directory}: is finished, and {named} can change nothing; {remedy}")
-        if not values:
+        if not {"iterations", "more"} & args.keys():
             return None
+        values["iterations"] = _limit(args, record["outcome"])
     elif "more" in args:
         raise InputError(f"--more {args['more']}: {directory} is not finished; --resume alone goes on")
     job = jobs.resumed(record, directory, args)
     return replace(job, settings=replace(job.settings, **values))
 
 
-def _more(args: dict[str, Any], record: dict[str, Any]) -> dict[str, int]:
-    """The limit of iterations with which a finished run goes on; empty if none is given. Raises InputError."""
+def _limit(args: dict[str, Any], outcome: dict[str, Any]) -> int:
+    """The limit of iterations with which a finished run goes on. Raises InputError."""
     more: int | None = args.get("more")
     limit: int | None = args.get("iterations")
-    iterations, before = (record["outcome"].get(name) for name in ("iterations", "before"))
+    iterations, before = outcome.get("iterations"), outcome.get("before")
     if type(iterations) is not int or type(before) is not int:
         raise InputError(f"{args['resume']}: a run of an older version, which cannot go on; paint on with --init")
     reached = iterations - before  # at its last size
@@ -160,76 +159,36 @@ def _more(args: dict[str, Any], record: dict[str, Any]) -> dict[str, int]:
         raise InputError(f"--more {more}: give a whole number above 0, and no --iterations")
     if limit is not None and limit <= reached:
         raise InputError(f"--iterations {limit}: {reached} are painted already; give more, or leave it out")
-    if more is not None:
-        limit = reached + more
-    return {} if limit is None else {"iterations": limit}
+    return limit if limit is not None else reached + (more or 0)
 
 
-def _paint(args: dict[str, Any]) -> None:
-    job = _resumed(args) if "resume" in args else job_of(args)
-    if job is None:
-        tell(f"{args['resume']}: is finished; --more 100 paints so many iterations more")
-        return
-    with claimed_job(job, args.keys()) as claim:
-        _paint_job(_checked(claim, "overwrite" in args, "resume" in args), args)
+@contextmanager
+def claimed_job(job: Job, args: Collection[str]) -> Iterator[Job]:
+    """The job with a directory that no other process has or takes: without --output, the first that is free.
+
+    Raises InputError if what is there is not to be painted in.
+    """
+    if {"output", "overwrite", "resume"} & {*args}:
+        # Before a file is made there.
+        directory = Directory.to_paint_in(job.output, "overwrite" in args, "resume" in args)
+        if picture := OutputImage.of(directory, job.picture):
+            picture.check("overwrite" in args)
+        with claimed(job.output):
+            yield job
+    else:
+        with claimed_free(job.output) as free:
+            if free != job.output:
+                tell(f"{shown(job.output)} is there already; this painting goes into {shown(free)}")
+            yield replace(job, output=free)
 
 
-def _paint_job(job: Job, args: dict[str, Any]) -> None:
-    common.announce_loading()
-    from nst_graph.batch import workers
-    from nst_graph.runs.progress import Progress, clock
-
-    output = job.output
-    progress = Progress(job.settings.save_every // 10, f"watch {near(output / 'index.html')}")
-    before = _written(output)
-    observers = [] if "quiet" in args else [progress.observe]
-    try:
-        painting = workers.paint(job, progress.say, observers, "overwrite" in args, "resume" in args)
-    except OSError as error:
-        if not (output / "run.json").exists():
-            raise
-        remedy = f"mend that, then go on with --resume {shlex.quote(str(output))}"
-        raise InputError(f"{error.filename or output}: {error.strerror or error}; {remedy}") from error
-    except FloatingPointError as error:
-        final = output / "final.png"
-        raise FloatingPointError(f"{error}; {final} is the last good picture" if final.exists() else error) from error
-    except KeyboardInterrupt as error:
-        if "resume" not in args and _written(output) == before:
-            raise
-        raise KeyboardInterrupt(f"--resume {shlex.quote(near(output))} goes on") from error
-    finally:
-        progress.close()
-    step = painting.outcome.step
-    early = f"; {painting.outcome.reason}" if step.iteration < step.planned else ""
-    picture = OutputImage.of(Directory.at(output))
-    painted = near(picture.path if picture else output / "final.png")
-    tell(f"painted {painted}: {count(step.iteration, 'iteration')} in {clock(step.seconds)}{early}")
-
-
-def _written(output: Path) -> int:
-    """When run.json in a directory was written last, in nanoseconds; 0 if there is none."""
-    with suppress(OSError):
-        return (output / "run.json").stat().st_mtime_ns
-    return 0
-
-
-def _checked(job: Job, overwrite: bool, resume: bool) -> Job:
+def checked(job: Job, say: Callable[[str], None]) -> Job:
     """The job with its weights. Raises InputError for what can be told before TensorFlow, which takes seconds."""
     from nst_graph import weights  # imports NumPy
 
     for path in job.missing():
         raise InputError(f"{path}: no such file; name a picture file")
-    if picture := OutputImage.of(Directory.at(job.output), job.picture) if job.picture or resume else None:
-        picture.check(overwrite)
-    weights_file = job.weights or weights.find(job.settings.network, tell)
+    weights_file = job.weights or weights.find(job.settings.network, say)
     if not weights_file.exists() or not all(map(IN_EVERY_VGG.fullmatch, job.settings.layers)):
         weights.read(weights_file, job.read_limit).upto(job.settings.layers)
     return replace(job, weights=weights_file)
-
-
-def _example_photograph() -> Path:
-    # scikit-learn contains a photograph; its code is not imported.
-    package = importlib.util.find_spec("sklearn")
-    if package is None or package.origin is None:
-        raise InputError("the example's photograph comes with scikit-learn: pip install 'nst_graph[example]'")
-    return Path(package.origin).parent / "datasets" / "images" / "china.jpg"

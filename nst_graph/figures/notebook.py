@@ -38,11 +38,12 @@ PUBLISHED = {
 }
 
 
-def run(images: Path, weights_file: Path | None, size: int, convolutions: str, limit: float) -> int:
-    """Paint as the notebook does, and print its losses beside ours; returns the exit status.
+def run(images: Path, weights_file: Path | None, size: int | None, convolutions: str, limit: float) -> None:
+    """Paint as the notebook does, and print its losses beside ours.
 
     `size` replaces 512, and 800 likewise. Raises InputError if a picture is missing or too small.
     """
+    size = size or next(iter(PUBLISHED))
     settings = replace(RECIPES[NOTEBOOK].settings, convolutions=convolutions)
     path = weights_file if weights_file is not None else weights.find(settings.network, tell)
     originals = [pictures.read(images / name, limit) for name in FILES]
@@ -62,7 +63,6 @@ def run(images: Path, weights_file: Path | None, size: int, convolutions: str, l
         objective = Objective(network, photograph, [Style(painting)], settings)
         picture = _minimise(objective, start, published)
         objective.close()
-    return 0
 
 
 def _minimise(objective: Objective, start: Picture, published: dict[int, float]) -> Picture:
