@@ -11,6 +11,7 @@ import sys
 import termios
 import time
 from importlib.metadata import version
+from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
@@ -27,7 +28,7 @@ from nst_graph.commands import paint as cli
 from nst_graph.commands.common import whole
 from nst_graph.errors import InputError
 from nst_graph.runs import state
-from nst_graph.settings import Settings
+from nst_graph.settings import CHOICES, Settings
 
 PHOTO, PAINTING = "photo.png", "painting.png"
 
@@ -358,6 +359,12 @@ def test_help_imports_nothing_slow():
     modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.split()
     assert "nst_graph.commands.paint" in modules
     assert not {"tensorflow", "scipy", "numpy", "imageio"} & set(modules)
+
+
+def test_the_table_of_options_on_the_page():
+    """It is what the settings declare."""
+    table = run_script(Path("..", "docs", "options_table.py")).stdout
+    assert len(table.splitlines()) > len(CHOICES) and table in (ROOT / "docs" / "usage.md").read_text()
 
 
 @pytest.mark.parametrize("columns", ["60", "200"])

@@ -20,6 +20,9 @@ from nst_graph.batch.jobs import Job
 from nst_graph.errors import InputError, OptionError
 from nst_graph.news import tell
 
+#: What a command does with its words; returns a line for each failure.
+Work = Callable[[list[str]], Sequence[str]]
+
 
 class Parser(argparse.ArgumentParser):
     """An argument parser with one-line errors, which name what is near to a wrong name."""
@@ -58,35 +61,42 @@ def announce_loading() -> None:
         tell("loading TensorFlow takes some seconds")
 
 
-def run(program: str, work: Callable[[], int], interrupted: str = "the same command goes on") -> int:
-    """Do a command's work; returns its exit status: 2 after a user's error, 130 after Ctrl-C, SIGTERM or SIGHUP.
+def command(name: str, interrupted: str = "the same command goes on") -> Callable[[Work], Callable[..., int]]:
+    """Make work on the words of a command line, which returns a line for each failure, a command of this name.
 
+    The command returns its exit status: 2 after failures or a user's error, 130 after Ctrl-C, SIGTERM or SIGHUP.
     `interrupted` is said after an interruption of which the work says nothing.
     """
-    program = places.program(program)
-    news.open_streams()
-    os.environ.pop("MPLBACKEND", None)  # a notebook's, which may not be installed here; we need none
-    for number in signals.ENDING:
-        if signal.getsignal(number) == signal.SIG_DFL:  # nohup ignores SIGHUP
-            signal.signal(number, signal.default_int_handler)  # raises KeyboardInterrupt
-    sys.excepthook = functools.partial(_tell_defect, program)
-    try:
-        return work()
-    except KeyboardInterrupt as error:
-        news.flush()
-        news.warn(f"{program}: interrupted; {str(error) or interrupted}")
-        return 130
-    except (InputError, FloatingPointError, OSError, MemoryError) as error:
-        news.flush()
-        news.trace(error)
-        news.warn(f"{program}: error: {_remedied(error)}")
-        return 2
-    finally:
-        news.flush()
+    program = places.program(name)
+
+    def decorate(work: Work) -> Callable[..., int]:
+        def main(words: Sequence[str] | None = None) -> int:
+            news.open_streams()
+            os.environ.pop("MPLBACKEND", None)  # a notebook's, which may not be installed here; we need none
+            for number in signals.ENDING:
+                if signal.getsignal(number) == signal.SIG_DFL:  # nohup ignores SIGHUP
+                    signal.signal(number, signal.default_int_handler)  # raises KeyboardInterrupt
+            sys.excepthook = functools.partial(_tell_defect, program)
+            status, lines = 2, []
+            try:
+                lines = [f"error: {line}" for line in work(list(sys.argv[1:] if words is None else words))]
+            except KeyboardInterrupt as error:
+                status, lines = 130, [f"interrupted; {str(error) or interrupted}"]
+            except (InputError, FloatingPointError, OSError, MemoryError) as error:
+                news.trace(error)
+                lines = [f"error: {_remedied(error)}"]
+            finally:
+                news.flush()
+            for line in lines:
+                news.warn(f"{program}: {line}")
+            return status if lines else 0
+
+        return main
+
+    return decorate
 
 
 def _remedied(error: Exception) -> str:
-    """What to say of an error, with the remedy."""
     if isinstance(error, OptionError):
         return error.command_line
     if isinstance(error, FloatingPointError):
@@ -197,16 +207,9 @@ def check_workers(workers: int) -> None:
         raise InputError(f"--workers {workers}: give a whole number of 1 or more")
 
 
-def perform(jobs: Sequence[Job], scheduler: str | None, workers: int) -> list[str]:
+def perform(jobs: Sequence[Job], args: argparse.Namespace) -> list[str]:
     """Paint jobs, here or on a cluster; returns a line for each failure."""
     announce_loading()
-    from nst_graph.batch import workers as painters
+    from nst_graph.batch import workers
 
-    return painters.perform(jobs, tell, scheduler, workers)
-
-
-def report(program: str, failures: Sequence[str]) -> int:
-    """Print a line for each failed painting; returns the exit status, 2 if there is one."""
-    for failure in failures:
-        news.warn(f"{places.program(program)}: error: {failure}")
-    return 2 if failures else 0
+    return workers.perform(jobs, tell, args.scheduler, args.workers)

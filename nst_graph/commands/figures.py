@@ -2,9 +2,8 @@
 
 import argparse
 import importlib.util
-import sys
-from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +30,6 @@ ABOUT = {
 SHARED = ("size", "iterations", "save_every", "precision", "convolutions")
 #: The options that may have several values in a sweep.
 SWEPT = {"recipe", *OPTIONS}
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run scripts/figures.py; returns its exit status."""
-    return common.run("figures", lambda: _main(arguments))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -92,8 +86,8 @@ def _directory(text: str) -> Path:
     return path
 
 
-def _main(arguments: Sequence[str] | None) -> int:
-    words = list(sys.argv[1:] if arguments is None else arguments)
+@common.command("figures")
+def main(words: list[str]) -> list[str]:
     if words[:1] == ["sweep"] and not {"-h", "--help"} & {*words} and "".join(words[1:2])[:1] in ("", "-"):
         raise InputError("CONTENT is missing: name CONTENT and STYLE right after sweep, before the options")
     args = _parser().parse_args(words)
@@ -102,7 +96,7 @@ def _main(arguments: Sequence[str] | None) -> int:
         from nst_graph.figures import notebook  # imports TensorFlow
 
         notebook.run(args.images, args.weights, args.size, args.convolutions or Settings.convolutions, args.read_limit)
-        return 0
+        return []
     common.check_workers(args.workers)
     if importlib.util.find_spec("matplotlib") is None:
         raise InputError("figures need matplotlib; pip install 'nst_graph[figures]'")
@@ -110,12 +104,8 @@ def _main(arguments: Sequence[str] | None) -> int:
     directory = args.output or painting.free(places.OUTPUT / name, figure)
     if not args.output and directory.name != name:
         tell(f"{common.shown(places.OUTPUT / name)} holds other panels; these go into {common.shown(directory)}")
-
-    def perform(jobs: list[Job]) -> list[str]:
-        return common.perform(jobs, args.scheduler, args.workers)
-
-    failures = painting.paint(figure, directory / args.figure, args.panels, args.read_limit, perform)
-    return common.report("figures", failures)
+    perform = partial(common.perform, args=args)
+    return painting.paint(figure, directory / args.figure, args.panels, args.read_limit, perform)
 
 
 def _figure(args: argparse.Namespace) -> tuple[Figure, str]:

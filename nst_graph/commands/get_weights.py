@@ -1,8 +1,6 @@
 """The command scripts/get_weights.py: put weights into model/, or describe a file of weights."""
 
 import hashlib
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from tqdm import tqdm
@@ -47,11 +45,6 @@ TASKS = {
 }
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run scripts/get_weights.py; returns its exit status."""
-    return common.run("get_weights", lambda: _main(arguments))
-
-
 def _parser() -> common.Parser:
     """A parser with one below it for each thing to do, which has the options of that alone."""
     parser = common.Parser(prog=places.program("get_weights"), description="Get VGG weights, or describe them.")
@@ -70,8 +63,8 @@ def _parser() -> common.Parser:
     return parser
 
 
-def _main(arguments: Sequence[str] | None) -> int:
-    words = list(sys.argv[1:] if arguments is None else arguments)
+@common.command("get_weights")
+def main(words: list[str]) -> list[str]:
     args = _parser().parse_args(["check", *words[1:]] if words[:1] == ["--check"] else words)  # its name of before
     if args.task == "check":
         tell(*check(args.file, args.read_limit))
@@ -79,7 +72,7 @@ def _main(arguments: Sequence[str] | None) -> int:
         rescale(args.file, args.images, args.read_limit)
     else:
         get(args.task, getattr(args, "url", sources.VGG19_URL))
-    return 0
+    return []
 
 
 def get(network: str, url: str) -> None:

@@ -3,7 +3,6 @@
 import argparse
 import os
 import re
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -63,14 +62,8 @@ EXTRAS: dict[str, tuple[str, dict[str, Any]]] = {
     "alone": ("paint each frame by itself, as each shot's first", FLAG),
 }
 FILM = ("frames", "every", "fps", "first_iterations", "steadiness", "back", "alone")
-#: What stands in each of --help's groups of settings beside these: before them, and after.
-BESIDE: tuple[tuple[list[str], list[str]], ...] = (
-    (["weights"], []),
-    (["masks"], []),
-    ([], []),
-    (["fast"], ["winograd", "read_limit"]),
-    ([], []),
-)
+#: What stands at the head of each of --help's groups of settings.
+BESIDE: tuple[list[str], ...] = (["weights"], ["masks"], [], ["fast", "winograd", "read_limit"], [])
 #: Short names.
 SHORT = {"output": ["-o"], "quiet": ["-q"]}
 TOOK = "{} took {}; name the pictures before the options"
@@ -174,32 +167,24 @@ def add_settings(parser: argparse.ArgumentParser, several: bool = False) -> argp
     add_argument("styles", metavar="STYLE", nargs="*", type=named, default=[], help=about)
     about = f"settings by name; {places.program('paint')} --recipes lists them"
     add_argument("--recipe", choices=RECIPES, metavar="NAME", nargs="+" if several else None, help=about)
-    for title, (before, after) in zip(GROUPS, BESIDE, strict=True):
+    for title, names in zip(GROUPS, BESIDE, strict=True):
         group = parser.add_argument_group(title)
-        add(group, *before)
+        add(group, *names)
         for name, option in OPTIONS.items():
             if option.group == title:
+                about = f"{option.about}: {', '.join(option.choices)}" if option.choices else option.about
+                about += f" (default: {default})" if (default := typed(option.default)) else ""
                 keywords = _keywords(name, option)
                 if several and "action" not in keywords:
                     keywords = _of_several(keywords)
-                group.add_argument(flag(name), *option.names.split(), help=about_option(option), **keywords)
-        add(group, *after)
+                group.add_argument(flag(name), *option.names.split(), help=about, **keywords)
     return group
 
 
-def about_option(option: Option) -> str:
-    """What --help says of a setting, with its choices and its default."""
-    about = f"{option.about}: {', '.join(option.choices)}" if option.choices else option.about
-    default = shown_default(option.default)
-    return f"{about} (default: {default})" if default else about
-
-
-def shown_default(default: Any) -> str:
+def typed(value: Any) -> str:
     """A default as it is typed; nothing for what is off."""
-    if default is None or default is False:
-        return ""
-    values = default if isinstance(default, tuple | Mapping) else (default,)
-    return " ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in values)
+    values = value if isinstance(value, tuple | Mapping) else () if value is None or value is False else (value,)
+    return " ".join(f"{each:g}" if isinstance(each, float) else str(each) for each in values)
 
 
 def _keywords(name: str, option: Option) -> dict[str, Any]:
@@ -230,9 +215,9 @@ def _of_several(keywords: dict[str, Any]) -> dict[str, Any]:
     return {"type": parts, "nargs": "+", "metavar": metavar}
 
 
-def parse(words: Sequence[str] | None, parser: Callable[[], argparse.ArgumentParser] = parser) -> dict[str, Any]:
+def parse(words: Sequence[str], parser: Callable[[], argparse.ArgumentParser] = parser) -> dict[str, Any]:
     """The options; what follows -- is CONTENT and STYLE, even with a dash in front. Raises InputError."""
-    words = list(sys.argv[1:] if words is None else words)
+    words = list(words)
     end = words.index("--") if "--" in words else len(words)
     for word in words[:end]:
         if re.fullmatch(r"--?(content|styles?)([-_]image)?(=.*)?", word):

@@ -32,13 +32,9 @@ LONGEST_NAME = 200
 IN_EVERY_VGG = re.compile("conv[1-5]_[12]|conv[3-5]_3")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run scripts/paint.py; returns its exit status."""
-    return common.run("paint", lambda: _main(arguments), "nothing was painted yet")
-
-
-def _main(arguments: Sequence[str] | None) -> int:
-    args = options.parse(arguments)
+@common.command("paint", "nothing was painted yet")
+def main(words: list[str]) -> list[str]:
+    args = options.parse(words)
     if "recipes" in args:
         width = max(map(len, RECIPES))
         tell(*(f"{name:{width}}  {recipe.about}" for name, recipe in RECIPES.items()))
@@ -47,7 +43,7 @@ def _main(arguments: Sequence[str] | None) -> int:
     else:
         with common.quiet("quiet" in args):
             _paint(args)
-    return 0
+    return []
 
 
 def _paint(args: dict[str, Any]) -> None:

@@ -1,7 +1,6 @@
 """The command scripts/paint_video.py: turn options into a clip and a film, and paint it."""
 
 import re
-from collections.abc import Sequence
 from dataclasses import fields
 from fractions import Fraction
 from functools import partial
@@ -20,16 +19,12 @@ from nst_graph.runs import records
 WITHOUT = ("save_every", "tensorboard", "timelapse")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run scripts/paint_video.py; returns its exit status."""
-    return common.run("paint_video", lambda: _main(arguments), "nothing was painted yet")
-
-
-def _main(arguments: Sequence[str] | None) -> int:
-    args = options.parse(arguments, options.film_parser)
+@common.command("paint_video", "nothing was painted yet")
+def main(words: list[str]) -> list[str]:
+    args = options.parse(words, options.film_parser)
     with common.quiet("quiet" in args):
         _paint(args)
-    return 0
+    return []
 
 
 def _paint(args: dict[str, Any]) -> None:
