@@ -19,27 +19,15 @@ from nst_graph.news import count
 Source = TypeVar("Source")
 
 STYLE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
-
-NETWORKS = ("VGG-19", "VGG-16", "VGG-19 rescaled", "VGG-16 rescaled")
-POOLINGS = ("average", "max", "l2")
-PADDINGS = ("zeros", "replicate", "reflect")
 CONTENT_LOSSES = ("equation1", "squares", "mean")
 STYLE_LOSSES = ("equation4", "mean", "mean-over-size", "over-pixels", "wasserstein", "moments")
 SMOOTHNESS_LOSSES = ("absolute", "squared", "power", "nine-point")
-SIDES = ("longer", "shorter")
-RESAMPLINGS = ("lanczos", "bicubic", "bilinear")
-STYLE_SHAPES = ("content", "own", "area")
-NOISES = ("grey", "uniform", "normal", "full-range")
 OPTIMISERS = ("lbfgs", "adam", "gradient-descent")
 LBFGS = ("auto", "scipy", "graph")
 PRECISIONS = ("float32", "bfloat16", "auto")
-CONVOLUTIONS = ("auto", "direct", "winograd")
-TIMELAPSES = ("gif", "mp4")
 #: The kinds of files that a picture is saved as, by suffix, and the bits a colour that each may have.
 DEPTHS = {".png": (8, 16), ".jpg": (8,), ".jpeg": (8,), ".tif": (8, 16), ".tiff": (8, 16)}
 COLOURS = ("painting", "luminance", "histogram", "covariance")
-
-
 #: Other programs' names of choices.
 SYNONYMS = {"avg": "average", "gray": "grey", "l-bfgs": "lbfgs"}
 
@@ -59,8 +47,6 @@ def equal(names: Iterable[str]) -> dict[str, float]:
     return layer_weights(dict.fromkeys(names))
 
 
-#: More curvature pairs than anybody's L-BFGS keeps.
-MOST_CORRECTIONS = 1000
 #: Of weights and rates; what is much larger float32 cannot hold.
 LARGEST = 1e30
 #: Share of the last scale's iterations that --precision auto leaves to float32.
@@ -112,12 +98,12 @@ class Option:
     what other programs call it. In --help it is in the `group` of this title. `kind` is the annotated type.
     """
 
-    default: Any
     group: str
+    default: Any
     about: str
-    limits: Bounds | tuple[str, ...] | None
-    metavar: str
-    names: str
+    limits: Bounds | tuple[str, ...] | None = None
+    metavar: str = ""
+    names: str = ""
     kind: str = ""
 
     @property
@@ -150,16 +136,9 @@ class Option:
         return bool(enough) and self.limits.holds_together(values) and all(map(self.limits.holds, values))
 
 
-def _option(
-    group: str,
-    default: Any,
-    about: str,
-    limits: Bounds | tuple[str, ...] | None = None,
-    metavar: str = "",
-    names: str = "",
-) -> Any:
-    """Declare an option as a field of a dataclass."""
-    metadata = {"option": Option(default, group, about, limits, metavar, names)}
+def _option(group: str, default: Any, *about: Any, **names: Any) -> Any:
+    """Declare an option of a group as a field of a dataclass: its default, and the other parts of an Option."""
+    metadata = {"option": Option(group, default, *about, **names)}
     if isinstance(default, dict):
         return field(default_factory=default.copy, metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -168,8 +147,7 @@ def _option(
 #: The groups of --help.
 GROUPS = ("what is painted", "the styles", "how it is painted", "how fast, and how large", "what is saved")
 WHAT, STYLE, HOW, SPEED, SAVED = (partial(_option, group) for group in GROUPS)
-#: Of what is no option of the command line.
-PYTHON = partial(_option, "")
+PYTHON = partial(_option, "")  # of what is no option of the command line
 
 
 @dataclass(frozen=True)
@@ -179,16 +157,20 @@ class Settings:
     Raises InputError, naming the option, where a value cannot be used. Lists serve as tuples, as JSON has them.
     """
 
-    network: str = PYTHON("VGG-19", "which weights are taken from model/ where none are named", NETWORKS)
+    network: str = PYTHON(
+        "VGG-19",
+        "which weights are taken from model/ where none are named",
+        ("VGG-19", "VGG-16", "VGG-19 rescaled", "VGG-16 rescaled"),
+    )
     size: int | None = WHAT(
         512, "a side of the result, in pixels, or original; a smaller photograph keeps its own", at_least(1), "PIXELS"
     )
     enlarge: bool = WHAT(False, "enlarge a smaller photograph to --size")
-    side: str = WHAT("longer", "which side --size is", SIDES)
+    side: str = WHAT("longer", "which side --size is", ("longer", "shorter"))
     squash: tuple[int, ...] | None = WHAT(
         None, "squash the photograph to this ratio of width and height", POSITIVE, "WIDTH HEIGHT"
     )
-    resample: str = WHAT("lanczos", "filter by which pictures are resized", RESAMPLINGS)
+    resample: str = WHAT("lanczos", "filter by which pictures are resized", ("lanczos", "bicubic", "bilinear"))
     iterations: int = HOW(1000, "limit of iterations", at_least(0))
     alpha: float = WHAT(
         1.0, "weight of the content, equation 7; 0: texture of the STYLE alone", WEIGHT, names="--content-weight"
@@ -219,7 +201,9 @@ class Settings:
         None, "weight of each STYLE, scaled to sum to one (default: equal)", BLEND, "WEIGHT"
     )
     style_shape: str = STYLE(
-        "content", "whose shape a STYLE gets; its own: --size as the photograph's, or by its area", STYLE_SHAPES
+        "content",
+        "whose shape a STYLE gets; its own: --size as the photograph's, or by its area",
+        ("content", "own", "area"),
     )
     style_scale: float | tuple[float, ...] = STYLE(
         1.0, "size of all STYLEs, or of each, relative to that", POSITIVE, "FACTOR"
@@ -230,13 +214,13 @@ class Settings:
         COLOURS,
         names="--colors --color --colour",
     )
-    pooling: str = WHAT("average", "how poolings pool", POOLINGS)
-    padding: str = WHAT("zeros", "what the first convolution sees beyond the border", PADDINGS)
+    pooling: str = WHAT("average", "how poolings pool", ("average", "max", "l2"))
+    padding: str = WHAT("zeros", "what the first convolution sees beyond the border", ("zeros", "replicate", "reflect"))
     init: str = HOW("noise", "the start: noise, content, style or a picture FILE", metavar="START")
     noise_ratio: float | None = HOW(
         None, "start from RATIO * noise + (1 - RATIO) * picture, by default 1 or 0", SHARE, "RATIO"
     )
-    noise: str = HOW("grey", "distribution of the noise", NOISES)
+    noise: str = HOW("grey", "distribution of the noise", ("grey", "uniform", "normal", "full-range"))
     noise_amplitude: float = HOW(
         20.0, "largest value of grey or uniform noise, deviation of normal noise, in grey levels", WEIGHT
     )
@@ -245,7 +229,7 @@ class Settings:
     lbfgs: str = HOW(
         "auto", "whose L-BFGS; auto is the graph's on a GPU, and where SciPy's takes too much memory", LBFGS
     )
-    corrections: int = HOW(10, "curvature pairs that L-BFGS keeps", at_least(1, MOST_CORRECTIONS))
+    corrections: int = HOW(10, "curvature pairs that L-BFGS keeps", at_least(1, 1000))
     pixel_scale: tuple[float, ...] = HOW(
         (1.0, 1.0, 1.0),
         "what adam and gradient-descent divide the channels by, before --rate and --epsilon",
@@ -262,7 +246,9 @@ class Settings:
         "float32", "type of the convolutions; auto is bfloat16 where that is fast, float32 at the end", PRECISIONS
     )
     convolutions: str = SPEED(
-        "auto", "how float32 is convolved; winograd has fewer multiplications, to five digits the same", CONVOLUTIONS
+        "auto",
+        "how float32 is convolved; winograd has fewer multiplications, to five digits the same",
+        ("auto", "direct", "winograd"),
     )
     scales: tuple[int, ...] = SPEED((), "longer sides to paint at first", SCALES, "PIXELS")
     scale_iterations: tuple[int, ...] = SPEED((), "iterations at each of --scales", EACH_SCALE, "N")
@@ -270,7 +256,7 @@ class Settings:
     save_every: int = SAVED(100, "iterations between pictures", at_least(1))
     depth: int = SAVED(8, "bits a colour of the saved pictures: 8, or 16 for printing", BITS, "BITS")
     tensorboard: bool = SAVED(False, "write losses and pictures for TensorBoard too")
-    timelapse: str | None = SAVED(None, "a film of the saved pictures at the end", TIMELAPSES, "KIND")
+    timelapse: str | None = SAVED(None, "a film of the saved pictures at the end", ("gif", "mp4"), "KIND")
 
     def __post_init__(self) -> None:
         for name, option in OPTIONS.items():

@@ -10,7 +10,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn
@@ -138,13 +138,14 @@ def painting(output: Path, every: int, args: dict[str, Any]) -> Iterator[dict[st
     announce_loading()
     from nst_graph.runs.progress import Progress
 
-    before = _changed(output / "run.json")
+    record = output / "run.json"
+    before = record.stat().st_mtime_ns if record.exists() else None
     progress = Progress(every, f"watch {shown(output / 'index.html')}")
-    modes = {name: name in args for name in ("overwrite", "resume")}
+    observers = [] if "quiet" in args else [progress.observe]
     try:
-        yield {"say": progress.say, "observers": [] if "quiet" in args else [progress.observe], **modes}
+        yield {"say": progress.say, "observers": observers, **{mode: mode in args for mode in ("overwrite", "resume")}}
     except OSError as error:
-        if not _changed(output / "run.json"):
+        if not record.exists():
             raise
         remedy = f"mend that, then go on with --resume {shlex.quote(str(output))}"
         raise InputError(f"{error.filename or output}: {error.strerror or error}; {remedy}") from error
@@ -152,18 +153,11 @@ def painting(output: Path, every: int, args: dict[str, Any]) -> Iterator[dict[st
         final = output / "final.png"
         raise FloatingPointError(f"{error}; {final} is the last good picture" if final.exists() else error) from error
     except KeyboardInterrupt as error:
-        if not modes["resume"] and _changed(output / "run.json") == before:
+        if "resume" not in args and (not record.exists() or record.stat().st_mtime_ns == before):
             raise
         raise KeyboardInterrupt(f"--resume {shlex.quote(shown(output))} goes on") from error
     finally:
         progress.close()
-
-
-def _changed(path: Path) -> int:
-    """When a file was written last, in nanoseconds; 0 if there is none."""
-    with suppress(OSError):
-        return path.stat().st_mtime_ns
-    return 0
 
 
 def shown(path: Path) -> str:

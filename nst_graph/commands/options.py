@@ -62,8 +62,8 @@ EXTRAS: dict[str, tuple[str, dict[str, Any]]] = {
     "alone": ("paint each frame by itself, as each shot's first", FLAG),
 }
 FILM = ("frames", "every", "fps", "first_iterations", "steadiness", "back", "alone")
-#: What stands at the head of each of --help's groups of settings.
-BESIDE: tuple[list[str], ...] = (["weights"], ["masks"], [], ["fast", "winograd", "read_limit"], [])
+#: What stands before and after the settings in each of --help's groups of these.
+BESIDE = (("weights", ""), ("masks", ""), ("", ""), ("fast", "winograd read_limit"), ("", ""))
 #: Short names.
 SHORT = {"output": ["-o"], "quiet": ["-q"]}
 TOOK = "{} took {}; name the pictures before the options"
@@ -167,9 +167,9 @@ def add_settings(parser: argparse.ArgumentParser, several: bool = False) -> argp
     add_argument("styles", metavar="STYLE", nargs="*", type=named, default=[], help=about)
     about = f"settings by name; {places.program('paint')} --recipes lists them"
     add_argument("--recipe", choices=RECIPES, metavar="NAME", nargs="+" if several else None, help=about)
-    for title, names in zip(GROUPS, BESIDE, strict=True):
+    for title, (before, after) in zip(GROUPS, BESIDE, strict=True):
         group = parser.add_argument_group(title)
-        add(group, *names)
+        add(group, *before.split())
         for name, option in OPTIONS.items():
             if option.group == title:
                 about = f"{option.about}: {', '.join(option.choices)}" if option.choices else option.about
@@ -178,6 +178,7 @@ def add_settings(parser: argparse.ArgumentParser, several: bool = False) -> argp
                 if several and "action" not in keywords:
                     keywords = _of_several(keywords)
                 group.add_argument(flag(name), *option.names.split(), help=about, **keywords)
+        add(group, *after.split())
     return group
 
 

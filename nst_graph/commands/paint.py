@@ -20,7 +20,6 @@ from nst_graph.recipes import DEFAULT, RECIPES, fast
 from nst_graph.runs import output_image, records
 from nst_graph.runs.directory import Directory, claimed, claimed_free
 from nst_graph.runs.output_image import OutputImage
-from nst_graph.settings import Settings
 
 #: The example that is painted when it is asked for, in a few minutes.
 EXAMPLE_STYLE = Path(__file__).with_name("example-painting.jpg")
@@ -84,7 +83,13 @@ def job_of(args: dict[str, Any]) -> Job:
         args = args if "like" in args else EXAMPLE | args
         content, styles = _example_photograph(), [EXAMPLE_STYLE]
     values = options.settings(args)
-    base, weights = _like(args) if "like" in args else (RECIPES[args.get("recipe", DEFAULT)].settings, None)
+    base, weights = RECIPES[args.get("recipe", DEFAULT)].settings, None
+    if "like" in args:
+        if "recipe" in args:
+            raise InputError("--like: has settings of its own; leave --recipe out")
+        directory, _ = output_image.split(args["like"])
+        record = records.read(directory)
+        base, weights = jobs.settings_of(record, directory, args), jobs.weights_of(record, directory, args)
     settings = fast(base, **values) if "fast" in args else replace(base, **values)
     masks, paths = tuple(args.get("masks", ())), [path for style in styles for path in files.pictures(style)]
     names = list(dict.fromkeys(path.stem or path.absolute().name for path in (content, *styles)))
@@ -103,15 +108,6 @@ def _example_photograph() -> Path:
     if package is None or package.origin is None:
         raise InputError("the example's photograph comes with scikit-learn: pip install 'nst_graph[example]'")
     return Path(package.origin).parent / "datasets" / "images" / "china.jpg"
-
-
-def _like(args: dict[str, Any]) -> tuple[Settings, Path]:
-    """The settings and the weights of the run that --like names. Raises InputError."""
-    if "recipe" in args:
-        raise InputError("--like: has settings of its own; leave --recipe out")
-    directory, _ = output_image.split(args["like"])
-    record = records.read(directory)
-    return jobs.settings_of(record, directory, args), jobs.weights_of(record, directory, args)
 
 
 def _shortened(name: str, size: int) -> str:
