@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Print the table of options in docs/usage.md, from Settings."""
 
-from nst_graph.commands.options import typed
+from nst_graph.commands.options import default_text
 from nst_graph.settings import GROUPS, OPTIONS
 
 
@@ -12,7 +12,7 @@ def table():
         lines.append(f"| **{group}** | | |")
         for name, option in OPTIONS.items():
             if option.group == group:
-                default = typed(option.default)
+                default = default_text(option.default)
                 about = f"{option.about}: {', '.join(option.choices)}" if option.choices else option.about
                 shown = f" `{default}`" if default else ""
                 lines.append(f"| `--{name.replace('_', '-')}` |{shown} | {about} |")

@@ -6,7 +6,7 @@ import math
 import os
 import re
 import reprlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from numbers import Integral, Real
@@ -37,14 +37,9 @@ def layer_name(name: str) -> str:
     return re.sub(r"(?:relu|block)(\d+)_(?:conv)?(\d+)", r"conv\1_\2", name)
 
 
-def layer_weights(layers: Mapping[str, float | None]) -> dict[str, float]:
-    """Give each of n layers that has no weight of its own 1/n: without weights they sum to one."""
-    return {name: 1 / len(layers) if weight is None else weight for name, weight in layers.items()}
-
-
-def equal(names: Iterable[str]) -> dict[str, float]:
+def equal(names: Collection[str]) -> dict[str, float]:
     """Layers that weigh the same and sum to one."""
-    return layer_weights(dict.fromkeys(names))
+    return dict.fromkeys(names, 1 / len(names))
 
 
 #: Of weights and rates; what is much larger float32 cannot hold.

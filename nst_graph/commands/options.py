@@ -11,7 +11,7 @@ from nst_graph.commands.common import Parser, flag, gigabytes, named, whole
 from nst_graph.errors import InputError
 from nst_graph.news import tell
 from nst_graph.recipes import DEFAULT, RECIPES
-from nst_graph.settings import GROUPS, OPTIONS, Option, layer_name, layer_weights
+from nst_graph.settings import GROUPS, OPTIONS, Option, layer_name
 
 
 def size(text: str) -> int | None:
@@ -173,7 +173,8 @@ def add_settings(parser: argparse.ArgumentParser, several: bool = False) -> argp
         for name, option in OPTIONS.items():
             if option.group == title:
                 about = f"{option.about}: {', '.join(option.choices)}" if option.choices else option.about
-                about += f" (default: {default})" if (default := typed(option.default)) else ""
+                default = default_text(option.default)
+                about += f" (default: {default})" if default else ""
                 keywords = _keywords(name, option)
                 if several and "action" not in keywords:
                     keywords = _of_several(keywords)
@@ -182,7 +183,7 @@ def add_settings(parser: argparse.ArgumentParser, several: bool = False) -> argp
     return group
 
 
-def typed(value: Any) -> str:
+def default_text(value: Any) -> str:
     """A default as it is typed; nothing for what is off."""
     values = value if isinstance(value, tuple | Mapping) else () if value is None or value is False else (value,)
     return " ".join(f"{each:g}" if isinstance(each, float) else str(each) for each in values)
@@ -253,7 +254,7 @@ def settings(args: dict[str, Any]) -> dict[str, Any]:
 
 
 def layers(option: str, words: Sequence[str]) -> dict[str, float]:
-    """Read words such as conv1_1 or conv2_1=0.5. Raises InputError naming the option."""
+    """Read words such as conv1_1 or conv2_1=0.5; of n layers, one without a weight gets 1/n. Raises InputError."""
     weights: dict[str, float | None] = {}
     for word in words:
         if os.path.isfile(word):
@@ -266,4 +267,4 @@ def layers(option: str, words: Sequence[str]) -> dict[str, float]:
             weights[name] = float(weight) if equals else None
         except ValueError:
             raise InputError(f"{option} {word}: {weight!r} is not a number; write {name}=0.5, say") from None
-    return layer_weights(weights)
+    return {name: 1 / len(weights) if weight is None else weight for name, weight in weights.items()}
