@@ -255,7 +255,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name, option in OPTIONS.items():
-            value = _typed(name, getattr(self, name), option.kind)
+            value = _convert(name, getattr(self, name), option.kind)
             object.__setattr__(self, name, value)
             _require(option.allows(value), name, value, option.remedy)
         fits = len(self.scale_iterations) == len(self.scales)
@@ -344,16 +344,16 @@ Settings.__doc__ = f"{Settings.__doc__}\n    Attributes:\n" + "".join(
 )
 
 
-def _typed(name: str, value: Any, kind: str) -> Any:
+def _convert(name: str, value: Any, kind: str) -> Any:
     """The value as its setting's type: lists as tuples, NumPy's numbers as Python's, relu1_1 as conv1_1."""
     several = isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping)
     if value is None and kind.endswith("None"):
         return None
     if several and "tuple" in kind:
-        values = tuple(_typed(name, item, "int" if "int" in kind else "float") for item in value)
+        values = tuple(_convert(name, item, "int" if "int" in kind else "float") for item in value)
         return values[0] if kind.startswith("float") and len(values) == 1 else values
     if isinstance(value, Mapping) and kind.startswith("Mapping"):
-        typed = {_typed(name, layer, "str"): _typed(name, weight, "float") for layer, weight in value.items()}
+        typed = {_convert(name, layer, "str"): _convert(name, weight, "float") for layer, weight in value.items()}
         return {layer_name(layer): weight for layer, weight in typed.items()}
     if kind.startswith(("int", "float")) and isinstance(value, Real) and not isinstance(value, bool):
         if isinstance(value, Integral):

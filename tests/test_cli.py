@@ -25,7 +25,7 @@ from nst_graph import painting, pictures
 from nst_graph.batch import jobs
 from nst_graph.commands import options
 from nst_graph.commands import paint as cli
-from nst_graph.commands.common import whole
+from nst_graph.commands.common import whole_number
 from nst_graph.errors import InputError
 from nst_graph.runs import state
 from nst_graph.settings import CHOICES, Settings
@@ -332,7 +332,7 @@ def test_the_example_is_painted_where_it_is_asked_for(words):
 def test_whole_numbers(parser):
     """Each option that takes one takes 64.0 too, as a spreadsheet may write it, and not 64.5."""
     made = parser()
-    actions = [action for action in made._actions if action.type in (whole, options.size)]
+    actions = [action for action in made._actions if action.type in (whole_number, options.size)]
     assert len(actions) > 10 and not [action for action in made._actions if action.type is int]
     for action in actions:
         times = action.nargs if isinstance(action.nargs, int) else 1

@@ -25,7 +25,7 @@ from nst_graph import files, pictures, places, weights
 from nst_graph.batch import jobs
 from nst_graph.commands import figures, options, paint_many
 from nst_graph.commands import paint as cli
-from nst_graph.commands.common import named
+from nst_graph.commands.common import file_path
 from nst_graph.evaluation import Evaluation
 from nst_graph.figures import notebook, panels, sheets
 from nst_graph.graph.objective import Objective, Style
@@ -69,11 +69,11 @@ def test_the_panels_are_the_papers():
     assert all(job.settings.beta == 0 and job.content == Path("photograph") for job in contents)
     ratios = {name: 1 / job.settings.beta for name, job in two.jobs.items()}
     assert ratios == pytest.approx({"B": 1e-3, "C": 1e-3, "D": 1e-3, "E": 1e-4, "F": 1e-4})
-    assert two.panels[0].shown == Path("photograph") and two.inset
+    assert two.panels[0].source == Path("photograph") and two.inset
     assert [job.styles[0].name for job in two.jobs.values()] == ["turner", "vangogh", "munch", "picasso", "kandinsky"]
     assert len(three.panels) == len(three.jobs) == 20
     for panel in three.panels:
-        settings = panel.shown.settings
+        settings = panel.source.settings
         assert tuple(settings.style_layers) == sets[panel.row]
         assert 1 / settings.beta == pytest.approx(10.0 ** (panel.column - 5))
         for weight in settings.style_layers.values():
@@ -606,7 +606,9 @@ def test_pictures_as_output_in_a_list(tmp_path, images, network_file, dask, monk
 @pytest.mark.parametrize("name", ["list.csv", "list.toml"])
 def test_every_path_is_relative_to_the_list(tmp_path, name, monkeypatch):
     """Whatever option takes one, from wherever the list is read."""
-    actions = [action for action in options.parser()._actions if action.type is named and action.dest not in jobs.ALONE]
+    actions = [
+        action for action in options.parser()._actions if action.type is file_path and action.dest not in jobs.ALONE
+    ]
     values = {action.dest: f"my {action.dest}.png" for action in actions} | {"init": "my start.png"}
     assert {"content", "styles", "masks", "weights", "output"} < set(values)
     (tmp_path / "lists").mkdir()

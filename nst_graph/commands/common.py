@@ -116,13 +116,13 @@ def _tell_defect(program: str, kind: type[BaseException], error: BaseException, 
 
 
 @contextmanager
-def quiet(on: bool) -> Iterator[None]:
+def silence(on: bool) -> Iterator[None]:
     """Print nothing but errors."""
     with open(os.devnull, "w") as nothing, redirect_stdout(nothing) if on else nullcontext():
         yield
 
 
-def leave_out(directory: Path, kind: str, options: Collection[str]) -> None:
+def refuse_options(directory: Path, kind: str, options: Collection[str]) -> None:
     """Raise InputError if there are options for what a run that goes on has of its own."""
     if options:
         named = " ".join(sorted(options))
@@ -130,7 +130,7 @@ def leave_out(directory: Path, kind: str, options: Collection[str]) -> None:
 
 
 @contextmanager
-def painting(output: Path, every: int, args: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def run_context(output: Path, every: int, args: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """What a run is painted with: who hears of it, and whether it replaces another or goes on.
 
     Progress is shown every so many iterations. Where something ends the run, it says how to go on, once there is a run.
@@ -140,7 +140,7 @@ def painting(output: Path, every: int, args: dict[str, Any]) -> Iterator[dict[st
 
     record = output / "run.json"
     before = record.stat().st_mtime_ns if record.exists() else None
-    progress = Progress(every, f"watch {shown(output / 'index.html')}")
+    progress = Progress(every, f"watch {short_path(output / 'index.html')}")
     observers = [] if "quiet" in args else [progress.observe]
     try:
         yield {"say": progress.say, "observers": observers, **{mode: mode in args for mode in ("overwrite", "resume")}}
@@ -155,19 +155,19 @@ def painting(output: Path, every: int, args: dict[str, Any]) -> Iterator[dict[st
     except KeyboardInterrupt as error:
         if "resume" not in args and (not record.exists() or record.stat().st_mtime_ns == before):
             raise
-        raise KeyboardInterrupt(f"--resume {shlex.quote(shown(output))} goes on") from error
+        raise KeyboardInterrupt(f"--resume {shlex.quote(short_path(output))} goes on") from error
     finally:
         progress.close()
 
 
-def shown(path: Path) -> str:
+def short_path(path: Path) -> str:
     """A path relative to the current directory, if it is below that, and does not begin with ~ then."""
     here = places.here()
     name = str(path.relative_to(here) if path.is_relative_to(here) else path)
     return str(path) if name.startswith("~") else name
 
 
-def named(text: str) -> Path:
+def file_path(text: str) -> Path:
     """Parse a path for argparse. Raises ArgumentTypeError where places.path raises InputError."""
     try:
         return places.path(text)
@@ -175,7 +175,7 @@ def named(text: str) -> Path:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def whole(text: str) -> int:
+def whole_number(text: str) -> int:
     """Parse a whole number for argparse: 64, or 64.0. Raises ValueError if it is none."""
     number = float(text)
     if not number.is_integer():
@@ -192,7 +192,7 @@ def gigabytes(text: str) -> float:
 
 
 # For argparse's errors.
-whole.__name__, gigabytes.__name__ = "int", "number of GB above 0"
+whole_number.__name__, gigabytes.__name__ = "int", "number of GB above 0"
 
 
 def check_workers(workers: int) -> None:

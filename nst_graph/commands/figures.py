@@ -10,6 +10,7 @@ from typing import Any
 from nst_graph import files, places
 from nst_graph.batch.jobs import Job
 from nst_graph.commands import common, options, paint
+from nst_graph.commands.common import short_path
 from nst_graph.errors import InputError
 from nst_graph.figures import painting
 from nst_graph.figures.panels import FIGURES, PHOTOGRAPH, SOURCES, Figure, matrix, sweep
@@ -44,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
         else:
             _add_pictures(one, name)
             for option in ("size", "convolutions") if name == "trace" else SHARED:
-                kind = common.whole if OPTIONS[option].kind.startswith("int") else str
+                kind = common.whole_number if OPTIONS[option].kind.startswith("int") else str
                 about = f"as in {places.program('paint')} (default: the recipe's, {OPTIONS[option].default})"
                 one.add_argument(common.flag(option), type=kind, help=about)
             if name != "trace":
@@ -73,14 +74,14 @@ def _add_pictures(parser: argparse.ArgumentParser, name: str) -> None:
     about = f"pictures by these names: {', '.join(source.file for source in SOURCES.values())}"
     add("--images", metavar="DIR", type=_directory, required=name in ("fig2", "trace"), help=about)
     if name in FIGURES:
-        add("--photograph", metavar="FILE", type=common.named, help="in the place of the figure's photograph")
+        add("--photograph", metavar="FILE", type=common.file_path, help="in the place of the figure's photograph")
     if name in ("fig1", "fig3"):
-        add("--painting", metavar="FILE", type=common.named, help="in the place of the figure's only painting")
+        add("--painting", metavar="FILE", type=common.file_path, help="in the place of the figure's only painting")
 
 
 def _directory(text: str) -> Path:
     """Parse a directory for argparse."""
-    path = common.named(text)
+    path = common.file_path(text)
     if not path.is_dir():
         raise argparse.ArgumentTypeError(f"{path}: no such directory; name one with pictures")
     return path
@@ -103,7 +104,7 @@ def main(words: list[str]) -> list[str]:
     figure, name = _sweep(args) if args.figure == "sweep" else _figure(args)
     directory = args.output or painting.free(places.OUTPUT / name, figure)
     if not args.output and directory.name != name:
-        tell(f"{common.shown(places.OUTPUT / name)} holds other panels; these go into {common.shown(directory)}")
+        tell(f"{short_path(places.OUTPUT / name)} holds other panels; these go into {short_path(directory)}")
     perform = partial(common.perform, args=args)
     return painting.paint(figure, directory / args.figure, args.panels, args.read_limit, perform)
 
@@ -159,10 +160,10 @@ def _sweep(args: argparse.Namespace) -> tuple[Figure, str]:
         raise InputError(f"sweep: {len(lists)} options have several values; let one or two, such as --beta 1e3 1e4")
     styles = [path for style in args.styles for path in files.pictures(style)]
     shared = vars(args) | {name: value[0] for name, value in values.items()} | {"output": None, "styles": styles}
-    told = {name: value for name, value in shared.items() if name in {*SWEPT, "fast"} - {*lists}}
-    figure = sweep([args.content, *styles], lists, told, lambda changes: paint.job_of(shared | changes))
+    constant = {name: value for name, value in shared.items() if name in {*SWEPT, "fast"} - {*lists}}
+    figure = sweep([args.content, *styles], lists, constant, lambda changes: paint.job_of(shared | changes))
     jobs = list(figure.jobs.values())
     for job in jobs:
-        paint.checked(job, lambda line: None)
+        paint.prepare(job, lambda line: None)
     parts = ["sweep", jobs[0].output.name, *lists, jobs[0].settings.size or "whole", jobs[0].settings.iterations]
     return figure, "-".join(map(str, parts))

@@ -56,9 +56,9 @@ def _parser() -> common.Parser:
             one.add_argument("--url", default=sources.VGG19_URL, help="where to download it (default: %(default)s)")
     for name, (about, file) in TASKS.items():
         one = below.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.", allow_abbrev=False)
-        one.add_argument("file", metavar="FILE", type=common.named, help=file)
+        one.add_argument("file", metavar="FILE", type=common.file_path, help=file)
         if name == "rescale":
-            one.add_argument("--images", metavar="DIR", type=common.named, required=True, help="the pictures")
+            one.add_argument("--images", metavar="DIR", type=common.file_path, required=True, help="the pictures")
         options.add(one, "read_limit", default=files.READ_LIMIT)
     return parser
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from nst_graph import files, places
-from nst_graph.commands.common import Parser, flag, gigabytes, named, whole
+from nst_graph.commands.common import Parser, file_path, flag, gigabytes, whole_number
 from nst_graph.errors import InputError
 from nst_graph.news import tell
 from nst_graph.recipes import DEFAULT, RECIPES
@@ -16,16 +16,19 @@ from nst_graph.settings import GROUPS, OPTIONS, Option, layer_name
 
 def size(text: str) -> int | None:
     """Parse a size for argparse: a number of pixels, or "original", which is None."""
-    return None if text == "original" else whole(text)
+    return None if text == "original" else whole_number(text)
 
 
 NUMBER, FLAG, SEVERAL = {"metavar": "NUMBER", "type": float}, {"action": "store_true"}, {"nargs": "+"}
-COUNT, WEIGHT = {"metavar": "N", "type": whole}, {"metavar": "WEIGHT", "type": float}
-FILE, DIRECTORY = {"metavar": "FILE", "type": named}, {"metavar": "DIR", "type": named}
+COUNT, WEIGHT = {"metavar": "N", "type": whole_number}, {"metavar": "WEIGHT", "type": float}
+FILE, DIRECTORY = {"metavar": "FILE", "type": file_path}, {"metavar": "DIR", "type": file_path}
 #: Options that are no settings, by name: the help, and what argparse is told.
 EXTRAS: dict[str, tuple[str, dict[str, Any]]] = {
     "weights": (f"VGG .mat file (default: VGG-19, else VGG-16, of {places.program('get_weights')})", FILE),
-    "masks": ("a grey picture for each STYLE, white where it is to be", SEVERAL | {"metavar": "MASK", "type": named}),
+    "masks": (
+        "a grey picture for each STYLE, white where it is to be",
+        SEVERAL | {"metavar": "MASK", "type": file_path},
+    ),
     "fast": ("coarse to fine, in fewer iterations and the fastest precision", FLAG),
     "winograd": (
         "the same as --convolutions winograd",
@@ -38,7 +41,7 @@ EXTRAS: dict[str, tuple[str, dict[str, Any]]] = {
     "output": (
         "the picture, as .png, .jpg or .tif, with its run in a directory of that name; or the directory alone "
         "(default: output/CONTENT-STYLE, then -2, -3 ...)",
-        {"metavar": "PLACE", "type": named},
+        {"metavar": "PLACE", "type": file_path},
     ),
     "overwrite": ("replace a run, or a picture, that --output names", FLAG),
     "resume": ("go on with the run in DIR, from its last saved state", DIRECTORY),
@@ -66,6 +69,7 @@ FILM = ("frames", "every", "fps", "first_iterations", "steadiness", "back", "alo
 BESIDE = (("weights", ""), ("masks", ""), ("", ""), ("fast", "winograd read_limit"), ("", ""))
 #: Short names.
 SHORT = {"output": ["-o"], "quiet": ["-q"]}
+#: What to tell of an option that took a picture.
 TOOK = "{} took {}; name the pictures before the options"
 #: What --help shows, in the order in which it is needed.
 FIRST = (
@@ -162,9 +166,9 @@ def add_settings(parser: argparse.ArgumentParser, several: bool = False) -> argp
     With `several` --recipe and every setting take several values; commas part one that is a list.
     """
     add_argument = parser.add_argument
-    add_argument("content", metavar="CONTENT", nargs="?", type=named, default=None, help="the photograph")
+    add_argument("content", metavar="CONTENT", nargs="?", type=file_path, default=None, help="the photograph")
     about = "the painting, or several to blend, or a directory of them"
-    add_argument("styles", metavar="STYLE", nargs="*", type=named, default=[], help=about)
+    add_argument("styles", metavar="STYLE", nargs="*", type=file_path, default=[], help=about)
     about = f"settings by name; {places.program('paint')} --recipes lists them"
     add_argument("--recipe", choices=RECIPES, metavar="NAME", nargs="+" if several else None, help=about)
     for title, (before, after) in zip(GROUPS, BESIDE, strict=True):
@@ -195,7 +199,9 @@ def _keywords(name: str, option: Option) -> dict[str, Any]:
         return {"metavar": "LAYER[=WEIGHT]", "nargs": "+"}
     if option.kind == "bool":
         return dict(FLAG)
-    kind = size if name == "size" else whole if "int" in option.kind else float if "float" in option.kind else None
+    kind = (
+        size if name == "size" else whole_number if "int" in option.kind else float if "float" in option.kind else None
+    )
     metavar = option.metavar or ("NAME" if option.choices else "NUMBER" if kind is float else "N")
     keywords: dict[str, Any] = {"type": kind} if kind else {}
     if "tuple" in option.kind:
@@ -232,7 +238,7 @@ def parse(words: Sequence[str], parser: Callable[[], argparse.ArgumentParser] = 
     return args | {"content": pictures[0] if pictures else None, "styles": pictures[1:]}
 
 
-def swallowed(args: dict[str, Any]) -> str:
+def missing_remedy(args: dict[str, Any]) -> str:
     """What to tell where a picture is missing: it stands before the options, some of which take all that follows."""
     for action in parser()._actions:
         for word in map(str, args.get(action.dest) or ()) if action.nargs == "+" else ():

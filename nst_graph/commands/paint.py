@@ -13,7 +13,7 @@ from nst_graph import files, places
 from nst_graph.batch import jobs
 from nst_graph.batch.jobs import Job
 from nst_graph.commands import common, options
-from nst_graph.commands.common import flag, shown
+from nst_graph.commands.common import flag, short_path
 from nst_graph.errors import InputError, OptionError
 from nst_graph.news import count, tell
 from nst_graph.recipes import DEFAULT, RECIPES, fast
@@ -40,7 +40,7 @@ def main(words: list[str]) -> list[str]:
     elif "version" in args:
         tell(records.software())
     else:
-        with common.quiet("quiet" in args):
+        with common.silence("quiet" in args):
             _paint(args)
     return []
 
@@ -51,8 +51,8 @@ def _paint(args: dict[str, Any]) -> None:
         tell(f"{args['resume']}: is finished; --more 100 paints so many iterations more")
         return
     with claimed_job(job, args) as claim:
-        job = checked(claim, tell)
-        with common.painting(job.output, job.settings.save_every // 10, args) as how:
+        job = prepare(claim, tell)
+        with common.run_context(job.output, job.settings.save_every // 10, args) as how:
             from nst_graph.batch import workers
             from nst_graph.runs.progress import clock
 
@@ -60,7 +60,7 @@ def _paint(args: dict[str, Any]) -> None:
         picture = OutputImage.of(Directory.at(job.output))
     step = painting.outcome.step
     early = f"; {painting.outcome.reason}" if step.iteration < step.planned else ""
-    painted = shown(picture.path if picture else job.output / "final.png")
+    painted = short_path(picture.path if picture else job.output / "final.png")
     tell(f"painted {painted}: {count(step.iteration, 'iteration')} in {clock(step.seconds)}{early}")
 
 
@@ -76,7 +76,7 @@ def job_of(args: dict[str, Any]) -> Job:
     """The job of parsed options. Raises InputError."""
     content, styles = args["content"], args["styles"]
     if content is None and "example" not in args and len(args) > 2:  # CONTENT and STYLE are always there
-        raise InputError(f"CONTENT is missing: {options.swallowed(args)}; --example paints the example")
+        raise InputError(f"CONTENT is missing: {options.missing_remedy(args)}; --example paints the example")
     if content is not None and "example" in args:
         raise InputError("--example: has pictures of its own; leave CONTENT out")
     if content is None:
@@ -93,7 +93,7 @@ def job_of(args: dict[str, Any]) -> Job:
     settings = fast(base, **values) if "fast" in args else replace(base, **values)
     masks, paths = tuple(args.get("masks", ())), [path for style in styles for path in files.pictures(style)]
     names = list(dict.fromkeys(path.stem or path.absolute().name for path in (content, *styles)))
-    styles = settings.styles(content, paths, masks, "" if styles else options.swallowed(args))
+    styles = settings.styles(content, paths, masks, "" if styles else options.missing_remedy(args))
     output, picture = output_image.split(args["output"]) if args.get("output") else (None, None)
     if picture is not None:
         OutputImage(picture).check_depth(settings.depth)
@@ -120,7 +120,7 @@ def _resumed(args: dict[str, Any]) -> Job | None:
     """The job of the run to resume, with the options that may differ; None if it is finished."""
     directory, _ = output_image.split(args["resume"])
     own = [name for name in ("content", "recipe", "like", "fast", "output", "overwrite") if args.get(name) is not None]
-    common.leave_out(directory, "run", ["CONTENT" if name == "content" else flag(name) for name in own])
+    common.refuse_options(directory, "run", ["CONTENT" if name == "content" else flag(name) for name in own])
     record = records.read(directory)
     if "film" in record:
         raise InputError(f"--resume {directory}: holds a film; go on by {places.command('paint_video')} --resume")
@@ -170,11 +170,11 @@ def claimed_job(job: Job, args: Collection[str]) -> Iterator[Job]:
     else:
         with claimed_free(job.output) as free:
             if free != job.output:
-                tell(f"{shown(job.output)} is there already; this painting goes into {shown(free)}")
+                tell(f"{short_path(job.output)} is there already; this painting goes into {short_path(free)}")
             yield replace(job, output=free)
 
 
-def checked(job: Job, say: Callable[[str], None]) -> Job:
+def prepare(job: Job, say: Callable[[str], None]) -> Job:
     """The job with its weights. Raises InputError for what can be told before TensorFlow, which takes seconds."""
     from nst_graph import weights  # imports NumPy
 

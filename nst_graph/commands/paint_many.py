@@ -10,7 +10,7 @@ def main(words: list[str]) -> list[str]:
     about = "Paint each entry of a list; finished ones are skipped, unfinished ones go on."
     parser = common.Parser(prog=places.program("paint_many"), description=about, allow_abbrev=False)
     about = "a .toml or .csv file: content, styles and any options of each"
-    parser.add_argument("list", metavar="LIST", type=common.named, help=about)
+    parser.add_argument("list", metavar="LIST", type=common.file_path, help=about)
     options.add(parser, "workers", "scheduler")
     args = parser.parse_args(words)
     common.check_workers(args.workers)

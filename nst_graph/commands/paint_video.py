@@ -9,7 +9,7 @@ from typing import Any
 from nst_graph import files
 from nst_graph.batch import cluster, jobs
 from nst_graph.commands import common, options, paint
-from nst_graph.commands.common import flag, shown
+from nst_graph.commands.common import flag, short_path
 from nst_graph.errors import InputError
 from nst_graph.films.film import Film, check_packages, check_record
 from nst_graph.news import tell
@@ -22,7 +22,7 @@ WITHOUT = ("save_every", "tensorboard", "timelapse")
 @common.command("paint_video", "nothing was painted yet")
 def main(words: list[str]) -> list[str]:
     args = options.parse(words, options.film_parser)
-    with common.quiet("quiet" in args):
+    with common.silence("quiet" in args):
         _paint(args)
     return []
 
@@ -43,17 +43,17 @@ def _paint(args: dict[str, Any]) -> None:
         if scheduler is not None:
             cluster.check(scheduler)
             cluster.check_init(job.settings)
-        with common.painting(job.output, max(1, film.iterations), args) as how:
+        with common.run_context(job.output, max(1, film.iterations), args) as how:
             from nst_graph.batch import shots
             from nst_graph.films.filming import paint_film
 
             if scheduler is not None or workers > 1:
                 how["share"] = partial(shots.share, scheduler=scheduler, workers=workers)
                 how["side_by_side"] = 1 if scheduler is not None else workers
-                tell(f"watch {shown(job.output / 'index.html')}")  # there is no bar
+                tell(f"watch {short_path(job.output / 'index.html')}")  # there is no bar
             how |= {"weights_file": job.weights, "masks": job.masks}
             made = paint_film(clip, job.styles, job.settings, film, job.output, **how)
-    tell(f"painted {shown(made)}")
+    tell(f"painted {short_path(made)}")
 
 
 def _new(args: dict[str, Any]) -> Any:
@@ -68,8 +68,8 @@ def _new(args: dict[str, Any]) -> Any:
         raise InputError(f"--frames {args['frames']}: write the first frame and the one after the last, such as 10:60")
     first = {"iterations": args["first_iterations"]} if "first_iterations" in args else {}
     job = paint.job_of({name: value for name, value in args.items() if name != "iterations"} | first)
-    picked = (int(frames[1] or 0), int(frames[2]) if frames[2] else None, args.get("every", 1))
-    clip = Clip.named(job.content, picked, args.get("fps"), job.read_limit)
+    selection = (int(frames[1] or 0), int(frames[2]) if frames[2] else None, args.get("every", 1))
+    clip = Clip.named(job.content, selection, args.get("fps"), job.read_limit)
     return job, clip, Film(**{field.name: args[field.name] for field in fields(Film) if field.name in args})
 
 
@@ -78,16 +78,16 @@ def _resumed(args: dict[str, Any]) -> Any:
     from nst_graph.films.clips import Clip  # imports NumPy
 
     directory, own = args["resume"], args.keys() - {"content", "styles", "resume", "quiet"}
-    common.leave_out(directory, "film", [*map(flag, own), *(["CLIP"] if args["content"] else [])])
+    common.refuse_options(directory, "film", [*map(flag, own), *(["CLIP"] if args["content"] else [])])
     record = records.read(directory)
     check_record(directory, record)
     if record.get("outcome", {}).get("state") == "finished":
         return None
     job = jobs.resumed(record, directory, {})
     try:
-        kept = {name: record["film"][name] for name in ("start", "stop", "every", "rate")}
-        kept["rate"] = kept["rate"] and Fraction(kept["rate"])
-        clip = Clip(job.content, **kept, read_limit=job.read_limit)
+        selection = {name: record["film"][name] for name in ("start", "stop", "every", "rate")}
+        selection["rate"] = selection["rate"] and Fraction(selection["rate"])
+        clip = Clip(job.content, **selection, read_limit=job.read_limit)
         film = Film(**{field.name: record["film"][field.name] for field in fields(Film)})
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{directory / 'run.json'}: not a film's record; paint anew with --overwrite") from error

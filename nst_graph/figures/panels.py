@@ -47,7 +47,7 @@ class Panel:
     title: str
     row: int
     column: int
-    shown: Path | Job
+    source: Path | Job
 
 
 @dataclass(frozen=True)
@@ -63,14 +63,14 @@ class Figure:
     rows: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        for name, times in Counter(panel.name for panel in self.panels if isinstance(panel.shown, Job)).items():
+        for name, times in Counter(panel.name for panel in self.panels if isinstance(panel.source, Job)).items():
             if times > 1:
                 raise InputError(f"two panels would be called {name}; rename a picture, or give a value once")
 
     @property
     def jobs(self) -> dict[str, Job]:
         """The paintings, by the names of their panels."""
-        return {panel.name: panel.shown for panel in self.panels if isinstance(panel.shown, Job)}
+        return {panel.name: panel.source for panel in self.panels if isinstance(panel.source, Job)}
 
 
 def _figure1(files: Mapping[str, Path], job: MakeJob) -> Figure:
@@ -140,10 +140,10 @@ def sweep(
             # Of a file's path the name alone, so that this is a directory's.
             name = "_".join(f"{one.replace('_', '-')}-{Path(_text(changes[one])).name}" for one in changes)
             panels.append(Panel(name.replace(" ", ","), title, row, column, job(changes)))
-    jobs = [panel.shown for panel in panels if isinstance(panel.shown, Job)]
-    same = {name: {getattr(job.settings, name) for job in jobs} for name in ("size", "iterations")}
-    told = {name: value for name, (value, *others) in same.items() if value and not others} | shared
-    caption = f"{', '.join(path.stem for path in pictures)}: {' '.join(label(*option) for option in told.items())}"
+    jobs = [panel.source for panel in panels if isinstance(panel.source, Job)]
+    values = {name: {getattr(job.settings, name) for job in jobs} for name in ("size", "iterations")}
+    options = {name: value for name, (value, *others) in values.items() if value and not others} | shared
+    caption = f"{', '.join(path.stem for path in pictures)}: {' '.join(label(*option) for option in options.items())}"
     return Figure(caption, panels, rows=["", *(label(down, value) for value in rows if down)])
 
 

@@ -53,10 +53,10 @@ def compose(figure: Figure, directory: Path, path: Path, read_limit: float) -> N
         _show(axes[panel.row, panel.column], panel, figure.inset, directory, read_limit)
     sheet.suptitle(_fill(figure.caption, 34 * columns), fontsize=10)
     sheet.draw_without_rendering()  # which lays it out
-    painted = [axes[panel.row, panel.column] for panel in figure.panels if isinstance(panel.shown, Job)]
-    shown = [(image.get_size()[1], axis.get_window_extent().width) for axis in painted for image in axis.images]
+    painted = [axes[panel.row, panel.column] for panel in figure.panels if isinstance(panel.source, Job)]
+    widths = [(image.get_size()[1], axis.get_window_extent().width) for axis in painted for image in axis.images]
     # So many dots an inch that no painting is reduced.
-    dpi = max([LEAST_DPI, *(sheet.dpi * pixels / width for pixels, width in shown)])
+    dpi = max([LEAST_DPI, *(sheet.dpi * pixels / width for pixels, width in widths)])
     kind = path.suffix[1:]
     text = PngInfo()
     text.add_text("Software", ORIGIN)
@@ -68,18 +68,18 @@ def compose(figure: Figure, directory: Path, path: Path, read_limit: float) -> N
 
 def _show(axis: Any, panel: Panel, inset: bool, directory: Path, limit: float) -> None:
     axis.set_title(_fill(panel.title, 38), fontsize=9)
-    painted = isinstance(panel.shown, Job)
-    needed = (panel.shown.content, *panel.shown.styles) if isinstance(panel.shown, Job) else (panel.shown,)
-    missing = [path for path in needed if not path.exists()]
-    shown = directory / panel.name / "final.png" if painted else needed[0]
-    if missing or not shown.exists():
+    painted = isinstance(panel.source, Job)
+    needed = (panel.source.content, *panel.source.styles) if isinstance(panel.source, Job) else (panel.source,)
+    missing = [file for file in needed if not file.exists()]
+    path = directory / panel.name / "final.png" if painted else needed[0]
+    if missing or not path.exists():
         text = gap(missing[0]) if missing else "not painted yet"
         axis.text(0.5, 0.5, text, ha="center", va="center", fontsize=7, wrap=True, transform=axis.transAxes)
         axis.set_frame_on(True)
         axis.set_aspect(0.75)
         return
     # The program's own pictures are not too large.
-    axis.imshow(_reduced(shown, 1024, math.inf if painted else limit))
+    axis.imshow(_reduced(path, 1024, math.inf if painted else limit))
     if inset and painted:
         corner = axis.inset_axes((0.0, 0.0, 0.3, 0.3), anchor="SW")
         corner.imshow(_reduced(needed[-1], 200, limit))
