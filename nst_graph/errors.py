@@ -5,8 +5,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class InputError(Exception):
+class InputError(ValueError):
     """A file or an option is wrong; the message is one line that names it and the remedy."""
+
+
+class OptionError(InputError):
+    """An option has a value that cannot be used: what str() tells in Python's words, `command_line` in a command's."""
+
+    def __init__(self, option: str, value: str, remedy: str) -> None:
+        value = value or "none"
+        super().__init__(option, value, remedy)
+        self.command_line = f"--{option.replace('_', '-')} {value}: {remedy}"
+
+    def __str__(self) -> str:
+        return "{}: {}; {}".format(*self.args)
 
 
 class Pause(Exception):  # noqa: N818, it is not an error

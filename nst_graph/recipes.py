@@ -1,7 +1,4 @@
-"""Recipes: settings under a name.
-
-To add a recipe, write its numbers into RECIPES.
-"""
+"""Recipes: settings under a name."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,7 +9,7 @@ from nst_graph.settings import STYLE_LAYERS, Settings, equal
 #: scale, which begins with noise, at others, and at the last.
 FAST_SCALES = (0.125, 0.25)
 FAST_FIRST, FAST_NEXT, FAST_ITERATIONS = 60, 35, 150
-#: Below this a scale is left out: its deepest layer would see next to nothing.
+#: Smaller scales are left out: the deepest layer would see next to nothing.
 SMALLEST_SCALE = 64
 
 
@@ -66,17 +63,28 @@ _CAT = Settings(
     iterations=10,
     save_every=1,
 )
-_LONGER = replace(_CAT, beta=1.0, rate=0.01, iterations=100, save_every=10)
+_LONGER = replace(_CAT, rate=0.01, iterations=100, save_every=10)
 _FROM_NOISE = replace(
     _CAT, init="noise", alpha=1.0, beta=0.05, smoothness=0.01, rate=0.03, iterations=5000, save_every=500
 )
-_MEN = equal(["conv1_2", "conv2_2", "conv3_3"])
-_MEN_FROM_NOISE = equal(["conv1_2", "conv2_2", "conv3_3", "conv4_3", "conv5_3"])
+_MEN = ["conv1_2", "conv2_2", "conv3_3"]
+
+_GATYS2016 = Settings(
+    pooling="max",
+    side="shorter",
+    style_shape="own",
+    init="content",
+    beta=1.0,
+    content_loss="mean",
+    style_loss="mean",
+    style_layers={name: 1e3 / filters**2 for name, filters in _FILTERS.items()},
+    iterations=500,
+    save_every=50,
+)
 
 # Pixels are in 0..1, so the weight of their variation is divided by 255.
 _BISHT = Settings(
     pooling="max",
-    size=512,
     resample="bicubic",
     style_shape="own",
     init="content",
@@ -94,7 +102,6 @@ _BISHT = Settings(
     bounded=True,
 )
 
-
 #: The recipe in force where none is named.
 DEFAULT = "gatys2015"
 #: The authors' notebook, whose losses are published.
@@ -103,35 +110,11 @@ NOTEBOOK = "gatys2016"
 RECIPES = {
     DEFAULT: Recipe("Gatys, Ecker, Bethge 2015: the paper, white noise, average pooling, L-BFGS", Settings()),
     NOTEBOOK: Recipe(
-        "the authors' released notebook: means for sums, 1e3/N^2 per layer, max pooling, from the content",
-        Settings(
-            pooling="max",
-            side="shorter",
-            style_shape="own",
-            init="content",
-            beta=1.0,
-            content_loss="mean",
-            style_loss="mean",
-            style_layers={name: 1e3 / filters**2 for name, filters in _FILTERS.items()},
-            iterations=500,
-            save_every=50,
-        ),
+        "the authors' released notebook: means for sums, 1e3/N^2 per layer, max pooling, from the content", _GATYS2016
     ),
     "gatys2016-rescaled": Recipe(
         "the same on the rescaled network: content 1e6, style 1e9 over the layers",
-        Settings(
-            network="VGG-19 rescaled",
-            pooling="max",
-            side="shorter",
-            style_shape="own",
-            init="content",
-            alpha=1e6,
-            beta=1e9,
-            content_loss="mean",
-            style_loss="mean",
-            iterations=500,
-            save_every=50,
-        ),
+        replace(_GATYS2016, network="VGG-19 rescaled", alpha=1e6, beta=1e9, style_layers=equal(STYLE_LAYERS)),
     ),
     # 1:200 a layer, as with 1, 1000 and 1/5. The noise is for a --noise-ratio of yours, 0.75 in another of
     # his notebooks; its amplitude is not on record.
@@ -158,11 +141,13 @@ RECIPES = {
     "shibuya2017-cat-noise": Recipe("cat and wave from noise, 5000 steps", _FROM_NOISE),
     "shibuya2017-men": Recipe(
         "his dancing men, 100 steps",
-        replace(_CAT, alpha=0.1, content_layers={"conv5_1": 1.0}, style_layers=_MEN, iterations=100, save_every=10),
+        replace(
+            _CAT, alpha=0.1, content_layers={"conv5_1": 1.0}, style_layers=equal(_MEN), iterations=100, save_every=10
+        ),
     ),
     "shibuya2017-men-noise": Recipe(
         "his dancing men from noise, 5000 steps",
-        replace(_FROM_NOISE, content_layers={"conv5_3": 1.0}, style_layers=_MEN_FROM_NOISE),
+        replace(_FROM_NOISE, content_layers={"conv5_3": 1.0}, style_layers=equal([*_MEN, "conv4_3", "conv5_3"])),
     ),
     # 1e6 belongs to torchvision's VGG-19 on normalised pixels; with the original's activations it means something else.
     "vgg19-adam": Recipe(
@@ -238,7 +223,6 @@ RECIPES = {
         "Avelar 2019, PyTorch: several paintings at once, squashed to 512 x 512, L-BFGS",
         Settings(
             pooling="max",
-            size=512,
             squash=(512, 512),
             init="content",
             content_loss="mean",

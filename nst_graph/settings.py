@@ -6,41 +6,28 @@ import math
 import os
 import re
 import reprlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from functools import cache
+from functools import partial
 from numbers import Integral, Real
-from types import NoneType, UnionType
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar
 
 from nst_graph import places
-from nst_graph.errors import InputError
+from nst_graph.errors import InputError, OptionError
 from nst_graph.news import count
 
 Source = TypeVar("Source")
 
 STYLE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
-
-NETWORKS = ("VGG-19", "VGG-16", "VGG-19 rescaled", "VGG-16 rescaled")
-POOLINGS = ("average", "max", "l2")
-PADDINGS = ("zeros", "replicate", "reflect")
 CONTENT_LOSSES = ("equation1", "squares", "mean")
 STYLE_LOSSES = ("equation4", "mean", "mean-over-size", "over-pixels", "wasserstein", "moments")
 SMOOTHNESS_LOSSES = ("absolute", "squared", "power", "nine-point")
-SIDES = ("longer", "shorter")
-RESAMPLINGS = ("lanczos", "bicubic", "bilinear")
-STYLE_SHAPES = ("content", "own", "area")
-NOISES = ("grey", "uniform", "normal", "full-range")
 OPTIMISERS = ("lbfgs", "adam", "gradient-descent")
 LBFGS = ("auto", "scipy", "graph")
 PRECISIONS = ("float32", "bfloat16", "auto")
-CONVOLUTIONS = ("auto", "direct", "winograd")
-TIMELAPSES = ("gif", "mp4")
 #: The kinds of files that a picture is saved as, by suffix, and the bits a colour that each may have.
 DEPTHS = {".png": (8, 16), ".jpg": (8,), ".jpeg": (8,), ".tif": (8, 16), ".tiff": (8, 16)}
 COLOURS = ("painting", "luminance", "histogram", "covariance")
-
-
 #: Other programs' names of choices.
 SYNONYMS = {"avg": "average", "gray": "grey", "l-bfgs": "lbfgs"}
 
@@ -50,18 +37,11 @@ def layer_name(name: str) -> str:
     return re.sub(r"(?:relu|block)(\d+)_(?:conv)?(\d+)", r"conv\1_\2", name)
 
 
-def layer_weights(layers: Mapping[str, float | None]) -> dict[str, float]:
-    """Give each of n layers that has no weight of its own 1/n: without weights they sum to one."""
-    return {name: 1 / len(layers) if weight is None else weight for name, weight in layers.items()}
-
-
-def equal(names: Iterable[str]) -> dict[str, float]:
+def equal(names: Collection[str]) -> dict[str, float]:
     """Layers that weigh the same and sum to one."""
-    return layer_weights(dict.fromkeys(names))
+    return dict.fromkeys(names, 1 / len(names))
 
 
-#: More curvature pairs than anybody's L-BFGS keeps.
-MOST_CORRECTIONS = 1000
 #: Of weights and rates; what is much larger float32 cannot hold.
 LARGEST = 1e30
 #: Share of the last scale's iterations that --precision auto leaves to float32.
@@ -79,10 +59,11 @@ class Stage:
 
 @dataclass(frozen=True)
 class Bounds:
-    """What a number, or each of several, may be; and what to give instead."""
+    """What a number, or each of several, may be, what several may be together, and what to give instead."""
 
-    holds: Callable[[Any], bool]
+    holds: Callable[[float], bool]
     remedy: str
+    holds_together: Callable[[Sequence[float]], bool] = lambda values: True
 
 
 def at_least(least: int, most: float = math.inf) -> Bounds:
@@ -95,21 +76,30 @@ WEIGHT = Bounds(lambda value: 0 <= value <= LARGEST, "give a number from 0 to 1e
 POSITIVE = Bounds(lambda value: 0 < value <= LARGEST, "give a number above 0, at most 1e30")
 DECAY = Bounds(lambda value: 0 <= value < 1, "give a number from 0 to below 1")
 SHARE = Bounds(lambda value: 0 <= value <= 1, "give a number from 0 to 1")
+SIDE = Bounds(lambda side: side >= 1, "give a size, or width and height, in pixels", lambda sides: len(sides) in (1, 2))
+BLEND = Bounds(WEIGHT.holds, "give weights from 0 to 1e30, one of them above 0", lambda weights: sum(weights) > 0)
+LAYERS = Bounds(WEIGHT.holds, "name layers, with weights from 0 to 1e30")
+SCALES = Bounds(lambda size: size >= 1, "give whole numbers of 1 or more")
+EACH_SCALE = Bounds(lambda number: number >= 1, "give a whole number above 0 for each of the scales")
+TILE = Bounds(lambda side: side >= 16, "give 16 pixels or more")
+BITS = Bounds(lambda bits: bits in (8, 16), "give 8 or 16")
 
 
 @dataclass(frozen=True)
 class Option:
-    """How a setting is declared, for the command line, the checks and the docstring.
+    """How a setting is declared: for the checks, the command line, the docstring and the table of docs/usage.md.
 
     `limits` are bounds or choices, `metavar` stands for its value, or several words for so many values, and `names` are
-    what other programs call it. In --help it is in the group of this title.
+    what other programs call it. In --help it is in the `group` of this title. `kind` is the annotated type.
     """
 
-    title: str
+    group: str
+    default: Any
     about: str
-    limits: Bounds | tuple[str, ...] | None
-    metavar: str
-    names: str
+    limits: Bounds | tuple[str, ...] | None = None
+    metavar: str = ""
+    names: str = ""
+    kind: str = ""
 
     @property
     def choices(self) -> tuple[str, ...]:
@@ -124,39 +114,35 @@ class Option:
     @property
     def remedy(self) -> str:
         """What to give in the place of a value that cannot be used."""
+        if isinstance(self.limits, Bounds):
+            return self.limits.remedy.replace("a number", f"{self.count} numbers" if self.count else "a number")
+        if self.limits is None:
+            return "give True or False" if self.kind == "bool" else "give a name or a path"
+        return f"give one of {', '.join(self.limits)}"
+
+    def allows(self, value: Any) -> bool:
+        """Whether a value of its type is within its limits."""
+        if value is None or self.limits is None:
+            return True
         if not isinstance(self.limits, Bounds):
-            return _one_of(self.choices)
-        return self.limits.remedy.replace("a number", f"{self.count} numbers") if self.count else self.limits.remedy
+            return value in self.limits
+        values = tuple(value.values() if isinstance(value, Mapping) else value if isinstance(value, tuple) else [value])
+        enough = len(values) == self.count if self.count else values or self.default == ()
+        return bool(enough) and self.limits.holds_together(values) and all(map(self.limits.holds, values))
 
 
-class Group:
-    """Declares the options of one title, as fields of a dataclass."""
-
-    def __init__(self, title: str) -> None:
-        self.title = title
-
-    def __call__(
-        self,
-        default: Any,
-        about: str,
-        limits: Bounds | tuple[str, ...] | None = None,
-        metavar: str = "",
-        names: str = "",
-    ) -> Any:
-        metadata = {"option": Option(self.title, about, limits, metavar, names)}
-        if isinstance(default, dict):
-            return field(default_factory=default.copy, metadata=metadata)
-        return field(default=default, metadata=metadata)
+def _option(group: str, default: Any, *about: Any, **names: Any) -> Any:
+    """Declare an option of a group as a field of a dataclass: its default, and the other parts of an Option."""
+    metadata = {"option": Option(group, default, *about, **names)}
+    if isinstance(default, dict):
+        return field(default_factory=default.copy, metadata=metadata)
+    return field(default=default, metadata=metadata)
 
 
-WHAT, STYLE, HOW = Group("what is painted"), Group("the styles"), Group("how it is painted")
-SPEED, SAVED, PYTHON = Group("how fast, and how large"), Group("what is saved"), Group("")
-SIDE = Bounds(lambda side: side >= 1, "give a size, or width and height, in pixels")
-BLEND = Bounds(WEIGHT.holds, "give weights from 0 to 1e30, one of them above 0")
-SCALES = Bounds(lambda size: size >= 1, "give whole numbers of 1 or more")
-EACH_SCALE = Bounds(lambda number: number >= 1, "give a whole number above 0 for each of --scales")
-TILE = Bounds(lambda side: side >= 16, "give 16 pixels or more")
-BITS = Bounds(lambda bits: bits in (8, 16), "give 8 or 16")
+#: The groups of --help.
+GROUPS = ("what is painted", "the styles", "how it is painted", "how fast, and how large", "what is saved")
+WHAT, STYLE, HOW, SPEED, SAVED = (partial(_option, group) for group in GROUPS)
+PYTHON = partial(_option, "")  # of what is no option of the command line
 
 
 @dataclass(frozen=True)
@@ -166,16 +152,20 @@ class Settings:
     Raises InputError, naming the option, where a value cannot be used. Lists serve as tuples, as JSON has them.
     """
 
-    network: str = PYTHON("VGG-19", "which weights are taken from model/ where none are named", NETWORKS)
+    network: str = PYTHON(
+        "VGG-19",
+        "which weights are taken from model/ where none are named",
+        ("VGG-19", "VGG-16", "VGG-19 rescaled", "VGG-16 rescaled"),
+    )
     size: int | None = WHAT(
         512, "a side of the result, in pixels, or original; a smaller photograph keeps its own", at_least(1), "PIXELS"
     )
     enlarge: bool = WHAT(False, "enlarge a smaller photograph to --size")
-    side: str = WHAT("longer", "which side --size is", SIDES)
+    side: str = WHAT("longer", "which side --size is", ("longer", "shorter"))
     squash: tuple[int, ...] | None = WHAT(
         None, "squash the photograph to this ratio of width and height", POSITIVE, "WIDTH HEIGHT"
     )
-    resample: str = WHAT("lanczos", "filter by which pictures are resized", RESAMPLINGS)
+    resample: str = WHAT("lanczos", "filter by which pictures are resized", ("lanczos", "bicubic", "bilinear"))
     iterations: int = HOW(1000, "limit of iterations", at_least(0))
     alpha: float = WHAT(
         1.0, "weight of the content, equation 7; 0: texture of the STYLE alone", WEIGHT, names="--content-weight"
@@ -190,10 +180,12 @@ class Settings:
         None, "size, or width and height, whose balance all sizes get: beta follows the pixels", SIDE, "PIXELS"
     )
     content_layers: Mapping[str, float] = WHAT(
-        {"conv4_2": 1.0}, "layers of the content; of n layers, one without a weight gets 1/n"
+        {"conv4_2": 1.0}, "layers of the content; of n layers, one without a weight gets 1/n", LAYERS
     )
     style_layers: Mapping[str, float] = WHAT(
-        equal(STYLE_LAYERS), "layers of the style, w_l of equation 5; of n layers, one without a weight gets 1/n"
+        equal(STYLE_LAYERS),
+        "layers of the style, w_l of equation 5; of n layers, one without a weight gets 1/n",
+        LAYERS,
     )
     content_loss: str = WHAT("equation1", "how features are compared", CONTENT_LOSSES)
     style_loss: str = WHAT("equation4", "how features' statistics are compared", STYLE_LOSSES)
@@ -204,7 +196,9 @@ class Settings:
         None, "weight of each STYLE, scaled to sum to one (default: equal)", BLEND, "WEIGHT"
     )
     style_shape: str = STYLE(
-        "content", "whose shape a STYLE gets; its own: --size as the photograph's, or by its area", STYLE_SHAPES
+        "content",
+        "whose shape a STYLE gets; its own: --size as the photograph's, or by its area",
+        ("content", "own", "area"),
     )
     style_scale: float | tuple[float, ...] = STYLE(
         1.0, "size of all STYLEs, or of each, relative to that", POSITIVE, "FACTOR"
@@ -215,13 +209,13 @@ class Settings:
         COLOURS,
         names="--colors --color --colour",
     )
-    pooling: str = WHAT("average", "how poolings pool", POOLINGS)
-    padding: str = WHAT("zeros", "what the first convolution sees beyond the border", PADDINGS)
+    pooling: str = WHAT("average", "how poolings pool", ("average", "max", "l2"))
+    padding: str = WHAT("zeros", "what the first convolution sees beyond the border", ("zeros", "replicate", "reflect"))
     init: str = HOW("noise", "the start: noise, content, style or a picture FILE", metavar="START")
     noise_ratio: float | None = HOW(
         None, "start from RATIO * noise + (1 - RATIO) * picture, by default 1 or 0", SHARE, "RATIO"
     )
-    noise: str = HOW("grey", "distribution of the noise", NOISES)
+    noise: str = HOW("grey", "distribution of the noise", ("grey", "uniform", "normal", "full-range"))
     noise_amplitude: float = HOW(
         20.0, "largest value of grey or uniform noise, deviation of normal noise, in grey levels", WEIGHT
     )
@@ -230,7 +224,7 @@ class Settings:
     lbfgs: str = HOW(
         "auto", "whose L-BFGS; auto is the graph's on a GPU, and where SciPy's takes too much memory", LBFGS
     )
-    corrections: int = HOW(10, "curvature pairs that L-BFGS keeps", at_least(1, MOST_CORRECTIONS))
+    corrections: int = HOW(10, "curvature pairs that L-BFGS keeps", at_least(1, 1000))
     pixel_scale: tuple[float, ...] = HOW(
         (1.0, 1.0, 1.0),
         "what adam and gradient-descent divide the channels by, before --rate and --epsilon",
@@ -247,7 +241,9 @@ class Settings:
         "float32", "type of the convolutions; auto is bfloat16 where that is fast, float32 at the end", PRECISIONS
     )
     convolutions: str = SPEED(
-        "auto", "how float32 is convolved; winograd has fewer multiplications, to five digits the same", CONVOLUTIONS
+        "auto",
+        "how float32 is convolved; winograd has fewer multiplications, to five digits the same",
+        ("auto", "direct", "winograd"),
     )
     scales: tuple[int, ...] = SPEED((), "longer sides to paint at first", SCALES, "PIXELS")
     scale_iterations: tuple[int, ...] = SPEED((), "iterations at each of --scales", EACH_SCALE, "N")
@@ -255,31 +251,17 @@ class Settings:
     save_every: int = SAVED(100, "iterations between pictures", at_least(1))
     depth: int = SAVED(8, "bits a colour of the saved pictures: 8, or 16 for printing", BITS, "BITS")
     tensorboard: bool = SAVED(False, "write losses and pictures for TensorBoard too")
-    timelapse: str | None = SAVED(None, "a film of the saved pictures at the end", TIMELAPSES, "KIND")
+    timelapse: str | None = SAVED(None, "a film of the saved pictures at the end", ("gif", "mp4"), "KIND")
 
     def __post_init__(self) -> None:
-        for name, kind in _kinds().items():
-            value = _typed(name, getattr(self, name), kind)
+        for name, option in OPTIONS.items():
+            value = _convert(name, getattr(self, name), option.kind)
             object.__setattr__(self, name, value)
-            option, default = OPTIONS[name], getattr(type(self), name, None)
-            if option.choices:
-                _require(value in option.choices or value is default is None, name, value, option.remedy)
-            elif isinstance(option.limits, Bounds) and value is not None:
-                values = value if isinstance(value, tuple) else (value,)
-                good = len(values) == option.count if option.count else bool(values) or default == ()
-                _require(good and all(map(option.limits.holds, values)), name, _words(value), option.remedy)
-        for name in ("content_layers", "style_layers"):
-            layers = getattr(self, name)
-            _require(bool(layers), name, "", "name at least one layer")
-            for layer, weight in layers.items():
-                _require(WEIGHT.holds(weight), name, f"{layer}={weight}", "give a weight from 0 to 1e30")
-        blend, fits = self.style_blend, len(self.scale_iterations) == len(self.scales)
-        sides = self.ratio_at
-        _require(sides is None or len(sides) in (1, 2), "ratio_at", _words(sides), OPTIONS["ratio_at"].remedy)
-        _require(blend is None or sum(blend) > 0, "style_blend", _words(blend), OPTIONS["style_blend"].remedy)
-        _require(fits, "scale_iterations", _words(self.scale_iterations), OPTIONS["scale_iterations"].remedy)
+            _require(option.allows(value), name, value, option.remedy)
+        fits = len(self.scale_iterations) == len(self.scales)
+        _require(fits, "scale_iterations", self.scale_iterations, EACH_SCALE.remedy)
         steps = self.optimiser != "lbfgs" or not self.average
-        _require(steps, "average", self.average, "name adam or gradient-descent as --optimiser")
+        _require(steps, "average", self.average, "name adam or gradient-descent as optimiser")
         _require(self.alpha + self.beta > 0, "beta", self.beta, "give alpha or beta above 0: nothing would be painted")
 
     @property
@@ -331,27 +313,29 @@ class Settings:
         self.blend(len(styles))
         self.style_scales(len(styles))
         if masks and len(masks) != len(styles):
-            raise InputError(f"--masks: {len(masks)} for {count(len(styles), 'style')}; give one for each style")
+            raise OptionError("masks", f"{len(masks)} for {count(len(styles), 'style')}", "give one for each style")
         return styles
 
     def blend(self, styles: int) -> tuple[float, ...]:
         """The weight of each of so many style pictures; they sum to one."""
         weights = self.style_blend if self.style_blend is not None else (1.0,) * styles
-        _require(len(weights) == styles, "style_blend", _words(weights), f"give {styles}, one for each style")
+        _require(len(weights) == styles, "style_blend", weights, f"give {styles}, one for each style")
         return tuple(weight / sum(weights) for weight in weights)
 
     def style_scales(self, styles: int) -> tuple[float, ...]:
         """The scale of each of so many style pictures."""
         scales = self.style_scale if isinstance(self.style_scale, tuple) else (self.style_scale,) * styles
         remedy = f"give one number, or {styles}, one for each style"
-        _require(len(scales) == styles, "style_scale", _words(scales), remedy)
+        _require(len(scales) == styles, "style_scale", scales, remedy)
         return scales
 
 
 #: Starts that are no picture's path.
 STARTS = ("noise", "content", "style")
 #: How each setting is declared, by name, in the order of the fields.
-OPTIONS: dict[str, Option] = {setting.name: setting.metadata["option"] for setting in fields(Settings)}
+OPTIONS: dict[str, Option] = {
+    setting.name: replace(setting.metadata["option"], kind=str(setting.type)) for setting in fields(Settings)
+}
 #: The settings that are one of a few names.
 CHOICES = {name: option.choices for name, option in OPTIONS.items() if option.choices}
 Settings.__doc__ = f"{Settings.__doc__}\n    Attributes:\n" + "".join(
@@ -360,66 +344,32 @@ Settings.__doc__ = f"{Settings.__doc__}\n    Attributes:\n" + "".join(
 )
 
 
-@cache
-def _kinds() -> dict[str, Any]:
-    """The annotated types of the settings."""
-    return get_type_hints(Settings)
-
-
-#: What to give where a value has another type than the setting.
-REMEDIES: dict[Any, str] = {
-    int: "a whole number",
-    float: "a number",
-    bool: "True or False",
-    str: "a name or a path",
-    tuple: "a tuple of numbers",
-    Mapping: "numbers by the names of layers, such as {'conv4_2': 1.0}",
-}
-
-
-def _typed(option: str, value: Any, kind: Any) -> Any:
-    """The value as its setting's type and by our name: lists as tuples, relu1_1 as conv1_1. Raises InputError."""
-    many, one = get_origin(kind) or kind, get_args(kind)
-    if many is UnionType:  # of a type and None, or of a number and several
-        if value is None and NoneType in one:
-            return None
-        kinds = [kind for kind in one if kind is not NoneType]
-        several = isinstance(value, Iterable) and not isinstance(value, str)
-        typed = _typed(option, value, kinds[-1 if several else 0])
-        return typed[0] if len(kinds) > 1 and several and len(typed) == 1 else typed
-    if many is bool or isinstance(value, bool):
-        good = many is type(value)
-    elif many is tuple and isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping):
-        return tuple(_typed(option, item, one[0]) for item in value)
-    elif many is Mapping and isinstance(value, Mapping):
-        typed = {_typed(option, name, str): _typed(option, weight, float) for name, weight in value.items()}
-        return {layer_name(name): weight for name, weight in typed.items()}
-    elif many in (int, float) and isinstance(value, Integral):
-        return int(value)
-    elif many in (int, float) and isinstance(value, Real) and (many is float or float(value).is_integer()):
-        return many(float(value))
-    elif option == "init" and isinstance(value, str | os.PathLike) and value not in STARTS:
+def _convert(name: str, value: Any, kind: str) -> Any:
+    """The value as its setting's type: lists as tuples, NumPy's numbers as Python's, relu1_1 as conv1_1."""
+    several = isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping)
+    if value is None and kind.endswith("None"):
+        return None
+    if several and "tuple" in kind:
+        values = tuple(_convert(name, item, "int" if "int" in kind else "float") for item in value)
+        return values[0] if kind.startswith("float") and len(values) == 1 else values
+    if isinstance(value, Mapping) and kind.startswith("Mapping"):
+        typed = {_convert(name, layer, "str"): _convert(name, weight, "float") for layer, weight in value.items()}
+        return {layer_name(layer): weight for layer, weight in typed.items()}
+    if kind.startswith(("int", "float")) and isinstance(value, Real) and not isinstance(value, bool):
+        if isinstance(value, Integral):
+            return int(value)
+        if kind.startswith("float") or float(value).is_integer():
+            return float(value) if kind.startswith("float") else int(float(value))
+    elif kind == "bool" and isinstance(value, bool):
+        return value
+    elif name == "init" and isinstance(value, str | os.PathLike) and value not in STARTS:
         return os.fspath(places.path(value))
-    else:
-        good = isinstance(value, many)
+    elif kind.startswith("str") and isinstance(value, str):
+        return SYNONYMS.get(value, value)
+    raise OptionError(name, reprlib.repr(value), OPTIONS[name].remedy)
+
+
+def _require(good: bool, name: str, value: Any, remedy: str) -> None:
     if not good:
-        remedy = _one_of(CHOICES[option]) if option in CHOICES else f"give {REMEDIES[many]}"
-        raise _error(option, reprlib.repr(value), remedy)
-    return SYNONYMS.get(value, value) if option in CHOICES else value
-
-
-def _one_of(choices: Iterable[str]) -> str:
-    return f"give one of {', '.join(choices)}"
-
-
-def _words(values: float | Iterable[float] | None) -> str:
-    return " ".join(map(str, values if isinstance(values, Iterable) else () if values is None else (values,)))
-
-
-def _require(good: bool, option: str, value: object, remedy: str) -> None:
-    if not good:
-        raise _error(option, value, remedy)
-
-
-def _error(option: str, value: object, remedy: str) -> InputError:
-    return InputError(f"--{option.replace('_', '-')} {value}: {remedy}")
+        words = [f"{layer}={weight}" for layer, weight in value.items()] if isinstance(value, Mapping) else value
+        raise OptionError(name, " ".join(map(str, words if isinstance(words, tuple | list) else [words])), remedy)

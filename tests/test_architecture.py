@@ -10,6 +10,7 @@ from conftest import ROOT
 ORDER = [
     ["__main__"],
     ["commands"],
+    ["figures"],
     ["batch"],
     ["films"],
     ["__init__"],

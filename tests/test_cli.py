@@ -11,6 +11,7 @@ import sys
 import termios
 import time
 from importlib.metadata import version
+from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
@@ -24,10 +25,10 @@ from nst_graph import painting, pictures
 from nst_graph.batch import jobs
 from nst_graph.commands import options
 from nst_graph.commands import paint as cli
-from nst_graph.commands.common import whole
+from nst_graph.commands.common import whole_number
 from nst_graph.errors import InputError
 from nst_graph.runs import state
-from nst_graph.settings import Settings
+from nst_graph.settings import CHOICES, Settings
 
 PHOTO, PAINTING = "photo.png", "painting.png"
 
@@ -331,7 +332,7 @@ def test_the_example_is_painted_where_it_is_asked_for(words):
 def test_whole_numbers(parser):
     """Each option that takes one takes 64.0 too, as a spreadsheet may write it, and not 64.5."""
     made = parser()
-    actions = [action for action in made._actions if action.type in (whole, options.size)]
+    actions = [action for action in made._actions if action.type in (whole_number, options.size)]
     assert len(actions) > 10 and not [action for action in made._actions if action.type is int]
     for action in actions:
         times = action.nargs if isinstance(action.nargs, int) else 1
@@ -347,7 +348,7 @@ def test_whole_numbers_from_python():
     for number in (64.0, np.float32(64), np.int64(64)):
         assert repr(Settings(size=number, squash=(number, 32))) == repr(Settings(size=64, squash=(64, 32)))
     for number in (64.5, np.inf, np.nan):
-        with pytest.raises(InputError, match="--size .*: give a whole number"):
+        with pytest.raises(InputError, match="size: .*; give a whole number"):
             Settings(size=number)
 
 
@@ -358,6 +359,12 @@ def test_help_imports_nothing_slow():
     modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.split()
     assert "nst_graph.commands.paint" in modules
     assert not {"tensorflow", "scipy", "numpy", "imageio"} & set(modules)
+
+
+def test_the_table_of_options_on_the_page():
+    """It is what the settings declare."""
+    table = run_script(Path("..", "docs", "options_table.py")).stdout
+    assert len(table.splitlines()) > len(CHOICES) and table in (ROOT / "docs" / "usage.md").read_text()
 
 
 @pytest.mark.parametrize("columns", ["60", "200"])

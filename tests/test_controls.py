@@ -101,7 +101,7 @@ def stripes(height, width):
 
 
 def test_masks_must_fit(paint, pictures_dir, tmp_path):
-    with pytest.raises(InputError, match="--masks: 1 for 2 styles"):
+    with pytest.raises(InputError, match="masks: 1 for 2 styles; give one for each style"):
         paint("painting.png", "other.png", masks=[pictures_dir / "photo.png"])
     iio.imwrite(tmp_path / "black.png", np.zeros((9, 9), np.uint8))
     with pytest.raises(InputError, match=r"black.png: the mask is black"):

@@ -39,13 +39,13 @@ def test_stages():
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"scales": (0,), "scale_iterations": (1,)}, "--scales 0: give whole numbers of 1 or more"),
-        ({"scales": (64,)}, "--scale-iterations"),
-        ({"scales": (64,), "scale_iterations": (0,)}, "--scale-iterations 0"),
-        ({"tile": 8}, "--tile 8"),
-        ({"ratio_at": (0,)}, "--ratio-at 0: give a size, or width and height, in pixels"),
-        ({"ratio_at": (1, 2, 3)}, "--ratio-at 1 2 3"),
-        ({"precision": "half"}, "--precision half: give one of float32, bfloat16, auto"),
+        ({"scales": (0,), "scale_iterations": (1,)}, "scales: 0; give whole numbers of 1 or more"),
+        ({"scales": (64,)}, "scale_iterations: none; give a whole number above 0 for each of the scales"),
+        ({"scales": (64,), "scale_iterations": (0,)}, "scale_iterations: 0;"),
+        ({"tile": 8}, "tile: 8;"),
+        ({"ratio_at": (0,)}, "ratio_at: 0; give a size, or width and height, in pixels"),
+        ({"ratio_at": (1, 2, 3)}, "ratio_at: 1 2 3;"),
+        ({"precision": "half"}, "precision: half; give one of float32, bfloat16, auto"),
     ],
 )
 def test_settings_that_cannot_be_used(changes, words):

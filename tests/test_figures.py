@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -22,14 +23,15 @@ from PIL import Image
 
 from nst_graph import files, pictures, places, weights
 from nst_graph.batch import jobs
-from nst_graph.commands import figures, options, paint_many, panels, sheets, trace
+from nst_graph.commands import figures, options, paint_many
 from nst_graph.commands import paint as cli
-from nst_graph.commands.common import named
+from nst_graph.commands.common import file_path
 from nst_graph.evaluation import Evaluation
+from nst_graph.figures import notebook, panels, sheets
 from nst_graph.graph.objective import Objective, Style
 from nst_graph.recipes import NOTEBOOK, RECIPES
 from nst_graph.runs import records, state
-from nst_graph.settings import Settings
+from nst_graph.settings import STYLE_LAYERS, Settings
 
 needs_dask = pytest.mark.skipif(importlib.util.find_spec("distributed") is None, reason="dask is an extra")
 
@@ -40,36 +42,41 @@ def images(tmp_path_factory):
     directory = tmp_path_factory.mktemp("images")
     for seed, key in enumerate(("photograph", "turner", "vangogh", "munch")):
         jpeg = random_picture(48, 64, seed).astype(np.uint8)
-        iio.imwrite(directory / figures.SOURCES[key].file, jpeg)
+        iio.imwrite(directory / panels.SOURCES[key].file, jpeg)
     return directory
 
 
 def test_fast_is_that_of_paint(images):
     words = ["fig2", "--images", str(images), "--size", "512"]
     slow, given = (figures._parser().parse_args(more) for more in (words, [*words, "--fast", "--iterations", "7"]))
-    *_, jobs, name = figures._figure(given)
+    figure, name = figures._figure(given)
     painted = cli.job(["photo.jpg", "painting.jpg", "--fast", "--iterations", "7", "--beta", "1000"]).settings
-    assert jobs["B"].settings == painted and painted.scales
+    assert figure.jobs["B"].settings == painted and painted.scales
     assert name != figures._figure(slow)[-1]
 
 
 def test_the_panels_are_the_papers():
-    one, two, three = (panels.FIGURES[name]() for name in ("fig1", "fig2", "fig3"))
-    sets = [panels.STYLE_LAYERS[:n] for n in range(1, 6)]
-    styles = [panel for panel in one.panels if panel.name.startswith("style-")]
-    assert [tuple(panel.settings["style_layers"]) for panel in styles] == sets
-    assert all(panel.settings["alpha"] == 0 for panel in styles)
-    contents = [panel for panel in one.panels if panel.name.startswith("content-")]
-    assert [list(panel.settings["content_layers"]) for panel in contents] == [[layer] for layer in panels.STYLE_LAYERS]
-    assert all(panel.settings["beta"] == 0 for panel in contents)
-    ratios = {panel.name: 1 / panel.settings["beta"] for panel in two.panels if panel.settings}
+    def job(content, style, changes):
+        return jobs.Job(content or style, (style,) if style else (), replace(Settings(), **changes), Path())
+
+    files = {name: Path(name) for name in panels.SOURCES}
+    one, two, three = (panels.FIGURES[name](files, job) for name in ("fig1", "fig2", "fig3"))
+    sets = [STYLE_LAYERS[:n] for n in range(1, 6)]
+    styles, contents = ([job for name, job in one.jobs.items() if name.startswith(kind)] for kind in ("style", "cont"))
+    assert [tuple(job.settings.style_layers) for job in styles] == sets
+    assert all(job.settings.alpha == 0 and job.styles == (Path("vangogh"),) for job in styles)
+    assert [list(job.settings.content_layers) for job in contents] == [[layer] for layer in STYLE_LAYERS]
+    assert all(job.settings.beta == 0 and job.content == Path("photograph") for job in contents)
+    ratios = {name: 1 / job.settings.beta for name, job in two.jobs.items()}
     assert ratios == pytest.approx({"B": 1e-3, "C": 1e-3, "D": 1e-3, "E": 1e-4, "F": 1e-4})
-    assert [panel.style for panel in two.panels] == [None, "turner", "vangogh", "munch", "picasso", "kandinsky"]
-    assert len(three.panels) == 20
+    assert two.panels[0].source == Path("photograph") and two.inset
+    assert [job.styles[0].name for job in two.jobs.values()] == ["turner", "vangogh", "munch", "picasso", "kandinsky"]
+    assert len(three.panels) == len(three.jobs) == 20
     for panel in three.panels:
-        assert tuple(panel.settings["style_layers"]) == sets[panel.row]
-        assert 1 / panel.settings["beta"] == pytest.approx(10.0 ** (panel.column - 5))
-        for weight in panel.settings["style_layers"].values():
+        settings = panel.source.settings
+        assert tuple(settings.style_layers) == sets[panel.row]
+        assert 1 / settings.beta == pytest.approx(10.0 ** (panel.column - 5))
+        for weight in settings.style_layers.values():
             assert weight == pytest.approx(1 / (panel.row + 1))
 
 
@@ -136,8 +143,8 @@ def test_sweeps_of_other_settings_lie_beside_each_other(images, network_file, tm
 )
 def test_a_figure_of_ones_own_pictures(images, pictures_dir, words, panel, used):
     paths = {"IMAGES": images, "PHOTO": pictures_dir / "photo.png", "PAINTING": pictures_dir / "painting.png"}
-    *_, laid, name = figures._figure(figures._parser().parse_args([str(paths.get(word, word)) for word in words]))
-    job = laid[panel]
+    figure, name = figures._figure(figures._parser().parse_args([str(paths.get(word, word)) for word in words]))
+    job = figure.jobs[panel]
     assert tuple(path.name for path in (job.content, *job.styles)) == used
     assert name.startswith(f"{words[0]}-photo-")
 
@@ -196,12 +203,12 @@ def test_panels_are_not_reduced(images, tmp_path):
     """Each is as wide in the sheet as it was painted: a sheet of one more column is wider by so much at least."""
     widths = []
     for columns in (1, 2):
-        painted = [panels.Panel(str(column), "", 0, column, "photo", None, {}) for column in range(columns)]
+        job = jobs.Job(images / "the_scream.jpg", (), Settings(), tmp_path)
+        painted = [panels.Panel(str(column), "", 0, column, job) for column in range(columns)]
         for panel in painted:
             (tmp_path / panel.name).mkdir(exist_ok=True)
             iio.imwrite(tmp_path / panel.name / "final.png", np.zeros((300, 700, 3), np.uint8))
-        sources = {"photo": images / "the_scream.jpg"}
-        sheets.compose(panels.Figure("", painted), sources, tmp_path, tmp_path / "sheet.png", 1.0)
+        sheets.compose(panels.Figure("", painted), tmp_path, tmp_path / "sheet.png", 1.0)
         sheet = iio.imread(tmp_path / "sheet.png")[..., :3].sum(-1)
         black = (sheet == 0).sum(axis=1).max()
         assert columns * 699 <= black <= columns * 703
@@ -257,7 +264,7 @@ def test_a_sweep_of_recipes(sweep, tmp_path):
         (["--style-layers", "conv1_1", "conv9_9"], "layer conv9_9: not in this network"),
         (["--init", "noise", "none.png"], "none.png: no such file"),
         (["--style-blend", "1", "1,2"], "--style-blend 1.0 2.0: give 1, one for each style"),
-        (["--seed", "1", "2", "--masks", "a.png", "b.png"], "--masks: 2 for 1 style;"),
+        (["--seed", "1", "2", "--masks", "a.png", "b.png"], "--masks 2 for 1 style: give one for each style"),
         (["--seed", "1", "2", "--panels", "seed-3"], "--panels seed-3: not in sweep; it has seed-1, seed-2"),
     ],
 )
@@ -282,7 +289,7 @@ def test_a_wrong_value_in_a_sweep_is_told_before_anything_is_painted(sweep, tmp_
 def test_a_value_of_a_sweep_is_paints(option, words):
     """Commas in the place of spaces."""
     swept = argparse.ArgumentParser()
-    options.add_options(swept, several=True)
+    options.add_settings(swept, several=True)
     value = getattr(swept.parse_args(["a.jpg", f"--{option}", words.replace(" ", ",")]), option.replace("-", "_"))
     assert value == [options.parse(["a.jpg", f"--{option}", *words.split()])[option.replace("-", "_")]]
 
@@ -293,7 +300,7 @@ def test_missing_pictures_leave_gaps(images, network_file, tmp_path):
     assert done.returncode == 0, done.stderr
     assert {file.parent.name for file in tmp_path.glob("*/final.png")} == {"B", "C", "D"}
     assert (tmp_path / "fig2.png").exists()
-    assert "femme_nue_assise.jpg" in sheets.gap("picasso")
+    assert "Pablo Picasso, 1910\nis missing: put it into" in sheets.gap(images / "femme_nue_assise.jpg")
 
 
 @pytest.mark.parametrize(
@@ -337,9 +344,9 @@ def test_bad_words(words, expected, capsys):
 
 def test_the_trace_prints_losses(images, network_file, capsys, monkeypatch):
     """Both stages, the second from what the first painted; what the notebook calls "2" is its first evaluation."""
-    monkeypatch.setattr(trace, "PUBLISHED", {512: {2: 9.0, 4: 8.0}, 800: {2: 7.0}})
-    monkeypatch.setattr(trace, "CALL", 2)
-    photograph, painting = (trace.fit(pictures.read(images / name), 32) for name in trace.FILES)
+    monkeypatch.setattr(notebook, "PUBLISHED", {512: {2: 9.0, 4: 8.0}, 800: {2: 7.0}})
+    monkeypatch.setattr(notebook, "CALL", 2)
+    photograph, painting = (notebook.fit(pictures.read(images / name), 32) for name in notebook.FILES)
     settings = RECIPES[NOTEBOOK].settings
     network = weights.read(network_file).upto(settings.layers)
     first_loss = Objective(network, photograph, [Style(painting)], settings)(photograph).total
@@ -367,7 +374,7 @@ def test_the_notebooks_lbfgs_on_a_quadratic():
         slope = hessian @ picture.ravel()
         return Evaluation({}, float(picture.ravel() @ slope / 2), slope.reshape(picture.shape))
 
-    end = trace.lbfgs(objective, start, 60, lambda evaluation, loss: losses.append(loss))
+    end = notebook.lbfgs(objective, start, 60, lambda evaluation, loss: losses.append(loss))
     assert len(losses) == 60 and np.abs(end).max() < 1e-4 and losses[-1] < 1e-8 * losses[0]
     assert np.abs(seen[1] - start).sum() == pytest.approx(1, rel=1e-5)
 
@@ -376,10 +383,10 @@ def test_the_notebooks_resizing():
     """Worked by hand: 6 pixels to 4 lie at -0.5, 1, 2.5 and 4; the first keeps to the border; rounded down."""
     row = np.array([10, 20, 40, 80, 160, 255], np.float32)
     picture = np.repeat(np.tile(row, (6, 1))[..., None], 3, axis=2)
-    assert trace.resize(picture, 6, 4)[3, :, 0].tolist() == [10, 20, 60, 160]
-    assert trace.resize(np.swapaxes(picture, 0, 1), 4, 6)[:, 3, 0].tolist() == [10, 20, 60, 160]
-    assert trace.resize(picture, 6, 9)[0, :, 0].tolist()[1:4] == [11, 18, 30]
-    shapes = [trace.fit(np.zeros(size, np.float32), 512).shape[:2] for size in ((768, 1024, 3), (768, 970, 3))]
+    assert notebook.resize(picture, 6, 4)[3, :, 0].tolist() == [10, 20, 60, 160]
+    assert notebook.resize(np.swapaxes(picture, 0, 1), 4, 6)[:, 3, 0].tolist() == [10, 20, 60, 160]
+    assert notebook.resize(picture, 6, 9)[0, :, 0].tolist()[1:4] == [11, 18, 30]
+    shapes = [notebook.fit(np.zeros(size, np.float32), 512).shape[:2] for size in ((768, 1024, 3), (768, 970, 3))]
     assert shapes == [(512, 682), (512, 646)]
 
 
@@ -599,7 +606,9 @@ def test_pictures_as_output_in_a_list(tmp_path, images, network_file, dask, monk
 @pytest.mark.parametrize("name", ["list.csv", "list.toml"])
 def test_every_path_is_relative_to_the_list(tmp_path, name, monkeypatch):
     """Whatever option takes one, from wherever the list is read."""
-    actions = [action for action in options.parser()._actions if action.type is named and action.dest not in jobs.ALONE]
+    actions = [
+        action for action in options.parser()._actions if action.type is file_path and action.dest not in jobs.ALONE
+    ]
     values = {action.dest: f"my {action.dest}.png" for action in actions} | {"init": "my start.png"}
     assert {"content", "styles", "masks", "weights", "output"} < set(values)
     (tmp_path / "lists").mkdir()

@@ -13,7 +13,7 @@ import zipfile
 import pytest
 from conftest import ROOT
 
-from nst_graph.commands import sheets
+from nst_graph.figures import sheets
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from nst_graph import pictures, weights
-from nst_graph.commands import common, figures, get_weights, options, paint_many, panels
+from nst_graph.commands import common, figures, get_weights, options, paint_many
 from nst_graph.commands import paint as cli
 from nst_graph.graph import tiles
 from nst_graph.graph.objective import Objective, Style
@@ -205,7 +205,7 @@ def commands(draw):
     if name in ("paint", "overwrite", "paint_many"):
         return name, draw(command_lines())
     if name == "figures":
-        words = [draw(st.sampled_from([*panels.FIGURES])), "--iterations", "1", "--size", "32"]
+        words = [draw(st.sampled_from([*figures.FIGURES])), "--iterations", "1", "--size", "32"]
         return name, words + draw(st.sampled_from([[], ["--winograd"], ["--panels", "B"], ["--save-every", "1"]]))
     return name, []
 

@@ -76,7 +76,8 @@ def test_a_value_of_another_type(field):
             found = getattr(Settings(**{field.name: value}), field.name)
         except InputError as error:
             option = "scale_iterations" if field.name == "scales" and value == [1] else field.name
-            assert str(error).startswith(f"--{option.replace('_', '-')} ") and "\n" not in str(error), error
+            assert str(error).startswith(f"{option}: ") and "\n" not in str(error), error
+            assert error.command_line.startswith(f"--{option.replace('_', '-')} ") and isinstance(error, ValueError)
         else:
             assert value in RIGHT.get(field.type, []), value
             assert found in (value, value[0], tuple(value)) if isinstance(value, list) else found == value
@@ -89,7 +90,7 @@ def test_numbers_of_numpys_and_lists_of_jsons():
 
 
 def test_the_command_line_and_python_check_the_same(paint, pictures_dir, network_file, tmp_path):
-    """What one refuses, the other refuses, in the same words; what one paints, the other does."""
+    """What one refuses, the other refuses, an option by the name that it has there; what one paints, the other does."""
     photo = pictures_dir / "photo.png"
     masked = ["--masks", photo, photo]
     for styles, settings, options, words in (
@@ -104,7 +105,8 @@ def test_the_command_line_and_python_check_the_same(paint, pictures_dir, network
         with pytest.raises(InputError) as refused:
             paint(styles=paths, settings=settings, output=tmp_path / "run", **options)
         done = run_here("paint.py", photo, *paths, *words, "--weights", network_file, "--output", tmp_path / "run")
-        assert done.stderr == f"paint.py: error: {refused.value}\n"
+        told = getattr(refused.value, "command_line", refused.value)
+        assert done.stderr == f"paint.py: error: {told}\n"
         assert not (tmp_path / "run").exists()
     texture = replace(FEW, alpha=0.0)
     alone, named = paint(styles=(), settings=texture), paint(styles="photo.png", settings=texture)
@@ -296,5 +298,5 @@ def test_recipes_and_fast_are_the_command_lines(pictures_dir, network_file, tmp_
         words = ["--recipe", name, "--fast", "--size", "700", "--iterations", "9"]
         assert command.job([*pair, *words]).settings == nst_graph.fast(recipe.settings, size=700, iterations=9)
         assert command.job([*pair, "--recipe", name, "--fast"]).settings == fast(recipe.settings)
-    with pytest.raises(InputError, match="--size 'large'"):
+    with pytest.raises(InputError, match="size: 'large'; "):
         fast(Settings(), size="large")

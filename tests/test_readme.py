@@ -13,6 +13,7 @@ from nst_graph import pictures, places
 from nst_graph.commands import figures, get_weights, paint_many
 from nst_graph.commands import paint as cli
 from nst_graph.errors import Pause
+from nst_graph.figures import panels
 from nst_graph.settings import Settings
 from nst_graph.weights import store
 
@@ -51,7 +52,7 @@ def directory(tmp_path, monkeypatch, network_file):
         (tmp_path / name).mkdir()
         iio.imwrite(tmp_path / name / "one.jpg", random_picture(64, 80).astype(np.uint8))
     (tmp_path / "pictures").mkdir()
-    for source in figures.SOURCES.values():
+    for source in panels.SOURCES.values():
         iio.imwrite(tmp_path / "pictures" / source.file, random_picture(64, 80).astype(np.uint8))
     (tmp_path / "paintings.csv").write_text(
         "content,styles,iterations,output\nphoto.jpg,monet.jpg;munch.jpg,2,a\nphoto.jpg,painting.jpg,2,b\n"

@@ -551,7 +551,7 @@ def test_the_commands_of_the_page(tmp_path, network_file, pictures_dir, monkeypa
     save(tmp_path / "frames", shot(13), "{}.png")
     encode("clip.mp4", shot(13))
     page = (ROOT / "docs" / "video.md").read_text()
-    assert all(f"`--{name.replace('_', '-')}" in page for name, _, _ in options.FILM)
+    assert all(f"`--{name.replace('_', '-')}" in page for name in options.FILM)
     for line in re.search(r"```sh\n(.*?)```", page, re.DOTALL)[1].splitlines():
         words = line.split()[2:]
         few = [] if "--resume" in words else ["--first-iterations", 2, "--iterations", 1]

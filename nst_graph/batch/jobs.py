@@ -90,15 +90,15 @@ def read_list(path: Path, job: Callable[[list[str]], Job], switches: Collection[
     values in one cell by semicolons; where commas separate nothing, decimals may have them. Raises InputError that
     names the wrong entry.
     """
+    if path.suffix.lower() not in (".csv", ".toml"):
+        raise InputError(f"{path}: not a list of paintings; give a .toml or a .csv file")
     try:
         if path.suffix.lower() == ".csv":
             entries = _rows(files.read_text(path))
-        elif path.suffix.lower() == ".toml":
+        else:
             entries = tomllib.loads(files.read_text(path)).get("painting", [])
             if not isinstance(entries, list):
                 raise ValueError("write [[painting]], in double brackets, above each")
-        else:
-            raise InputError(f"{path}: not a list of paintings; give a .toml or a .csv file")
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}; name a .toml or a .csv file") from error
     except RecursionError as error:

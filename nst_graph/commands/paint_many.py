@@ -1,32 +1,18 @@
 """The command scripts/paint_many.py: make all paintings in a list."""
 
-from collections.abc import Sequence
-
 from nst_graph import places
 from nst_graph.batch import jobs
 from nst_graph.commands import common, options, paint
-from nst_graph.news import tell
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run scripts/paint_many.py; returns its exit status, 2 if any painting failed."""
-    return common.run(places.program("paint_many"), lambda: _main(arguments))
-
-
-def _main(arguments: Sequence[str] | None) -> int:
-    parser = common.Parser(
-        prog=places.program("paint_many"),
-        description="Paint each entry of a list; finished ones are skipped, unfinished ones go on.",
-        allow_abbrev=False,
-    )
+@common.command("paint_many")
+def main(words: list[str]) -> list[str]:
+    about = "Paint each entry of a list; finished ones are skipped, unfinished ones go on."
+    parser = common.Parser(prog=places.program("paint_many"), description=about, allow_abbrev=False)
     about = "a .toml or .csv file: content, styles and any options of each"
-    parser.add_argument("list", metavar="LIST", type=common.named, help=about)
-    common.add_workers(parser)
-    args = parser.parse_args(arguments)
+    parser.add_argument("list", metavar="LIST", type=common.file_path, help=about)
+    options.add(parser, "workers", "scheduler")
+    args = parser.parse_args(words)
     common.check_workers(args.workers)
-    jobs_listed = jobs.read_list(args.list, paint.job, options.switches())
-
-    common.announce_loading()
-    from nst_graph.batch import workers  # imports TensorFlow
-
-    return common.report(parser.prog, workers.perform(jobs_listed, tell, args.scheduler, args.workers))
+    listed = jobs.read_list(args.list, paint.job, options.switches())
+    return common.perform(listed, args)

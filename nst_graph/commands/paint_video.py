@@ -1,20 +1,15 @@
 """The command scripts/paint_video.py: turn options into a clip and a film, and paint it."""
 
-import os
 import re
-import shlex
-from collections.abc import Sequence
-from contextlib import nullcontext, redirect_stdout
 from dataclasses import fields
 from fractions import Fraction
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from nst_graph import files, places
+from nst_graph import files
 from nst_graph.batch import cluster, jobs
-from nst_graph.batch.jobs import Job
 from nst_graph.commands import common, options, paint
+from nst_graph.commands.common import flag, short_path
 from nst_graph.errors import InputError
 from nst_graph.films.film import Film, check_packages, check_record
 from nst_graph.news import tell
@@ -24,16 +19,12 @@ from nst_graph.runs import records
 WITHOUT = ("save_every", "tensorboard", "timelapse")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run scripts/paint_video.py; returns its exit status."""
-    return common.run(places.program("paint_video"), lambda: _main(arguments), "nothing was painted yet")
-
-
-def _main(arguments: Sequence[str] | None) -> int:
-    args = options.parse(arguments, options.film_parser)
-    with open(os.devnull, "w") as nothing, redirect_stdout(nothing) if "quiet" in args else nullcontext():
+@common.command("paint_video", "nothing was painted yet")
+def main(words: list[str]) -> list[str]:
+    args = options.parse(words, options.film_parser)
+    with common.silence("quiet" in args):
         _paint(args)
-    return 0
+    return []
 
 
 def _paint(args: dict[str, Any]) -> None:
@@ -42,51 +33,27 @@ def _paint(args: dict[str, Any]) -> None:
     common.check_workers(workers)
     for name in WITHOUT:
         if name in args:
-            raise InputError(f"--{name.replace('_', '-')}: films have no use for it; leave it out")
-    if "resume" in args:
-        resumed = _resumed(args)
-        if resumed is None:
-            tell(f"{args['resume']}: is finished")
-            return
-        job, clip, film = resumed
-    else:
-        job, clip, film = _new(args)
-    with paint.claimed_job(job, args.keys()) as claim:
-        _paint_film(claim, clip, film, args, scheduler, workers)
+            raise InputError(f"{flag(name)}: films have no use for it; leave it out")
+    resumed = _resumed(args) if "resume" in args else _new(args)
+    if resumed is None:
+        tell(f"{args['resume']}: is finished")
+        return
+    job, clip, film = resumed
+    with paint.claimed_job(job, args) as job:
+        if scheduler is not None:
+            cluster.check(scheduler)
+            cluster.check_init(job.settings)
+        with common.run_context(job.output, max(1, film.iterations), args) as how:
+            from nst_graph.batch import shots
+            from nst_graph.films.filming import paint_film
 
-
-def _paint_film(job: Job, clip: Any, film: Film, args: dict[str, Any], scheduler: str | None, workers: int) -> None:
-    if scheduler is not None:
-        cluster.check(scheduler)
-        cluster.check_init(job.settings)
-    common.announce_loading()
-    from nst_graph.batch import shots
-    from nst_graph.films.filming import paint_film
-    from nst_graph.runs.progress import Progress
-
-    watch = f"watch {paint.near(job.output / 'index.html')}"
-    progress = Progress(max(1, film.iterations), watch)
-    how: dict[str, Any] = {"weights_file": job.weights, "masks": job.masks}
-    how |= {name: name in args for name in ("overwrite", "resume")}
-    if scheduler is not None or workers > 1:
-        how["share"] = partial(shots.share, scheduler=scheduler, workers=workers)
-        how["side_by_side"] = 1 if scheduler is not None else workers
-        tell(watch)  # there is no bar
-    how |= {"say": progress.say, "observers": [] if "quiet" in args else [progress.observe]}
-    try:
-        made = paint_film(clip, job.styles, job.settings, film, job.output, **how)
-    except OSError as error:
-        if not (job.output / "run.json").exists():
-            raise
-        remedy = f"mend that, then go on with --resume {job.output}"
-        raise InputError(f"{error.filename or job.output}: {error.strerror or error}; {remedy}") from error
-    except KeyboardInterrupt as error:
-        if not (job.output / "run.json").exists():
-            raise
-        raise KeyboardInterrupt(f"--resume {shlex.quote(paint.near(job.output))} goes on") from error
-    finally:
-        progress.close()
-    tell(f"painted {paint.near(made)}")
+            if scheduler is not None or workers > 1:
+                how["share"] = partial(shots.share, scheduler=scheduler, workers=workers)
+                how["side_by_side"] = 1 if scheduler is not None else workers
+                tell(f"watch {short_path(job.output / 'index.html')}")  # there is no bar
+            how |= {"weights_file": job.weights, "masks": job.masks}
+            made = paint_film(clip, job.styles, job.settings, film, job.output, **how)
+    tell(f"painted {short_path(made)}")
 
 
 def _new(args: dict[str, Any]) -> Any:
@@ -97,42 +64,30 @@ def _new(args: dict[str, Any]) -> Any:
         raise InputError("CLIP is missing: name a film or a directory of frames, then a painting")
     if "output" in args and args["output"].suffix.lower() in (".mp4", ".mov", ".webm", *files.SUFFIXES):
         raise InputError(f"--output {args['output']}: name a directory; film.mp4 is written there")
-    kept: dict[str, Any] = {field.name: args[field.name] for field in fields(Film) if field.name in args}
-    frames = {name: value for name, value in args.items() if name not in ("iterations", "first_iterations")}
-    if "first_iterations" in args:
-        frames["iterations"] = args["first_iterations"]
-    job = paint.job_of(frames)
-    picked = (*_range(args.get("frames", ":")), args.get("every", 1))
-    clip = Clip.named(job.content, picked, args.get("fps"), job.read_limit)
-    return job, clip, Film(**kept)
-
-
-def _range(text: str) -> tuple[int, int | None]:
-    """Read a range such as 10:60, :60 or 10:. Raises InputError."""
-    match = re.fullmatch(r"(\d*):(\d*)", text)
-    if match is None:
-        raise InputError(f"--frames {text}: write the first frame and the one after the last, such as 10:60")
-    return int(match[1] or 0), int(match[2]) if match[2] else None
+    if (frames := re.fullmatch(r"(\d*):(\d*)", args.get("frames", ":"))) is None:
+        raise InputError(f"--frames {args['frames']}: write the first frame and the one after the last, such as 10:60")
+    first = {"iterations": args["first_iterations"]} if "first_iterations" in args else {}
+    job = paint.job_of({name: value for name, value in args.items() if name != "iterations"} | first)
+    selection = (int(frames[1] or 0), int(frames[2]) if frames[2] else None, args.get("every", 1))
+    clip = Clip.named(job.content, selection, args.get("fps"), job.read_limit)
+    return job, clip, Film(**{field.name: args[field.name] for field in fields(Film) if field.name in args})
 
 
 def _resumed(args: dict[str, Any]) -> Any:
     """What to go on with; None if the film is finished. Raises InputError."""
     from nst_graph.films.clips import Clip  # imports NumPy
 
-    directory: Path = args["resume"]
-    if words := args.keys() - {"styles", "resume", "quiet", "content"} or (args["content"] and {"content"}):
-        named = " ".join(sorted("CLIP" if name == "content" else f"--{name.replace('_', '-')}" for name in words))
-        raise InputError(f"--resume {directory}: goes on with the film's own settings; leave {named} out")
+    directory, own = args["resume"], args.keys() - {"content", "styles", "resume", "quiet"}
+    common.refuse_options(directory, "film", [*map(flag, own), *(["CLIP"] if args["content"] else [])])
     record = records.read(directory)
     check_record(directory, record)
     if record.get("outcome", {}).get("state") == "finished":
         return None
     job = jobs.resumed(record, directory, {})
     try:
-        kept = {name: record["film"][name] for name in ("start", "stop", "every", "rate")}
-        clip = Clip(
-            job.content, **kept | {"rate": kept["rate"] and Fraction(kept["rate"]), "read_limit": job.read_limit}
-        )
+        selection = {name: record["film"][name] for name in ("start", "stop", "every", "rate")}
+        selection["rate"] = selection["rate"] and Fraction(selection["rate"])
+        clip = Clip(job.content, **selection, read_limit=job.read_limit)
         film = Film(**{field.name: record["film"][field.name] for field in fields(Film)})
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{directory / 'run.json'}: not a film's record; paint anew with --overwrite") from error

@@ -38,11 +38,12 @@ PUBLISHED = {
 }
 
 
-def run(images: Path, weights_file: Path | None, size: int, convolutions: str, limit: float) -> int:
-    """Paint as the notebook does, and print its losses beside ours; returns the exit status.
+def run(images: Path, weights_file: Path | None, size: int | None, convolutions: str, limit: float) -> None:
+    """Paint as the notebook does, and print its losses beside ours.
 
     `size` replaces 512, and 800 likewise. Raises InputError if a picture is missing or too small.
     """
+    size = next(iter(PUBLISHED)) if size is None else size
     settings = replace(RECIPES[NOTEBOOK].settings, convolutions=convolutions)
     path = weights_file if weights_file is not None else weights.find(settings.network, tell)
     originals = [pictures.read(images / name, limit) for name in FILES]
@@ -60,22 +61,17 @@ def run(images: Path, weights_file: Path | None, size: int, convolutions: str, l
         # The notebook converts the result to 8 bits, rounding down, before it enlarges it.
         start = photograph if picture is None else resize(np.floor(np.clip(picture, 0, 255)), height, width)
         objective = Objective(network, photograph, [Style(painting)], settings)
-        picture = _minimise(objective, start, published)
+        calls = max(published) // CALL + 1  # the notebook stops after the call in which it prints the last loss
+        tell("iteration  published       ours  difference")
+        picture = lbfgs(objective, start, calls * CALL, partial(_compare, published))
         objective.close()
-    return 0
 
 
-def _minimise(objective: Objective, start: Picture, published: dict[int, float]) -> Picture:
-    tell("iteration  published       ours  difference")
-
-    def observe(evaluation: int, loss: float) -> None:
-        number = evaluation + 1
-        if number in published:
-            theirs = published[number]
-            tell(f"{number:9}  {theirs:9.7g}  {loss:9.7g}  {loss / theirs - 1:+10.2%}")
-
-    calls = max(published) // CALL + 1  # the notebook stops after the call in which it prints the last loss
-    return lbfgs(objective, start, calls * CALL, observe)
+def _compare(published: dict[int, float], evaluation: int, loss: float) -> None:
+    number = evaluation + 1
+    if number in published:
+        theirs = published[number]
+        tell(f"{number:9}  {theirs:9.7g}  {loss:9.7g}  {loss / theirs - 1:+10.2%}")
 
 
 def lbfgs(objective: Objective, start: Picture, iterations: int, observe: Callable[[int, float], None]) -> Picture:

@@ -3,7 +3,6 @@
 import math
 import os
 import textwrap
-from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -12,8 +11,9 @@ from typing import Any
 from PIL.PngImagePlugin import PngInfo
 
 from nst_graph import files, pictures
-from nst_graph.commands.panels import SOURCES, Figure, Panel
+from nst_graph.batch.jobs import Job
 from nst_graph.errors import InputError
+from nst_graph.figures.panels import SOURCES, Figure, Panel
 
 #: Wraps a text at spaces.
 _fill = partial(textwrap.fill, break_on_hyphens=False)
@@ -33,11 +33,10 @@ def check(path: Path) -> None:
     raise InputError(f"{path}: is not this program's; move it away, or name another --output")
 
 
-def compose(figure: Figure, sources: Mapping[str, Path], directory: Path, path: Path, read_limit: float) -> None:
+def compose(figure: Figure, directory: Path, path: Path, read_limit: float) -> None:
     """Arrange the panels painted in a directory; a text replaces one that is not painted or lacks a picture.
 
-    `sources` are the files of the pictures, by the figure's names for them. The suffix of `path` is
-    the type of the file. Raises OSError as open and write do.
+    The suffix of `path` is the type of the file. Raises OSError as open and write do.
     """
     # Not pyplot, which has global state and may open windows.
     from matplotlib.figure import Figure as Sheet
@@ -51,13 +50,13 @@ def compose(figure: Figure, sources: Mapping[str, Path], directory: Path, path: 
     for row, label in enumerate(figure.rows):
         axes[row, 0].set_ylabel(_fill(label, 28))
     for panel in figure.panels:
-        _show(axes[panel.row, panel.column], panel, figure.inset, sources, directory, read_limit)
+        _show(axes[panel.row, panel.column], panel, figure.inset, directory, read_limit)
     sheet.suptitle(_fill(figure.caption, 34 * columns), fontsize=10)
     sheet.draw_without_rendering()  # which lays it out
-    painted = [axes[panel.row, panel.column] for panel in figure.panels if panel.settings is not None]
-    shown = [(image.get_size()[1], axis.get_window_extent().width) for axis in painted for image in axis.images]
+    painted = [axes[panel.row, panel.column] for panel in figure.panels if isinstance(panel.source, Job)]
+    widths = [(image.get_size()[1], axis.get_window_extent().width) for axis in painted for image in axis.images]
     # So many dots an inch that no painting is reduced.
-    dpi = max([LEAST_DPI, *(sheet.dpi * pixels / width for pixels, width in shown)])
+    dpi = max([LEAST_DPI, *(sheet.dpi * pixels / width for pixels, width in widths)])
     kind = path.suffix[1:]
     text = PngInfo()
     text.add_text("Software", ORIGIN)
@@ -67,22 +66,23 @@ def compose(figure: Figure, sources: Mapping[str, Path], directory: Path, path: 
         sheet.savefig(file, format=kind, dpi=dpi, **named)
 
 
-def _show(axis: Any, panel: Panel, inset: bool, sources: Mapping[str, Path], directory: Path, limit: float) -> None:
+def _show(axis: Any, panel: Panel, inset: bool, directory: Path, limit: float) -> None:
     axis.set_title(_fill(panel.title, 38), fontsize=9)
-    names = [name for name in (panel.content, panel.style) if name]
-    missing = [name for name in names if not sources[name].exists()]
-    shown = sources[names[0]] if panel.settings is None else directory / panel.name / "final.png"
-    if missing or not shown.exists():
+    painted = isinstance(panel.source, Job)
+    needed = (panel.source.content, *panel.source.styles) if isinstance(panel.source, Job) else (panel.source,)
+    missing = [file for file in needed if not file.exists()]
+    path = directory / panel.name / "final.png" if painted else needed[0]
+    if missing or not path.exists():
         text = gap(missing[0]) if missing else "not painted yet"
         axis.text(0.5, 0.5, text, ha="center", va="center", fontsize=7, wrap=True, transform=axis.transAxes)
         axis.set_frame_on(True)
         axis.set_aspect(0.75)
         return
     # The program's own pictures are not too large.
-    axis.imshow(_reduced(shown, 1024, limit if panel.settings is None else math.inf))
-    if inset and panel.style:
+    axis.imshow(_reduced(path, 1024, math.inf if painted else limit))
+    if inset and painted:
         corner = axis.inset_axes((0.0, 0.0, 0.3, 0.3), anchor="SW")
-        corner.imshow(_reduced(sources[panel.style], 200, limit))
+        corner.imshow(_reduced(needed[-1], 200, limit))
         corner.set(xticks=[], yticks=[])
 
 
@@ -90,9 +90,9 @@ def _reduced(path: Path, size: int, limit: float) -> Any:
     return pictures.to_bytes(pictures.fit(pictures.read(path, limit), size))
 
 
-def gap(name: str) -> str:
+def gap(path: Path) -> str:
     """The text in place of a panel whose picture is missing."""
-    if name not in SOURCES:
-        return f"{name} is missing"
-    source = SOURCES[name]
-    return f"{source.title}\n{source.maker}, {source.year}\nis missing: put it into\n--images as\n{source.file}"
+    for source in SOURCES.values():
+        if source.file == path.name:
+            return f"{source.title}\n{source.maker}, {source.year}\nis missing: put it into\n--images as\n{source.file}"
+    return f"{path} is missing"

@@ -1,0 +1,23 @@
+#!/usr/bin/env python3
+"""Print the table of options in docs/usage.md, from Settings."""
+
+from nst_graph.commands.options import default_text
+from nst_graph.settings import GROUPS, OPTIONS
+
+
+def table():
+    """The lines of the table: a row for each setting of the command line, by the groups of --help."""
+    lines = ["| option | default | what |", "|---|---|---|"]
+    for group in GROUPS:
+        lines.append(f"| **{group}** | | |")
+        for name, option in OPTIONS.items():
+            if option.group == group:
+                default = default_text(option.default)
+                about = f"{option.about}: {', '.join(option.choices)}" if option.choices else option.about
+                shown = f" `{default}`" if default else ""
+                lines.append(f"| `--{name.replace('_', '-')}` |{shown} | {about} |")
+    return lines
+
+
+if __name__ == "__main__":
+    print(*table(), sep="\n")
