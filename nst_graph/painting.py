@@ -23,7 +23,7 @@ from nst_graph.optimise.steps import Arrays, OffsetObserver
 from nst_graph.pictures import ImageLike, Picture
 from nst_graph.plans import Plan, available_memory, plan
 from nst_graph.runs import records, timelapse
-from nst_graph.runs.run import Run
+from nst_graph.runs.run import Run, describe
 from nst_graph.scenes import Originals, Say, Scene, Sources
 from nst_graph.settings import DEPTHS, Settings, Stage
 from nst_graph.weights import Network
@@ -146,7 +146,8 @@ def _paint(
         finish = partial(parts[-1].scene.finish, settings=settings)
         observers = list(observers)
         if run is not None:
-            observers[:0] = run.open(sources, whole.name, settings, parts[-1].scene, finish, described(parts))
+            record = describe(sources, whole.name, settings, parts[-1].scene, described(parts))
+            observers[:0] = run.open(record, sources, settings, parts[-1].scene)
         outcome = paint_parts(network, parts, start, resume_from, settings, observers, say, objectives)
         if run is not None:
             run.finish(outcome.reason)

@@ -15,7 +15,7 @@ from conftest import random_picture
 import nst_graph
 from nst_graph import places
 from nst_graph.errors import Pause
-from nst_graph.runs import curves, page
+from nst_graph.runs import losses, page
 from nst_graph.settings import Settings
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -274,13 +274,16 @@ def test_a_run_that_goes_on_is_followed(browser, runs):
 @browsing
 def test_a_film_that_goes_on_is_followed(browser, tmp_path):
     """Its frames so far, of which the latest is shown, until another is chosen."""
-    film = {"names": ["clip.mp4", "painting.png"], "outcome": {"state": "painting"}, "size": "64 x 48"}
-    film |= {"film": {"frames": 9, "seconds": 0.72}, "painted": 3, "finished": 3, "left": 70.0}
-    film |= {"whole": False, "written": time.time()}
-    for number in range(1, 6):
-        iio.imwrite(tmp_path / f"frame-{number:05}.png", random_picture(48, 64, number).astype(np.uint8))
+    film = {"content": {"path": "clip.mp4"}, "styles": [{"path": "painting.png"}], "outcome": {"state": "painting"}}
+    film |= {"width": 64, "height": 48, "film": {"frames": 9, "seconds": 0.72}}
     file = tmp_path / "index.html"
-    file.write_bytes(page.of_film(tmp_path, film))
+
+    def write_frames(*numbers):
+        for number in numbers:
+            iio.imwrite(tmp_path / f"frame-{number:05}.png", random_picture(48, 64, number).astype(np.uint8))
+        file.write_bytes(page.of_film(tmp_path, film, 70.0))
+
+    write_frames(1, 2, 3)
     look(browser, file)
     assert browser.title == "3/9: clip.mp4 in the style of painting.png"
     assert "3 of 9 frames" in browser.find_element("id", "state").text
@@ -292,7 +295,7 @@ def test_a_film_that_goes_on_is_followed(browser, tmp_path):
             browser.execute_script(
                 f"const slider = document.getElementById('slider'); slider.value = {chosen}; {event}"
             )
-        file.write_bytes(page.of_film(tmp_path, film | {"painted": painted, "finished": painted}))
+        write_frames(painted)
         assert wait(lambda painted=painted: f"{painted}/9" in browser.title, 20)
         assert browser.find_element("id", "label").text == f"frame {frame}"
         assert browser.find_element("id", "frame").get_attribute("src").endswith(f"frame-{frame:05}.png")
@@ -392,15 +395,15 @@ def test_terms_add_up_to_the_total(pictures_dir, network_file, tmp_path, changed
     nst_graph.paint(*pair, settings, weights_file=network_file, output=tmp_path)
     shown = told(tmp_path / "index.html")
     assert shown["title"].startswith(title)
-    losses = {name: np.array(values) for name, values in shown["losses"].items()}
-    terms = [values for name, values in losses.items() if name not in (*curves.COUNTS, "total")]
-    np.testing.assert_allclose(sum(terms), losses["total"], rtol=1e-6)
+    curves = {name: np.array(values) for name, values in shown["losses"].items()}
+    terms = [values for name, values in curves.items() if name not in (*losses.COUNTS, "total")]
+    np.testing.assert_allclose(sum(terms), curves["total"], rtol=1e-6)
     weights = {"alpha content": settings.alpha, "smoothness": settings.smoothness}
-    read = curves.read(tmp_path)
+    read = losses.read(tmp_path)
     for name, weight in weights.items():
-        if name in losses:
-            np.testing.assert_allclose(losses[name], weight * np.array(read[name.split()[-1]]), rtol=1e-6)
-    assert shown["last"] == losses["iteration"][-1]
+        if name in curves:
+            np.testing.assert_allclose(curves[name], weight * np.array(read[name.split()[-1]]), rtol=1e-6)
+    assert shown["last"] == curves["iteration"][-1]
     assert shown["scales"] == 1 + len(settings.scales)
 
 
@@ -425,11 +428,11 @@ def test_the_network_that_paints_is_told(runs, monkeypatch, network_file):
 def test_long_runs_make_short_pages(tmp_path):
     rows = "".join(f"{n},{n},{n / 2:.3f},{1e6 / (n + 1)},1,2\n" for n in range(20001))
     (tmp_path / "losses.csv").write_text("iteration,evaluations,seconds,content,style,total\n" + rows)
-    losses = page._thinned(curves.read(tmp_path))
-    assert len(losses["iteration"]) < 450 and losses["iteration"][-1] == 20000
-    assert losses["iteration"] == sorted(losses["iteration"])
+    curves = page._thinned(losses.read(tmp_path))
+    assert len(curves["iteration"]) < 450 and curves["iteration"][-1] == 20000
+    assert curves["iteration"] == sorted(curves["iteration"])
     stages = [{"iterations": 20100, "width": 8, "height": 9}]
-    assert page._left(losses, stages) == (pytest.approx(50), pytest.approx(0.5))
+    assert page._left(curves, stages) == (pytest.approx(50), pytest.approx(0.5))
     stages[:0] = [{"iterations": 20000, "width": 4, "height": 9}]  # half as large, and twice as fast
-    coarse = {name: values[:-1] for name, values in losses.items()}
+    coarse = {name: values[:-1] for name, values in curves.items()}
     assert page._left(coarse, stages)[0] == pytest.approx(20100 * 1.0, rel=0.01)

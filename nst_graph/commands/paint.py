@@ -17,9 +17,8 @@ from nst_graph.commands import common, options
 from nst_graph.errors import InputError
 from nst_graph.news import count, tell
 from nst_graph.recipes import DEFAULT, RECIPES, fast
-from nst_graph.runs import output_image, records
-from nst_graph.runs.directory import Directory, claimed, claimed_free
-from nst_graph.runs.output_image import OutputImage
+from nst_graph.runs import records
+from nst_graph.runs.directory import Directory, check_depth, claimed, split_output
 from nst_graph.settings import Settings
 
 #: The example that is painted when it is asked for, in a few minutes.
@@ -73,9 +72,8 @@ def job_of(args: dict[str, Any]) -> Job:
     masks = tuple(args.get("masks", ()))
     styles = settings.styles(content, style_paths, masks, "" if styles else options.swallowed(args))
     size = LONGEST_NAME // len(names) - 1
-    output, picture = output_image.split(args["output"]) if args.get("output") else (None, None)
-    if picture is not None:
-        OutputImage(picture).check_depth(settings.depth)
+    output, picture = split_output(args["output"]) if args.get("output") else (None, None)
+    check_depth(picture, settings.depth)
     output = output or places.OUTPUT / "-".join(_shortened(name, size) for name in names)
     limit = args.get("read_limit", files.READ_LIMIT)
     return Job(content, styles, settings, output, masks, args.get("weights", weights), limit, picture)
@@ -85,7 +83,7 @@ def _like(args: dict[str, Any]) -> tuple[Settings, Path]:
     """The settings and the weights of the run that --like names. Raises InputError."""
     if "recipe" in args:
         raise InputError("--like: has settings of its own; leave --recipe out")
-    directory, _ = output_image.split(args["like"])
+    directory, _ = split_output(args["like"])
     record = records.read(directory)
     return jobs.settings_of(record, directory, args), jobs.weights_of(record, directory, args)
 
@@ -96,15 +94,11 @@ def claimed_job(job: Job, options: Collection[str]) -> Iterator[Job]:
 
     Raises InputError if what is there is not to be painted in.
     """
-    if {"output", "overwrite", "resume"} & {*options}:
-        Directory.to_paint_in(job.output, "overwrite" in options, "resume" in options)  # before a file is made there
-        with claimed(job.output):
-            yield job
-    else:
-        with claimed_free(job.output) as free:
-            if free != job.output:
-                tell(f"{near(job.output)} is there already; this painting goes into {near(free)}")
-            yield replace(job, output=free)
+    free = not {"output", "overwrite", "resume"} & {*options}
+    with claimed(job.output, job.picture, "overwrite" in options, "resume" in options, free) as directory:
+        if directory.path != job.output:
+            tell(f"{near(job.output)} is there already; this painting goes into {near(directory.path)}")
+        yield replace(job, output=directory.path)
 
 
 def near(path: Path) -> str:
@@ -124,7 +118,7 @@ def _shortened(name: str, size: int) -> str:
 
 def _resumed(args: dict[str, Any]) -> Job | None:
     """The job of the run to resume, with the options that may differ; None if it is finished."""
-    directory, _ = output_image.split(args["resume"])
+    directory, _ = split_output(args["resume"])
     for name in ("content", "recipe", "like", "fast", "output", "overwrite"):
         if args.get(name) is not None:
             shown = "CONTENT" if name == "content" else f"--{name}"
@@ -171,13 +165,13 @@ def _paint(args: dict[str, Any]) -> None:
         tell(f"{args['resume']}: is finished; --more 100 paints so many iterations more")
         return
     with claimed_job(job, args.keys()) as claim:
-        _paint_job(_checked(claim, "overwrite" in args, "resume" in args), args)
+        _paint_job(_checked(claim), args)
 
 
 def _paint_job(job: Job, args: dict[str, Any]) -> None:
     common.announce_loading()
     from nst_graph.batch import workers
-    from nst_graph.runs.progress import Progress, clock
+    from nst_graph.runs.observers import Progress, clock
 
     output = job.output
     progress = Progress(job.settings.save_every // 10, f"watch {near(output / 'index.html')}")
@@ -201,8 +195,7 @@ def _paint_job(job: Job, args: dict[str, Any]) -> None:
         progress.close()
     step = painting.outcome.step
     early = f"; {painting.outcome.reason}" if step.iteration < step.planned else ""
-    picture = OutputImage.of(Directory.at(output))
-    painted = near(picture.path if picture else output / "final.png")
+    painted = near(Directory(output).picture or output / "final.png")
     tell(f"painted {painted}: {count(step.iteration, 'iteration')} in {clock(step.seconds)}{early}")
 
 
@@ -213,14 +206,12 @@ def _written(output: Path) -> int:
     return 0
 
 
-def _checked(job: Job, overwrite: bool, resume: bool) -> Job:
+def _checked(job: Job) -> Job:
     """The job with its weights. Raises InputError for what can be told before TensorFlow, which takes seconds."""
     from nst_graph import weights  # imports NumPy
 
     for path in job.missing():
         raise InputError(f"{path}: no such file; name a picture file")
-    if picture := OutputImage.of(Directory.at(job.output), job.picture) if job.picture or resume else None:
-        picture.check(overwrite)
     weights_file = job.weights or weights.find(job.settings.network, tell)
     if not weights_file.exists() or not all(map(IN_EVERY_VGG.fullmatch, job.settings.layers)):
         weights.read(weights_file, job.read_limit).upto(job.settings.layers)

@@ -62,7 +62,7 @@ def _paint_film(job: Job, clip: Any, film: Film, args: dict[str, Any], scheduler
     common.announce_loading()
     from nst_graph.batch import shots
     from nst_graph.films.filming import paint_film
-    from nst_graph.runs.progress import Progress
+    from nst_graph.runs.observers import Progress
 
     watch = f"watch {paint.near(job.output / 'index.html')}"
     progress = Progress(max(1, film.iterations), watch)
