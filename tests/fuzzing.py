@@ -251,7 +251,7 @@ def good_runs(directory):
         page.of_run(whole)
         page.write_gallery(whole.parent)
         if file.suffix == ".csv":
-            losses.draw(losses.read(whole), lambda line: None)
+            losses.draw([*losses.read(whole).values()], lambda line: None)
         with Run(whole, resume=True) as begun:
             records.settings(records.read(whole), whole)
             cli._resumed({"resume": whole})

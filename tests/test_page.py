@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shlex
 import shutil
 import time
@@ -272,22 +273,25 @@ def test_a_run_that_goes_on_is_followed(browser, runs):
 
 
 @browsing
-def test_a_film_that_goes_on_is_followed(browser, tmp_path):
+def test_a_film_that_goes_on_is_followed(browser, runs, tmp_path):
     """Its frames so far, of which the latest is shown, until another is chosen."""
-    film = {"content": {"path": "clip.mp4"}, "styles": [{"path": "painting.png"}], "outcome": {"state": "painting"}}
-    film |= {"width": 64, "height": 48, "film": {"frames": 9, "seconds": 0.72}}
-    file = tmp_path / "index.html"
+    record = json.loads((runs / "painting" / "run.json").read_text())
+    record |= {"content": record["content"] | {"path": "clip.mp4"}, "film": {"frames": 9, "seconds": 0.72}}
+    (tmp_path / "run.json").write_text(json.dumps(record))
+    file, now = tmp_path / "index.html", time.time()
 
     def write_frames(*numbers):
         for number in numbers:
-            iio.imwrite(tmp_path / f"frame-{number:05}.png", random_picture(48, 64, number).astype(np.uint8))
-        file.write_bytes(page.of_film(tmp_path, film, 70.0))
+            frame = tmp_path / f"frame-{number:05}.png"
+            iio.imwrite(frame, random_picture(48, 64, number).astype(np.uint8))
+            os.utime(frame, (now, now + 10 * number))
+        file.write_bytes(page.of_film(tmp_path))
 
     write_frames(1, 2, 3)
     look(browser, file)
     assert browser.title == "3/9: clip.mp4 in the style of painting.png"
     assert "3 of 9 frames" in browser.find_element("id", "state").text
-    assert "about 1 min 10 s left" in browser.find_element("id", "state").text
+    assert "about 1 min 0 s left" in browser.find_element("id", "state").text
     assert not browser.find_element("id", "film").is_displayed()
     for painted, chosen, frame in ((4, None, 4), (5, 2, 2)):
         if chosen:
@@ -396,13 +400,12 @@ def test_terms_add_up_to_the_total(pictures_dir, network_file, tmp_path, changed
     shown = told(tmp_path / "index.html")
     assert shown["title"].startswith(title)
     curves = {name: np.array(values) for name, values in shown["losses"].items()}
-    terms = [values for name, values in curves.items() if name not in (*losses.COUNTS, "total")]
-    np.testing.assert_allclose(sum(terms), curves["total"], rtol=1e-6)
+    np.testing.assert_allclose(sum(curves[name] for name in losses.terms(curves)), curves["total"], rtol=1e-6)
     weights = {"alpha content": settings.alpha, "smoothness": settings.smoothness}
-    read = losses.read(tmp_path)
+    rows = losses.read(tmp_path).values()
     for name, weight in weights.items():
         if name in curves:
-            np.testing.assert_allclose(curves[name], weight * np.array(read[name.split()[-1]]), rtol=1e-6)
+            np.testing.assert_allclose(curves[name], [weight * row[name.split()[-1]] for row in rows], rtol=1e-6)
     assert shown["last"] == curves["iteration"][-1]
     assert shown["scales"] == 1 + len(settings.scales)
 
@@ -428,11 +431,11 @@ def test_the_network_that_paints_is_told(runs, monkeypatch, network_file):
 def test_long_runs_make_short_pages(tmp_path):
     rows = "".join(f"{n},{n},{n / 2:.3f},{1e6 / (n + 1)},1,2\n" for n in range(20001))
     (tmp_path / "losses.csv").write_text("iteration,evaluations,seconds,content,style,total\n" + rows)
-    curves = page._thinned(losses.read(tmp_path))
-    assert len(curves["iteration"]) < 450 and curves["iteration"][-1] == 20000
-    assert curves["iteration"] == sorted(curves["iteration"])
+    rows = [*losses.read(tmp_path).values()]
+    iterations = page._thinned(rows)["iteration"]
+    assert len(iterations) < 450 and iterations[-1] == 20000
+    assert iterations == sorted(iterations)
     stages = [{"iterations": 20100, "width": 8, "height": 9}]
-    assert page._left(curves, stages) == (pytest.approx(50), pytest.approx(0.5))
+    assert page._left(rows, stages) == (pytest.approx(50), pytest.approx(0.5))
     stages[:0] = [{"iterations": 20000, "width": 4, "height": 9}]  # half as large, and twice as fast
-    coarse = {name: values[:-1] for name, values in curves.items()}
-    assert page._left(coarse, stages)[0] == pytest.approx(20100 * 1.0, rel=0.01)
+    assert page._left(rows[:-1], stages)[0] == pytest.approx(20100 * 1.0, rel=0.01)

@@ -227,7 +227,6 @@ def _receive(job: Job, results: dict[str, bytes]) -> None:
     for source, path in zip(sources, _inputs(job), strict=True):
         source["path"] = str(path.resolve())
     directory = Directory(job.output, job.picture)
-    directory.check(resume=True)
     if not directory.record:  # the first interval
         directory.describe(record | {"outcome": {"state": "painting"}})
     state = results.pop("state.npz", None)

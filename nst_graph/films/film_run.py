@@ -1,9 +1,5 @@
 """A FilmRun: a film's directory, where each painted frame is a finished file, and a killed film goes on."""
 
-from __future__ import annotations
-
-import time
-from collections import deque
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,8 +19,6 @@ from nst_graph.scenes import Sources
 
 #: The first columns of losses.csv, which has a row a frame; `beside` are the seconds beside the optimiser's.
 COLUMNS = ("frame", "iterations", "evaluations", "seconds", "beside")
-#: The latest frames, whose time tells how long the others take.
-RECENT = 20
 
 
 @dataclass(frozen=True)
@@ -49,7 +43,7 @@ class ShotProgress:
     painted: tuple[Picture, ...] = ()
     reach: int = 1
 
-    def after(self, frame: Frame) -> ShotProgress:
+    def after(self, frame: Frame) -> "ShotProgress":
         """The same once that frame is finished."""
         total = frame.step.total if self.total is None else self.total
         painted = (*self.painted, frame.step.picture.astype(np.float32))[-self.reach :]
@@ -67,10 +61,9 @@ class FilmRun(BaseRun):
         if resume:
             check_record(path, records.read(path))
         super().__init__(path, None, overwrite, resume)
-        self._rows = losses.by_number(losses.read(path, COLUMNS)) if resume else {}
-        #: The last frames as they were painted, by number; and when they were added, after when the film was opened.
+        self._rows = losses.read(path, COLUMNS) if resume else {}
+        #: The last frames as they were painted, by number.
         self._latest = dict[int, Picture]()
-        self._times: deque[float] = deque(maxlen=RECENT + 1)
         if (step := self.resume_from) is not None:
             memory = step.memory()
             self._latest = {int(name): memory[name].astype(np.float32) for name in memory if name.isdecimal()}
@@ -81,11 +74,10 @@ class FilmRun(BaseRun):
         with writing(self.path):
             self._begin(record, sources)
         self._is_open = True
-        self._times.append(time.monotonic())
 
     def progress(self, shot: range) -> ShotProgress:
         """How far the shot of these frames is painted."""
-        first = next((number for number in shot if not page.frame(self.path, number).exists()), shot.stop)
+        first = next((number for number in shot if not self._frame(number).exists()), shot.stop)
         total = next((self._rows[number]["total"] for number in range(shot.start, first) if number in self._rows), None)
         before = range(max(shot.start, first - self._reach), first) if first < shot.stop else ()
         return ShotProgress(first, total, tuple(map(self._painted, before)), self._reach)
@@ -101,13 +93,12 @@ class FilmRun(BaseRun):
         seconds = {"seconds": step.seconds, "beside": frame.beside}
         self._rows[number] = {**counts, **seconds, **step.terms, "total": step.total}
         self._directory.put("losses.csv", losses.to_csv(self._rows))
-        self._directory.put(page.frame(self.path, number).name, frame.png)
-        self._times.append(time.monotonic())
+        self._directory.put(self._frame(number).name, frame.png)
         self._show()
 
     def finish(self, clip: Clip, outline: Outline) -> str | None:
         """Write film.mp4, and remove the state; why the film is silent, if the clip is not."""
-        paths = [page.frame(self.path, number) for number in range(1, self._record["film"]["frames"] + 1)]
+        paths = [self._frame(number) for number in range(1, self._record["film"]["frames"] + 1)]
         unfinished = self.path / ".film.unfinished.mp4"
         try:
             why = media.write(paths, outline.times, clip.path, outline.sound, unfinished)
@@ -126,7 +117,7 @@ class FilmRun(BaseRun):
     def _painted(self, number: int) -> Picture:
         if number in self._latest:
             return self._latest[number]
-        return pictures.read(page.frame(self.path, number), files.READ_LIMIT)
+        return pictures.read(self._frame(number), files.READ_LIMIT)
 
     def _stop(self, reason: str) -> None:
         self._describe({"state": reason})
@@ -137,10 +128,7 @@ class FilmRun(BaseRun):
 
     def _show(self) -> None:
         page.update_gallery(self.path.parent)  # first, as the page has a link to it
-        self._directory.put("index.html", page.of_film(self.path, self._record, self._left()))
+        self._directory.put("index.html", page.of_film(self.path))
 
-    def _left(self) -> float | None:
-        """The seconds left at the speed of the latest frames; None before there are any."""
-        added = len(self._times) - 1
-        left = self._record["film"]["frames"] - sum(name.startswith("frame-") for name in self._directory.names())
-        return (self._times[-1] - self._times[0]) / added * left if added > 0 else None
+    def _frame(self, number: int) -> Path:
+        return self.path / f"frame-{number:05}.png"

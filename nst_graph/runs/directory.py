@@ -1,13 +1,11 @@
 """A run's directory: which files are the run's, who may paint there, and the picture beside it, --output FILE."""
 
-from __future__ import annotations
-
 import hashlib
 import itertools
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -59,30 +57,6 @@ class Directory:
         #: The SHA-256 of the picture, two while it is replaced.
         self._hashes: list[str] = written["sha256"] if written and self.picture == beside else []
 
-    def check(self, overwrite: bool = False, resume: bool = False) -> None:
-        """Raise InputError if no run may begin or, with `resume`, go on here."""
-        if self.path.exists() and not self.path.is_dir():
-            raise InputError(f"--output {self.path}: not a directory; name another")
-        if self.record and not (overwrite or resume):
-            raise InputError(f"--output {self.path}: holds a run; name another, add --overwrite, or --resume it alone")
-        if not self.record and (others := self.names()):
-            remedy = "move it away, or name another directory"
-            raise InputError(f"{self.path / others[0]}: is not this program's; {remedy}")
-        if (picture := self.picture) is not None and os.path.lexists(picture) and not overwrite:
-            is_own = picture.is_file() and not picture.is_symlink() and files.sha256(picture) in self._hashes
-            remedy = "name another, add --overwrite, or move it away"
-            if not is_own:
-                raise InputError(f"--output {picture}: is there already; {remedy}")
-
-    def check_apart(self, sources: Iterable[Path], resume: bool) -> None:
-        """Raise InputError if one of these, from which is painted, is about to be replaced."""
-        own = [] if resume else [self.path / name for name in self.names()]
-        for source in sources:
-            if any(file.exists() and file.samefile(source) for file in own):
-                raise InputError(f"{source}: a file of the run that --overwrite replaces; name a copy elsewhere")
-            if self.picture is not None and self.picture.exists() and self.picture.samefile(source):
-                raise InputError(f"--output {self.picture}: is what is painted from; name another")
-
     def names(self) -> list[str]:
         """The names of the files here that are the run's, or would be, in order."""
         places = (self.path, self.path / records.COPIES, self.path / records.TENSORBOARD)
@@ -107,6 +81,12 @@ class Directory:
         path.parent.mkdir(exist_ok=True)
         with files.atomic(path, records.UNFINISHED) as file:
             fill(file)
+
+    def may_put_picture(self) -> bool:
+        """Whether there is no picture beside the run, or it is as the run wrote it."""
+        if self.picture is None or not os.path.lexists(self.picture):
+            return True
+        return self.picture.is_file() and not self.picture.is_symlink() and files.sha256(self.picture) in self._hashes
 
     def put_picture(self, data: bytes) -> None:
         """Write the picture beside the run, its hash into run.json first."""
@@ -140,18 +120,11 @@ def claimed(
 
     With `free` it is the first of PATH, PATH-2, PATH-3, ... that is not there, whoever else takes one at the same time.
     Nested claims of one thread are one. A directory that was made here and is still empty at the end is removed.
-    Raises InputError as `check` does, if another process paints there, or if the directory cannot be written.
+    Raises InputError if what is there is to be kept, another process paints there, or it cannot be written.
     """
 
-    def checked() -> Directory:
-        directory = Directory(path, picture)
-        if overwrite:
-            directory.picture = picture  # not that of the run that is replaced
-        directory.check(overwrite, resume)
-        return directory
-
     if not free:
-        checked()  # before a file is made there
+        _checked(path, picture, overwrite, resume)  # before a file is made there
     made = _make(path)
     if free and not made:
         path = next(filter(_make, numbered(path)))
@@ -162,7 +135,7 @@ def claimed(
         except filelock.Timeout as error:
             raise InputError(f"--output {path}: another process paints there; name another directory") from error
     try:
-        yield checked()  # as nobody changes it any more
+        yield _checked(path, picture, overwrite, resume)  # as nobody changes it any more
     finally:
         unused = not (path / "run.json").exists()
         with suppress(OSError):  # Windows removes no open file
@@ -172,6 +145,23 @@ def claimed(
         with suppress(OSError):  # it is not empty
             if unused and (made or free):
                 path.rmdir()
+
+
+def _checked(path: Path, picture: Path | None, overwrite: bool, resume: bool) -> Directory:
+    """A directory where a run may begin or, with `resume`, go on. Raises InputError if none may."""
+    directory = Directory(path, picture)
+    if path.exists() and not path.is_dir():
+        raise InputError(f"--output {path}: not a directory; name another")
+    if directory.record and not (overwrite or resume):
+        raise InputError(f"--output {path}: holds a run; name another, add --overwrite, or --resume it alone")
+    if not directory.record and (others := directory.names()):
+        raise InputError(f"{path / others[0]}: is not this program's; move it away, or name another directory")
+    if overwrite:
+        directory.picture = picture  # not that of the run that is replaced
+    elif not directory.may_put_picture():
+        remedy = "name another, add --overwrite, or move it away"
+        raise InputError(f"--output {directory.picture}: is there already; {remedy}")
+    return directory
 
 
 @contextmanager

@@ -5,7 +5,7 @@ import importlib.util
 import io
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,65 +13,62 @@ import numpy as np
 
 from nst_graph import files
 
-#: The columns of losses.csv by name, and one row of them.
-Curves = dict[str, list[float]]
+#: A row of losses.csv by the names of the columns, and rows by the number in the first column.
 Row = dict[str, float]
+Rows = dict[int, Row]
 #: The first columns; those of the terms and of the total follow.
 COUNTS = ("iteration", "evaluations", "seconds")
-#: How numbers are written, but losses.
-FORMATS = dict.fromkeys(("seconds", "beside"), ".3f") | dict.fromkeys(("iteration", "evaluations"), ".0f")
-FORMATS |= dict.fromkeys(("frame", "iterations"), ".0f")
 #: The settings that the terms are weighted by in equation 7.
 WEIGHTS = {"content": "alpha", "style": "beta", "smoothness": "smoothness"}
 
 
-def read(directory: Path, counts: Sequence[str] = COUNTS) -> Curves:
-    """Read the columns of losses.csv, which begin with these counts; none if it is missing or damaged."""
+def read(directory: Path, counts: Sequence[str] = COUNTS) -> Rows:
+    """Read losses.csv, whose columns begin with these counts; empty if it is missing or damaged."""
     try:
-        header, *rows = csv.reader(files.read_text(directory / "losses.csv").splitlines())
-        curves = {name: [float(row[column]) for row in rows] for column, name in enumerate(header)}
-    except (OSError, ValueError, IndexError, csv.Error):
+        table = csv.DictReader(files.read_text(directory / "losses.csv").splitlines())
+        rows = [{name: float(cell) for name, cell in row.items()} for row in table]
+        *others, last = table.fieldnames or [""]
+    except (OSError, ValueError, TypeError, csv.Error):
         return {}
-    valid = tuple(header[: len(counts)]) == tuple(counts) and header[-1] == "total" and len(rows) > 0
-    return curves if valid and all(math.isfinite(value) for values in curves.values() for value in values) else {}
+    valid = last == "total" and tuple(others[: len(counts)]) == tuple(counts)
+    valid = valid and all(math.isfinite(value) for row in rows for value in row.values())
+    return {int(row[counts[0]]): row for row in rows} if valid else {}
 
 
-def by_number(curves: Curves) -> dict[int, Row]:
-    """The rows by the number in their first column."""
-    rows = (dict(zip(curves, values, strict=True)) for values in zip(*curves.values(), strict=True))
-    return {int(next(iter(row.values()))): row for row in rows}
+def terms(row: Iterable[str]) -> list[str]:
+    """The names of the terms in a row."""
+    return [name for name in row if name not in (*COUNTS, "total")]
 
 
-def to_csv(rows: Mapping[int, Row]) -> bytes:
-    """losses.csv of rows of the same columns, in the order of their numbers."""
+def to_csv(rows: Rows) -> bytes:
+    """losses.csv, in the order of the numbers."""
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
-    for row in [rows[number] for number in sorted(rows)]:
-        if not table.tell():
-            writer.writerow(row)
-        writer.writerow(format(value, FORMATS.get(name, ".9g")) for name, value in row.items())
+    for place, number in enumerate(sorted(rows)):
+        if place == 0:
+            writer.writerow(rows[number])
+        formats = {"seconds": ".3f", "beside": ".3f"}
+        writer.writerow(format(value, formats.get(name, ".9g")) for name, value in rows[number].items())
     return table.getvalue().encode()
 
 
-def weighted(curves: Curves, settings: Mapping[str, Any]) -> Curves:
-    """The total and the terms that it is the sum of, which are called alpha content, beta style, smoothness.
+def weighted(rows: Rows, settings: Mapping[str, Any]) -> list[Row]:
+    """Rows with the total and the terms that it is the sum of, which are called alpha content, beta style, smoothness.
 
     With --ratio-at beta is another one at each size: the style is then what the others leave of the total.
     """
-    if not curves:
-        return {}
-    terms = {
-        name: [settings[weight] * value for value in curves[name]] for name, weight in WEIGHTS.items() if name in curves
-    }
-    if settings.get("ratio_at") is not None and "style" in terms:
-        others = [values for name, values in terms.items() if name != "style"]
-        terms["style"] = [max(0.0, total - sum(rest)) for total, *rest in zip(curves["total"], *others, strict=True)]
     names = {"content": "alpha content", "style": "beta style"}
-    named = {names.get(name, name): terms[name] for name in curves if name in terms}
-    return {name: curves[name] for name in COUNTS} | named | {"total": curves["total"]}
+    curves = []
+    for row in rows.values():
+        parts = {name: settings[weight] * row[name] for name, weight in WEIGHTS.items() if name in row}
+        if settings.get("ratio_at") is not None and "style" in parts:
+            parts["style"] = max(0.0, row["total"] - sum(part for name, part in parts.items() if name != "style"))
+        named = {names.get(name, name): parts[name] for name in row if name in parts}
+        curves.append({name: row[name] for name in COUNTS} | named | {"total": row["total"]})
+    return curves
 
 
-def draw(curves: Curves, say: Callable[[str], None]) -> bytes | None:
+def draw(curves: Sequence[Row], say: Callable[[str], None]) -> bytes | None:
     """A PNG of weighted curves over iterations, logarithmic, by matplotlib's own defaults, not the user's.
 
     None without losses or matplotlib; or, after a line to `say`, where that fails.
@@ -90,10 +87,10 @@ def draw(curves: Curves, say: Callable[[str], None]) -> bytes | None:
         figure = matplotlib.figure.Figure(figsize=(8, 4.5), layout="tight")
         axis = figure.subplots()
         axis.set(xlabel="iteration", ylabel="loss")
-        for name in ("total", *(name for name in curves if name not in (*COUNTS, "total"))):
-            values = np.array(curves[name])
+        for name in ("total", *terms(curves[0])):
+            values = np.array([row[name] for row in curves])
             if (values > 0).any():  # a term that is always 0 has no logarithm
-                axis.semilogy(curves["iteration"], np.where(values > 0, values, np.nan), label=name)
+                axis.semilogy([row["iteration"] for row in curves], np.where(values > 0, values, np.nan), label=name)
         axis.grid(alpha=0.3)
         if axis.get_lines():
             axis.legend()

@@ -6,13 +6,13 @@ import os
 import re
 import shlex
 import subprocess
-import time
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import cache
 from importlib.resources import files as resources
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from nst_graph import files, places
 from nst_graph.errors import InputError
 from nst_graph.recipes import DEFAULT, RECIPES, fast
 from nst_graph.runs import losses, records
-from nst_graph.runs.losses import Curves
+from nst_graph.runs.losses import Row
 from nst_graph.settings import STARTS, Settings, equal
 from nst_graph.weights.store import FILES
 
@@ -36,28 +36,9 @@ def of_run(directory: Path) -> bytes:
     return _fill("page.html", _made(directory, _page))
 
 
-def of_film(directory: Path, record: dict[str, Any], left: float | None) -> bytes:
-    """A film's index.html, from its record and frames, and the seconds left, if they are known."""
-    finished = [number for number in range(1, record["film"]["frames"] + 1) if frame(directory, number).exists()]
-    data = {
-        "names": [Path(source["path"]).name for source in (record["content"], *record["styles"])],
-        "outcome": record["outcome"],
-        "size": f"{record['width']} x {record['height']}",
-        "film": record["film"],
-        # From the first on, and others that are painted beside them.
-        "painted": sum(number == place for place, number in enumerate(finished, 1)),
-        "finished": len(finished),
-        "left": left,
-        "whole": (directory / "film.mp4").exists(),
-        "gallery": _is_gallery(directory.parent / "index.html"),
-        "written": time.time(),
-    }
-    return _fill("film.html", data)
-
-
-def frame(directory: Path, number: int) -> Path:
-    """A frame of a film, counted from 1."""
-    return directory / f"frame-{number:05}.png"
+def of_film(directory: Path) -> bytes:
+    """A film's index.html, from its run.json and frames."""
+    return _fill("film.html", _made(directory, _film))
 
 
 def update_gallery(directory: Path) -> None:
@@ -106,7 +87,7 @@ def _card(directory: Path, record: dict[str, Any]) -> dict[str, Any]:
     state, is_film, stages = str(record["outcome"]["state"]), "film" in record, record["stages"]
     left, pace = None, 0.0
     if state == "painting" and not is_film:
-        left, pace = _left(losses.read(directory), stages)
+        left, pace = _left([*losses.read(directory).values()], stages)
     logs = directory / "run.json", directory / "losses.csv"
     words = ["--resume", str(directory.resolve())]
     options = _options(directory, record) or ()
@@ -131,14 +112,31 @@ def _card(directory: Path, record: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _film(directory: Path, record: dict[str, Any]) -> dict[str, Any]:
+    """What a film's page shows beside that."""
+    card = _card(directory, record)
+    numbers = [picture["iteration"] for picture in card.pop("pictures")]
+    times = sorted(frame.stat().st_mtime for frame in directory.glob("frame-*.png"))[-RECENT - 1 :]
+    gaps = sorted(later - time for time, later in pairwise(times))[:-1]  # in the longest it may have been interrupted
+    return card | {
+        # From the first on, and others that are painted beside them.
+        "painted": sum(number == place for place, number in enumerate(numbers, 1)),
+        "finished": len(numbers),
+        "left": sum(gaps) / len(gaps) * (card["last"] - len(numbers)) if gaps else None,
+        "seconds": float(record["film"]["seconds"]),
+        "whole": (directory / "film.mp4").exists(),
+        "gallery": _is_gallery(directory.parent / "index.html"),
+    }
+
+
 def _page(directory: Path, record: dict[str, Any]) -> dict[str, Any]:
     """What a run's page shows beside that."""
     settings, versions, stages = record["settings"], record.get("versions"), record["stages"]
-    options, curves = _options(directory, record), losses.read(directory)
+    options, rows = _options(directory, record), losses.read(directory)
     links = {"all paintings": "../index.html"} if _is_gallery(directory.parent / "index.html") else {}
     films = [name for name in ("timelapse.gif", "timelapse.mp4") if (directory / name).exists()]
     links |= {"film": films[0]} if films else {}
-    links |= {"losses.csv": "losses.csv"} if curves else {}
+    links |= {"losses.csv": "losses.csv"} if rows else {}
     return _card(directory, record) | {
         "sources": list(_sources(directory, record)),
         "reason": str(record["outcome"].get("reason", "")),
@@ -152,7 +150,7 @@ def _page(directory: Path, record: dict[str, Any]) -> dict[str, Any]:
         "settings": {name: value for name, value in settings.items() if name != "network"},
         "again": None if options is None else paint_command(record, options),
         "links": links | {"run.json": "run.json"},
-        "losses": _thinned(losses.weighted(curves, settings)),
+        "losses": _thinned(losses.weighted(rows, settings)),
     }
 
 
@@ -203,19 +201,21 @@ def _text(name: str) -> str:
     return os.fsencode(name).decode(errors="replace")
 
 
-def _thinned(curves: Curves) -> Curves:
-    """Curves with at most POINTS evenly spaced points and the latest ones."""
-    length = len(curves.get("iteration", ()))
-    rows = sorted({*range(0, length, length // POINTS + 1), *range(max(0, length - RECENT), length)})
-    return {name: [values[row] for row in rows] for name, values in curves.items()}
+def _thinned(curves: Sequence[Row]) -> dict[str, list[float]]:
+    """The columns of curves, with at most POINTS evenly spaced points and the latest ones."""
+    rows = [
+        row
+        for place, row in enumerate(curves)
+        if place % (len(curves) // POINTS + 1) == 0 or place - len(curves) >= -RECENT
+    ]
+    return {name: [row[name] for row in rows] for name in (rows[0] if rows else ())}
 
 
-def _left(curves: Curves, stages: Sequence[dict[str, Any]]) -> tuple[float | None, float]:
+def _left(rows: Sequence[Row], stages: Sequence[dict[str, Any]]) -> tuple[float | None, float]:
     """The remaining seconds at the latest speed in pixels a second, None if that is not known; and those of a step."""
-    done, seconds = curves.get("iteration", []), curves.get("seconds", [])
-    if len(done) < 2:
+    if len(rows) < 2:
         return None, 0.0
-    first = -min(RECENT, len(done))
+    first, last = rows[-min(RECENT, len(rows))], rows[-1]
 
     def work(iterations: float) -> float:
         """The pixels of so many iterations."""
@@ -225,8 +225,9 @@ def _left(curves: Curves, stages: Sequence[dict[str, Any]]) -> tuple[float | Non
             pixels, iterations = pixels + here * stage["width"] * stage["height"], iterations - here
         return pixels
 
-    pace = (seconds[-1] - seconds[first]) / max(work(done[-1]) - work(done[first]), 1)
-    return pace * (work(math.inf) - work(done[-1])), pace * stages[-1]["width"] * stages[-1]["height"]
+    now = work(last["iteration"])
+    pace = (last["seconds"] - first["seconds"]) / max(now - work(first["iteration"]), 1)
+    return pace * (work(math.inf) - now), pace * stages[-1]["width"] * stages[-1]["height"]
 
 
 def _fill(template: str, data: dict[str, Any]) -> bytes:

@@ -5,6 +5,7 @@ import itertools
 import json
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -160,14 +161,8 @@ def find(source: dict[str, str], directories: Iterable[Path]) -> Path:
     path = Path(source["path"])
     others = (other for directory in directories for other in sorted(directory.rglob("*")) if other.is_file())
     for candidate in itertools.chain([path], others):
-        if _has_hash(candidate, source["sha256"]):
-            return candidate
+        with suppress(OSError):
+            if files.non_file(candidate) != "a pipe or a device" and _digest(candidate) == source["sha256"]:
+                return candidate
     gone = "has other bytes than when the run was begun" if path.exists() else "is gone"
     raise InputError(f"{path}: {gone}; put it back, or a copy of it into the run's directory")
-
-
-def _has_hash(path: Path, digest: str) -> bool:
-    try:
-        return path.exists() and files.non_file(path) != "a pipe or a device" and _digest(path) == digest
-    except OSError:
-        return False

@@ -1,7 +1,5 @@
 """A Run: an observer that writes pictures, losses, state and a page into a directory, each file whole or not at all."""
 
-from __future__ import annotations
-
 import json
 import os
 import platform
@@ -65,12 +63,22 @@ class BaseRun:
                 raise InputError("; ".join(different) + "; resume with what it was begun with, or paint elsewhere")
             # The sources may now be the copies in the directory, which are removed at the end.
             self._record |= {name: self._earlier[name] for name in records.SOURCES}
-        self._directory.check_apart(sources.by_role().values(), self._resume)
+        self._check_apart(sources)
         # Before run.json is written, so that an old state never has a new record.
         self._directory.remove(r".*\.unfinished.*" if self._resume else r"(?!run\.json).*")
         if self._is_finished and self.resume_from is not None:
             self._save_state(self.resume_from)  # before run.json says that it is not finished
         self._describe({"state": "painting"})
+
+    def _check_apart(self, sources: Sources) -> None:
+        """Raise InputError if what is painted from is about to be replaced."""
+        own = [] if self._resume else [self.path / name for name in self._directory.names()]
+        picture = self._directory.picture
+        for source in sources.by_role().values():
+            if any(file.exists() and file.samefile(source) for file in own):
+                raise InputError(f"{source}: a file of the run that --overwrite replaces; name a copy elsewhere")
+            if picture is not None and picture.exists() and picture.samefile(source):
+                raise InputError(f"--output {picture}: is what is painted from; name another")
 
     def _describe(self, outcome: dict[str, Any]) -> None:
         self._record["outcome"] = outcome
@@ -108,7 +116,7 @@ class Run(BaseRun):
         """`say` gets a line where something beside the painting fails, such as its curves."""
         super().__init__(*split_output(path), overwrite, resume)
         self._say, self._last = say, self.resume_from
-        rows = losses.by_number(losses.read(self.path))
+        rows = losses.read(self.path)
         self._rows = {number: row for number, row in rows.items() if self._last and number <= self._last.iteration}
         self._written = 0.0
         self._drawn = self._listed = time.monotonic()
@@ -206,7 +214,7 @@ class Run(BaseRun):
         self._written = time.monotonic()
 
     def _draw(self) -> None:
-        plot = losses.draw(losses.weighted(losses.read(self.path), self._record["settings"]), self._say)
+        plot = losses.draw(losses.weighted(self._rows, self._record["settings"]), self._say)
         if plot is not None:
             self._directory.put("losses.png", plot)
 

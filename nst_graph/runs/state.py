@@ -39,12 +39,12 @@ def reached(path: Path) -> tuple[dict[str, Any], Step | None]:
 
 
 def _end(path: Path, outcome: dict[str, Any]) -> Step:
-    curves = losses.read(path)
+    rows = losses.read(path)
     fields: dict[str, Any] = {name: outcome.get("iterations" if name == "iteration" else name) for name in FIELDS}
-    if not _are_counts(fields) or not curves:
+    if not _are_counts(fields) or not rows:
         raise _too_old(path)
-    picture = pictures.read(path / "final.png")
-    fields["terms"] = {name: values[-1] for name, values in curves.items() if name not in (*losses.COUNTS, "total")}
+    picture, row = pictures.read(path / "final.png"), rows[max(rows)]
+    fields["terms"] = {name: row[name] for name in losses.terms(row)}
     return Step(read=lambda: picture, memory=dict, **fields)
 
 
@@ -74,7 +74,10 @@ def read(path: Path) -> Step:
     if kind := files.non_file(path):
         raise InputError(f"{path}: {kind}, not a state; move it away and resume, or paint anew")
     try:
-        names = _names(path)
+        with decoding()(zipfile.ZipFile)(path) as archive:
+            if any(entry.file_size != entry.compress_size for entry in archive.infolist()):  # it may take any memory
+                raise DamagedError("compressed")
+            names = [name.removesuffix(".npy") for name in archive.namelist()]
         for name in names:
             _array(path, name)  # so that damage is told now
         fields, picture = _fields(_array(path, "text")), cast(Floats, _array(path, "picture"))
@@ -88,14 +91,6 @@ def read(path: Path) -> Step:
     saved = [name for name in names if name.startswith("memory/")]
     memory = LazyArrays({name.removeprefix("memory/"): partial(_array, path, name) for name in saved})
     return Step(read=lambda: picture, memory=lambda: memory, **fields)
-
-
-def _names(path: Path) -> list[str]:
-    """The names of the arrays, of which, as compression is refused, none takes more memory than the file."""
-    with decoding()(zipfile.ZipFile)(path) as archive:
-        if any(entry.file_size != entry.compress_size for entry in archive.infolist()):
-            raise DamagedError("compressed")
-        return [name.removesuffix(".npy") for name in archive.namelist()]
 
 
 def _array(path: Path, name: str) -> npt.NDArray[np.generic]:
