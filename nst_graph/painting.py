@@ -147,7 +147,8 @@ def _paint(
         observers = list(observers)
         if run is not None:
             record = describe(sources, whole.name, settings, parts[-1].scene, described(parts))
-            observers[:0] = run.open(record, sources, settings, parts[-1].scene)
+            run.open(record, sources, settings, parts[-1].scene)
+            observers.insert(0, run.observe)
         outcome = paint_parts(network, parts, start, resume_from, settings, observers, say, objectives)
         if run is not None:
             run.finish(outcome.reason)

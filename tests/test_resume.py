@@ -215,6 +215,9 @@ def test_killed_when_all_was_painted(words, tmp_path):
     """The state holds the last iteration and the run is not finished yet: final.png comes from the state."""
     paint_until(6, words, tmp_path, iterations=6)
     (tmp_path / "final.png").unlink()
+    left = [tmp_path / name for name in (".final.png.unfinished", ".sources/.style-1.unfinished")]
+    for unfinished in left:
+        unfinished.write_bytes(b"half of it")
     record = json.loads((tmp_path / "run.json").read_text())
     record["outcome"] = {"state": "painting"}
     (tmp_path / "run.json").write_text(json.dumps(record))
@@ -223,6 +226,7 @@ def test_killed_when_all_was_painted(words, tmp_path):
     nst_graph.paint(content, style, settings, weights_file=weights_file, output=tmp_path, resume=True)
     outcome = json.loads((tmp_path / "run.json").read_text())["outcome"]
     assert outcome["state"] == "finished" and outcome["iterations"] == 6
+    assert not any(unfinished.exists() for unfinished in left)
     check_whole(tmp_path)
 
 

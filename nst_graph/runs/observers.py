@@ -1,11 +1,10 @@
-"""What else watches a painting: the progress on a terminal or in lines, and the events for TensorBoard."""
+"""What a painting shows elsewhere: its progress on a terminal or in lines, and events for TensorBoard."""
 
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 from tqdm import tqdm
 
 from nst_graph.graph.tensorflow import tf
@@ -66,22 +65,15 @@ class Progress:
 
 
 class Events:
-    """An observer that writes the terms of each step for TensorBoard, and every `save_every` iterations the picture."""
+    """Writes losses and pictures for TensorBoard. Where it can no longer, `say` gets a line, and that is all."""
 
-    def __init__(
-        self, path: Path, save_every: int, finish: Callable[[Picture], Picture], say: Callable[[str], None]
-    ) -> None:
-        """`path` is the run's; `finish` is applied to pictures.
-
-        Where events can be written no longer, `say` gets a line, and the painting goes on without them.
-        """
-        self._save_every, self._finish, self._say = save_every, finish, say
-        self._has_started = self._has_failed = False
+    def __init__(self, path: Path, say: Callable[[str], None]) -> None:
         with tf.Graph().as_default():
             self._writer = tf.summary.FileWriter(str(path / records.TENSORBOARD), filename_suffix=records.EVENTS)
+        self._say, self._has_started, self._has_failed = say, False, False
 
-    def observe(self, step: Step) -> None:
-        """Write a step."""
+    def write(self, step: Step, picture: Picture | None) -> None:
+        """Write the terms of a step, and its picture, where that is saved."""
         if self._has_failed:
             return
         if not self._has_started:  # TensorBoard then hides what a killed run wrote after its last state
@@ -89,15 +81,13 @@ class Events:
             self._has_started = True
         terms = {**step.terms, "total": step.total}
         values = [tf.Summary.Value(tag=f"loss/{name}", simple_value=value) for name, value in terms.items()]
-        due = step.iteration % self._save_every == 0
-        if due:
-            picture = self._finish(step.picture.astype(np.float32))
+        if picture is not None:
             height, width, channels = picture.shape
             png = to_png(picture)
             image = tf.Summary.Image(height=height, width=width, colorspace=channels, encoded_image_string=png)
             values.append(tf.Summary.Value(tag="picture", image=image))
         self._writer.add_summary(tf.Summary(value=values), step.iteration)
-        if due:
+        if picture is not None:
             try:
                 self._writer.flush()
             except Exception as error:  # TensorFlow's errors, or the system's

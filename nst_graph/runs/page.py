@@ -86,11 +86,12 @@ def _card(directory: Path, record: dict[str, Any]) -> dict[str, Any]:
     """What the gallery and the page show of a run."""
     state, is_film, stages = str(record["outcome"]["state"]), "film" in record, record["stages"]
     left, pace = None, 0.0
-    if state == "painting" and not is_film:
+    if state in ("painting", "paused") and not is_film:
         left, pace = _left([*losses.read(directory).values()], stages)
+    options = None  # of another version there are none
+    with suppress(InputError):
+        options = fewest_options(records.settings(record, directory))
     logs = directory / "run.json", directory / "losses.csv"
-    words = ["--resume", str(directory.resolve())]
-    options = _options(directory, record) or ()
     return {
         "name": _text(directory.name),
         "place": urllib.parse.quote(os.fsencode(directory.name), safe=""),
@@ -103,10 +104,11 @@ def _card(directory: Path, record: dict[str, Any]) -> dict[str, Any]:
         # Of a file that is the start, the name alone.
         "options": [
             _text(shlex.join([name, *(Path(word).name if name == "--init" else word for word in words)]))
-            for name, *words in options
+            for name, *words in options or ()
         ],
         "pictures": _pictures(directory, record),
-        "resume": _command("paint_video" if is_film else "paint", words),
+        "again": None if options is None else paint_command(record, options),
+        "resume": _command("paint_video" if is_film else "paint", ["--resume", str(directory.resolve())]),
         "silent": SILENT_FILM if is_film else max(SILENT, SILENT_ITERATIONS * pace),
         "updated": max(file.stat().st_mtime for file in logs if file.exists()),
     }
@@ -132,7 +134,7 @@ def _film(directory: Path, record: dict[str, Any]) -> dict[str, Any]:
 def _page(directory: Path, record: dict[str, Any]) -> dict[str, Any]:
     """What a run's page shows beside that."""
     settings, versions, stages = record["settings"], record.get("versions"), record["stages"]
-    options, rows = _options(directory, record), losses.read(directory)
+    rows = losses.read(directory)
     links = {"all paintings": "../index.html"} if _is_gallery(directory.parent / "index.html") else {}
     films = [name for name in ("timelapse.gif", "timelapse.mp4") if (directory / name).exists()]
     links |= {"film": films[0]} if films else {}
@@ -148,7 +150,6 @@ def _page(directory: Path, record: dict[str, Any]) -> dict[str, Any]:
         "scales": len({(stage["width"], stage["height"]) for stage in stages}),
         "versions": versions if isinstance(versions, dict) else {},
         "settings": {name: value for name, value in settings.items() if name != "network"},
-        "again": None if options is None else paint_command(record, options),
         "links": links | {"run.json": "run.json"},
         "losses": _thinned(losses.weighted(rows, settings)),
     }
@@ -203,11 +204,7 @@ def _text(name: str) -> str:
 
 def _thinned(curves: Sequence[Row]) -> dict[str, list[float]]:
     """The columns of curves, with at most POINTS evenly spaced points and the latest ones."""
-    rows = [
-        row
-        for place, row in enumerate(curves)
-        if place % (len(curves) // POINTS + 1) == 0 or place - len(curves) >= -RECENT
-    ]
+    rows = [*curves[: -RECENT : len(curves) // POINTS + 1], *curves[-RECENT:]]
     return {name: [row[name] for row in rows] for name in (rows[0] if rows else ())}
 
 
@@ -261,13 +258,6 @@ def paint_command(record: Mapping[str, Any], options: Sequence[Sequence[str]]) -
 def _command(program: str, words: Sequence[str]) -> str:
     words = [*places.command(program).split(), *words]
     return _text(subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words))
-
-
-def _options(directory: Path, record: dict[str, Any]) -> list[list[str]] | None:
-    """The options that give a run's settings; None where they are those of another version, or there are none."""
-    with suppress(InputError):
-        return fewest_options(records.settings(record, directory))
-    return None
 
 
 def fewest_options(settings: Settings) -> list[list[str]] | None:

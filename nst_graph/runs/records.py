@@ -18,7 +18,7 @@ from nst_graph.version import __version__
 #: The subdirectories of an unfinished run's copies of its sources, and of the events for TensorBoard.
 COPIES, TENSORBOARD = ".sources", "tensorboard"
 #: The endings of files that are not yet whole, and of events.
-UNFINISHED, EVENTS = ".unfinished", ".nst_graph"
+UNFINISHED, EVENTS = "unfinished", ".nst_graph"
 _NAME = (
     r"(run\.json|losses\.csv|losses\.png|state\.npz|index\.html|content\.png|final\.png|timelapse\.(gif|mp4)"
     r"|film\.mp4|(frame|iteration)-[0-9]{5,}\.png|style-[0-9]+\.png)"

@@ -4,7 +4,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
 from functools import partial
@@ -121,10 +121,8 @@ class Run(BaseRun):
         self._written = 0.0
         self._drawn = self._listed = time.monotonic()
 
-    def open(
-        self, record: dict[str, Any], sources: Sources, settings: Settings, scene: Scene
-    ) -> list[Callable[[Step], None]]:
-        """Prepare the directory, and write run.json; returns observers.
+    def open(self, record: dict[str, Any], sources: Sources, settings: Settings, scene: Scene) -> None:
+        """Prepare the directory, and write run.json.
 
         `record` is what `describe` returns, and `scene` that of the last stage. Raises InputError as `_begin` does, or
         if the directory cannot be written.
@@ -145,20 +143,20 @@ class Run(BaseRun):
                 self._directory.put(f"{name}.png", pictures.to_png(picture))
             self._show(gallery=True)
         self._is_open = True
-        if not settings.tensorboard:
-            return [self.observe]
-        return [self.observe, Events(self.path, settings.save_every, self._finish, self._say).observe]
+        self._events = Events(self.path, self._say) if settings.tensorboard else None
 
     def observe(self, step: Step) -> None:
         """Log a step, and save its picture and the state every `save_every` iterations; of the start, its picture."""
         self._last = step
         counts = {name: getattr(step, name) for name in losses.COUNTS}
         self._rows[step.iteration] = counts | {**step.terms, "total": step.total}
-        due = step.iteration % self._save_every == 0
+        due, finished = step.iteration % self._save_every == 0, None
         if due:
             picture = step.picture  # read once
             step = replace(step, read=lambda: picture)
-            self._save(step, f"iteration-{step.iteration:05}.png")
+            finished = self._save(step, f"iteration-{step.iteration:05}.png")
+        if self._events is not None:
+            self._events.write(step, finished)
         if due or time.monotonic() - self._written > LOSSES_EVERY:
             self._log()
         if due and step.iteration > 0:
