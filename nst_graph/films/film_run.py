@@ -79,8 +79,11 @@ class FilmRun(BaseRun):
         """How far the shot of these frames is painted."""
         first = next((number for number in shot if not self._frame(number).exists()), shot.stop)
         total = next((self._rows[number]["total"] for number in range(shot.start, first) if number in self._rows), None)
-        before = range(max(shot.start, first - self._reach), first) if first < shot.stop else ()
-        return ShotProgress(first, total, tuple(map(self._painted, before)), self._reach)
+        painted = []
+        for number in range(max(shot.start, first - self._reach), first) if first < shot.stop else ():
+            exact = self._latest.get(number)
+            painted.append(pictures.read(self._frame(number), files.READ_LIMIT) if exact is None else exact)
+        return ShotProgress(first, total, tuple(painted), self._reach)
 
     def add(self, frame: Frame) -> None:
         """Add a frame, and its row to losses.csv; its file comes last, as with it the frame is finished."""
@@ -113,11 +116,6 @@ class FilmRun(BaseRun):
     @property
     def _reach(self) -> int:
         return int(self._record["film"]["back"][-1])
-
-    def _painted(self, number: int) -> Picture:
-        if number in self._latest:
-            return self._latest[number]
-        return pictures.read(self._frame(number), files.READ_LIMIT)
 
     def _stop(self, reason: str) -> None:
         self._describe({"state": reason})

@@ -122,12 +122,11 @@ def claimed(
     Nested claims of one thread are one. A directory that was made here and is still empty at the end is removed.
     Raises InputError if what is there is to be kept, another process paints there, or it cannot be written.
     """
-
-    if not free:
+    if free:
+        path, made = next(filter(_make, numbered(path))), True
+    else:
         _checked(path, picture, overwrite, resume)  # before a file is made there
-    made = _make(path)
-    if free and not made:
-        path = next(filter(_make, numbered(path)))
+        made = _make(path)
     lock = filelock.FileLock(path.absolute() / ".lock", is_singleton=True)
     with writing(path):
         try:
@@ -143,7 +142,7 @@ def claimed(
                 (path / ".lock").unlink()
         lock.release()
         with suppress(OSError):  # it is not empty
-            if unused and (made or free):
+            if unused and made:
                 path.rmdir()
 
 

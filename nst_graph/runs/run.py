@@ -1,6 +1,7 @@
 """A Run: an observer that writes pictures, losses, state and a page into a directory, each file whole or not at all."""
 
 import json
+import math
 import os
 import platform
 import time
@@ -106,10 +107,9 @@ class BaseRun:
 class Run(BaseRun):
     """An observer that records a painting in a directory, so that it can be watched, repeated and resumed.
 
-    It writes iteration-00000.png, the start, iteration-00100.png, ... and final.png; losses.csv with a row for
-    each iteration; run.json with everything needed to repeat the painting; index.html; and, until it is finished,
-    state.npz and copies of the source pictures; and final.png as `path`, if that names a picture: its
-    directory then has that name without the suffix.
+    It writes iteration-00000.png, the start, iteration-00100.png, ..., final.png, losses.csv, losses.png, run.json,
+    index.html, and until it is finished state.npz and copies of the source pictures; final.png as `path` too, if that
+    names a picture: its directory then has that name without the suffix.
     """
 
     def __init__(self, path: Path, overwrite: bool = False, resume: bool = False, say: Say = lambda line: None) -> None:
@@ -118,8 +118,7 @@ class Run(BaseRun):
         self._say, self._last = say, self.resume_from
         rows = losses.read(self.path)
         self._rows = {number: row for number, row in rows.items() if self._last and number <= self._last.iteration}
-        self._written = 0.0
-        self._drawn = self._listed = time.monotonic()
+        self._written, self._drawn, self._listed = -math.inf, time.monotonic(), -math.inf
 
     def open(self, record: dict[str, Any], sources: Sources, settings: Settings, scene: Scene) -> None:
         """Prepare the directory, and write run.json.
@@ -141,7 +140,7 @@ class Run(BaseRun):
                     self._directory.put(f"{records.COPIES}/{role}", source.read_bytes())
             for name, picture in shown.items():
                 self._directory.put(f"{name}.png", pictures.to_png(picture))
-            self._show(gallery=True)
+            self._publish()
         self._is_open = True
         self._events = Events(self.path, self._say) if settings.tensorboard else None
 
@@ -158,12 +157,9 @@ class Run(BaseRun):
         if self._events is not None:
             self._events.write(step, finished)
         if due or time.monotonic() - self._written > LOSSES_EVERY:
-            self._log()
+            self._publish()
         if due and step.iteration > 0:
             self._save_state(step)
-            if time.monotonic() - self._drawn > PLOT_EVERY:
-                self._draw()
-                self._drawn = time.monotonic()
 
     def finish(self, reason: str) -> None:
         """End the run: save final.png and the timelapse, and remove the state and the copies of the sources."""
@@ -188,7 +184,7 @@ class Run(BaseRun):
             picture = self._save(self._last, "final.png")
             if (beside := self._directory.picture) is not None:
                 self._directory.put_picture(pictures.to_file(picture, beside.suffix, self._depth, self._texts))
-            self._log()
+            self._directory.put("losses.csv", losses.to_csv(self._rows))
 
     def _end(self, outcome: dict[str, Any]) -> None:
         if self._last is not None:
@@ -198,29 +194,28 @@ class Run(BaseRun):
         self._is_open = False
         if outcome["state"] == "finished":
             self._directory.remove(r"state\.npz|\.sources/.*")
-        self._draw()
-        self._show(gallery=True)
+        self._drawn = self._listed = -math.inf
+        self._publish()
 
     def _save(self, step: Step, name: str) -> Picture:
         picture = self._finish(step.picture.astype(np.float32, copy=False))
         self._directory.put(name, pictures.to_png(picture, self._depth, self._texts))
         return picture
 
-    def _log(self) -> None:
-        self._directory.put("losses.csv", losses.to_csv(self._rows))
-        self._show()
-        self._written = time.monotonic()
-
-    def _draw(self) -> None:
-        plot = losses.draw(losses.weighted(self._rows, self._record["settings"]), self._say)
-        if plot is not None:
-            self._directory.put("losses.png", plot)
-
-    def _show(self, gallery: bool = False) -> None:
-        if gallery or time.monotonic() - self._listed > GALLERY_EVERY:
+    def _publish(self) -> None:
+        """Write losses.csv and the page, and now and then the curves and the gallery, which take longer."""
+        if self._rows:
+            self._directory.put("losses.csv", losses.to_csv(self._rows))
+            if time.monotonic() - self._drawn > PLOT_EVERY:
+                plot = losses.draw(losses.weighted(self._rows, self._record["settings"]), self._say)
+                if plot is not None:
+                    self._directory.put("losses.png", plot)
+                self._drawn = time.monotonic()
+        if time.monotonic() - self._listed > GALLERY_EVERY:
             page.update_gallery(self.path.parent)  # first, as the page has a link to it
             self._listed = time.monotonic()
         self._directory.put("index.html", page.of_run(self.path))
+        self._written = time.monotonic()
 
 
 def describe(

@@ -49,8 +49,8 @@ def _end(path: Path, outcome: dict[str, Any]) -> Step:
 
 
 def _too_old(path: Path) -> InputError:
-    saved = [*path.glob("final.png"), *sorted(path.glob("iteration-*.png"), reverse=True)]
-    remedy = f"paint on from its last picture with --init {saved[0]} and another --output" if saved else "paint anew"
+    saved = [*sorted(path.glob("iteration-*.png")), *path.glob("final.png")]
+    remedy = f"paint on from its last picture with --init {saved[-1]} and another --output" if saved else "paint anew"
     return InputError(f"{path}: a run of an older version, which cannot go on; {remedy}")
 
 
@@ -71,9 +71,9 @@ def write(step: Step, file: BinaryIO) -> None:
 
 def read(path: Path) -> Step:
     """Read a step, without executing anything. Raises InputError if it is damaged."""
-    if kind := files.non_file(path):
-        raise InputError(f"{path}: {kind}, not a state; move it away and resume, or paint anew")
     try:
+        if kind := files.non_file(path):
+            raise DamagedError(kind)
         with decoding()(zipfile.ZipFile)(path) as archive:
             if any(entry.file_size != entry.compress_size for entry in archive.infolist()):  # it may take any memory
                 raise DamagedError("compressed")
