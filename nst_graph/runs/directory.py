@@ -72,11 +72,11 @@ class Directory:
         self.put("run.json", json.dumps(record, indent=2).encode() + b"\n")
 
     def put(self, name: str, data: bytes) -> None:
-        """Write bytes to a file of the run, whole or not at all."""
+        """Write bytes to a file of the run, as `write` does."""
         self.write(name, lambda file: file.write(data))
 
     def write(self, name: str, fill: Callable[[BinaryIO], object]) -> None:
-        """The same by what `fill` writes."""
+        """Write a file of the run by `fill`, whole or not at all."""
         path = self.path / name
         path.parent.mkdir(exist_ok=True)
         with files.atomic(path, records.UNFINISHED) as file:
@@ -89,7 +89,7 @@ class Directory:
         return self.picture.is_file() and not self.picture.is_symlink() and files.sha256(self.picture) in self._hashes
 
     def put_picture(self, data: bytes) -> None:
-        """Write the picture beside the run, its hash into run.json first."""
+        """Write the picture beside the run, and its hash into run.json, before it: a kill between them does no harm."""
         assert self.picture is not None
         self._hashes = [*self._hashes, hashlib.sha256(data).hexdigest()]
         self.describe(self.record)

@@ -25,10 +25,10 @@ HEADER = 200
 
 
 def reached(path: Path) -> tuple[dict[str, Any], Step | None]:
-    """The record of the run in a directory, with its stages and what was decided for them; and where the run is.
+    """The record of the run in a directory, with its stages and what was decided for each; and the step it reached.
 
-    That is the step in state.npz, with the optimiser's state; of a finished painting its end, without that; None at
-    the start. Raises InputError if there is no run, it cannot go on, or a file is damaged.
+    Of an unfinished run that is the step in state.npz, with the optimiser's state; of a finished painting the end,
+    without; at the start None. Raises InputError if there is no run, it cannot go on, or a file is damaged.
     """
     record = records.read(path)
     if "film" not in record and record["outcome"].get("state") == "finished":
