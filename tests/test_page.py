@@ -109,6 +109,9 @@ def test_a_finished_run(browser, runs, width, scheme):
     look(browser, runs / "finished" / "index.html", width, scheme)
     assert loaded(browser) == [True] * 4  # the painting, the photograph over it, photograph, style
     assert "photo.png in the style of painting.png" in browser.title
+    captions = [caption.text for caption in browser.find_elements("tag name", "figcaption")]
+    assert captions == ["photograph: photo.png", "style: painting.png"]
+    assert "30 iterations at 64 x 48 in float32" in browser.page_source
     text = browser.find_element("tag name", "body").text
     for word in ("finished", "iteration 30 of 30", "64 x 48 pixels", "the limit of iterations is reached", "alpha"):
         assert word in text
@@ -407,7 +410,7 @@ def test_terms_add_up_to_the_total(pictures_dir, network_file, tmp_path, changed
         if name in curves:
             np.testing.assert_allclose(curves[name], [weight * row[name.split()[-1]] for row in rows], rtol=1e-6)
     assert shown["last"] == curves["iteration"][-1]
-    assert shown["scales"] == 1 + len(settings.scales)
+    assert len(shown["stages"]) == 1 + len(settings.scales)
 
 
 def test_a_scale_that_is_left_out_is_not_waited_for(pictures_dir, network_file, tmp_path):
@@ -416,7 +419,8 @@ def test_a_scale_that_is_left_out_is_not_waited_for(pictures_dir, network_file, 
     pair = pictures_dir / "photo.png", pictures_dir / "painting.png"
     nst_graph.paint(*pair, settings, weights_file=network_file, output=tmp_path)
     shown = told(tmp_path / "index.html")
-    assert shown["last"] == 4 and shown["stages"] == "4 iterations at 64 x 48 in float32"
+    (stage,) = shown["stages"]
+    assert shown["last"] == stage["iterations"] == 4
 
 
 def test_the_network_that_paints_is_told(runs, monkeypatch, network_file):

@@ -7,7 +7,7 @@ import re
 import shlex
 import subprocess
 import urllib.parse
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import cache
@@ -133,25 +133,19 @@ def _film(directory: Path, record: dict[str, Any]) -> dict[str, Any]:
 
 def _page(directory: Path, record: dict[str, Any]) -> dict[str, Any]:
     """What a run's page shows beside that."""
-    settings, versions, stages = record["settings"], record.get("versions"), record["stages"]
-    rows = losses.read(directory)
-    links = {"all paintings": "../index.html"} if _is_gallery(directory.parent / "index.html") else {}
-    films = [name for name in ("timelapse.gif", "timelapse.mp4") if (directory / name).exists()]
-    links |= {"film": films[0]} if films else {}
-    links |= {"losses.csv": "losses.csv"} if rows else {}
+    settings, versions = record["settings"], record.get("versions")
+    files = r"(content|style-\d+)\.png|timelapse\.(gif|mp4)|losses\.csv|run\.json"
     return _card(directory, record) | {
-        "sources": list(_sources(directory, record)),
+        "sources": [_text(Path(source["path"]).name) for source in (record["content"], *record["styles"])],
+        "masks": [_text(Path(mask["path"]).name) for mask in record["masks"]],
+        "files": [name for name in sorted(os.listdir(directory)) if re.fullmatch(files, name)],
+        "gallery": _is_gallery(directory.parent / "index.html"),
         "reason": str(record["outcome"].get("reason", "")),
         "network": _network(record),
-        "stages": ", ".join(
-            f"{stage['iterations']} iterations at {stage['width']} x {stage['height']} in {stage['precision']}"
-            for stage in stages
-        ),
-        "scales": len({(stage["width"], stage["height"]) for stage in stages}),
+        "stages": record["stages"],
         "versions": versions if isinstance(versions, dict) else {},
         "settings": {name: value for name, value in settings.items() if name != "network"},
-        "links": links | {"run.json": "run.json"},
-        "losses": _thinned(losses.weighted(rows, settings)),
+        "losses": _thinned(losses.weighted(losses.read(directory), settings)),
     }
 
 
@@ -176,17 +170,6 @@ def _pictures(directory: Path, record: dict[str, Any]) -> list[dict[str, Any]]:
         for number, (name, label) in sorted(labelled.items())
         if (directory / name).exists()
     ]
-
-
-def _sources(directory: Path, record: dict[str, Any]) -> Iterator[dict[str, str]]:
-    """The photograph, and each style with its mask, as they are in the directory."""
-    masks = [_text(Path(mask["path"]).name) for mask in record["masks"]]
-    for number, source in enumerate((record["content"], *record["styles"])):
-        file = f"style-{number}.png" if number else "content.png"
-        if (directory / file).exists():
-            role = "style" if number else "photograph"
-            where = f", where {masks[number - 1]} is white" if number and masks else ""
-            yield {"file": file, "role": role, "name": _text(Path(source["path"]).name) + where}
 
 
 def _network(record: dict[str, Any]) -> str:
