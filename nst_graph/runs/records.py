@@ -39,18 +39,9 @@ _PLAN = {"tile": (None, _COUNT), "pairs": _COUNT, "vector_dtype": (None, "float3
 _STAGE = {"width": _COUNT, "height": _COUNT, "iterations": range(2**53), "precision": PRECISIONS, "plan": (None, _PLAN)}
 #: The parts that a record may lack, and what all parts are, for _is_of.
 _DEFAULTS: dict[str, Any] = {"init": None, "stages": [], "outcome": {}, "read_limit": files.READ_LIMIT, "picture": None}
-_RECORD = {
-    "settings": dict,
-    "content": _SOURCE,
-    "styles": [_SOURCE],
-    "masks": [_SOURCE],
-    "init": (None, _SOURCE),
-    "weights": _SOURCE,
-    "stages": [_STAGE],
-    "outcome": dict,
-    "read_limit": (int, float),
-    "picture": (None, {"suffix": str, "sha256": [str]}),
-}
+_RECORD: dict[str, Any] = {"content": _SOURCE, "styles": [_SOURCE], "masks": [_SOURCE], "weights": _SOURCE}
+_RECORD |= {"init": (None, _SOURCE), "picture": (None, {"suffix": str, "sha256": [str]})}
+_RECORD |= {"settings": dict, "stages": [_STAGE], "outcome": dict, "read_limit": (int, float)}
 
 
 def read(path: Path) -> dict[str, Any]:
