@@ -12,7 +12,6 @@ the same files in the same way.
 import argparse
 import contextlib
 import csv
-import hashlib
 import io
 import json
 import logging
@@ -44,7 +43,7 @@ from nst_graph.commands import options
 from nst_graph.commands import paint as cli
 from nst_graph.errors import InputError
 from nst_graph.optimise.steps import Step
-from nst_graph.runs import curves, page, plots, records, state
+from nst_graph.runs import losses, page, records, state
 from nst_graph.runs.run import Run
 from nst_graph.settings import Settings
 
@@ -220,12 +219,6 @@ def good_weights(directory):
 LOSSES = "iteration,evaluations,seconds,content,style,total\n0,1,0.000,0,1e6,1e9\n1,3,0.5,12.5,9e5,9e8\n"
 
 
-def listed(directory, record):
-    """run.json that lists what lies beside it."""
-    paths = [directory / name for name in ("losses.csv", "state.npz") if (directory / name).exists()]
-    return json.dumps(json.loads(record) | {"files": {path.name: [files.sha256(path)] for path in paths}}).encode()
-
-
 def good_runs(directory):
     """A run's files, each in a directory with the others whole."""
     (directory / "photo.png").write_bytes(b"found by its hash")
@@ -234,7 +227,6 @@ def good_runs(directory):
     record |= {"weights": source | {"network": "VGG-16"}, "versions": {"numpy": "2"}, "read_limit": 1.0}
     record |= {"settings": asdict(Settings(style_blend=(1.0,), scales=(4,), scale_iterations=(3,)))}
     record["outcome"] = {"state": "interrupted", "iterations": 1, "total": 9e8}
-    record |= {"mark": "0123456789abcdef", "files": {}}
     picture = random_picture(6, 8).astype(np.float64)
     memories = {
         "lbfgs.npz": {name: np.ones(144, np.float32) for name in ("step-0", "step-1", "change-0", "change-1")},
@@ -246,11 +238,8 @@ def good_runs(directory):
             1, 3, 0.5, lambda: picture, {"content": 12.5, "style": 9e5}, 9e8, 0, lambda memory=memory: memory, 0, 0
         )
         with io.BytesIO() as file:
-            state.write(step, json.loads(base["run.json"]), file)
+            state.write(step, file)
             base[name] = file.getvalue()
-    hashes = {"losses.csv": base["losses.csv"], "state.npz": base["lbfgs.npz"]}
-    record["files"] = {name: [hashlib.sha256(data).hexdigest()] for name, data in hashes.items()}
-    base["run.json"] = json.dumps(record, indent=2).encode()
 
     def run(file):
         """All that is made of a run's directory before TensorFlow is there."""
@@ -259,12 +248,10 @@ def good_runs(directory):
         for name in ("run.json", "losses.csv", "state.npz"):
             (whole / name).write_bytes(base["lbfgs.npz" if name == "state.npz" else name])
         (whole / ("state.npz" if file.suffix == ".npz" else file.name)).write_bytes(file.read_bytes())
-        if file.name != "run.json":  # as if the run had written what it finds
-            (whole / "run.json").write_bytes(listed(whole, base["run.json"]))
         page.of_run(whole)
         page.write_gallery(whole.parent)
         if file.suffix == ".csv":
-            plots.draw(curves.read(whole), lambda line: None)
+            losses.draw([*losses.read(whole).values()], lambda line: None)
         with Run(whole, resume=True) as begun:
             records.settings(records.read(whole), whole)
             cli._resumed({"resume": whole})

@@ -290,7 +290,7 @@ def test_a_loss_that_grows_without_bound(paint, pictures_dir, tmp_path, options)
         assert not (tmp_path / "run" / "final.png").exists() and not (tmp_path / "run" / "state.npz").exists()
         return
     assert f"{tmp_path / 'run' / 'final.png'} is the last good picture" in err
-    kept = state.read(tmp_path / "run" / "state.npz")[0]
+    kept = state.read(tmp_path / "run" / "state.npz")
     assert np.isfinite(kept.picture).all() and np.isfinite(kept.total)
     assert all(np.isfinite(float(value)) for row in rows(tmp_path / "run") for value in row.values())
     assert int(rows(tmp_path / "run")[-1]["iteration"]) == kept.iteration

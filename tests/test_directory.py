@@ -1,4 +1,4 @@
-"""A run touches nothing in its directory that it did not write, and goes on wherever it lies."""
+"""A run touches nothing in its directory but the files that have names of a run's, and goes on wherever it lies."""
 
 import csv
 import hashlib
@@ -21,6 +21,7 @@ from nst_graph.batch import jobs
 from nst_graph.commands import options
 from nst_graph.commands import paint as cli
 from nst_graph.errors import InputError, Pause
+from nst_graph.runs import page
 from nst_graph.settings import Settings
 
 SETTINGS = Settings(iterations=4, save_every=2)
@@ -67,34 +68,61 @@ def test_somebody_elses_run_json(tmp_path, pictures_dir, network_file, text):
     assert hashes(tmp_path) == {"run.json": hashlib.sha256(text.encode()).hexdigest()}
 
 
-def test_names_outside_the_directory(tmp_path, paint):
-    """A record that lists what no run can have written is no record."""
+def test_a_picture_outside_the_directory(tmp_path, paint):
+    """A record of what no run can have written is no record."""
     paint(tmp_path / "run")
     (tmp_path / "mine.png").write_bytes(b"mine")
     record = json.loads((tmp_path / "run" / "run.json").read_text())
-    for name in ("../mine.png", str(tmp_path / "mine.png"), "notes.txt", ".sources/../../mine.png"):
-        listed = {name: [hashlib.sha256(b"mine").hexdigest()]}
-        (tmp_path / "run" / "run.json").write_text(json.dumps(record | {"files": listed}))
+    for suffix in ("/../mine.png", ".txt", "../mine.png"):
+        picture = {"suffix": suffix, "sha256": [hashlib.sha256(b"mine").hexdigest()]}
+        (tmp_path / "run" / "run.json").write_text(json.dumps(record | {"picture": picture}))
         with pytest.raises(InputError, match="not a run's record"):
             paint(tmp_path / "run", overwrite=True)
     assert (tmp_path / "mine.png").read_bytes() == b"mine"
 
 
-@pytest.mark.parametrize(
-    "name", ["final.png", "iteration-00002.png", "losses.csv", "style-2.png", "iteration-00777.png"]
-)
-def test_what_was_put_into_a_run_stays(tmp_path, paint, name):
-    paint(tmp_path / "run")
-    (tmp_path / "run" / name).write_bytes(b"retouched")
-    (tmp_path / "run" / "notes.txt").write_bytes(b"of mine")
-    before = hashes(tmp_path / "run")
-    with pytest.raises(InputError, match=rf"{name}: .*; move it away, or name another directory"):
-        paint(tmp_path / "run", overwrite=True)
-    assert hashes(tmp_path / "run") == before
-    (tmp_path / "run" / name).rename(tmp_path / "elsewhere")
+def test_what_is_not_the_runs_stays(tmp_path, paint):
+    """In a run's directory the names decide: what has none of a run's is left alone."""
+    paint(tmp_path / "run", Settings(iterations=2, save_every=1, tensorboard=True))
+    mine = ["notes.txt", "final.psd", "retouched-final.png", "iteration-2.png", ".sources/photo.png"]
+    mine += ["tensorboard/events.out.tfevents.mine", "style-.png"]
+    for name in mine:
+        (tmp_path / "run" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "run" / name).write_bytes(b"of mine")
+    (tmp_path / "run" / "final.png").write_bytes(b"retouched")
     paint(tmp_path / "run", Settings(iterations=1), overwrite=True)
-    assert [path.name for path in (tmp_path / "run").glob("iteration-*")] == ["iteration-00000.png"]
-    assert (tmp_path / "run" / "notes.txt").exists()
+    assert all((tmp_path / "run" / name).read_bytes() == b"of mine" for name in mine)
+    assert [path.name for path in (tmp_path / "run").glob("iteration-0*")] == ["iteration-00000.png"]
+    assert [path.name for path in (tmp_path / "run" / "tensorboard").iterdir()] == ["events.out.tfevents.mine"]
+    assert iio.imread(tmp_path / "run" / "final.png").shape == (48, 64, 3)
+
+
+@pytest.mark.parametrize("state", ["painting", "interrupted", "finished"])
+def test_runs_of_the_version_before(tmp_path, paint, pictures_dir, state):
+    """They listed their files. Finished ones are shown, painted like and gone on with; others are painted on from."""
+    run = tmp_path / "run"
+    page.write_gallery(tmp_path)
+    paint(run)
+    record = json.loads((run / "run.json").read_text())
+    listed = {name: [digest] for name, digest in hashes(run).items()}
+    record |= {"mark": "0123456789abcdef", "files": listed, "outcome": record["outcome"] | {"state": state}}
+    (run / "run.json").write_text(json.dumps(record))
+    if state != "finished":
+        (run / "state.npz").write_bytes(b"of another kind")
+        if state == "painting":
+            (run / "final.png").unlink()
+        before = hashes(run)
+        last = run / ("iteration-00004.png" if state == "painting" else "final.png")
+        refused(["--resume", run], "of an older version, which cannot go on; paint on from", f"--init {last}")
+        assert hashes(run) == before
+    else:
+        assert "is finished" in run_here("paint.py", "--resume", run).stdout
+        assert run_here("paint.py", "--resume", run, "--more", 1).returncode == 0
+    pair = [pictures_dir / "painting.png", pictures_dir / "photo.png"]
+    assert run_here("paint.py", *pair, "--like", run, "--output", tmp_path / "like").returncode == 0
+    assert '"name": "run"' in (tmp_path / "index.html").read_text()
+    paint(run, Settings(iterations=1), overwrite=True)
+    assert not {"mark", "files"} & json.loads((run / "run.json").read_text()).keys()
 
 
 def test_a_start_in_the_run_that_is_replaced(tmp_path, paint):

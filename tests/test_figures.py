@@ -755,7 +755,7 @@ def test_ctrl_c_while_two_are_painted(images, network_file, tmp_path):
     for name in "ab":
         assert records.read(tmp_path / name)["outcome"]["state"] == "interrupted"
         assert (
-            state.read(tmp_path / name / "state.npz")[0].iteration
+            state.read(tmp_path / name / "state.npz").iteration
             == records.read(tmp_path / name)["outcome"]["iterations"]
         )
 
@@ -847,7 +847,7 @@ def test_what_a_cluster_leaves_can_be_gone_on_with_alone(images, network_file, t
     process.communicate(timeout=100)
     assert process.returncode == 130
     for name in "ab":
-        kept = state.read(tmp_path / name / "state.npz")[0].iteration
+        kept = state.read(tmp_path / name / "state.npz").iteration
         done = run_here("paint.py", "--resume", tmp_path / name)
         assert done.returncode == 0, done.stderr
         assert f"goes on from iteration {kept}" in done.stdout

@@ -184,13 +184,13 @@ def test_interrupted_while_it_finishes(here, monkeypatch):
     """Once run.json says that the run is finished, Ctrl-C does not make it unfinished."""
     import signal
 
-    draw = run.plots.draw
+    draw = run.losses.draw
 
     def interrupted(losses, say):
         signal.raise_signal(signal.SIGINT)
         return draw(losses, say)
 
-    monkeypatch.setattr(run.plots, "draw", interrupted)
+    monkeypatch.setattr(run.losses, "draw", interrupted)
     assert paint("--output", "run").returncode == 0
     assert "run: is finished" in run_here("paint.py", "--resume", "run").stdout
     assert not (here / "run" / "state.npz").exists() and (here / "run" / "losses.png").exists()

@@ -325,7 +325,7 @@ def test_an_interruption_amid_a_step_leaves_a_whole_state(pictures_dir, network_
             observers=[lambda step: steps.append(step.picture.astype(float).ravel())],
         )  # fmt: skip
     monkeypatch.setattr(module, name, change)
-    step = state.read(tmp_path / "state.npz")[0]
+    step = state.read(tmp_path / "state.npz")
     assert step.iteration == len(steps) - 1
     np.testing.assert_allclose(step.picture.ravel(), steps[-1], atol=1e-3)
     memory = step.memory()

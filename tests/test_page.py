@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shlex
 import shutil
 import time
@@ -15,7 +16,7 @@ from conftest import random_picture
 import nst_graph
 from nst_graph import places
 from nst_graph.errors import Pause
-from nst_graph.runs import curves, page
+from nst_graph.runs import losses, page
 from nst_graph.settings import Settings
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -108,6 +109,9 @@ def test_a_finished_run(browser, runs, width, scheme):
     look(browser, runs / "finished" / "index.html", width, scheme)
     assert loaded(browser) == [True] * 4  # the painting, the photograph over it, photograph, style
     assert "photo.png in the style of painting.png" in browser.title
+    captions = [caption.text for caption in browser.find_elements("tag name", "figcaption")]
+    assert captions == ["photograph: photo.png", "style: painting.png"]
+    assert "30 iterations at 64 x 48 in float32" in browser.page_source
     text = browser.find_element("tag name", "body").text
     for word in ("finished", "iteration 30 of 30", "64 x 48 pixels", "the limit of iterations is reached", "alpha"):
         assert word in text
@@ -272,19 +276,25 @@ def test_a_run_that_goes_on_is_followed(browser, runs):
 
 
 @browsing
-def test_a_film_that_goes_on_is_followed(browser, tmp_path):
+def test_a_film_that_goes_on_is_followed(browser, runs, tmp_path):
     """Its frames so far, of which the latest is shown, until another is chosen."""
-    film = {"names": ["clip.mp4", "painting.png"], "outcome": {"state": "painting"}, "size": "64 x 48"}
-    film |= {"film": {"frames": 9, "seconds": 0.72}, "painted": 3, "finished": 3, "left": 70.0}
-    film |= {"whole": False, "written": time.time()}
-    for number in range(1, 6):
-        iio.imwrite(tmp_path / f"frame-{number:05}.png", random_picture(48, 64, number).astype(np.uint8))
-    file = tmp_path / "index.html"
-    file.write_bytes(page.of_film(tmp_path, film))
+    record = json.loads((runs / "painting" / "run.json").read_text())
+    record |= {"content": record["content"] | {"path": "clip.mp4"}, "film": {"frames": 9, "seconds": 0.72}}
+    (tmp_path / "run.json").write_text(json.dumps(record))
+    file, now = tmp_path / "index.html", time.time()
+
+    def write_frames(*numbers):
+        for number in numbers:
+            frame = tmp_path / f"frame-{number:05}.png"
+            iio.imwrite(frame, random_picture(48, 64, number).astype(np.uint8))
+            os.utime(frame, (now, now + 10 * number))
+        file.write_bytes(page.of_film(tmp_path))
+
+    write_frames(1, 2, 3)
     look(browser, file)
     assert browser.title == "3/9: clip.mp4 in the style of painting.png"
     assert "3 of 9 frames" in browser.find_element("id", "state").text
-    assert "about 1 min 10 s left" in browser.find_element("id", "state").text
+    assert "about 1 min 0 s left" in browser.find_element("id", "state").text
     assert not browser.find_element("id", "film").is_displayed()
     for painted, chosen, frame in ((4, None, 4), (5, 2, 2)):
         if chosen:
@@ -292,7 +302,7 @@ def test_a_film_that_goes_on_is_followed(browser, tmp_path):
             browser.execute_script(
                 f"const slider = document.getElementById('slider'); slider.value = {chosen}; {event}"
             )
-        file.write_bytes(page.of_film(tmp_path, film | {"painted": painted, "finished": painted}))
+        write_frames(painted)
         assert wait(lambda painted=painted: f"{painted}/9" in browser.title, 20)
         assert browser.find_element("id", "label").text == f"frame {frame}"
         assert browser.find_element("id", "frame").get_attribute("src").endswith(f"frame-{frame:05}.png")
@@ -392,16 +402,15 @@ def test_terms_add_up_to_the_total(pictures_dir, network_file, tmp_path, changed
     nst_graph.paint(*pair, settings, weights_file=network_file, output=tmp_path)
     shown = told(tmp_path / "index.html")
     assert shown["title"].startswith(title)
-    losses = {name: np.array(values) for name, values in shown["losses"].items()}
-    terms = [values for name, values in losses.items() if name not in (*curves.COUNTS, "total")]
-    np.testing.assert_allclose(sum(terms), losses["total"], rtol=1e-6)
+    curves = {name: np.array(values) for name, values in shown["losses"].items()}
+    np.testing.assert_allclose(sum(curves[name] for name in losses.terms(curves)), curves["total"], rtol=1e-6)
     weights = {"alpha content": settings.alpha, "smoothness": settings.smoothness}
-    read = curves.read(tmp_path)
+    rows = losses.read(tmp_path).values()
     for name, weight in weights.items():
-        if name in losses:
-            np.testing.assert_allclose(losses[name], weight * np.array(read[name.split()[-1]]), rtol=1e-6)
-    assert shown["last"] == losses["iteration"][-1]
-    assert shown["scales"] == 1 + len(settings.scales)
+        if name in curves:
+            np.testing.assert_allclose(curves[name], [weight * row[name.split()[-1]] for row in rows], rtol=1e-6)
+    assert shown["last"] == curves["iteration"][-1]
+    assert len(shown["stages"]) == 1 + len(settings.scales)
 
 
 def test_a_scale_that_is_left_out_is_not_waited_for(pictures_dir, network_file, tmp_path):
@@ -410,7 +419,8 @@ def test_a_scale_that_is_left_out_is_not_waited_for(pictures_dir, network_file, 
     pair = pictures_dir / "photo.png", pictures_dir / "painting.png"
     nst_graph.paint(*pair, settings, weights_file=network_file, output=tmp_path)
     shown = told(tmp_path / "index.html")
-    assert shown["last"] == 4 and shown["stages"] == "4 iterations at 64 x 48 in float32"
+    (stage,) = shown["stages"]
+    assert shown["last"] == stage["iterations"] == 4
 
 
 def test_the_network_that_paints_is_told(runs, monkeypatch, network_file):
@@ -425,11 +435,11 @@ def test_the_network_that_paints_is_told(runs, monkeypatch, network_file):
 def test_long_runs_make_short_pages(tmp_path):
     rows = "".join(f"{n},{n},{n / 2:.3f},{1e6 / (n + 1)},1,2\n" for n in range(20001))
     (tmp_path / "losses.csv").write_text("iteration,evaluations,seconds,content,style,total\n" + rows)
-    losses = page._thinned(curves.read(tmp_path))
-    assert len(losses["iteration"]) < 450 and losses["iteration"][-1] == 20000
-    assert losses["iteration"] == sorted(losses["iteration"])
+    rows = [*losses.read(tmp_path).values()]
+    iterations = page._thinned(rows)["iteration"]
+    assert len(iterations) < 450 and iterations[-1] == 20000
+    assert iterations == sorted(iterations)
     stages = [{"iterations": 20100, "width": 8, "height": 9}]
-    assert page._left(losses, stages) == (pytest.approx(50), pytest.approx(0.5))
+    assert page._left(rows, stages) == (pytest.approx(50), pytest.approx(0.5))
     stages[:0] = [{"iterations": 20000, "width": 4, "height": 9}]  # half as large, and twice as fast
-    coarse = {name: values[:-1] for name, values in losses.items()}
-    assert page._left(coarse, stages)[0] == pytest.approx(20100 * 1.0, rel=0.01)
+    assert page._left(rows[:-1], stages)[0] == pytest.approx(20100 * 1.0, rel=0.01)

@@ -577,7 +577,7 @@ def test_a_film(film, clip):
     first, second = (Image.open(output / f"frame-0000{number}.png") for number in (1, 2))
     assert first.size == second.size == (64, 48)
     page = (output / "index.html").read_text()
-    assert '"painted": 3' in page and '"frames": 3' in page and '"state": "finished"' in page
+    assert '"painted": 3' in page and '"last": 3' in page and '"state": "finished"' in page
     write_gallery(output.parent)
     gallery = (output.parent / "index.html").read_text()
     assert '"label": "frame 3"' in gallery and '"last": 3' in gallery

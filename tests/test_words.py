@@ -11,7 +11,7 @@ from conftest import run_here
 from nst_graph import places
 from nst_graph.commands import paint
 from nst_graph.recipes import RECIPES, fast
-from nst_graph.runs import words
+from nst_graph.runs import page
 from nst_graph.settings import Settings
 
 CHANGES = [
@@ -54,7 +54,7 @@ def test_the_command_paints_the_same(tmp_path, recipe, changed):
     settings = RECIPES[recipe].settings
     settings = replace(settings, **{"size": settings.size or 700} | changed)
     record = recorded(tmp_path, settings)
-    job = parsed(words.paint(record, words.options(settings)))
+    job = parsed(page.paint_command(record, page.fewest_options(settings)))
     assert job.settings == settings and job.read_limit == 2.5
     sources = [job.content, *job.styles, *job.masks, job.weights]
     assert [str(path) for path in sources] == [
@@ -65,9 +65,9 @@ def test_the_command_paints_the_same(tmp_path, recipe, changed):
 def test_the_shortest_way_to_say_it():
     for name, recipe in RECIPES.items():
         expected = [] if name == "gatys2015" else [["--recipe", name]]
-        assert words.options(recipe.settings) == expected
+        assert page.fewest_options(recipe.settings) == expected
     quick = fast(Settings(), beta=1e5)
-    assert words.options(quick) == [["--fast"], ["--beta", "100000"]]
+    assert page.fewest_options(quick) == [["--fast"], ["--beta", "100000"]]
 
 
 def test_the_command_of_a_runs_page(tmp_path, pictures_dir, network_file):
@@ -77,8 +77,8 @@ def test_the_command_of_a_runs_page(tmp_path, pictures_dir, network_file):
     given = [tmp_path / "-photo & co.png", tmp_path / "b <i>'\"ü.png", "--init", tmp_path / "start it.png"]
     given += ["--masks", tmp_path / "-photo & co.png", "--weights", network_file, "--beta", 0.1 + 0.2]
     assert run_here("paint.py", *given, "--iterations", 2, "--output", tmp_path / "one").returncode == 0
-    page = (tmp_path / "one" / "index.html").read_text()
-    command = json.loads(page.split('application/json">')[1].split("</script>")[0])["again"]
+    text = (tmp_path / "one" / "index.html").read_text()
+    command = json.loads(text.split('application/json">')[1].split("</script>")[0])["again"]
     again = shlex.split(command.removeprefix("python scripts/paint.py "))
     assert run_here("paint.py", *again, "--output", tmp_path / "two").returncode == 0
     one, two = ((tmp_path / run / "final.png").read_bytes() for run in ("one", "two"))
@@ -89,6 +89,6 @@ def test_weights_that_are_found_anyhow_are_not_named(tmp_path, monkeypatch):
     monkeypatch.setattr(places, "MODEL", tmp_path)
     record = recorded(tmp_path, Settings())
     record["weights"]["path"] = str(tmp_path.resolve() / "imagenet-vgg-verydeep-19-8bit.mat")
-    assert "--weights" not in words.paint(record, [])
+    assert "--weights" not in page.paint_command(record, [])
     record["weights"]["path"] = str(tmp_path.resolve() / "imagenet-vgg-verydeep-16.mat")
-    assert "--weights" in words.paint(record, [])
+    assert "--weights" in page.paint_command(record, [])

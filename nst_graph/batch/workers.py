@@ -9,15 +9,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nst_graph import files, news, painting, pictures, weights
+from nst_graph import news, painting, pictures, weights
 from nst_graph.batch import cluster, processes
 from nst_graph.batch.jobs import Job
 from nst_graph.errors import InputError, Pause
 from nst_graph.optimise import Step
 from nst_graph.painting import Painting
 from nst_graph.runs import page, records, timelapse
-from nst_graph.runs.directory import TENSORBOARD, Directory, claimed
-from nst_graph.runs.output_image import OutputImage
+from nst_graph.runs.directory import Directory, claimed
 from nst_graph.scenes import Say
 
 
@@ -139,11 +138,7 @@ def _distribute(jobs: Sequence[Job], say: Say, scheduler: str) -> list[str]:
         for job in jobs:
             try:
                 cluster.check_init(job.settings)
-                stack.enter_context(claimed(job.output))
-                directory = Directory.at(job.output)
-                directory.check()
-                if picture := OutputImage.of(directory, job.picture):
-                    picture.check(False)
+                stack.enter_context(claimed(job.output, job.picture, resume=True))
                 tasks.append(_There(replace(job, weights=job.weights or find_weights(job.settings.network))))
             except InputError as error:
                 failures.append(f"{job.output}: {error}")
@@ -231,31 +226,22 @@ def _receive(job: Job, results: dict[str, bytes]) -> None:
     sources = (record["content"], *record["styles"], *record["masks"], record["weights"])
     for source, path in zip(sources, _inputs(job), strict=True):
         source["path"] = str(path.resolve())
-    directory = Directory.at(job.output)
-    directory.check()
-    picture = OutputImage.of(directory, job.picture)
-    record["picture"] = picture.record if picture else None
+    directory = Directory(job.output, job.picture)
     if not directory.record:  # the first interval
-        directory = Directory(job.output, record | {"files": {}, "outcome": {"state": "painting"}})
-        directory.describe(directory.record)
+        directory.describe(record | {"outcome": {"state": "painting"}})
     state = results.pop("state.npz", None)
     for name, content in results.items():
-        if name.startswith(f"{TENSORBOARD}/"):
-            (job.output / TENSORBOARD).mkdir(exist_ok=True)
-            with files.atomic(job.output / name) as file:
-                file.write(content)
-        else:
-            directory.put(name, content)
+        directory.put(name, content)
     kind = job.settings.timelapse
     if state is not None:
         directory.put("state.npz", state)
     elif kind is not None:  # the worker had only the pictures of the last interval
-        directory.put(f"timelapse.{kind}", timelapse.film(directory.pictures(), kind))
-    directory.describe({name: part for name, part in record.items() if name not in ("files", "mark")})
+        directory.put(f"timelapse.{kind}", timelapse.film(job.output, kind))
+    directory.describe(record)
     if state is None:
-        if picture is not None:
+        if picture := directory.picture:
             final, kept = pictures.unpremultiply(pictures.read(job.output / "final.png", ground=None)), job.settings
             texts = records.texts(kept, record["weights"]["network"])
-            picture.write(pictures.to_file(final, picture.path.suffix, kept.depth, texts), directory)
-        directory.remove("state.npz")
+            directory.put_picture(pictures.to_file(final, picture.suffix, kept.depth, texts))
+        directory.remove(r"state\.npz")
     directory.put("index.html", page.of_run(job.output))

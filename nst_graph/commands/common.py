@@ -136,7 +136,7 @@ def run_context(output: Path, every: int, args: dict[str, Any]) -> Iterator[dict
     Progress is shown every so many iterations. Where something ends the run, it says how to go on, once there is a run.
     """
     announce_loading()
-    from nst_graph.runs.progress import Progress
+    from nst_graph.runs.observers import Progress
 
     record = output / "run.json"
     before = record.stat().st_mtime_ns if record.exists() else None

@@ -17,9 +17,8 @@ from nst_graph.commands.common import flag, short_path
 from nst_graph.errors import InputError, OptionError
 from nst_graph.news import count, tell
 from nst_graph.recipes import DEFAULT, RECIPES, fast
-from nst_graph.runs import output_image, records
-from nst_graph.runs.directory import Directory, claimed, claimed_free
-from nst_graph.runs.output_image import OutputImage
+from nst_graph.runs import records
+from nst_graph.runs.directory import Directory, check_depth, claimed, split_output
 
 #: The example that is painted when it is asked for, in a few minutes.
 EXAMPLE_STYLE = Path(__file__).with_name("example-painting.jpg")
@@ -54,13 +53,13 @@ def _paint(args: dict[str, Any]) -> None:
         job = prepare(claim, tell)
         with common.run_context(job.output, job.settings.save_every // 10, args) as how:
             from nst_graph.batch import workers
-            from nst_graph.runs.progress import clock
+            from nst_graph.runs.observers import clock
 
             painting = workers.paint(job, **how)
-        picture = OutputImage.of(Directory.at(job.output))
+        picture = Directory(job.output).picture
     step = painting.outcome.step
     early = f"; {painting.outcome.reason}" if step.iteration < step.planned else ""
-    painted = short_path(picture.path if picture else job.output / "final.png")
+    painted = short_path(picture or job.output / "final.png")
     tell(f"painted {painted}: {count(step.iteration, 'iteration')} in {clock(step.seconds)}{early}")
 
 
@@ -87,16 +86,15 @@ def job_of(args: dict[str, Any]) -> Job:
     if "like" in args:
         if "recipe" in args:
             raise InputError("--like: has settings of its own; leave --recipe out")
-        directory, _ = output_image.split(args["like"])
+        directory, _ = split_output(args["like"])
         record = records.read(directory)
         base, weights = jobs.settings_of(record, directory, args), jobs.weights_of(record, directory, args)
     settings = fast(base, **values) if "fast" in args else replace(base, **values)
     masks, paths = tuple(args.get("masks", ())), [path for style in styles for path in files.pictures(style)]
     names = list(dict.fromkeys(path.stem or path.absolute().name for path in (content, *styles)))
     styles = settings.styles(content, paths, masks, "" if styles else options.missing_remedy(args))
-    output, picture = output_image.split(args["output"]) if args.get("output") else (None, None)
-    if picture is not None:
-        OutputImage(picture).check_depth(settings.depth)
+    output, picture = split_output(args["output"]) if args.get("output") else (None, None)
+    check_depth(picture, settings.depth)
     output = output or places.OUTPUT / "-".join(_shortened(name, LONGEST_NAME // len(names) - 1) for name in names)
     limit = args.get("read_limit", files.READ_LIMIT)
     return Job(content, styles, settings, output, masks, args.get("weights", weights), limit, picture)
@@ -118,7 +116,7 @@ def _shortened(name: str, size: int) -> str:
 
 def _resumed(args: dict[str, Any]) -> Job | None:
     """The job of the run to resume, with the options that may differ; None if it is finished."""
-    directory, _ = output_image.split(args["resume"])
+    directory, _ = split_output(args["resume"])
     own = [name for name in ("content", "recipe", "like", "fast", "output", "overwrite") if args.get(name) is not None]
     common.refuse_options(directory, "run", ["CONTENT" if name == "content" else flag(name) for name in own])
     record = records.read(directory)
@@ -160,18 +158,11 @@ def claimed_job(job: Job, args: Collection[str]) -> Iterator[Job]:
 
     Raises InputError if what is there is not to be painted in.
     """
-    if {"output", "overwrite", "resume"} & {*args}:
-        # Before a file is made there.
-        directory = Directory.to_paint_in(job.output, "overwrite" in args, "resume" in args)
-        if picture := OutputImage.of(directory, job.picture):
-            picture.check("overwrite" in args)
-        with claimed(job.output):
-            yield job
-    else:
-        with claimed_free(job.output) as free:
-            if free != job.output:
-                tell(f"{short_path(job.output)} is there already; this painting goes into {short_path(free)}")
-            yield replace(job, output=free)
+    free = not {"output", "overwrite", "resume"} & {*args}
+    with claimed(job.output, job.picture, "overwrite" in args, "resume" in args, free) as directory:
+        if directory.path != job.output:
+            tell(f"{short_path(job.output)} is there already; this painting goes into {short_path(directory.path)}")
+        yield replace(job, output=directory.path)
 
 
 def prepare(job: Job, say: Callable[[str], None]) -> Job:

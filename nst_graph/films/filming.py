@@ -91,7 +91,7 @@ def paint_film(
         parts = studio.parts(studio.originals, say)
         stages, scene = painting.described(parts), parts[-1].scene
         del parts
-        record = run.describe(sources, studio.network.name, settings, scene) | {"stages": stages}
+        record = run.describe(sources, studio.network.name, settings, scene, stages)
         studio = replace(studio, stages=stages)
         counts = {"shots": lengths, "frames": sum(lengths), "seconds": outline.seconds}
         film_run.open(record | {"film": clip.facts() | asdict(film) | counts}, sources)
@@ -199,10 +199,8 @@ class _Studio:
             for number, frame_of_clip in itertools.chain([first], frames):
                 photograph = shot.fit(frame_of_clip)
                 if number >= progress.number:
-                    step = progress.kept
-                    if step is None:
-                        with painting.memory_errors():
-                            step = shot.paint(photograph, shot.guide(photograph, before, progress), observer(number))
+                    with painting.memory_errors():
+                        step = shot.paint(photograph, shot.guide(photograph, before, progress), observer(number))
                     picture = shot.part(photograph).scene.finish(step.picture.astype(np.float32), self.settings)
                     png = pictures.to_png(picture, self.settings.depth, texts)
                     now = time.monotonic()

@@ -1,5 +1,4 @@
-"""Runs: what a painting writes into its directory, and how it is resumed.
+"""Runs: a painting or a film in its directory, and how it goes on.
 
-A Run is an observer of the optimiser's steps. Its directory lists the files it has written, its record
-says what it was begun with, and its state is all that is needed to resume it.
+A Run is an observer of the optimiser's steps. Its record says what it was begun with, and from its state it goes on.
 """

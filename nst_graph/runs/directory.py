@@ -1,13 +1,11 @@
-"""A run's directory: run.json, and the files that it lists. All other files there are left alone."""
-
-from __future__ import annotations
+"""A run's directory: which files are the run's, who may paint there, and the picture beside it, --output FILE."""
 
 import hashlib
 import itertools
 import json
 import os
-import secrets
-from collections.abc import Callable, Iterable, Iterator
+import re
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,139 +15,96 @@ import filelock
 from nst_graph import files
 from nst_graph.errors import InputError
 from nst_graph.runs import records
+from nst_graph.settings import DEPTHS
 
-#: The subdirectory of the events for TensorBoard.
-TENSORBOARD = "tensorboard"
+#: Kinds of pictures that are read, but not saved.
+UNSAVED = (".webp", ".gif", ".bmp", ".avif", ".heic", ".heif")
+
+
+def split_output(output: Path) -> tuple[Path, Path | None]:
+    """A run's directory, and the picture beside it where `output` names one. Raises InputError for other kinds."""
+    if output.name in ("", ".."):
+        output = output.resolve()  # for a name
+    suffix = output.suffix.lower()
+    if output.is_dir() or suffix not in (*DEPTHS, *UNSAVED):
+        return output, None
+    if suffix in UNSAVED:
+        known = ", ".join(DEPTHS)
+        raise InputError(f"--output {output}: pictures are saved as {known}; name one of these, or a directory")
+    return output.with_suffix(""), output
+
+
+def check_depth(picture: Path | None, depth: int) -> None:
+    """Raise InputError if a picture's kind of file has not so many bits."""
+    if picture is not None and depth not in DEPTHS[picture.suffix.lower()]:
+        raise InputError(f"--depth {depth}: {picture.name} would have 8 bits a colour; name a .png or a .tif")
 
 
 class Directory:
     """The files of a run, in a directory that may also have other files.
 
-    run.json lists the run's files with their SHA-256. A file that is not listed, or has another
-    hash, is neither overwritten nor removed. The list is written first: a file's new hash is added
-    to its old one before the file is replaced, so that a kill between the two does no harm.
+    With a run.json of this program it is a run's, and so are the files there that have names of records.NAMES. All
+    others are left alone. The picture beside it is the run's while it is as the run wrote it.
     """
 
-    def __init__(self, path: Path, record: dict[str, Any] | None = None) -> None:
-        """An existing run with this record, or a new one."""
-        record = dict(record or {})
+    def __init__(self, path: Path, picture: Path | None = None) -> None:
+        """`picture` is the one that a new run will write. Raises InputError if run.json is not a run's."""
         self.path = path
-        #: The suffix of this run's unfinished files and of its events for TensorBoard.
-        self.mark: str = record.pop("mark", None) or secrets.token_hex(8)
-        self._listed: dict[str, list[str]] = record.pop("files", {})
-        self.record = record
+        self.record: dict[str, Any] = records.read(path) if os.path.lexists(path / "run.json") else {}
+        written = self.record.get("picture")
+        beside = path.with_name(path.name + written["suffix"]) if written else None
+        self.picture = picture or beside
+        #: The SHA-256 of the picture, two while it is replaced.
+        self._hashes: list[str] = written["sha256"] if written and self.picture == beside else []
 
-    @classmethod
-    def at(cls, path: Path) -> Directory:
-        """The run in a directory, or a new one if there is no run.json. Raises InputError if that is not a run's."""
-        if not os.path.lexists(path / "run.json"):
-            return cls(path)
-        record = records.read(path)
-        if "files" not in record:
-            raise InputError(f"{path}: a run of an older version, which kept no list of its files; move it away")
-        return cls(path, record)
-
-    @classmethod
-    def to_paint_in(cls, path: Path, overwrite: bool, resume: bool) -> Directory:
-        """The same for a painting. Raises InputError if there is a run to be kept, no directory, or as `check` does."""
-        if path.exists() and not path.is_dir():
-            raise InputError(f"--output {path}: not a directory; name another")
-        directory = cls.at(path)
-        if directory.record and not overwrite and not resume:
-            raise InputError(f"--output {path}: holds a run; name another, add --overwrite, or --resume it alone")
-        if not resume:
-            directory.check()
-        return directory
-
-    def check(self) -> None:
-        """Raise InputError if a file has a name that runs use but is not as this run wrote it."""
-        # After a kill a file may have two hashes listed; it matches one of them.
-        own = {name: [digest] for name, listed in self._listed.items() if (digest := self._hash(name)) in listed}
-        for name in sorted(os.listdir(self.path)) if self.path.is_dir() else []:
-            if records.NAMES.fullmatch(name) and name not in ("run.json", *own):
-                what = "has changed since the run wrote it" if name in self._listed else "is not this program's"
-                raise InputError(f"{self.path / name}: {what}; move it away, or name another directory")
-        self._listed = own
-
-    def check_apart(self, paths: Iterable[Path]) -> None:
-        """Raise InputError if one of these is a file of the run, which is about to be removed."""
-        own = [self.path / name for name in (*self._listed, "run.json")]
-        for path in paths:
-            if any(file.exists() and file.samefile(path) for file in own):
-                raise InputError(f"{path}: a file of the run that --overwrite replaces; name a copy elsewhere")
+    def names(self) -> list[str]:
+        """The names of the files here that are the run's, or would be, in order."""
+        places = (self.path, self.path / records.COPIES, self.path / records.TENSORBOARD)
+        entries = (entry for place in places if place.is_dir() for entry in place.iterdir())
+        names = (entry.relative_to(self.path).as_posix() for entry in entries)
+        return sorted(name for name in names if records.NAMES.fullmatch(name))
 
     def describe(self, record: dict[str, Any]) -> None:
-        """Write run.json. Raises OSError as open and write do."""
+        """Write run.json. Raises OSError, as all that write."""
         self.record = record
-        with files.atomic(self.path / "run.json", self.mark) as file:
-            content = record | {"mark": self.mark, "files": self._listed}
-            file.write(json.dumps(content, indent=2).encode() + b"\n")
-
-    def write(self, name: str, fill: Callable[[BinaryIO], object]) -> None:
-        """Write a file of the run by `fill`. Raises InputError if a file not the run's has that name, or OSError."""
-        path = self.path / name
-        if name not in self._listed and os.path.lexists(path):
-            raise InputError(f"{path}: is not this program's; move it away")
-        path.parent.mkdir(exist_ok=True)
-        with files.atomic(path, self.mark) as file:
-            fill(file)
-            file.flush()
-            file.seek(0)
-            self._listed.setdefault(name, []).append(hashlib.file_digest(file, "sha256").hexdigest())
-            self.describe(self.record)
-        self._listed[name] = self._listed[name][-1:]
+        if self.picture is not None:  # not where it is, as the run may be moved
+            record = record | {"picture": {"suffix": self.picture.suffix, "sha256": self._hashes}}
+        self.put("run.json", json.dumps(record, indent=2).encode() + b"\n")
 
     def put(self, name: str, data: bytes) -> None:
-        """Write bytes to a file of the run. Raises as `write` does."""
+        """Write bytes to a file of the run, as `write` does."""
         self.write(name, lambda file: file.write(data))
 
-    def remove(self, *names: str) -> None:
-        """Remove files if they exist and are the run's, their entries in the list, and empty subdirectories."""
-        for name in names:
-            if self._owns(name):
+    def write(self, name: str, fill: Callable[[BinaryIO], object]) -> None:
+        """Write a file of the run by `fill`, whole or not at all."""
+        path = self.path / name
+        path.parent.mkdir(exist_ok=True)
+        with files.atomic(path, records.UNFINISHED) as file:
+            fill(file)
+
+    def may_put_picture(self) -> bool:
+        """Whether there is no picture beside the run, or it is as the run wrote it."""
+        if self.picture is None or not os.path.lexists(self.picture):
+            return True
+        return self.picture.is_file() and not self.picture.is_symlink() and files.sha256(self.picture) in self._hashes
+
+    def put_picture(self, data: bytes) -> None:
+        """Write the picture beside the run, and its hash into run.json, before it: a kill between them does no harm."""
+        assert self.picture is not None
+        self._hashes = [*self._hashes, hashlib.sha256(data).hexdigest()]
+        self.describe(self.record)
+        with files.atomic(self.picture) as file:
+            file.write(data)
+        del self._hashes[:-1]
+
+    def remove(self, pattern: str) -> None:
+        """Remove the run's files whose names match, and the subdirectories that are then empty."""
+        for name in self.names():
+            if re.fullmatch(pattern, name):
                 (self.path / name).unlink()
-            self._listed.pop(name, None)
-        for subdirectory in (TENSORBOARD, records.COPIES):
+        for subdirectory in (records.TENSORBOARD, records.COPIES):
             with suppress(OSError):
                 (self.path / subdirectory).rmdir()
-
-    def clear(self) -> None:
-        """Remove all files of the run except run.json, and begin a new one."""
-        for events in self.path.glob(f"{TENSORBOARD}/*.{self.mark}"):
-            events.unlink()
-        self.remove(*self._listed)
-        self.mark = secrets.token_hex(8)
-
-    def tidy(self) -> None:
-        """Remove the unfinished files of a killed run."""
-        for directory in (self.path, self.path / records.COPIES):
-            for unfinished in directory.glob(f".*.{self.mark}"):
-                unfinished.unlink()
-
-    def add_copies(self, sources: dict[str, Path]) -> None:
-        """Copy the run's source pictures, by role, so that it can be resumed if they are moved or deleted."""
-        for role, source in sources.items():
-            name = f"{records.COPIES}/{role}-{self.mark}"
-            if not self._owns(name):
-                self.put(name, source.read_bytes())
-
-    def remove_copies(self) -> None:
-        """Remove the copies of the source pictures."""
-        self.remove(*(name for name in self._listed if name.startswith(f"{records.COPIES}/")))
-
-    def pictures(self) -> list[Path]:
-        """The pictures saved while painting, in order, and the final one if it is different."""
-        listed = (self.path / name for name in self._listed if name.startswith("iteration-"))
-        saved, final = sorted(file for file in listed if file.exists()), self.path / "final.png"
-        return saved if saved and files.sha256(saved[-1]) == files.sha256(final) else [*saved, final]
-
-    def _hash(self, name: str) -> str:
-        """The hash of a file; "" if it does not exist or is a link."""
-        path = self.path / name
-        return files.sha256(path) if path.is_file() and not path.is_symlink() else ""
-
-    def _owns(self, name: str) -> bool:
-        return self._hash(name) in self._listed.get(name, [])
 
 
 def numbered(path: Path) -> Iterator[Path]:
@@ -158,46 +113,28 @@ def numbered(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def claimed(path: Path) -> Iterator[Path]:
-    """Make a directory if need be, and keep other processes from painting there.
+def claimed(
+    path: Path, picture: Path | None = None, overwrite: bool = False, resume: bool = False, free: bool = False
+) -> Iterator[Directory]:
+    """Check a directory, make it if need be, and keep other processes from painting there.
 
+    With `free` it is the first of PATH, PATH-2, PATH-3, ... that is not there, whoever else takes one at the same time.
     Nested claims of one thread are one. A directory that was made here and is still empty at the end is removed.
-    Raises InputError if another process paints there, or the directory cannot be written.
+    Raises InputError if what is there is to be kept, another process paints there, or it cannot be written.
     """
-    with _locked(path, _make(path)):
-        yield path
-
-
-@contextmanager
-def claimed_free(path: Path) -> Iterator[Path]:
-    """Claim the first of PATH, PATH-2, PATH-3, ... that is not there, whoever else does so at the same time."""
-    place = next(filter(_make, numbered(path)))
-    with _locked(place, True):
-        yield place
-
-
-def _make(path: Path) -> bool:
-    """Make a directory; whether it was not there. Raises InputError."""
-    try:
-        path.mkdir(parents=True)
-        return True
-    except FileExistsError:
-        return False
-    except OSError as error:
-        raise _unwritable(path, error) from error
-
-
-@contextmanager
-def _locked(path: Path, made: bool) -> Iterator[None]:
+    if free:
+        path, made = next(filter(_make, numbered(path))), True
+    else:
+        _checked(path, picture, overwrite, resume)  # before a file is made there
+        made = _make(path)
     lock = filelock.FileLock(path.absolute() / ".lock", is_singleton=True)
+    with writing(path):
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout as error:
+            raise InputError(f"--output {path}: another process paints there; name another directory") from error
     try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout as error:
-        raise InputError(f"--output {path}: another process paints there; name another directory") from error
-    except OSError as error:
-        raise _unwritable(path, error) from error
-    try:
-        yield
+        yield _checked(path, picture, overwrite, resume)  # as nobody changes it any more
     finally:
         unused = not (path / "run.json").exists()
         with suppress(OSError):  # Windows removes no open file
@@ -209,5 +146,35 @@ def _locked(path: Path, made: bool) -> Iterator[None]:
                 path.rmdir()
 
 
-def _unwritable(path: Path, error: OSError) -> InputError:
-    return InputError(f"--output {path}: {error.strerror}; name a directory that can be written")
+def _checked(path: Path, picture: Path | None, overwrite: bool, resume: bool) -> Directory:
+    """A directory where a run may begin or, with `resume`, go on. Raises InputError if none may."""
+    directory = Directory(path, picture)
+    if path.exists() and not path.is_dir():
+        raise InputError(f"--output {path}: not a directory; name another")
+    if directory.record and not (overwrite or resume):
+        raise InputError(f"--output {path}: holds a run; name another, add --overwrite, or --resume it alone")
+    if not directory.record and (others := directory.names()):
+        raise InputError(f"{path / others[0]}: is not this program's; move it away, or name another directory")
+    if overwrite:
+        directory.picture = picture  # not that of the run that is replaced
+    elif not directory.may_put_picture():
+        remedy = "name another, add --overwrite, or move it away"
+        raise InputError(f"--output {directory.picture}: is there already; {remedy}")
+    return directory
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Raise InputError in the place of OSError while a directory is prepared."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"--output {path}: {error.strerror}; name a directory that can be written") from error
+
+
+def _make(path: Path) -> bool:
+    """Make a directory; whether it was not there. Raises InputError."""
+    with writing(path), suppress(FileExistsError):
+        path.mkdir(parents=True)
+        return True
+    return False

@@ -3,29 +3,42 @@
 import json
 import math
 import os
+import re
 import shlex
+import subprocess
 import urllib.parse
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import asdict, replace
+from functools import cache
 from importlib.resources import files as resources
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from nst_graph import files, places
 from nst_graph.errors import InputError
-from nst_graph.runs import curves, records, words
-from nst_graph.runs.curves import Curves
+from nst_graph.recipes import DEFAULT, RECIPES, fast
+from nst_graph.runs import losses, records
+from nst_graph.runs.losses import Row
+from nst_graph.settings import STARTS, Settings, equal
+from nst_graph.weights.store import FILES
 
 #: The largest number of points of a curve, and of latest iterations used to estimate the remaining time.
 POINTS, RECENT = 400, 20
 #: Seconds without news after which a run may have been killed, and how many of its iterations that is at least; and
 #: of a film, whose frames take longer.
-SILENT, SILENT_ITERATIONS, SILENT_FILM = 300, 10, 1800
+SILENT, SILENT_ITERATIONS, SILENT_FILM = 300.0, 10, 1800.0
 
 
 def of_run(directory: Path) -> bytes:
     """A run's index.html, from its run.json, losses.csv and pictures."""
     return _fill("page.html", _made(directory, _page))
+
+
+def of_film(directory: Path) -> bytes:
+    """A film's index.html, from its run.json and frames."""
+    return _fill("film.html", _made(directory, _film))
 
 
 def update_gallery(directory: Path) -> None:
@@ -35,11 +48,6 @@ def update_gallery(directory: Path) -> None:
             write_gallery(directory)
 
 
-def of_film(directory: Path, film: dict[str, Any]) -> bytes:
-    """A film's index.html, from what it shows."""
-    return _fill("film.html", film | {"gallery": _is_gallery(directory.parent / "index.html")})
-
-
 def write_gallery(directory: Path) -> None:
     """Write an index.html of the runs in a directory, the latest first, unless another is there. Raises OSError."""
     path = directory / "index.html"
@@ -47,12 +55,13 @@ def write_gallery(directory: Path) -> None:
         return
     runs = [run for record in directory.glob("*/run.json") if (run := _made(record.parent, _card))]
     runs.sort(key=lambda run: -run["updated"])
-    common = [option for option in runs[0]["options"] if all(option in run["options"] for run in runs)] if runs else []
-    for run in runs if len(runs) > 1 else ():
-        run["options"] = [option for option in run["options"] if option not in common]
-    name = _text(directory.resolve().name)
+    common = []
+    if len(runs) > 1:
+        common = [option for option in runs[0]["options"] if all(option in run["options"] for run in runs)]
+        for run in runs:
+            run["options"] = [option for option in run["options"] if option not in common]
     with files.atomic(path) as file:
-        file.write(_fill("gallery.html", {"name": name, "runs": runs, "common": common if len(runs) > 1 else []}))
+        file.write(_fill("gallery.html", {"name": _text(directory.resolve().name), "runs": runs, "common": common}))
 
 
 def _is_gallery(path: Path) -> bool:
@@ -75,51 +84,68 @@ def _made(directory: Path, make: Callable[[Path, dict[str, Any]], dict[str, Any]
 
 def _card(directory: Path, record: dict[str, Any]) -> dict[str, Any]:
     """What the gallery and the page show of a run."""
-    outcome, total = record["outcome"], sum(stage["iterations"] for stage in _stages(record))
-    if "film" in record:
-        total = record["film"]["frames"]
-    pictures = _pictures(directory, record)
+    state, is_film, stages = str(record["outcome"]["state"]), "film" in record, record["stages"]
+    left, pace = None, 0.0
+    if state in ("painting", "paused") and not is_film:
+        left, pace = _left([*losses.read(directory).values()], stages)
+    options = None  # of another version there are none
+    with suppress(InputError):
+        options = fewest_options(records.settings(record, directory))
     logs = directory / "run.json", directory / "losses.csv"
-    program, silent = ("paint_video", float(SILENT_FILM)) if "film" in record else ("paint", float(SILENT))
-    if program == "paint" and outcome["state"] == "painting":
-        silent = max(silent, SILENT_ITERATIONS * _left(curves.read(directory), _stages(record))[1])
     return {
         "name": _text(directory.name),
         "place": urllib.parse.quote(os.fsencode(directory.name), safe=""),
         "title": _title(record),
-        "state": str(outcome["state"]),
-        "last": total,
+        "state": state,
+        "last": record["film"]["frames"] if is_film else sum(stage["iterations"] for stage in stages),
+        "left": left,
         "width": int(record["width"]),
         "height": int(record["height"]),
-        "options": [_text(shlex.join(_short(option))) for option in _options(directory, record) or ()],
-        "pictures": pictures,
-        "resume": _text(words.resume(directory, program)),
-        "silent": silent,
+        # Of a file that is the start, the name alone.
+        "options": [
+            _text(shlex.join([name, *(Path(word).name if name == "--init" else word for word in words)]))
+            for name, *words in options or ()
+        ],
+        "pictures": _pictures(directory, record),
+        "again": None if options is None else paint_command(record, options),
+        "resume": _command("paint_video" if is_film else "paint", ["--resume", str(directory.resolve())]),
+        "silent": SILENT_FILM if is_film else max(SILENT, SILENT_ITERATIONS * pace),
         "updated": max(file.stat().st_mtime for file in logs if file.exists()),
+    }
+
+
+def _film(directory: Path, record: dict[str, Any]) -> dict[str, Any]:
+    """What a film's page shows beside that."""
+    card = _card(directory, record)
+    numbers = [picture["iteration"] for picture in card.pop("pictures")]
+    times = sorted(frame.stat().st_mtime for frame in directory.glob("frame-*.png"))[-RECENT - 1 :]
+    gaps = sorted(later - time for time, later in pairwise(times))[:-1]  # in the longest it may have been interrupted
+    return card | {
+        # From the first on, and others that are painted beside them.
+        "painted": sum(number == place for place, number in enumerate(numbers, 1)),
+        "finished": len(numbers),
+        "left": sum(gaps) / len(gaps) * (card["last"] - len(numbers)) if gaps else None,
+        "seconds": float(record["film"]["seconds"]),
+        "whole": (directory / "film.mp4").exists(),
+        "gallery": _is_gallery(directory.parent / "index.html"),
     }
 
 
 def _page(directory: Path, record: dict[str, Any]) -> dict[str, Any]:
     """What a run's page shows beside that."""
-    settings, versions, files = record["settings"], record.get("versions"), record.get("files", {})
-    losses, stages = curves.read(directory), _stages(record)
-    options = _options(directory, record)
-    films = [name for name in ("timelapse.gif", "timelapse.mp4") if name in files and (directory / name).exists()]
-    links = {"film": films, "losses.csv": ["losses.csv"] if losses else [], "run.json": ["run.json"]}
-    if _is_gallery(directory.parent / "index.html"):
-        links = {"all paintings": ["../index.html"]} | links
+    settings, versions = record["settings"], record.get("versions")
+    files = r"(content|style-\d+)\.png|timelapse\.(gif|mp4)|losses\.csv|run\.json"
     return _card(directory, record) | {
-        "sources": list(_sources(directory, record)),
+        "sources": [_text(Path(source["path"]).name) for source in (record["content"], *record["styles"])],
+        "masks": [_text(Path(mask["path"]).name) for mask in record["masks"]],
+        "files": [name for name in sorted(os.listdir(directory)) if re.fullmatch(files, name)],
+        "gallery": _is_gallery(directory.parent / "index.html"),
         "reason": str(record["outcome"].get("reason", "")),
         "network": _network(record),
-        "stages": _told(stages),
-        "scales": len({(stage["width"], stage["height"]) for stage in stages}),
+        "stages": record["stages"],
         "versions": versions if isinstance(versions, dict) else {},
         "settings": {name: value for name, value in settings.items() if name != "network"},
-        "again": None if options is None else _text(words.paint(record, options)),
-        "links": {name: files[0] for name, files in links.items() if files},
-        "losses": _thinned(curves.weighted(losses, settings)),
-        "left": _left(losses, stages)[0],
+        "losses": _thinned(losses.weighted(losses.read(directory), settings)),
     }
 
 
@@ -132,38 +158,10 @@ def _title(record: dict[str, Any]) -> str:
     return f"{content} in the style of {', '.join(styles)}"
 
 
-def _options(directory: Path, record: dict[str, Any]) -> list[list[str]] | None:
-    """The options that give a run's settings; None where they are those of another version, or there are none."""
-    with suppress(InputError):
-        return words.options(records.settings(record, directory))
-    return None
-
-
-def _short(option: list[str]) -> list[str]:
-    """An option's words, with the name alone of a file."""
-    return ["--init", Path(option[1]).name] if option[0] == "--init" else option
-
-
-def _stages(record: dict[str, Any]) -> list[dict[str, Any]]:
-    """What is painted one after the other; an older version's record does not tell at which sizes."""
-    settings = record["settings"]
-    whole = {"width": record["width"], "height": record["height"], "precision": settings["precision"]}
-    whole["iterations"] = int(sum(settings["scale_iterations"]) + settings["iterations"])
-    return record.get("stages") or [whole]
-
-
-def _told(stages: Sequence[dict[str, Any]]) -> str:
-    """The stages as words."""
-    return ", ".join(
-        f"{stage['iterations']} iterations at {stage['width']} x {stage['height']} in {stage['precision']}"
-        for stage in stages
-    )
-
-
 def _pictures(directory: Path, record: dict[str, Any]) -> list[dict[str, Any]]:
     """The saved pictures in order, with their iterations; while a run is painted, a final.png is one of before."""
-    listed = (name for name in record.get("files", ()) if name.startswith(("iteration-", "frame-")))
-    labelled = {int(Path(name).stem.split("-")[1]): (name, name.split("-")[0]) for name in sorted(listed)}
+    saved = filter(None, (re.fullmatch(r"(iteration|frame)-(\d{5,})\.png", name) for name in os.listdir(directory)))
+    labelled = {int(match[2]): (match[0], match[1]) for match in saved}
     state, last = record["outcome"]["state"], record["outcome"].get("iterations")
     if state != "painting" and isinstance(last, int):
         labelled[last] = "final.png", "iteration" if state == "paused" else "end: iteration"
@@ -172,17 +170,6 @@ def _pictures(directory: Path, record: dict[str, Any]) -> list[dict[str, Any]]:
         for number, (name, label) in sorted(labelled.items())
         if (directory / name).exists()
     ]
-
-
-def _sources(directory: Path, record: dict[str, Any]) -> Iterator[dict[str, str]]:
-    """The photograph, and each style with its mask, as they are in the directory."""
-    masks = [_text(Path(mask["path"]).name) for mask in record["masks"]]
-    for number, source in enumerate((record["content"], *record["styles"])):
-        file = f"style-{number}.png" if number else "content.png"
-        if (directory / file).exists():
-            role = "style" if number else "photograph"
-            where = f", where {masks[number - 1]} is white" if number and masks else ""
-            yield {"file": file, "role": role, "name": _text(Path(source["path"]).name) + where}
 
 
 def _network(record: dict[str, Any]) -> str:
@@ -198,19 +185,17 @@ def _text(name: str) -> str:
     return os.fsencode(name).decode(errors="replace")
 
 
-def _thinned(losses: Curves) -> Curves:
-    """Curves with at most POINTS evenly spaced points and the latest ones."""
-    length = len(losses.get("iteration", ()))
-    rows = sorted({*range(0, length, length // POINTS + 1), *range(max(0, length - RECENT), length)})
-    return {name: [values[row] for row in rows] for name, values in losses.items()}
+def _thinned(curves: Sequence[Row]) -> dict[str, list[float]]:
+    """The columns of curves, with at most POINTS evenly spaced points and the latest ones."""
+    rows = [*curves[: -RECENT : len(curves) // POINTS + 1], *curves[-RECENT:]]
+    return {name: [row[name] for row in rows] for name in (rows[0] if rows else ())}
 
 
-def _left(losses: Curves, stages: Sequence[dict[str, Any]]) -> tuple[float | None, float]:
+def _left(rows: Sequence[Row], stages: Sequence[dict[str, Any]]) -> tuple[float | None, float]:
     """The remaining seconds at the latest speed in pixels a second, None if that is not known; and those of a step."""
-    done, seconds = losses.get("iteration", []), losses.get("seconds", [])
-    if len(done) < 2:
+    if len(rows) < 2:
         return None, 0.0
-    first = -min(RECENT, len(done))
+    first, last = rows[-min(RECENT, len(rows))], rows[-1]
 
     def work(iterations: float) -> float:
         """The pixels of so many iterations."""
@@ -220,9 +205,9 @@ def _left(losses: Curves, stages: Sequence[dict[str, Any]]) -> tuple[float | Non
             pixels, iterations = pixels + here * stage["width"] * stage["height"], iterations - here
         return pixels
 
-    now, whole = work(done[-1]), work(math.inf)
-    pace = (seconds[-1] - seconds[first]) / max(now - work(done[first]), 1)
-    return pace * (whole - now), pace * stages[-1]["width"] * stages[-1]["height"]
+    now = work(last["iteration"])
+    pace = (last["seconds"] - first["seconds"]) / max(now - work(first["iteration"]), 1)
+    return pace * (work(math.inf) - now), pace * stages[-1]["width"] * stages[-1]["height"]
 
 
 def _fill(template: str, data: dict[str, Any]) -> bytes:
@@ -234,3 +219,66 @@ def _fill(template: str, data: dict[str, Any]) -> bytes:
 
 def _template(name: str) -> str:
     return resources("nst_graph.runs").joinpath(name).read_text(encoding="utf-8")
+
+
+# The commands that paint a run again or go on with it
+
+
+def paint_command(record: Mapping[str, Any], options: Sequence[Sequence[str]]) -> str:
+    """The command that paints anew what a record describes, with these options."""
+    weights = Path(record["weights"]["path"])
+    is_found = weights.parent == (places.MODEL and places.MODEL.resolve())  # where no weights are named
+    is_found = is_found and weights.name in FILES.get(record["settings"]["network"], ())
+    words = [record["content"]["path"], *(style["path"] for style in record["styles"])]
+    for option in options:
+        words += option if option[0] != "--init" or option[1] in STARTS else ["--init", record["init"]["path"]]
+    words += ["--masks", *(mask["path"] for mask in record["masks"])] if record["masks"] else []
+    words += [] if is_found else ["--weights", str(weights)]
+    words += [] if record["read_limit"] == files.READ_LIMIT else _option("read_limit", record["read_limit"])
+    return _command("paint", words)
+
+
+def _command(program: str, words: Sequence[str]) -> str:
+    words = [*places.command(program).split(), *words]
+    return _text(subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words))
+
+
+def fewest_options(settings: Settings) -> list[list[str]] | None:
+    """The fewest options that give these settings, each as its words; None where there are none that do."""
+    target = asdict(settings)
+    candidates = []
+    for words, base in _bases(settings.size):
+        changed = {option: target[option] for option, value in base.items() if target[option] != value}
+        if changed.get("size", "") is None:
+            changed["size"] = "original"
+        # An option can be given, but not taken back.
+        if not any(value is None or value is False or value == () for value in changed.values()):
+            candidates.append(words + [_option(option, value) for option, value in changed.items()])
+    return min(candidates, key=len, default=None)
+
+
+@cache
+def _bases(size: int | None) -> list[tuple[list[list[str]], dict[str, Any]]]:
+    """What options may begin with at a size, a recipe and --fast, and the settings that they are then added to."""
+    bases = []
+    for name, recipe in RECIPES.items():
+        words = [] if name == DEFAULT else [["--recipe", name]]
+        faster = replace(fast(recipe.settings, size=size), size=recipe.settings.size)
+        bases += [(words, asdict(recipe.settings)), ([*words, ["--fast"]], asdict(faster))]
+    return bases
+
+
+def _option(name: str, value: Any) -> list[str]:
+    option = f"--{name.replace('_', '-')}"
+    if value is True:
+        return [option]
+    if isinstance(value, Mapping):
+        plain = value == equal(value)
+        return [option, *(layer if plain else f"{layer}={_number(weight)}" for layer, weight in value.items())]
+    return [option, *map(_number, value if isinstance(value, tuple) else (value,))]
+
+
+def _number(value: Any) -> str:
+    """A value as it is written: a whole number without its .0."""
+    short = f"{value:g}" if isinstance(value, float) else str(value)
+    return short if not isinstance(value, float) or float(short) == value else repr(value)

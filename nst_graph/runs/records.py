@@ -1,10 +1,11 @@
-"""Records: run.json, which describes what a run was begun with."""
+"""Records: run.json, which says what a run was begun with; and the names of a run's files."""
 
 import hashlib
 import itertools
 import json
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,16 +15,33 @@ from nst_graph.errors import DamagedError, InputError, decoding
 from nst_graph.settings import DEPTHS, PRECISIONS, STARTS, Settings
 from nst_graph.version import __version__
 
+#: The subdirectories of an unfinished run's copies of its sources, and of the events for TensorBoard.
+COPIES, TENSORBOARD = ".sources", "tensorboard"
+#: The endings of files that are not yet whole, and of events.
+UNFINISHED, EVENTS = "unfinished", ".nst_graph"
+_NAME = (
+    r"(run\.json|losses\.csv|losses\.png|state\.npz|index\.html|content\.png|final\.png|timelapse\.(gif|mp4)"
+    r"|film\.mp4|(frame|iteration)-[0-9]{5,}\.png|style-[0-9]+\.png)"
+)
 #: The names of a run's files.
 NAMES = re.compile(
-    r"run\.json|losses\.csv|losses\.png|state\.npz|index\.html|content\.png|final\.png|timelapse\.(gif|mp4)"
-    r"|film\.mp4|frame-[0-9]{5,}\.png|style-[0-9]+\.png|iteration-[0-9]{5,}\.png"
+    rf"{_NAME}|\.{_NAME}\.unfinished|\.film\.unfinished\.mp4|tensorboard/events\..*\.nst_graph"
+    r"|\.sources/\.?(content|init|(style|mask)-[0-9]+)(\.unfinished)?"
 )
-#: The subdirectory of an unfinished run's copies of its sources.
-COPIES = ".sources"
 
 #: The parts of a record that describe files by path and hash.
 SOURCES = ("content", "styles", "masks", "init", "weights")
+
+_SOURCE = {"path": str, "sha256": str}
+_COUNT = range(1, 2**53)
+#: How a stage was planned: the fields of plans.Plan.
+_PLAN = {"tile": (None, _COUNT), "pairs": _COUNT, "vector_dtype": (None, "float32", "float64")}
+_STAGE = {"width": _COUNT, "height": _COUNT, "iterations": range(2**53), "precision": PRECISIONS, "plan": (None, _PLAN)}
+#: The parts that a record may lack, and what all parts are, for _is_of.
+_DEFAULTS: dict[str, Any] = {"init": None, "stages": [], "outcome": {}, "read_limit": files.READ_LIMIT, "picture": None}
+_RECORD: dict[str, Any] = {"content": _SOURCE, "styles": [_SOURCE], "masks": [_SOURCE], "weights": _SOURCE}
+_RECORD |= {"init": (None, _SOURCE), "picture": (None, {"suffix": str, "sha256": [str]})}
+_RECORD |= {"settings": dict, "stages": [_STAGE], "outcome": dict, "read_limit": (int, float)}
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -32,65 +50,35 @@ def read(path: Path) -> dict[str, Any]:
         text = files.read_text(path / "run.json")
         with decoding():
             record = json.loads(text)
-        return checked(record)
+        if not isinstance(record, dict) or not _is_of(record := _DEFAULTS | record, _RECORD):
+            raise DamagedError("not a record")
+        if any((stage.get("plan") or _PLAN).keys() != _PLAN.keys() for stage in record["stages"]):
+            raise DamagedError("not a plan")
+        if record["picture"] and record["picture"]["suffix"].lower() not in DEPTHS:
+            raise DamagedError("not a picture beside the run")
     except (FileNotFoundError, NotADirectoryError) as error:
         raise InputError(f"{path}: holds no run; begin one with CONTENT and STYLE") from error
     except OSError as error:
         raise InputError(f"{path / 'run.json'}: {error.strerror}; make it readable") from error
     except (DamagedError, UnicodeDecodeError) as error:
         raise InputError(f"{path / 'run.json'}: not a run's record; name another directory") from error
-
-
-def checked(record: Any) -> dict[str, Any]:
-    """Check the types of a record's parts, and return it. Raises DamagedError."""
-    types = {"settings": dict, "content": dict, "weights": dict, "styles": list, "masks": list}
-    if not isinstance(record, dict) or not all(isinstance(record.get(part), kind) for part, kind in types.items()):
-        raise DamagedError("not a record")
-    if not isinstance(record.get("outcome", {}), dict):
-        raise DamagedError("not an outcome")
-    if not isinstance(record.get("read_limit", 1.0), int | float):
-        raise DamagedError("not a limit")
-    if not isinstance(stages := record.get("stages", []), list) or not all(map(_is_stage, stages)):
-        raise DamagedError("not stages")
-    if not _is_picture(record.get("picture")):
-        raise DamagedError("not a picture beside the run")
-    if not re.fullmatch("[0-9a-f]{16}", str(record.get("mark", "0" * 16))) or not _are_files(record.get("files", {})):
-        raise DamagedError("not a list of files")
-    for source in (source for name in SOURCES for source in _sources(record, name)):
-        if not all(isinstance(source.get(key), str) for key in ("path", "sha256")):
-            raise DamagedError("not a source")
     return record
 
 
-def _is_stage(stage: Any) -> bool:
-    """Whether this describes a stage; an older version's has no plan, which else is what plans.Plan has."""
-    plan = stage.get("plan") if isinstance(stage, dict) else None
-    plan = {"tile": None, "pairs": 1, "vector_dtype": None} if plan is None else plan
-    if not isinstance(stage, dict) or not isinstance(plan, dict) or plan.keys() != {"tile", "pairs", "vector_dtype"}:
-        return False
-    counts = [*(stage.get(name) for name in ("width", "height")), plan["pairs"], plan["tile"] or 1]
-    good = all(type(number) is int and number > 0 for number in counts) and type(stage.get("iterations")) is int
-    return good and stage.get("precision") in PRECISIONS and plan["vector_dtype"] in (None, "float32", "float64")
+def _is_of(value: Any, kind: Any) -> bool:
+    """Whether a value is of a kind: a type, a value itself, a range of whole numbers, or one of a tuple of kinds.
 
-
-def _are_files(listed: Any) -> bool:
-    """Whether this maps names of a run's files to lists of hashes."""
-    return isinstance(listed, dict) and all(
-        (NAMES.fullmatch(name) or re.fullmatch(rf"{re.escape(COPIES)}/[^/\0]+", name))
-        and isinstance(hashes, list)
-        and all(isinstance(digest, str) for digest in hashes)
-        for name, hashes in listed.items()
-    )
-
-
-def _is_picture(picture: Any) -> bool:
-    """Whether this is the suffix of a picture beside the run and its hashes, or None."""
-    if picture is None:
-        return True
-    if not isinstance(picture, dict) or str(picture.get("suffix")).lower() not in DEPTHS:
-        return False
-    hashes = picture.get("sha256")
-    return isinstance(hashes, list) and all(isinstance(digest, str) for digest in hashes)
+    A mapping has these kinds at least, by name; a list has any number of one kind.
+    """
+    if isinstance(kind, tuple):
+        return any(_is_of(value, one) for one in kind)
+    if isinstance(kind, dict):
+        return isinstance(value, dict) and all(_is_of(value.get(name), one) for name, one in kind.items())
+    if isinstance(kind, list):
+        return isinstance(value, list) and all(_is_of(item, kind[0]) for item in value)
+    if isinstance(kind, range):
+        return type(value) is int and value in kind
+    return isinstance(value, kind) if isinstance(kind, type) else bool(value == kind)
 
 
 def settings(record: dict[str, Any], path: Path) -> Settings:
@@ -115,18 +103,21 @@ def texts(settings: Settings, network: str) -> dict[str, str]:
 
 
 def differences(earlier: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """A line for each setting, and each source by its bytes, that differs from what a run was begun with."""
+    """A line for each setting, of a film too, and each source by its bytes, that a run was not begun with."""
     lines = []
     for name in SOURCES:
         before, after = _sources(earlier, name), _sources(now, name)
         if [source["sha256"] for source in before] != [source["sha256"] for source in after]:
             lines.append(f"{name} {_paths(after)}: the run was begun with other bytes, of {_paths(before)}")
-    before = json.loads(json.dumps(asdict(Settings()))) | earlier["settings"]  # an older version may lack some
+    defaults = json.loads(json.dumps(asdict(Settings())))  # an older version may lack some
+    settings = defaults | earlier["settings"]
     for name, value in now["settings"].items():
         are_files = name == "init" and earlier.get("init") and now.get("init")  # whose bytes are compared above
-        if before[name] != value and not are_files:
-            lines.append(f"--{name.replace('_', '-')} {value}: the run was begun with {before[name]}")
-    return lines
+        if settings[name] != value and not are_files:
+            lines.append(f"--{name.replace('_', '-')} {value}: the run was begun with {settings[name]}")
+    film = earlier.get("film", {})
+    changed = [name for name, value in now.get("film", {}).items() if film.get(name) != value]
+    return lines + [f"{name}: the film was begun with {film.get(name)}" for name in changed]
 
 
 def are_of(record: dict[str, Any], name: str, paths: Sequence[Path]) -> bool:
@@ -136,10 +127,11 @@ def are_of(record: dict[str, Any], name: str, paths: Sequence[Path]) -> bool:
 
 def _sources(record: dict[str, Any], name: str) -> list[dict[str, str]]:
     sources = record.get(name) or []
-    sources = sources if isinstance(sources, list) else [sources]
-    if not all(isinstance(source, dict) for source in sources):
-        raise DamagedError("not a source")
-    return sources
+    return sources if isinstance(sources, list) else [sources]
+
+
+def _paths(sources: list[dict[str, str]]) -> str:
+    return " ".join(source["path"] for source in sources) or "none"
 
 
 def source(path: Path) -> dict[str, str]:
@@ -160,18 +152,8 @@ def find(source: dict[str, str], directories: Iterable[Path]) -> Path:
     path = Path(source["path"])
     others = (other for directory in directories for other in sorted(directory.rglob("*")) if other.is_file())
     for candidate in itertools.chain([path], others):
-        if _has_hash(candidate, source["sha256"]):
-            return candidate
+        with suppress(OSError):
+            if files.non_file(candidate) != "a pipe or a device" and _digest(candidate) == source["sha256"]:
+                return candidate
     gone = "has other bytes than when the run was begun" if path.exists() else "is gone"
     raise InputError(f"{path}: {gone}; put it back, or a copy of it into the run's directory")
-
-
-def _has_hash(path: Path, digest: str) -> bool:
-    try:
-        return path.exists() and files.non_file(path) != "a pipe or a device" and _digest(path) == digest
-    except OSError:
-        return False
-
-
-def _paths(sources: list[dict[str, str]]) -> str:
-    return " ".join(source["path"] for source in sources) or "none"

@@ -3,7 +3,6 @@
 import importlib.util
 import io
 import math
-from collections.abc import Sequence
 from itertools import chain, repeat
 from pathlib import Path
 
@@ -23,15 +22,18 @@ def check(kind: str) -> None:
         raise InputError("--timelapse mp4: needs av; pip install 'nst_graph[mp4]', or take gif")
 
 
-def film(paths: Sequence[Path], kind: str) -> bytes:
-    """A gif or mp4 of one or more pictures, resized to the size of the last, which is shown longer.
+def film(directory: Path, kind: str) -> bytes:
+    """A gif or mp4 of a run's saved pictures, resized to the size of the final one, which is shown longer.
 
     Raises DamagedError where it cannot be written.
     """
-    height, width = pictures.read(paths[-1], math.inf).shape[:2]
+    saved, final = sorted(directory.glob("iteration-*.png")), directory / "final.png"
+    if saved and saved[-1].read_bytes() == final.read_bytes():
+        del saved[-1]
+    height, width = pictures.read(final, math.inf).shape[:2]
     if kind == "mp4":  # its chroma subsampling needs even sides
         height, width = height - height % 2, width - width % 2
-    read = (pictures.read(path, math.inf) for path in chain(paths, repeat(paths[-1], STILL)))
+    read = (pictures.read(path, math.inf) for path in chain(saved, repeat(final, 1 + STILL)))
     shown = (pictures.to_bytes(pictures.resize(picture, height, width)) for picture in read)
     encoded = io.BytesIO()
     if kind == "gif":
