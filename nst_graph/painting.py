@@ -400,9 +400,10 @@ def objective_of(
     compute = tf.bfloat16 if part.stage.precision == "bfloat16" else None
     dtype = part.vector_dtype(warm)
     vectors = None if dtype is None else Vectors(dtype, part.plan.pairs, part.settings.bounded)
-    options: dict[str, Any] = {"compute": compute, "source": vectors and vectors.point, "steady": steady}
+    options: dict[str, Any] = {"compute": compute, "targets": targets, "source": vectors and vectors.point}
+    options["steady"] = steady
     if part.plan.tile is None:
-        return Objective(*inputs, targets=targets, **options), vectors
+        return Objective(*inputs, **options), vectors
     return TiledObjective(*inputs, part.plan.tile, **options), vectors
 
 

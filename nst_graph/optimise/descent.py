@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import cast
 
 import numpy as np
 
 from nst_graph.evaluation import Floats
-from nst_graph.optimise.history import check_shapes
-from nst_graph.optimise.steps import BOUNDS, Arrays, Function, HostStepRecorder, Outcome, Step
+from nst_graph.optimise.steps import BOUNDS, Arrays, Function, HostStepRecorder, Observer, Outcome, check_shapes
 from nst_graph.settings import Settings
 
 #: What the next step needs, by name.
@@ -22,7 +21,7 @@ def descend(
     objective: Function,
     start: Floats,
     settings: Settings,
-    observe: Callable[[Step], None],
+    observe: Observer,
     memory: Arrays | None = None,
 ) -> Outcome:
     """Take the steps of adam or gradient-descent; `bounded` clips to 0..255 after each.
