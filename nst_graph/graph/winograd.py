@@ -8,8 +8,8 @@ m = 4 and 1.78 with m = 6. On a processor all this is done strip by strip, so th
 in its cache.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -75,26 +75,19 @@ def fastest(shape: tf.TensorShape, kernel: npt.NDArray[np.floating]) -> Winograd
     return LARGE if positions >= MANY_POSITIONS else SMALL
 
 
-@dataclass(frozen=True)
-class Tiling:
+class Tiling(NamedTuple):
     """How values [1, height, width, any] are cut into strips of whole tiles, and results put together.
 
-    `starts` and `sizes` [strips, 3] are those of the strips with their surroundings, `beyond` [strips, 3, 2] how
-    many zeros each lacks at its ends. `values` [side * side, tiles] are indices of each tile's values within a
-    strip; `results` [rows, width] are those among its step * step * tiles results.
+    `strips` [strips, 4] are the rows where each begins and ends, with its surroundings, and how many of zeros it lacks
+    above and below; `right` how many columns all lack. `values` [side * side, tiles] are indices of each tile's values
+    within a strip; `results` [rows, width] are those among its step * step * tiles results.
     """
 
     by: WinogradTransform
-    starts: tf.Tensor
-    sizes: tf.Tensor
-    beyond: tf.Tensor
+    strips: tf.Tensor
+    right: tf.Tensor
     values: tf.Tensor
     results: tf.Tensor
-
-    @property
-    def tensors(self) -> list[tf.Tensor]:
-        """All but the first."""
-        return [self.starts, self.sizes, self.beyond, self.values, self.results]
 
 
 def tiling(values: tf.Tensor, by: WinogradTransform, filters: int) -> Tiling:
@@ -113,11 +106,8 @@ def tiling(values: tf.Tensor, by: WinogradTransform, filters: int) -> Tiling:
         first.set_shape([1])
     last = first + rows * by.step + 2
     start, end = tf.maximum(first, 0), tf.minimum(last, height)
-    zero, whole = tf.zeros_like(start), tf.zeros_like(start) - 1
-    ends = start - first, last - end, zero + 1, zero + columns * by.step + 1 - width, zero, zero
-    beyond = tf.reshape(tf.stack(ends, 1), [-1, 3, 2])
-    starts, sizes = tf.stack([start, zero, zero], 1), tf.stack([end - start, whole, whole], 1)
-    return Tiling(by, starts, sizes, beyond, tf.reshape(places, [by.side**2, rows * columns]), results)
+    strips = tf.stack([start, end, start - first, last - end], 1)
+    return Tiling(by, strips, columns * by.step + 1 - width, tf.reshape(places, [by.side**2, rows * columns]), results)
 
 
 def convolve(values: tf.Tensor, kernel: npt.NDArray[np.floating], cut: Tiling) -> tf.Tensor:
@@ -131,7 +121,7 @@ def convolve(values: tf.Tensor, kernel: npt.NDArray[np.floating], cut: Tiling) -
     outputs = _convolve(tf.stop_gradient(values), ahead, cut)
     # tf.custom_gradient would do the same, and keep the graph for as long as the process lives.
     with values.graph.gradient_override_map({"IdentityN": "Winograd"}):
-        result, *_ = tf.identity_n([outputs, values, back, *cut.tensors])
+        result, *_ = tf.identity_n([outputs, values, back, *cut[1:]])
     return result
 
 
@@ -157,18 +147,17 @@ def _convolve(values: tf.Tensor, points: tf.Tensor, cut: Tiling) -> tf.Tensor:
     picture = tf.reshape(values, [height, width, inner])  # of which rows need no copy
 
     @tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]
-    def convolved(strip: Sequence[tf.Tensor]) -> tf.Tensor:
-        start, size, beyond = strip
-        padded = tf.pad(tf.slice(picture, start, size), beyond)
+    def convolved(strip: tf.Tensor) -> tf.Tensor:
+        start, end, above, below = tf.unstack(strip)
+        padded = tf.pad(picture[start:end], [[above, below], [1, cut.right], [0, 0]])
         tiles = tf.gather(tf.reshape(padded, [-1, inner]), cut.values)  # of all the first value, of all the second ...
         products = tf.matmul(tf.reshape(_at_points(by.values, tiles), [by.side**2, -1, inner]), points)
         return tf.gather(tf.reshape(_at_points(by.results, products), [-1, outer]), cut.results)
 
-    strips = cut.starts, cut.sizes, cut.beyond
-    if cut.starts.shape[0] == 1:
-        outputs = convolved([only[0] for only in strips])
+    if cut.strips.shape[0] == 1:
+        outputs = convolved(cut.strips[0])
     else:
-        outputs = tf.map_fn(convolved, strips, fn_output_signature=values.dtype, parallel_iterations=1)
+        outputs = tf.map_fn(convolved, cut.strips, fn_output_signature=values.dtype, parallel_iterations=1)
     result = tf.reshape(outputs, [-1, width, outer])[:height][None]
     result.set_shape([*values.shape[:3], outer])
     return result
