@@ -82,7 +82,7 @@ def test_each_position_has_one_owner(network, size, side):
         owners = np.zeros([length >> level for length in size], int)
         for tile in cover:
             owners[tile.positions(level)] += 1
-            top, bottom, left, right = tile.owned(level)
+            top, bottom, left, right = (at >> level for at in tile.inner)
             assert owners[tile.positions(level)].shape == (bottom - top, right - left)
         assert (owners == 1).all()
 

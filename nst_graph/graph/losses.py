@@ -28,21 +28,6 @@ def squared_difference(features: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(tf.square(tf.cast(features, target.dtype) - target))
 
 
-def content(squares: tf.Tensor, count: float) -> tf.Tensor:
-    """Equation 1: half the sum of squared differences."""
-    return squares / 2
-
-
-def content_squares(squares: tf.Tensor, count: float) -> tf.Tensor:
-    """The sum of squared differences, twice equation 1."""
-    return squares
-
-
-def content_mean(squares: tf.Tensor, count: float) -> tf.Tensor:
-    """The mean of squared differences; the count is N_l M_l."""
-    return squares / count
-
-
 def gram(features: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
     """Equation 3: G = F F^T, inner products of the filters' responses over all positions, [N_l, N_l].
 
@@ -207,7 +192,12 @@ class StyleLoss:
     distance: Callable[[tf.Tensor, Floats, float, int], tf.Tensor]
 
 
-CONTENT = {"equation1": content, "squares": content_squares, "mean": content_mean}
+#: From the sum of (F - P)^2, and the count N_l M_l of what was summed; equation 1 is half the sum.
+CONTENT: dict[str, Callable[[tf.Tensor, int], tf.Tensor]] = {
+    "equation1": lambda squares, count: squares / 2,
+    "squares": lambda squares, count: squares,
+    "mean": lambda squares, count: squares / count,
+}
 STYLE = {
     "equation4": StyleLoss(gram, equation4),
     "mean": StyleLoss(gram, mean_of_squares),

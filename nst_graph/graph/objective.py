@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,15 +16,15 @@ from nst_graph.graph import losses, vgg
 from nst_graph.graph.targets import (
     LEAST_POSITIONS,
     Key,
-    OwnFeatures,
     Style,
     StyleTarget,
     TargetExtractor,
     TemporalTarget,
     Tile,
+    own_features,
     tiles,
 )
-from nst_graph.graph.tensorflow import initialise, load, session, tf, zeros
+from nst_graph.graph.tensorflow import SessionOwner, initialise, load, session, tf, zeros
 from nst_graph.pictures import Picture
 from nst_graph.settings import Settings
 from nst_graph.weights import Network
@@ -36,7 +36,7 @@ Source = Callable[[Sequence[int]], tf.Tensor]
 Tensors = Mapping[str, tf.Tensor]
 
 
-class Objective:
+class Objective(SessionOwner):
     """Equations 1 to 7 for one content and its styles, as a context manager.
 
     `network` reaches as deep as the layers in use, which the content must be large enough for
@@ -98,16 +98,6 @@ class Objective:
             for name, value in values.items():
                 load(self.session, self._temporal[name], value)
             self._weights["steadiness"] = values["weight"]
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Give the memory back."""
-        self.session.close()
 
     def value_and_gradient(self, picture: Floats) -> Evaluation:
         """Evaluate at a picture [height, width, 3]."""
@@ -201,20 +191,11 @@ class TiledObjective(Objective):
     """
 
     def __init__(
-        self,
-        network: Network,
-        content: Picture,
-        styles: Sequence[Style],
-        settings: Settings,
-        side: int,
-        compute: tf.DType | None = None,
-        targets: TargetExtractor | None = None,
-        source: Source | None = None,
-        steady: bool = False,
+        self, network: Network, content: Picture, styles: Sequence[Style], settings: Settings, side: int, **options: Any
     ) -> None:
         refuse_unit_gradients(settings)
         self._side, self._tiles = side, tiles(network, content, side)
-        super().__init__(network, content, styles, settings, np.float32, compute, targets, source, steady)
+        super().__init__(network, content, styles, settings, **options)
 
     def _run(self, fetches: Any, feed: Mapping[tf.Tensor, Any]) -> tuple[Mapping[str, Any], Any]:
         self.session.run((self._take, self._reset), feed)
@@ -229,56 +210,48 @@ class TiledObjective(Objective):
         """The part of the picture that a tile sees; the picture is kept."""
         self._point = zeros("point", self.picture.shape)
         self._take = self._point.assign(self.picture).op
-        self._outer = tf.placeholder(tf.int32, (4,))
+        self._outer, self._inner = tf.placeholder(tf.int32, (4,)), tf.placeholder(tf.int32, (4,))
         top, bottom, left, right = tf.unstack(self._outer)
         self._seen = tf.ensure_shape(self._point.read_value()[top:bottom, left:right], (None, None, 3))
         return self._seen
 
     def _build(self, features: Tensors, contents: Mapping[str, Floats]) -> None:
         """What is done to each tile: its sums, and their gradient, are added; and what is done once, in between."""
-        layers = dict.fromkeys([*contents, *(target.key[1] for target in self._styles)])
-        self._own = OwnFeatures(self._network, features, layers)
-        own = self._own.by_layer
-        self._content_parts = {layer: tf.placeholder(tf.float32, own[layer].shape) for layer in contents}
+        own = own_features(self._network, features, self._inner)
+        self._contents = {layer: tf.placeholder(tf.float32, own[layer].shape) for layer in contents}
         self._masks = {target.key: target.mask for target in self._styles if target.mask is not None}
-        self._mask_parts = {key: tf.placeholder(tf.float32, (None,)) for key in self._masks}
-        parts = self._sums(own, self._content_parts, self._mask_parts)
+        self._shares = {key: tf.placeholder(tf.float32, (None,)) for key in self._masks}
+        parts = self._sums(own, self._contents, self._shares)
         sums, slopes = (
-            {key: zeros("_".join((name, *key)).replace(" ", "_"), part.shape) for key, part in parts.items()}
+            {key: zeros(f"{name}{number}", part.shape) for number, (key, part) in enumerate(parts.items())}
             for name in ("sum", "slope")
         )
         self._reset = [total.assign(tf.zeros_like(total)).op for total in sums.values()]
         self._add_sums = [sums[key].assign_add(part).op for key, part in parts.items()]
-        self._build_gradient(tf.add_n([tf.reduce_sum(slopes[key] * part) for key, part in parts.items()]))
+        gradient = zeros("gradient", self.picture.shape)
+        self.gradient = gradient.read_value()
+        pulled = [tf.reduce_sum(slopes[key] * part) for key, part in parts.items()]
+        (part_of_gradient,) = tf.gradients(tf.add_n(pulled), self._seen)
+        top, bottom, left, right = tf.unstack(self._outer)
+        with tf.control_dependencies([part_of_gradient]):
+            # Read whole, a variable that is written in parts would be copied.
+            before = tf.gather(gradient, tf.range(top, bottom))[:, left:right]
+        self._add_gradient = gradient[top:bottom, left:right].assign(before + part_of_gradient).op
         point, totals = self._point.read_value(), {key: total.read_value() for key, total in sums.items()}
         self._terms, total = self._assemble(point, totals)
-        first, *pulls = tf.gradients(
-            total, [point, *totals.values()], unconnected_gradients=tf.UnconnectedGradients.ZERO
-        )
+        zero = tf.UnconnectedGradients.ZERO
+        first, *pulls = tf.gradients(total, [point, *totals.values()], unconnected_gradients=zero)
         stored = [slope.assign(pull).op for slope, pull in zip(slopes.values(), pulls, strict=True)]
-        self._begin_gradient = [self._sum.assign(first).op, *stored]
-
-    def _build_gradient(self, pulled: tf.Tensor) -> None:
-        """Add the gradient of a scalar, which a tile has part in, to that of the picture."""
-        self._sum = zeros("gradient", self.picture.shape)
-        self.gradient = self._sum.read_value()
-        (gradient,) = tf.gradients(pulled, self._seen)
-        top, bottom, left, right = tf.unstack(self._outer)
-        with tf.control_dependencies([gradient]):
-            # Read whole, a variable that is written in parts would be copied.
-            before = tf.gather(self._sum, tf.range(top, bottom))[:, left:right]
-        self._add_gradient = self._sum[top:bottom, left:right].assign(before + gradient).op
+        self._begin_gradient = [gradient.assign(first).op, *stored]
 
     def _load(self, contents: dict[str, Floats]) -> None:
         self._features = contents
 
     def _feed(self, tile: Tile) -> dict[tf.Tensor, Any]:
         """What a tile needs: where it is, and its parts of the content's features and of the masks."""
-        feed = {self._outer: tile.outer, **self._own.feed(tile)}
-        for layer, part in self._content_parts.items():
-            rows, columns = tile.positions(self._own.levels[layer])
-            feed[part] = self._features[layer][:, rows, columns]
-        for key, part in self._mask_parts.items():
-            rows, columns = tile.positions(self._own.levels[key[1]])
-            feed[part] = self._masks[key][rows, columns].ravel()
+        feed: dict[tf.Tensor, Any] = {self._outer: tile.outer, self._inner: tile.inner}
+        for layer, part in self._contents.items():
+            feed[part] = self._features[layer][:, *tile.positions(self._network.poolings(layer))]
+        for key, part in self._shares.items():
+            feed[part] = self._masks[key][tile.positions(self._network.poolings(key[1]))].ravel()
         return feed

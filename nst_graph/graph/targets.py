@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from nst_graph.evaluation import Floats
 from nst_graph.graph import losses, vgg
-from nst_graph.graph.tensorflow import session, tf
+from nst_graph.graph.tensorflow import SessionOwner, session, tf
 from nst_graph.pictures import Mask, Picture
 from nst_graph.settings import Settings
 from nst_graph.weights import Network, Pool
@@ -71,13 +71,14 @@ class Tile:
     own: tuple[int, int, int, int]
     outer: tuple[int, int, int, int]
 
-    def owned(self, level: int) -> list[int]:
-        """Its own part of a layer after so many poolings, [top, bottom, left, right] within the tile."""
-        offsets = (self.outer[0], self.outer[0], self.outer[2], self.outer[2])
-        return [(at - offset) >> level for at, offset in zip(self.own, offsets, strict=True)]
+    @property
+    def inner(self) -> list[int]:
+        """Its own part within the larger one."""
+        top, _, left, _ = self.outer
+        return [at - offset for at, offset in zip(self.own, (top, top, left, left), strict=True)]
 
     def positions(self, level: int) -> tuple[slice, slice]:
-        """Its own part within the whole layer."""
+        """Its own part of a layer after so many poolings."""
         top, bottom, left, right = (at >> level for at in self.own)
         return slice(top, bottom), slice(left, right)
 
@@ -100,60 +101,45 @@ def tiles(network: Network, picture: Floats, side: int | None) -> list[Tile]:
     ]
 
 
-class OwnFeatures:
-    """Features [1, height, width, filters], by layer, of the positions that a tile owns; of all where none is fed."""
-
-    def __init__(self, network: Network, features: Mapping[str, tf.Tensor], layers: Iterable[str]) -> None:
-        self.levels = {layer: network.poolings(layer) for layer in layers}
-        self._bounds = {layer: tf.placeholder_with_default([0, tf.int32.max] * 2, (4,)) for layer in self.levels}
-        self.by_layer = {}
-        for layer, bounds in self._bounds.items():
-            top, bottom, left, right = tf.unstack(bounds)
-            self.by_layer[layer] = features[layer][:, top:bottom, left:right]
-
-    def feed(self, tile: Tile) -> dict[tf.Tensor, Any]:
-        """What makes them those of a tile."""
-        return {bounds: tile.owned(self.levels[layer]) for layer, bounds in self._bounds.items()}
+def own_features(network: Network, features: Mapping[str, tf.Tensor], inner: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Features [1, height, width, filters] by layer, of the positions within (top, bottom, left, right) in pixels."""
+    own = {}
+    for layer, values in features.items():
+        top, bottom, left, right = tf.unstack(inner // 2 ** network.poolings(layer))
+        own[layer] = values[:, top:bottom, left:right]
+    return own
 
 
-class TargetExtractor:
+class TargetExtractor(SessionOwner):
     """Extracts content features and styles' statistics, by one graph for pictures of any size; a context manager.
 
-    It is of no narrower type than float32. With a `side` it works tile by tile, in memory that depends on that. There
-    is nothing of a term whose weight is 0.
+    With a `side` it works tile by tile, in memory that depends on that. There is nothing of a term whose weight is 0.
     """
 
     def __init__(self, network: Network, settings: Settings, dtype: npt.DTypeLike = np.float32) -> None:
         self._network, self._settings = network, settings
-        contents, styles = layers_in_use(settings)
+        statistic = losses.STYLE[settings.style_loss].statistic
         with tf.Graph().as_default() as graph:
-            self._picture = tf.placeholder(np.dtype(dtype), (None, None, 3))
+            self._picture, self._inner = (
+                tf.placeholder(np.dtype(dtype), (None, None, 3)),
+                tf.placeholder(tf.int32, (4,)),
+            )
             features = vgg.build(network, self._picture, settings.pooling, padding=settings.padding)
-            self._own = OwnFeatures(network, features, dict.fromkeys([*contents, *styles]))
-            self._features = {layer: self._own.by_layer[layer] for layer in contents}
-            statistic = losses.STYLE[settings.style_loss].statistic
-            self._statistics = {layer: statistic(self._own.by_layer[layer], None) for layer in styles}
-            self._session = session(graph)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Give the memory back."""
-        self._session.close()
+            own = own_features(network, features, self._inner)
+            self._features = {layer: own[layer] for layer in settings.content_layers if settings.alpha}
+            self._statistics = {layer: statistic(own[layer], None) for layer in settings.style_layers if settings.beta}
+            self.session = session(graph)
 
     def features(self, picture: Picture, side: int | None = None) -> dict[str, Floats]:
         """The content features [1, height, width, filters] of a picture [height, width, 3], by layer."""
         whole: dict[str, Floats] = {}
         for tile, parts in self._by_tile(self._features, picture, side):
             for layer, part in parts.items():
-                level = self._own.levels[layer]
-                shape = [length >> level for length in picture.shape[:2]]
-                rows, columns = tile.positions(level)
-                whole.setdefault(layer, np.empty((1, *shape, part.shape[-1]), part.dtype))[:, rows, columns] = part
+                level = self._network.poolings(layer)
+                if layer not in whole:
+                    height, width = (length >> level for length in picture.shape[:2])
+                    whole[layer] = np.empty((1, height, width, part.shape[-1]), part.dtype)
+                whole[layer][:, *tile.positions(level)] = part
         return whole
 
     def style_targets(self, content: Picture, styles: Sequence[Style], side: int | None = None) -> list[StyleTarget]:
@@ -165,7 +151,10 @@ class TargetExtractor:
         """
         targets = []
         for index, style in enumerate(styles):
-            for layer, statistic in self._sums(style.picture, side).items():
+            statistics: dict[str, Any] = dict.fromkeys(self._statistics, 0)
+            for _, parts in self._by_tile(self._statistics, style.picture, side):
+                statistics = {layer: total + parts[layer] for layer, total in statistics.items()}
+            for layer, statistic in statistics.items():
                 mask, positions = None, float(self._network.positions(content, layer))
                 if style.mask is not None:
                     mask = self._network.shrink(style.mask, layer).astype(np.float32)
@@ -178,22 +167,10 @@ class TargetExtractor:
                 targets.append(StyleTarget(key, mask, statistic * scale, weight, positions))
         return targets
 
-    def _sums(self, picture: Picture, side: int | None) -> dict[str, Floats]:
-        """The style loss's statistics of a picture, by layer."""
-        sums: dict[str, Any] = dict.fromkeys(self._statistics, 0)
-        for _, parts in self._by_tile(self._statistics, picture, side):
-            sums = {layer: total + parts[layer] for layer, total in sums.items()}
-        return sums
-
     def _by_tile(
         self, fetches: dict[str, tf.Tensor], picture: Picture, side: int | None
     ) -> Iterator[tuple[Tile, dict[str, Floats]]]:
         for tile in tiles(self._network, picture, side):
             top, bottom, left, right = tile.outer
-            feed = {self._picture: picture[top:bottom, left:right], **self._own.feed(tile)}
-            yield tile, self._session.run(fetches, feed)
-
-
-def layers_in_use(settings: Settings) -> tuple[list[str], list[str]]:
-    """The layers of the content and of the style term, none where its weight is 0."""
-    return list(settings.content_layers) if settings.alpha else [], list(settings.style_layers) if settings.beta else []
+            feed = {self._picture: picture[top:bottom, left:right], self._inner: tile.inner}
+            yield tile, self.session.run(fetches, feed)

@@ -20,7 +20,7 @@ import timeit
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
-from typing import Any
+from typing import Any, Self
 
 from nst_graph import machine
 
@@ -76,8 +76,8 @@ atexit.register(gc.freeze)  # or Python looks for garbage once more before it en
 # By itself TensorFlow lets a GPU round the factors of products to TF32, which has 10 bits for float32's 23.
 tf.config.experimental.enable_tensor_float_32_execution(False)
 
-__all__ = ["fastest_precision", "gpu_memory", "gpu_name", "has_bfloat16", "has_gpu", "initialise", "load", "session"]
-__all__ += ["tf", "zeros"]
+__all__ = ["SessionOwner", "fastest_precision", "gpu_memory", "gpu_name", "has_bfloat16", "has_gpu", "initialise"]
+__all__ += ["load", "session", "tf", "zeros"]
 
 #: Numbers of a variable that is initialised by itself.
 LARGE = 10_000_000
@@ -143,6 +143,22 @@ def session(graph: tf.Graph) -> tf.Session:
     config = tf.ConfigProto()
     config.graph_options.rewrite_options.disable_meta_optimizer = not has_gpu()
     return tf.Session(graph=graph, config=config)
+
+
+class SessionOwner:
+    """A context manager that gives its session's memory back."""
+
+    session: tf.Session
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the memory back."""
+        self.session.close()
 
 
 def initialise(session: tf.Session) -> None:
