@@ -177,7 +177,8 @@ class Vectors:
         products = tf.concat([_products(rows, changes, g) for rows in (steps, changes, g[:, None])], 0)
         coefficients, descent = tf.numpy_function(self._two_loops, [products], (tf.float64, tf.float64))
         of_steps, of_changes = tf.split(tf.ensure_shape(tf.cast(coefficients, dtype), 2 * self._pairs), 2)
-        d = _combination(steps, of_steps) + _combination(changes, of_changes) - tf.cast(descent, dtype) * g
+        parts = [tf.matmul(of[None, None], rows) for of, rows in ((of_steps, steps), (of_changes, changes))]
+        d = parts[0][:, 0] + parts[1][:, 0] - tf.cast(descent, dtype) * g
         if self.bounded:
             d = self._clip(x + free * d) - x
         with tf.control_dependencies([self._direction.assign(tf.reshape(d, self._x.shape)).op]):
@@ -237,14 +238,14 @@ class Vectors:
         """The pairs, by their slots, and the order of these; empty where there is none."""
         if not self.order:
             return {}
-        slots, order = sorted(self.order), np.array(self.order, np.uint16)
-        places = [(kind, slot) for kind in self._row for slot in slots]
-        reads = {name: partial(self._read, *place) for name, place in zip(names(slots), places, strict=True)}
-        return LazyArrays(reads | {"order": lambda: order})
 
-    def _read(self, kind: str, slot: int) -> Floats:
-        vector: Floats = self._session.run(self._row[kind], {self._slot: slot})
-        return vector.ravel()
+        def read(kind: str, slot: int) -> Floats:
+            vector: Floats = self._session.run(self._row[kind], {self._slot: slot})
+            return vector.ravel()
+
+        slots, order = sorted(self.order), np.array(self.order, np.uint16)
+        reads = [partial(read, kind, slot) for kind in self._row for slot in slots]
+        return LazyArrays(dict(zip(names(slots), reads, strict=True)) | {"order": lambda: order})
 
 
 def _dot(one: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
@@ -253,11 +254,6 @@ def _dot(one: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
 
 
 def _products(rows: tf.Tensor, others: tf.Tensor, vector: tf.Tensor) -> tf.Tensor:
-    """The inner products of all rows with all others, and with a vector, summed likewise."""
+    """The inner products of all rows with all others and a vector, summed likewise."""
     parts = [tf.matmul(rows, others, transpose_b=True), tf.linalg.matvec(rows, vector)[:, :, None]]
     return tf.reduce_sum(tf.cast(tf.concat(parts, 2), tf.float64), axis=0)
-
-
-def _combination(rows: tf.Tensor, coefficients: tf.Tensor) -> tf.Tensor:
-    """The sum of the rows, each times its coefficient."""
-    return tf.matmul(coefficients[None, None], rows)[:, 0]

@@ -155,7 +155,7 @@ class OffsetObserver:
     _memory: Arrays | None = field(default=None, init=False)
 
     def keep(self, memory: Arrays) -> None:
-        """Take what the last step's memory holds: where the stage kept it, it can no longer be read."""
+        """Take the last step's memory, which cannot be read any more once the stage has ended."""
         self._memory = memory
 
     def observe(self, step: Step) -> None:
