@@ -8,7 +8,6 @@ m = 4 and 1.78 with m = 6. On a processor all this is done strip by strip, so th
 in its cache.
 """
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -19,43 +18,31 @@ from nst_graph.graph.tensorflow import has_gpu, tf
 Matrix = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class WinogradTransform:
-    """F(m x m, 3 x 3) by its finite points, of which there are m + 1."""
+class WinogradTransform(NamedTuple):
+    """F(m x m, 3 x 3): the sides m of what a tile gives and m + 2 of what it is computed from; the paper's matrices."""
 
-    points: tuple[float, ...]
-
-    @property
-    def step(self) -> int:
-        """The side m of what a tile gives."""
-        return len(self.points) - 1
-
-    @property
-    def side(self) -> int:
-        """The side m + 2 of what a tile is computed from."""
-        return len(self.points) + 1
-
-    @property
-    def values(self) -> Matrix:
-        """Lavin and Gray's B^T, of the values: coefficients of the product of all x - p but the row's own."""
-        rest = [np.poly(np.delete(self.points, row))[::-1] for row in range(self.side - 1)]
-        return np.array([*(np.append(row, 0) for row in rest), np.poly(self.points)[::-1]])
-
-    @property
-    def kernel(self) -> Matrix:
-        """Their G, of the kernel: its polynomial at a point, over the product of the differences to the others."""
-        others = [np.prod(point - np.delete(self.points, row)) for row, point in enumerate(self.points)]
-        return np.array([*(np.vander(self.points, 3, increasing=True) / np.array(others)[:, None]), (0, 0, 1)])
-
-    @property
-    def results(self) -> Matrix:
-        """Their A^T, of the results: powers of the points."""
-        powers = np.vander(self.points, self.step, increasing=True).T
-        return np.column_stack([powers, np.arange(self.step) == self.step - 1])
+    step: int
+    side: int
+    values: Matrix
+    kernel: Matrix
+    results: Matrix
 
 
-SMALL = WinogradTransform((0, 1, -1, 2, -2))
-LARGE = WinogradTransform((0, 1, -1, 2, -2, 0.5, -0.5))
+def _transform(*points: float) -> WinogradTransform:
+    """By m + 1 finite points."""
+    m, others = len(points) - 1, [np.delete(points, row) for row in range(len(points))]
+    # B^T: coefficients of the product of all x - p but the row's own.
+    values = np.array([*(np.append(np.poly(rest)[::-1], 0) for rest in others), np.poly(points)[::-1]])
+    # G: the kernel's polynomial at a point, over the product of the differences to the others.
+    differences = np.array([np.prod(point - rest) for point, rest in zip(points, others, strict=True)])
+    kernel = np.array([*(np.vander(points, 3, increasing=True) / differences[:, None]), (0, 0, 1)])
+    # A^T: powers of the points.
+    results = np.column_stack([np.vander(points, m, increasing=True).T, np.arange(m) == m - 1])
+    return WinogradTransform(m, m + 2, values, kernel, results)
+
+
+SMALL = _transform(0, 1, -1, 2, -2)
+LARGE = _transform(0, 1, -1, 2, -2, 0.5, -0.5)
 #: The fewest pairs of filters, in and out, with which they are faster than tf.nn.conv2d, on a processor and a GPU.
 PAIRS, PAIRS_ON_GPU = 64 * 64, 128 * 128
 #: The fewest positions with which they are, and those at which LARGE, with its larger kernels, is faster than SMALL.
