@@ -20,17 +20,9 @@ from nst_graph import signals
 from nst_graph.evaluation import Floats
 from nst_graph.graph.objective import Objective
 from nst_graph.graph.tensorflow import load, tf, zeros
-from nst_graph.optimise.lbfgs import (
-    Vector,
-    by_age,
-    check_pairs,
-    first_step,
-    names,
-    restart,
-    satisfies_curvature_condition,
-)
+from nst_graph.optimise.lbfgs import Vector, by_age, check_pairs, first_step, names, satisfies_curvature_condition
 from nst_graph.optimise.line_search import LONGEST, LineSearchError, search
-from nst_graph.optimise.steps import BOUNDS, Arrays, LazyArrays, Observer, Outcome, StepRecorder
+from nst_graph.optimise.steps import BOUNDS, Arrays, LazyArrays, Observer, Outcome, StepRecorder, restart
 
 #: Parts of a vector, at most, whose inner products are summed in its own type; their sums are added in float64. They
 #: are as many as divide its numbers.

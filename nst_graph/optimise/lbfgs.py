@@ -1,9 +1,9 @@
-"""L-BFGS: its curvature pairs (s, y) and restarts, and SciPy's, after which a run goes on by the graph's."""
+"""L-BFGS: its curvature pairs (s, y), and SciPy's, after which a run goes on by the graph's."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from itertools import pairwise
 
 import numpy as np
@@ -13,7 +13,6 @@ from threadpoolctl import threadpool_limits
 
 from nst_graph import signals
 from nst_graph.evaluation import Floats
-from nst_graph.news import count
 from nst_graph.optimise.steps import (
     BOUNDS,
     Arrays,
@@ -21,8 +20,8 @@ from nst_graph.optimise.steps import (
     HostStepRecorder,
     Observer,
     Outcome,
-    StepRecorder,
     check_shapes,
+    restart,
 )
 
 Vector = npt.NDArray[np.float64]
@@ -95,36 +94,8 @@ class History:
         return arrays
 
 
-def restart(recorder: StepRecorder, iterations: int, attempt: Callable[[bool], str], warm: bool) -> Outcome:
-    """Attempt until so many iterations are made, or an attempt without pairs gains nothing.
-
-    `attempt` goes on from the last step, with pairs if it is given True, and returns why it stopped; what is
-    not finite ends it too. Raises FloatingPointError where one without pairs gains nothing.
-    """
-    while recorder.last.iteration < iterations:
-        before = recorder.last
-        try:
-            reason = attempt(warm)
-        except FloatingPointError as error:
-            if recorder.last is before and not warm:
-                raise
-            reason = str(error)
-        if recorder.last.iteration >= iterations:
-            break
-        if not warm and not recorder.last.total < before.total:
-            return Outcome(recorder.last, f"no further descent after {count(recorder.restarts, 'restart')}: {reason}")
-        warm = False
-        recorder.restarts += 1
-    return Outcome(recorder.last, "the limit of iterations is reached")
-
-
 def lbfgs(
-    objective: Function,
-    start: Floats,
-    iterations: int,
-    observe: Observer,
-    bounded: bool = False,
-    pairs: int = PAIRS,
+    objective: Function, start: Floats, iterations: int, observe: Observer, bounded: bool = False, pairs: int = PAIRS
 ) -> Outcome:
     """Minimise by SciPy's L-BFGS-B, in float64; bounded keeps every pixel in 0..255.
 

@@ -138,6 +138,29 @@ class HostStepRecorder(StepRecorder):
         self.take(evaluation.terms, evaluation.total, **finite)
 
 
+def restart(recorder: StepRecorder, iterations: int, attempt: Callable[[bool], str], warm: bool) -> Outcome:
+    """Attempt until so many iterations are made, or an attempt without pairs gains nothing.
+
+    `attempt` goes on from the last step, with pairs if it is given True, and returns why it stopped; what is
+    not finite ends it too. Raises FloatingPointError where one without pairs gains nothing.
+    """
+    while recorder.last.iteration < iterations:
+        before = recorder.last
+        try:
+            reason = attempt(warm)
+        except FloatingPointError as error:
+            if recorder.last is before and not warm:
+                raise
+            reason = str(error)
+        if recorder.last.iteration >= iterations:
+            break
+        if not warm and not recorder.last.total < before.total:
+            return Outcome(recorder.last, f"no further descent after {count(recorder.restarts, 'restart')}: {reason}")
+        warm = False
+        recorder.restarts += 1
+    return Outcome(recorder.last, "the limit of iterations is reached")
+
+
 @dataclass
 class OffsetObserver:
     """Passes the steps of one stage on to observers, counted on from the step that it began at.
