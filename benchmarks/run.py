@@ -262,8 +262,7 @@ def painting(given):
                 sides = network, photograph, [Style(painted)], settings
                 objective = Objective(*sides, compute=compute, source=vectors and vectors.point)
                 if vectors:
-                    vectors.connect(objective)
-                    vectors.load(start, None)
+                    vectors.load(objective, start, None)
                 feed = {vectors.step: 0.0} if vectors else {objective.picture: start}
                 alone = median_seconds(lambda it=objective, feed=feed: it.evaluate(it.gradient.op, feed), given.repeats)
                 marks = []

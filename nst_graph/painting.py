@@ -234,9 +234,14 @@ def objective_of(
     compute = tf.bfloat16 if stage.settings.precision == "bfloat16" else None
     dtype = _vector_dtype(stage, warm)
     vectors = None if dtype is None else Vectors(dtype, stage.plan.pairs, stage.settings.bounded)
-    options: dict[str, Any] = {"compute": compute, "source": vectors and vectors.point, "steady": steady}
+    options: dict[str, Any] = {
+        "compute": compute,
+        "targets": targets,
+        "source": vectors and vectors.point,
+        "steady": steady,
+    }
     if stage.plan.tile is None:
-        return Objective(*inputs, targets=targets, **options), vectors
+        return Objective(*inputs, **options), vectors
     return TiledObjective(*inputs, stage.plan.tile, **options), vectors
 
 

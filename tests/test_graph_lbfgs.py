@@ -12,7 +12,7 @@ from nst_graph.errors import InputError
 from nst_graph.graph.objective import Objective, Style
 from nst_graph.graph.tiles import TiledObjective
 from nst_graph.optimise import PAIRS, Step, Vectors, graph_lbfgs, lbfgs, minimise
-from nst_graph.optimise.history import by_age, names
+from nst_graph.optimise.lbfgs import by_age, names
 from nst_graph.optimise.line_search import LineSearchError, search
 from nst_graph.settings import Settings
 
@@ -84,6 +84,7 @@ def test_the_direction_is_that_of_two_loops(objective, dtype, rel, start):
     wanted *= s @ y / (y @ y)
     for s, y in pairs:
         wanted += (shares.pop() - y @ wanted / (s @ y)) * s
+    made.vectors.compute_direction()
     found = made.session.run(made.vectors._direction).ravel()
     assert len(pairs) == 10 and np.linalg.norm(found + wanted) < rel * np.linalg.norm(wanted)
 

@@ -16,7 +16,7 @@ import nst_graph
 from nst_graph import machine, places
 from nst_graph.commands import paint as cli
 from nst_graph.errors import Pause
-from nst_graph.graph import precision
+from nst_graph.graph import tensorflow
 from nst_graph.settings import Settings
 
 SETTINGS = ["--iterations", "4", "--save-every", "2"]
@@ -251,15 +251,16 @@ def test_onednn_is_on_where_it_helps(given):
 )
 def test_bfloat16_must_be_worth_it(monkeypatch, gain, winograd, fastest):
     """A Xeon with the dot product and without AMX takes longer in bfloat16."""
-    monkeypatch.setattr(precision, "has_bfloat16", lambda: True)
-    monkeypatch.setattr(precision, "gain", lambda: gain)
-    assert precision.fastest(winograd) == fastest
-    monkeypatch.setattr(precision, "has_bfloat16", lambda: False)
-    assert precision.fastest(winograd) == "float32"
+    monkeypatch.setattr(tensorflow, "has_bfloat16", lambda: True)
+    monkeypatch.setattr(tensorflow, "bfloat16_gain", lambda: gain)
+    assert tensorflow.fastest_precision(winograd) == fastest
+    monkeypatch.setattr(tensorflow, "has_bfloat16", lambda: False)
+    assert tensorflow.fastest_precision(winograd) == "float32"
 
 
 def test_the_gain_is_measured():
-    assert 0.001 < precision.gain() < 1000 and precision.gain() == precision.gain()
+    assert 0.001 < tensorflow.bfloat16_gain() < 1000
+    assert tensorflow.bfloat16_gain() == tensorflow.bfloat16_gain()
 
 
 def test_without_avx512(words, tmp_path, pictures_dir, network_file):

@@ -17,8 +17,8 @@ from nst_graph.errors import InputError
 from nst_graph.evaluation import Evaluation
 from nst_graph.graph.objective import Objective
 from nst_graph.graph.tensorflow import tf
-from nst_graph.optimise import Vectors, history
-from nst_graph.optimise.history import History
+from nst_graph.optimise import Vectors
+from nst_graph.optimise.lbfgs import History, by_age
 from nst_graph.runs import state
 from nst_graph.settings import Settings
 
@@ -305,7 +305,7 @@ def test_an_observer_stops_it(pictures_dir, network_file, tmp_path, settings, la
 @pytest.mark.parametrize("lbfgs", ["scipy", "graph"])
 def test_an_interruption_amid_a_step_leaves_a_whole_state(pictures_dir, network_file, tmp_path, monkeypatch, lbfgs):
     """Ctrl-C comes between the two changes that make a step; the state has picture and pairs of the same step."""
-    module, name = {"scipy": (history.History, "append"), "graph": (Vectors, "accept")}[lbfgs]
+    module, name = {"scipy": (History, "append"), "graph": (Vectors, "accept")}[lbfgs]
     change, calls = getattr(module, name), []
 
     def interrupted(self, *arguments):
@@ -329,6 +329,6 @@ def test_an_interruption_amid_a_step_leaves_a_whole_state(pictures_dir, network_
     assert step.iteration == len(steps) - 1
     np.testing.assert_allclose(step.picture.ravel(), steps[-1], atol=1e-3)
     memory = step.memory()
-    newest = history.by_age(memory)[-1]
+    newest = by_age(memory)[-1]
     np.testing.assert_allclose(memory[f"step-{newest}"], steps[-1] - steps[-2], atol=1e-3)
     assert nst_graph.paint(*pair, settings, weights_file=network_file, output=tmp_path, resume=True)

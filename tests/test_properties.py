@@ -13,8 +13,7 @@ from hypothesis.extra import numpy as arrays
 from nst_graph import pictures, weights
 from nst_graph.commands import common, figures, get_weights, options, paint_many
 from nst_graph.commands import paint as cli
-from nst_graph.graph import tiles
-from nst_graph.graph.objective import Objective, Style
+from nst_graph.graph.objective import Objective, Style, TiledObjective
 from nst_graph.runs import records
 from nst_graph.settings import CHOICES, Settings
 
@@ -65,7 +64,7 @@ def check_loss_and_gradient(narrow, task, seed):
     shares = wanted.blend(paintings)
     styles = [Style(random_picture(*size, seed + 2 + n), share) for n, share in enumerate(shares)]
     picture, content = random_picture(*size, seed), random_picture(*size, seed + 1)
-    whole, tiled = Objective(part, content, styles, wanted), tiles.TiledObjective(part, content, styles, wanted, side)
+    whole, tiled = Objective(part, content, styles, wanted), TiledObjective(part, content, styles, wanted, side)
     one, other = whole(picture), tiled(picture)
     whole.close()
     tiled.close()

@@ -6,8 +6,8 @@ from conftest import random_picture
 
 from nst_graph import weights
 from nst_graph.errors import InputError
-from nst_graph.graph import tiles
-from nst_graph.graph.objective import Objective, Style
+from nst_graph.graph.objective import Objective, Style, TiledObjective
+from nst_graph.graph.targets import tiles
 from nst_graph.settings import Settings
 
 
@@ -44,7 +44,7 @@ def test_tiles_equal_the_whole(network, size, side, changes):
     part = network.upto(settings.layers)
     picture, content = random_picture(*size, 1), random_picture(*size, 2)
     style = Style(random_picture(150, 190, 3))
-    tiled = tiles.TiledObjective(part, content, [style], settings, side)
+    tiled = TiledObjective(part, content, [style], settings, side)
     close(tiled(picture), Objective(part, content, [style], settings)(picture))
 
 
@@ -58,7 +58,7 @@ def test_masks(network):
         Style(random_picture(*size, 3), 0.5, mask), Style(random_picture(*size, 4), 0.3, 1 - mask),
         Style(random_picture(*size, 5), 0.2),
     ]  # fmt: skip
-    tiled = tiles.TiledObjective(part, content, styles, settings, 64)
+    tiled = TiledObjective(part, content, styles, settings, 64)
     close(tiled(picture), Objective(part, content, styles, settings)(picture))
 
 
@@ -70,19 +70,19 @@ def test_the_real_network(vgg19_file):
     size = (150, 213)
     picture, content = random_picture(*size, 1), random_picture(*size, 2)
     style = Style(random_picture(*size, 3))
-    tiled = tiles.TiledObjective(part, content, [style], settings, 64)
+    tiled = TiledObjective(part, content, [style], settings, 64)
     close(tiled(picture), Objective(part, content, [style], settings)(picture))
 
 
 @pytest.mark.parametrize(("size", "side"), [((200, 264), 64), ((17, 16), 32), ((161, 97), 48), ((31, 500), 16)])
 def test_each_position_has_one_owner(network, size, side):
     part = network.upto(["conv5_1"])
-    cover = tiles.tiles(part, np.zeros(size), side)
+    cover = tiles(part, np.zeros(size), side)
     for level in range(5):
         owners = np.zeros([length >> level for length in size], int)
         for tile in cover:
             owners[tile.positions(level)] += 1
-            top, bottom, left, right = tile.owned(level)
+            top, bottom, left, right = (at >> level for at in tile.inner)
             assert owners[tile.positions(level)].shape == (bottom - top, right - left)
         assert (owners == 1).all()
 
@@ -97,4 +97,4 @@ def test_halo_is_as_small_as_it_can_be(network):
 def test_unit_gradients_are_refused(network):
     content = random_picture(64, 64)
     with pytest.raises(InputError, match="--unit-gradients"):
-        tiles.TiledObjective(network, content, [Style(content)], Settings(unit_gradients=True), 32)
+        TiledObjective(network, content, [Style(content)], Settings(unit_gradients=True), 32)

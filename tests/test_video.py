@@ -153,12 +153,9 @@ def test_the_steadiness_term(network, tile):
     part, style = network.upto(settings.layers), [Style(random_picture(*SIZE, 2))]
     first, content, picture, warped = (random_picture(*SIZE, seed) for seed in (7, 1, 3, 4))
     trust = np.random.default_rng(5).uniform(0, 1, SIZE).astype(np.float32)
-    if tile is None:
-        plain = Objective(part, content, style, settings)
-        steady = Objective(part, first, style, settings, targets=TargetExtractor(part, settings), steady=True)
-    else:
-        plain = TiledObjective(part, content, style, settings, tile)
-        steady = TiledObjective(part, first, style, settings, tile, steady=True)
+    kind, how = (Objective, ()) if tile is None else (TiledObjective, (tile,))
+    plain = kind(part, content, style, settings, *how)
+    steady = kind(part, first, style, settings, *how, targets=TargetExtractor(part, settings), steady=True)
     steady.turn_to(content, TemporalTarget(warped, trust, weight))
     one, other = plain(picture), steady(picture)
     difference = picture.astype(float) - warped
@@ -181,10 +178,9 @@ def test_one_graph_for_all_frames(network, tile):
 
     def objective(content):
         vectors = Vectors("float64", PAIRS)
-        if tile is not None:
-            return TiledObjective(part, content, style, settings, tile, source=vectors.point), vectors
+        kind, how = (Objective, ()) if tile is None else (TiledObjective, (tile,))
         targets = TargetExtractor(part, settings)
-        return Objective(part, content, style, settings, targets=targets, source=vectors.point), vectors
+        return kind(part, content, style, settings, *how, targets=targets, source=vectors.point), vectors
 
     used, vectors = objective(random_picture(*SIZE, 7))
     minimise(used, random_picture(*SIZE, 8), settings, lambda step: None, vectors=vectors)

@@ -5,7 +5,7 @@ M_l = height * width columns. CONTENT, STYLE and SMOOTHNESS name what settings c
 takes the same arguments, needed or not.
 
 A style loss is a statistic, which is a sum over positions, and a distance of two statistics. So a picture's statistic
-is the sum of its tiles', and a painting's of another size is scaled by the numbers of positions.
+is the sum of its parts', and a painting's of another size is scaled by the numbers of positions.
 """
 
 from collections.abc import Callable
@@ -24,32 +24,29 @@ TINY = 1e-12
 
 
 def squared_difference(features: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
-    """The sum of squared differences to the content's features P, which CONTENT counts."""
+    """The sum of (F - P)^2, P the content's features, which CONTENT counts."""
     return tf.reduce_sum(tf.square(tf.cast(features, target.dtype) - target))
 
 
-def content(squares: tf.Tensor, count: float) -> tf.Tensor:
-    """Equation 1: half the sum of squared differences."""
-    return squares / 2
-
-
-def content_squares(squares: tf.Tensor, count: float) -> tf.Tensor:
-    """The sum of squared differences, twice equation 1."""
-    return squares
-
-
-def content_mean(squares: tf.Tensor, count: float) -> tf.Tensor:
-    """The mean of squared differences over so many filters and positions."""
-    return squares / count
-
-
 def gram(features: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
-    """Equation 3: inner products of the filters' responses over all positions, [N_l, N_l].
+    """Equation 3: G = F F^T, inner products of the filters' responses over all positions, [N_l, N_l].
 
     A mask [M_l] in 0..1 says how much each position counts.
     """
-    transposed = _transposed(features)
-    return _inner_products(transposed if mask is None else transposed * tf.sqrt(_column(mask, transposed)))
+    columns = _columns(features)
+    if mask is not None:
+        columns *= tf.sqrt(tf.cast(mask, columns.dtype)[:, None])
+    wide = _wide(columns)
+    with features.graph.gradient_override_map({"MatMul": "Gram"}):
+        return tf.matmul(wide, wide, transpose_a=True)
+
+
+@tf.RegisterGradient("Gram")  # type: ignore[untyped-decorator]
+def _gram_gradient(op: tf.Operation, pull: tf.Tensor) -> tuple[tf.Tensor, None]:
+    # G is symmetric, so one product serves for the two that TensorFlow would make.
+    wide = op.inputs[0]
+    narrow = wide.op.inputs[0] if wide.op.type == "Cast" else wide
+    return tf.cast(tf.matmul(narrow, tf.cast(pull + tf.transpose(pull), narrow.dtype)), wide.dtype), None
 
 
 def gram_and_sums(features: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
@@ -58,45 +55,30 @@ def gram_and_sums(features: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tens
     The last row and column have the filters' sums, and the number of positions.
     """
     products = gram(features, mask)
-    values = tf.cast(_transposed(features), products.dtype)
-    shares = tf.ones_like(values[:, :1]) if mask is None else _column(mask, values)
-    totals, count = tf.reduce_sum(values * shares, 0)[None], tf.reshape(tf.reduce_sum(shares), [1, 1])
-    return tf.concat([tf.concat([products, totals], 0), tf.concat([tf.transpose(totals), count], 0)], 1)
+    columns = tf.cast(_columns(features), products.dtype)
+    shares = tf.ones_like(columns[:, :1]) if mask is None else tf.cast(mask, columns.dtype)[:, None]
+    sums, count = tf.reduce_sum(columns * shares, 0)[None], tf.reshape(tf.reduce_sum(shares), [1, 1])
+    return tf.concat([tf.concat([products, sums], 0), tf.concat([tf.transpose(sums), count], 0)], 1)
 
 
 def sums_and_squares(features: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
     """Each filter's sum of responses, and of their squares, over all positions, [2, N_l]."""
-    transposed = _transposed(features)
-    values = tf.cast(transposed, tf.float32) if transposed.dtype == tf.bfloat16 else transposed
-    shares = 1 if mask is None else _column(mask, values)
-    return tf.stack([tf.reduce_sum(values * shares, 0), tf.reduce_sum(tf.square(values) * shares, 0)])
+    columns = _wide(_columns(features))
+    shares = 1 if mask is None else tf.cast(mask, columns.dtype)[:, None]
+    return tf.stack([tf.reduce_sum(columns * shares, 0), tf.reduce_sum(tf.square(columns) * shares, 0)])
 
 
-def _transposed(features: tf.Tensor) -> tf.Tensor:
+def _columns(features: tf.Tensor) -> tf.Tensor:
     """The paper's F, transposed: [M_l, N_l]."""
     return tf.reshape(features, [-1, features.shape[-1]])
 
 
-def _column(mask: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
-    return tf.cast(mask, like.dtype)[:, None]
-
-
-def _inner_products(transposed: tf.Tensor) -> tf.Tensor:
-    wide = tf.cast(transposed, tf.float32) if transposed.dtype == tf.bfloat16 else transposed
-    with transposed.graph.gradient_override_map({"MatMul": "InnerProducts"}):
-        return tf.matmul(wide, wide, transpose_a=True)
-
-
-@tf.RegisterGradient("InnerProducts")  # type: ignore[untyped-decorator]
-def _inner_products_gradient(op: tf.Operation, pull: tf.Tensor) -> tuple[tf.Tensor, None]:
-    # The result is symmetric, so one product serves for the two that TensorFlow would make.
-    wide = op.inputs[0]
-    values = wide.op.inputs[0] if wide.op.type == "Cast" else wide
-    return tf.cast(tf.matmul(values, tf.cast(pull + tf.transpose(pull), values.dtype)), wide.dtype), None
+def _wide(values: tf.Tensor) -> tf.Tensor:
+    return tf.cast(values, tf.float32) if values.dtype == tf.bfloat16 else values
 
 
 def equation4(gram: tf.Tensor, target: Floats, positions: float, pixels: int) -> tf.Tensor:
-    """Equation 4: E_l from the Gram matrices G and A, `target`, over 4 N_l^2 M_l^2."""
+    """Equation 4: E_l, the sum of (G - A)^2 over 4 N_l^2 M_l^2, A the painting's Gram matrix."""
     return tf.reduce_sum(tf.square(gram - target)) / (4.0 * len(target) ** 2 * positions**2)
 
 
@@ -149,10 +131,7 @@ def wasserstein(gram: tf.Tensor, target: Floats, positions: float, pixels: int) 
 
 
 def _root_trace(matrix: tf.Tensor, least: float) -> tf.Tensor:
-    """The trace of a symmetric matrix's square root, by one decomposition for itself and its gradient.
-
-    No eigenvalue is below `least` but by rounding.
-    """
+    """tr(M^(1/2)) of a symmetric M with eigenvalues from `least` on, by one decomposition for it and its gradient."""
     fixed = tf.stop_gradient(matrix)
     values, vectors = tf.linalg.eigh((fixed + tf.transpose(fixed)) / 2)
     roots = tf.sqrt(tf.maximum(values, least))
@@ -186,8 +165,7 @@ def smoothness_nine_point(picture: tf.Tensor) -> tf.Tensor:
 
     Of [height, width, 3], which beyond its border repeats the outermost.
     """
-    wide = tf.concat([picture[:1], picture, picture[-1:]], 0)
-    wide = tf.concat([wide[:, :1], wide, wide[:, -1:]], 1)
+    wide = tf.pad(picture, [[1, 1], [1, 1], [0, 0]], "SYMMETRIC")
     right, below = wide[1:-1, 2:] - wide[1:-1, 1:-1], wide[2:, 1:-1] - wide[1:-1, 1:-1]
     falling, rising = wide[1:, 1:] - wide[:-1, :-1], wide[1:, :-1] - wide[:-1, 1:]
     squares = [tf.reduce_mean(tf.square(difference)) for difference in (right, below, falling, rising)]
@@ -214,7 +192,12 @@ class StyleLoss:
     distance: Callable[[tf.Tensor, Floats, float, int], tf.Tensor]
 
 
-CONTENT = {"equation1": content, "squares": content_squares, "mean": content_mean}
+#: From the sum of (F - P)^2, and the count N_l M_l of what was summed; equation 1 is half the sum.
+CONTENT: dict[str, Callable[[tf.Tensor, int], tf.Tensor]] = {
+    "equation1": lambda squares, count: squares / 2,
+    "squares": lambda squares, count: squares,
+    "mean": lambda squares, count: squares / count,
+}
 STYLE = {
     "equation4": StyleLoss(gram, equation4),
     "mean": StyleLoss(gram, mean_of_squares),
@@ -232,10 +215,7 @@ SMOOTHNESS = {
 
 
 def unit_gradient(features: tf.Tensor, strength: float) -> tf.Tensor:
-    """The features themselves, whose gradient is scaled to an L1 norm of `strength`.
-
-    What follows decides the gradient's direction only.
-    """
+    """The features themselves, whose gradient is scaled to an L1 norm of `strength`."""
     with features.graph.gradient_override_map({"IdentityN": "UnitGradient"}):
         same, _ = tf.identity_n([features, tf.constant(strength, features.dtype)])
     return same

@@ -1,4 +1,4 @@
-"""TensorFlow 1's interface, imported in silence.
+"""TensorFlow 1's interface, imported in silence, and what it can do on this machine.
 
 TF_CPP_MIN_LOG_LEVEL silences TensorFlow once it is loaded, but since 2.17 not while it loads
 (tensorflow/tensorflow #100442): meanwhile standard error goes to a file, shown if loading fails, not after Ctrl-C.
@@ -16,10 +16,11 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+import timeit
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
-from typing import Any
+from functools import cache, partial
+from typing import Any, Self
 
 from nst_graph import machine
 
@@ -53,43 +54,37 @@ def _silence() -> Iterator[None]:
 
 
 @contextmanager
-def _without_keras() -> Iterator[None]:
-    """For the import alone: tf.keras, loaded at its first use, is Keras as ever."""
-    if "TF_USE_LEGACY_KERAS" in os.environ:
-        yield
-        return
-    os.environ["TF_USE_LEGACY_KERAS"] = "1"
-    try:
-        yield
-    finally:
-        del os.environ["TF_USE_LEGACY_KERAS"]
-
-
-@contextmanager
-def _without_collection() -> Iterator[None]:
-    """Nothing in a module is garbage; looking for it takes a fifth of the time."""
-    enabled = gc.isenabled()
+def _quickly() -> Iterator[None]:
+    """Without Keras, which then is loaded at its first use, and without looking for garbage, a fifth of the time."""
+    legacy, collects = os.environ.get("TF_USE_LEGACY_KERAS"), gc.isenabled()
+    os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
     gc.disable()
     try:
         yield
     finally:
+        if legacy is None:
+            del os.environ["TF_USE_LEGACY_KERAS"]
         gc.freeze()
-        if enabled:
+        if collects:
             gc.enable()
 
 
-with _silence(), _without_keras(), _without_collection():
+with _silence(), _quickly():
     import tensorflow.compat.v1 as tf
 
 atexit.register(gc.freeze)  # or Python looks for garbage once more before it ends, which takes two seconds
+# By itself TensorFlow lets a GPU round the factors of products to TF32, which has 10 bits for float32's 23.
+tf.config.experimental.enable_tensor_float_32_execution(False)
+
+__all__ = ["SessionOwner", "fastest_precision", "gpu_memory", "gpu_name", "has_bfloat16", "has_gpu", "initialise"]
+__all__ += ["load", "session", "tf", "zeros"]
 
 #: Numbers of a variable that is initialised by itself.
 LARGE = 10_000_000
-
-__all__ = ["gpu_memory", "gpu_name", "has_bfloat16", "has_gpu", "initialise", "load", "session", "tf", "zeros"]
-
-# By itself TensorFlow lets a GPU round the factors of products to TF32, which has 10 bits for float32's 23.
-tf.config.experimental.enable_tensor_float_32_execution(False)
+#: The side of the matrices that are multiplied to tell how fast bfloat16 is, and how often.
+SIDE, TRIES = 1024, 5
+#: The least gain that pays, over float32 and over Winograd's convolutions in float32.
+GAIN, GAIN_OVER_WINOGRAD = 1.2, 1.9
 
 
 @cache
@@ -105,11 +100,6 @@ def gpu_name() -> str:
     return str(tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")) if gpus else ""
 
 
-def has_bfloat16() -> bool:
-    """Whether products of bfloat16 are computed on a GPU, or by the processor."""
-    return has_gpu() or machine.has_bfloat16()
-
-
 @cache
 def gpu_memory() -> int:
     """Bytes of the first GPU's memory that TensorFlow may use; 0 where there is none."""
@@ -121,11 +111,54 @@ def gpu_memory() -> int:
     return max((int(device.memory_limit) for device in devices if device.device_type == "GPU"), default=0)
 
 
+def has_bfloat16() -> bool:
+    """Whether products of bfloat16 are computed on a GPU, or by the processor."""
+    return has_gpu() or machine.has_bfloat16()
+
+
+@cache
+def bfloat16_gain() -> float:
+    """How many times as fast matrices are multiplied in bfloat16 as in float32, measured once."""
+    # The instruction alone says little: one Xeon that has it, without AMX, takes 1.7 times as long.
+    with tf.Graph().as_default() as graph, tf.Session(graph=graph) as session:
+        products: list[Callable[[], object]] = []
+        for dtype in (tf.float32, tf.bfloat16):
+            matrix = tf.Variable(tf.ones((SIDE, SIDE), dtype))
+            products.append(partial(session.run, tf.matmul(matrix, matrix).op))
+        session.run(tf.global_variables_initializer())
+        times = [[timeit.timeit(product, number=1) for product in products] for _ in range(TRIES)]
+    # The quickest of each: other work on the machine only slows.
+    float32, bfloat16 = (min(column) for column in zip(*times, strict=True))
+    return float(float32 / bfloat16)
+
+
+def fastest_precision(winograd: bool) -> str:
+    """The type in which painting is fastest here; `winograd` says whether float32 has Winograd's convolutions."""
+    pays = has_bfloat16() and bfloat16_gain() > (GAIN_OVER_WINOGRAD if winograd else GAIN)
+    return "bfloat16" if pays else "float32"
+
+
 def session(graph: tf.Graph) -> tf.Session:
     """A session of a graph. On a processor it does without Grappler, which takes seconds and gains nothing here."""
     config = tf.ConfigProto()
     config.graph_options.rewrite_options.disable_meta_optimizer = not has_gpu()
     return tf.Session(graph=graph, config=config)
+
+
+class SessionOwner:
+    """A context manager that gives its session's memory back."""
+
+    session: tf.Session
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the memory back."""
+        self.session.close()
 
 
 def initialise(session: tf.Session) -> None:

@@ -1,10 +1,17 @@
-"""A Network as a TensorFlow 1.x graph: convolution, rectifier and pooling, built by hand."""
+"""A Network as a TensorFlow 1.x graph: convolution, rectifier and pooling, built by hand; and networks rescaled."""
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from nst_graph.graph import winograd
-from nst_graph.graph.tensorflow import has_bfloat16, tf
+from nst_graph.graph.tensorflow import has_bfloat16, session, tf
+from nst_graph.pictures import Picture
 from nst_graph.weights import Conv, Network, Relu
+
+Scales = Mapping[str, npt.NDArray[np.float64]]
 
 #: Which row or column, counted from the border, the first convolution sees again beyond it. The others keep
 #: VGG's zeros: where all convolutions saw values again, paintings had loud colours ten pixels and more from the border.
@@ -83,3 +90,35 @@ def _bordered(values: tf.Tensor, padding: str) -> tuple[tf.Tensor, str]:
     near = PAD_OFFSET[padding]
     values = tf.concat([values[:near][-1:], values, values[-near:][:1]], 0)
     return tf.concat([values[:, :near][:, -1:], values, values[:, -near:][:, :1]], 1)[None], "VALID"
+
+
+def mean_activations(network: Network, pictures: Iterable[Picture]) -> Scales:
+    """Each filter's mean over all positions of pictures as large as Network.smallest_side wants, [filters] by layer."""
+    with tf.Graph().as_default() as graph, session(graph) as running:
+        picture = tf.placeholder(tf.float32, (None, None, 3))
+        means = {name: tf.reduce_mean(tensor, [0, 1, 2]) for name, tensor in build(network, picture).items()}
+        measured = [
+            (running.run(means, {picture: shown}), {name: network.positions(shown, name) for name in means})
+            for shown in pictures  # one by one: all of them may be more than memory holds
+        ]
+    return {
+        name: np.average([mean[name] for mean, _ in measured], axis=0, weights=[count[name] for _, count in measured])
+        for name in means
+    }
+
+
+def rescale(network: Network, scales: Scales) -> Network:
+    """Divide every filter's features by its scale, leaving what the network computes (Gatys et al. 2016, section 2).
+
+    Rectifiers and poolings are positively homogeneous, so a filter's weights and bias are divided
+    and the next layer's matching inputs multiplied. Filters of scale 0, which never fire, stay.
+    """
+    layers, previous = [], np.ones(1)
+    for layer in network.layers:
+        if isinstance(layer, Conv):
+            scale = np.where(scales[layer.name] > 0, scales[layer.name], 1.0)
+            kernel, bias = layer.kernel * previous[:, None] / scale, layer.bias / scale
+            layer = Conv(layer.name, kernel.astype(np.float32), bias.astype(np.float32))
+            previous = scale
+        layers.append(layer)
+    return Network(tuple(layers), network.mean, network.layout)

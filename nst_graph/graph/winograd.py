@@ -8,8 +8,7 @@ m = 4 and 1.78 with m = 6. On a processor all this is done strip by strip, so th
 in its cache.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,43 +18,31 @@ from nst_graph.graph.tensorflow import has_gpu, tf
 Matrix = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class WinogradTransform:
-    """F(m x m, 3 x 3) by its finite points, of which there are m + 1."""
+class WinogradTransform(NamedTuple):
+    """F(m x m, 3 x 3): the sides m of what a tile gives and m + 2 of what it is computed from; the paper's matrices."""
 
-    points: tuple[float, ...]
-
-    @property
-    def step(self) -> int:
-        """The side m of what a tile gives."""
-        return len(self.points) - 1
-
-    @property
-    def side(self) -> int:
-        """The side m + 2 of what a tile is computed from."""
-        return len(self.points) + 1
-
-    @property
-    def values(self) -> Matrix:
-        """Lavin and Gray's B^T, of the values: coefficients of the product of all x - p but the row's own."""
-        rest = [np.poly(np.delete(self.points, row))[::-1] for row in range(self.side - 1)]
-        return np.array([*(np.append(row, 0) for row in rest), np.poly(self.points)[::-1]])
-
-    @property
-    def kernel(self) -> Matrix:
-        """Their G, of the kernel: its polynomial at a point, over the product of the differences to the others."""
-        others = [np.prod(point - np.delete(self.points, row)) for row, point in enumerate(self.points)]
-        return np.array([*(np.vander(self.points, 3, increasing=True) / np.array(others)[:, None]), (0, 0, 1)])
-
-    @property
-    def results(self) -> Matrix:
-        """Their A^T, of the results: powers of the points."""
-        powers = np.vander(self.points, self.step, increasing=True).T
-        return np.column_stack([powers, np.arange(self.step) == self.step - 1])
+    step: int
+    side: int
+    values: Matrix
+    kernel: Matrix
+    results: Matrix
 
 
-SMALL = WinogradTransform((0, 1, -1, 2, -2))
-LARGE = WinogradTransform((0, 1, -1, 2, -2, 0.5, -0.5))
+def _transform(*points: float) -> WinogradTransform:
+    """By m + 1 finite points."""
+    m, others = len(points) - 1, [np.delete(points, row) for row in range(len(points))]
+    # B^T: coefficients of the product of all x - p but the row's own.
+    values = np.array([*(np.append(np.poly(rest)[::-1], 0) for rest in others), np.poly(points)[::-1]])
+    # G: the kernel's polynomial at a point, over the product of the differences to the others.
+    differences = np.array([np.prod(point - rest) for point, rest in zip(points, others, strict=True)])
+    kernel = np.array([*(np.vander(points, 3, increasing=True) / differences[:, None]), (0, 0, 1)])
+    # A^T: powers of the points.
+    results = np.column_stack([np.vander(points, m, increasing=True).T, np.arange(m) == m - 1])
+    return WinogradTransform(m, m + 2, values, kernel, results)
+
+
+SMALL = _transform(0, 1, -1, 2, -2)
+LARGE = _transform(0, 1, -1, 2, -2, 0.5, -0.5)
 #: The fewest pairs of filters, in and out, with which they are faster than tf.nn.conv2d, on a processor and a GPU.
 PAIRS, PAIRS_ON_GPU = 64 * 64, 128 * 128
 #: The fewest positions with which they are, and those at which LARGE, with its larger kernels, is faster than SMALL.
@@ -75,26 +62,19 @@ def fastest(shape: tf.TensorShape, kernel: npt.NDArray[np.floating]) -> Winograd
     return LARGE if positions >= MANY_POSITIONS else SMALL
 
 
-@dataclass(frozen=True)
-class Tiling:
+class Tiling(NamedTuple):
     """How values [1, height, width, any] are cut into strips of whole tiles, and results put together.
 
-    `starts` and `sizes` [strips, 3] are those of the strips with their surroundings, `beyond` [strips, 3, 2] how
-    many zeros each lacks at its ends. `values` [side * side, tiles] are indices of each tile's values within a
-    strip; `results` [rows, width] are those among its step * step * tiles results.
+    `strips` [strips, 4] are the rows where each begins and ends, with its surroundings, and how many of zeros it lacks
+    above and below; `right` how many columns all lack. `values` [side * side, tiles] are indices of each tile's values
+    within a strip; `results` [rows, width] are those among its step * step * tiles results.
     """
 
     by: WinogradTransform
-    starts: tf.Tensor
-    sizes: tf.Tensor
-    beyond: tf.Tensor
+    strips: tf.Tensor
+    right: tf.Tensor
     values: tf.Tensor
     results: tf.Tensor
-
-    @property
-    def tensors(self) -> list[tf.Tensor]:
-        """All but the first."""
-        return [self.starts, self.sizes, self.beyond, self.values, self.results]
 
 
 def tiling(values: tf.Tensor, by: WinogradTransform, filters: int) -> Tiling:
@@ -113,11 +93,8 @@ def tiling(values: tf.Tensor, by: WinogradTransform, filters: int) -> Tiling:
         first.set_shape([1])
     last = first + rows * by.step + 2
     start, end = tf.maximum(first, 0), tf.minimum(last, height)
-    zero, whole = tf.zeros_like(start), tf.zeros_like(start) - 1
-    ends = start - first, last - end, zero + 1, zero + columns * by.step + 1 - width, zero, zero
-    beyond = tf.reshape(tf.stack(ends, 1), [-1, 3, 2])
-    starts, sizes = tf.stack([start, zero, zero], 1), tf.stack([end - start, whole, whole], 1)
-    return Tiling(by, starts, sizes, beyond, tf.reshape(places, [by.side**2, rows * columns]), results)
+    strips = tf.stack([start, end, start - first, last - end], 1)
+    return Tiling(by, strips, columns * by.step + 1 - width, tf.reshape(places, [by.side**2, rows * columns]), results)
 
 
 def convolve(values: tf.Tensor, kernel: npt.NDArray[np.floating], cut: Tiling) -> tf.Tensor:
@@ -131,7 +108,7 @@ def convolve(values: tf.Tensor, kernel: npt.NDArray[np.floating], cut: Tiling) -
     outputs = _convolve(tf.stop_gradient(values), ahead, cut)
     # tf.custom_gradient would do the same, and keep the graph for as long as the process lives.
     with values.graph.gradient_override_map({"IdentityN": "Winograd"}):
-        result, *_ = tf.identity_n([outputs, values, back, *cut.tensors])
+        result, *_ = tf.identity_n([outputs, values, back, *cut[1:]])
     return result
 
 
@@ -157,18 +134,17 @@ def _convolve(values: tf.Tensor, points: tf.Tensor, cut: Tiling) -> tf.Tensor:
     picture = tf.reshape(values, [height, width, inner])  # of which rows need no copy
 
     @tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]
-    def convolved(strip: Sequence[tf.Tensor]) -> tf.Tensor:
-        start, size, beyond = strip
-        padded = tf.pad(tf.slice(picture, start, size), beyond)
+    def convolved(strip: tf.Tensor) -> tf.Tensor:
+        start, end, above, below = tf.unstack(strip)
+        padded = tf.pad(picture[start:end], [[above, below], [1, cut.right], [0, 0]])
         tiles = tf.gather(tf.reshape(padded, [-1, inner]), cut.values)  # of all the first value, of all the second ...
         products = tf.matmul(tf.reshape(_at_points(by.values, tiles), [by.side**2, -1, inner]), points)
         return tf.gather(tf.reshape(_at_points(by.results, products), [-1, outer]), cut.results)
 
-    strips = cut.starts, cut.sizes, cut.beyond
-    if cut.starts.shape[0] == 1:
-        outputs = convolved([only[0] for only in strips])
+    if cut.strips.shape[0] == 1:
+        outputs = convolved(cut.strips[0])
     else:
-        outputs = tf.map_fn(convolved, strips, fn_output_signature=values.dtype, parallel_iterations=1)
+        outputs = tf.map_fn(convolved, cut.strips, fn_output_signature=values.dtype, parallel_iterations=1)
     result = tf.reshape(outputs, [-1, width, outer])[:height][None]
     result.set_shape([*values.shape[:3], outer])
     return result

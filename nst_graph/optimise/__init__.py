@@ -1,14 +1,13 @@
 """Optimisers: from an objective and a start to steps, which are reported to observers as they come."""
 
-from collections.abc import Callable
 from typing import cast
 
 from nst_graph.evaluation import Floats
+from nst_graph.graph.objective import Objective
 from nst_graph.optimise.descent import descend
-from nst_graph.optimise.graph_lbfgs import GraphObjective, Vectors, graph_lbfgs
-from nst_graph.optimise.history import PAIRS
-from nst_graph.optimise.scipy_lbfgs import lbfgs
-from nst_graph.optimise.steps import Arrays, Function, Outcome, Step, StoppedError
+from nst_graph.optimise.graph_lbfgs import Vectors, graph_lbfgs
+from nst_graph.optimise.lbfgs import PAIRS, lbfgs
+from nst_graph.optimise.steps import Arrays, Function, Observer, Outcome, Step, StoppedError
 from nst_graph.settings import Settings
 
 __all__ = ["PAIRS", "Outcome", "Step", "Vectors", "descend", "graph_lbfgs", "lbfgs", "minimise"]
@@ -18,7 +17,7 @@ def minimise(
     objective: Function,
     start: Floats,
     settings: Settings,
-    observe: Callable[[Step], None],
+    observe: Observer,
     memory: Arrays | None = None,
     vectors: Vectors | None = None,
 ) -> Outcome:
@@ -29,21 +28,10 @@ def minimise(
     Raises FloatingPointError where something is not finite.
     """
     try:
-        return _minimise(objective, start, settings, observe, memory, vectors)
+        if settings.optimiser != "lbfgs":
+            return descend(objective, start, settings, observe, memory)
+        if vectors is not None:
+            return graph_lbfgs(cast(Objective, objective), vectors, start, settings.iterations, observe, memory)
+        return lbfgs(objective, start, settings.iterations, observe, settings.bounded, settings.corrections)
     except StoppedError as stop:
         return Outcome(stop.step, str(stop), stopped=True)
-
-
-def _minimise(
-    objective: Function,
-    start: Floats,
-    settings: Settings,
-    observe: Callable[[Step], None],
-    memory: Arrays | None,
-    vectors: Vectors | None,
-) -> Outcome:
-    if settings.optimiser == "lbfgs" and vectors is not None:
-        return graph_lbfgs(cast(GraphObjective, objective), vectors, start, settings.iterations, observe, memory)
-    if settings.optimiser == "lbfgs":
-        return lbfgs(objective, start, settings.iterations, observe, settings.bounded, settings.corrections)
-    return descend(objective, start, settings, observe, memory)

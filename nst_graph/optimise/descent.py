@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import cast
 
 import numpy as np
 
 from nst_graph.evaluation import Floats
-from nst_graph.optimise.history import check_shapes
-from nst_graph.optimise.steps import BOUNDS, Arrays, Function, HostStepRecorder, Outcome, Step
+from nst_graph.optimise.steps import BOUNDS, Arrays, Function, HostStepRecorder, Observer, Outcome, check_shapes
 from nst_graph.settings import Settings
 
 #: What the next step needs, by name.
@@ -19,11 +18,7 @@ LEAST_SHARE = 1e-6
 
 
 def descend(
-    objective: Function,
-    start: Floats,
-    settings: Settings,
-    observe: Callable[[Step], None],
-    memory: Arrays | None = None,
+    objective: Function, start: Floats, settings: Settings, observe: Observer, memory: Arrays | None = None
 ) -> Outcome:
     """Take the steps of adam or gradient-descent; `bounded` clips to 0..255 after each.
 
@@ -53,7 +48,6 @@ def descend(
 
 
 def _moments(start: Floats) -> State:
-    """The state of Adam before its first step."""
     return {"t": np.array(0.0), "m": np.zeros(start.shape, np.float32), "v": np.zeros(start.shape, np.float32)}
 
 
@@ -73,7 +67,7 @@ def _adam(recorder: HostStepRecorder, settings: Settings, state: State) -> State
     return {"t": np.array(t), "m": m, "v": v}
 
 
-#: The state of gradient descent before its first step: the share of the rate, and the loss at the start.
+#: Before the first step: the share of the rate, and the loss at the start.
 _SHARE: State = {"share": np.array(1.0), "most": np.array(np.inf)}
 
 

@@ -1,12 +1,13 @@
 """Steps: where an optimiser is, and what it reports as it goes."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from nst_graph.errors import InputError
 from nst_graph.evaluation import Evaluation, Floats
 from nst_graph.news import count
 
@@ -32,6 +33,12 @@ class LazyArrays(Mapping[str, npt.NDArray[np.generic]]):
 
     def __len__(self) -> int:
         return len(self._reads)
+
+
+def check_shapes(shapes: Mapping[str, tuple[int, ...]], memory: Arrays) -> None:
+    """Raise InputError where a saved state is not that of the optimiser."""
+    if shapes != {name: array.shape for name, array in memory.items()}:
+        raise InputError("state.npz: its memory is not that of this optimiser; paint anew with --overwrite")
 
 
 @dataclass(frozen=True)
@@ -63,6 +70,9 @@ class Step:
         return self.read()
 
 
+Observer = Callable[[Step], None]
+
+
 @dataclass(frozen=True)
 class Outcome:
     """How an optimisation ended: its last step, why it stopped, and whether an observer stopped it."""
@@ -83,7 +93,7 @@ class StoppedError(Exception):
 class StepRecorder:
     """The point that an optimiser is at: counts evaluations, and reports accepted steps."""
 
-    def __init__(self, observe: Callable[[Step], None]) -> None:
+    def __init__(self, observe: Observer) -> None:
         self._observe = observe
         self._began = time.monotonic()
         self._evaluations = 0
@@ -96,11 +106,10 @@ class StepRecorder:
         """Take an evaluation. Raises FloatingPointError where its loss, or what is named, is not finite."""
         self._evaluations += 1
         self._terms, self.total = terms, total
-        if not np.isfinite(total):
-            raise FloatingPointError(f"the loss is {total} after {count(self._evaluations, 'evaluation')}")
-        for name, is_finite in finite.items():
-            if not is_finite:
-                raise FloatingPointError(f"the {name} is not finite after {count(self._evaluations, 'evaluation')}")
+        problems = [] if np.isfinite(total) else [f"loss is {total}"]
+        problems += [f"{name} is not finite" for name, is_finite in finite.items() if not is_finite]
+        if problems:
+            raise FloatingPointError(f"the {problems[0]} after {count(self._evaluations, 'evaluation')}")
 
     def accept(self, iteration: int, read: Callable[[], Floats], memory: Callable[[], Arrays]) -> None:
         """Report the last evaluation as the end of an iteration. Raises StoppedError where an observer stops it."""
@@ -115,7 +124,7 @@ class StepRecorder:
 class HostStepRecorder(StepRecorder):
     """A recorder whose picture and gradient are arrays."""
 
-    def __init__(self, objective: Function, observe: Callable[[Step], None]) -> None:
+    def __init__(self, objective: Function, observe: Observer) -> None:
         super().__init__(observe)
         self._objective = objective
         self.picture: Floats
@@ -128,17 +137,12 @@ class HostStepRecorder(StepRecorder):
         finite = {name: bool(np.isfinite(getattr(self, name)).all()) for name in ("picture", "gradient")}
         self.take(evaluation.terms, evaluation.total, **finite)
 
-    def report(self, iteration: int, memory: Callable[[], Arrays]) -> None:
-        """Report the picture as the end of an iteration."""
-        picture = self.picture
-        self.accept(iteration, lambda: picture, memory)
-
 
 def restart(recorder: StepRecorder, iterations: int, attempt: Callable[[bool], str], warm: bool) -> Outcome:
-    """Attempt until so many iterations are made, or an attempt without history gains nothing.
+    """Attempt until so many iterations are made, or an attempt without pairs gains nothing.
 
-    `attempt` goes on from the last step, with history if it is given True, and returns why it stopped; what is
-    not finite ends it too. Raises FloatingPointError where one without history gains nothing.
+    `attempt` goes on from the last step, with pairs if it is given True, and returns why it stopped; what is
+    not finite ends it too. Raises FloatingPointError where one without pairs gains nothing.
     """
     while recorder.last.iteration < iterations:
         before = recorder.last
@@ -157,39 +161,30 @@ def restart(recorder: StepRecorder, iterations: int, attempt: Callable[[bool], s
     return Outcome(recorder.last, "the limit of iterations is reached")
 
 
-def first_step(variables: int) -> float:
-    """The length of L-BFGS's first step: about eight grey levels for each variable."""
-    return float(8 * 2.0 ** round(np.log2(variables) / 2))
-
-
+@dataclass
 class OffsetObserver:
-    """Passes the steps of one stage on to observers, counted on from the step that it began at."""
+    """Passes the steps of one stage on to observers, counted on from the step that it began at.
 
-    def __init__(
-        self,
-        observers: Iterable[Callable[[Step], None]],
-        stage: int,
-        start: Step | None,
-        same_size: bool = False,
-        planned: int = 0,
-        left: Callable[[int], float] = lambda iteration: 1.0,
-    ) -> None:
-        """`start` is a step of this stage where it is resumed, of an earlier one, or None at first.
+    `start` is a step of this stage where it is resumed, of an earlier one, or None at first. `planned` are the
+    iterations of all stages, `left` the share of their work left after an iteration of this one.
+    """
 
-        `planned` are the iterations of all stages, `left` the share of their work left after an iteration of this one.
-        """
-        self._observers, self._stage, self._start, self._same_size = list(observers), stage, start, same_size
-        self._planned, self._left = planned, left
-        self._memory: Arrays | None = None
+    observers: Sequence[Observer]
+    stage: int
+    start: Step | None
+    same_size: bool = False
+    planned: int = 0
+    left: Callable[[int], float] = lambda iteration: 1.0
+    _memory: Arrays | None = field(default=None, init=False)
 
     def keep(self, memory: Arrays) -> None:
-        """Take what the last step's memory holds: where the stage kept it, it can no longer be read."""
+        """Take the last step's memory, which cannot be read any more once the stage has ended."""
         self._memory = memory
 
     def observe(self, step: Step) -> None:
         """Pass a step on, unless it only repeats the start."""
-        if step.iteration > 0 or self._start is None:
-            for observer in self._observers:
+        if step.iteration > 0 or self.start is None:
+            for observer in self.observers:
                 observer(self.counted(step))
 
     def counted(self, step: Step) -> Step:
@@ -198,13 +193,13 @@ class OffsetObserver:
         def memory() -> Arrays:
             return step.memory() if self._memory is None else self._memory
 
-        start, left = self._start, self._left(step.iteration)
-        counted = replace(step, stage=self._stage, planned=self._planned, left=left, memory=memory)
+        start, left = self.start, self.left(step.iteration)
+        counted = replace(step, stage=self.stage, planned=self.planned, left=left, memory=memory)
         if start is None:
             return counted
         return replace(
             counted,
-            before=start.before if self._same_size else start.iteration,
+            before=start.before if self.same_size else start.iteration,
             iteration=step.iteration + start.iteration,
             evaluations=step.evaluations + start.evaluations,
             seconds=step.seconds + start.seconds,

@@ -95,11 +95,6 @@ class Network:
         height, width = (int(side) >> self.poolings(name) for side in picture.shape[:2])
         return height * width
 
-    def values(self, picture: npt.NDArray[np.floating], name: str) -> int:
-        """N_l M_l of a layer: its filters times its positions."""
-        (filters,) = (conv.bias.size for conv in self.convolutions if conv.name == name)
-        return filters * self.positions(picture, name)
-
     def shrink(self, mask: npt.NDArray[np.floating], name: str) -> npt.NDArray[np.floating]:
         """Average a mask [height, width] down to a layer's size; like pooling, this drops an odd last row or column."""
         for _ in range(self.poolings(name)):
