@@ -12,7 +12,7 @@ import numpy as np
 from nst_graph import files, pictures, places, weights
 from nst_graph.errors import InputError
 from nst_graph.graph.objective import LEAST_POSITIONS, Style
-from nst_graph.pictures import Picture, colours
+from nst_graph.pictures import Picture
 from nst_graph.settings import STARTS, Settings
 from nst_graph.weights import Network
 
@@ -79,7 +79,7 @@ class Scene:
     def finish(self, picture: Picture, settings: Settings) -> Picture:
         """The final form of a painted picture: with the photograph's alpha, and its colours if the settings say so."""
         if settings.colours == "luminance":
-            picture = colours.keep(picture, pictures.resize(self.photograph, *picture.shape[:2]))
+            picture = pictures.keep_colours(picture, pictures.resize(self.photograph, *picture.shape[:2]))
         return self.cut(picture)
 
     def cut(self, picture: Picture) -> Picture:
@@ -115,7 +115,7 @@ class Originals:
             rows, columns = (max(1, round(side)) for side in sides[index])
             picture = pictures.resize(original, rows, columns, settings.resample)
             if settings.colours in ("histogram", "covariance"):
-                picture = colours.match(picture, photograph, settings.colours)
+                picture = pictures.match_colours(picture, photograph, settings.colours)
             masks, limit = self.sources.masks, self.sources.read_limit
             mask = pictures.read_mask(masks[index], height, width, limit) if masks else None
             styles.append(Style(picture, share, mask))

@@ -633,7 +633,6 @@ def test_each_shot_begins_anew(film, tmp_path, monkeypatch):
 
 def test_colours_and_scales(film, tmp_path):
     """The first frame is painted coarse to fine, and what is new in others; each has its own photograph's colours."""
-    from nst_graph.pictures import colours
 
     more = ("--colours", "luminance", "--scales", 40, "--scale-iterations", 7)
     run, output = film(*more, "--frames", ":2", iterations=("--first-iterations", 9))
@@ -641,7 +640,7 @@ def test_colours_and_scales(film, tmp_path):
     assert [row["iterations"] for row in rows(output)] == ["16", "17"]
     for number, frame in enumerate(shot(6)[:2], 1):
         painted = np.float32(Image.open(output / f"frame-0000{number}.png"))
-        assert np.abs(painted - colours.keep(painted, np.float32(np.uint8(frame)))).mean() < 2
+        assert np.abs(painted - pictures.keep_colours(painted, np.float32(np.uint8(frame)))).mean() < 2
 
 
 def test_what_cannot_be_moved_begins_as_the_scale_below_painted_it(film, monkeypatch):

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import tifffile
+from PIL import Image
 from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC, PREDICTOR, SAMPLEFORMAT
 
 from nst_graph.errors import DamagedError, InputError, decoding
@@ -24,9 +25,6 @@ MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 RAW_COLOURS, TAG_DNG, PAGES = (PHOTOMETRIC.CFA, PHOTOMETRIC.LINEAR_RAW), 50706, 64
 DEFLATED = (COMPRESSION.ADOBE_DEFLATE, COMPRESSION.DEFLATE)
 GREY = (PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.MINISBLACK)
-#: The bit depths that are supported for each sample format.
-BITS: dict[int, tuple[int, ...]] = {SAMPLEFORMAT.UINT: (16, 32, 64), SAMPLEFORMAT.INT: (8, 16, 32, 64)}
-BITS[SAMPLEFORMAT.IEEEFP] = (16, 32, 64)
 #: Names for colours that are not supported.
 COLOURS: dict[int, str] = {PHOTOMETRIC.CIELAB: "CIELab", PHOTOMETRIC.ICCLAB: "CIELab", PHOTOMETRIC.ITULAB: "CIELab"}
 COLOURS |= {PHOTOMETRIC.SEPARATED: "CMYK", PHOTOMETRIC.PALETTE: "palette", PHOTOMETRIC.YCBCR: "YCbCr"}
@@ -35,53 +33,48 @@ HIGHLIGHTS = 32
 TAG_ORIENTATION, TAG_PROFILE = 274, 34675
 
 
-def read(path: Path, max_values: int, say: Callable[[str], None]) -> tuple[Floats, object, object] | None:
-    """Read the first page's values [height, width, 1 to 4] in 0..255, alpha last, its EXIF orientation and profile.
+def read(path: Path, max_values: int, say: Callable[[str], None]) -> tuple[Floats, str, object, object] | None:
+    """Read the first page's values [height, width, 1 to 4] in 0..255, alpha last, mode, profile and EXIF orientation.
 
-    None for up to 8 bits per channel, which Pillow reads. `say` gets a line if the value of white has
-    to be assumed. Raises InputError that names an unsupported property, TooLargeError for more than
-    `max_values` values, RawError and DamagedError.
+    The mode is "L" or "RGB". None for up to 8 bits per channel, which Pillow reads. `say` gets a line if the value of
+    white has to be assumed. Raises InputError that names an unsupported property, DamagedError, and for more
+    than `max_values` values Pillow's DecompressionBombError.
     """
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     with decoding()(tifffile.TiffFile)(path) as file:
         for raw in itertools.islice(_pages(file), PAGES):
             if raw.photometric in RAW_COLOURS or TAG_DNG in raw.tags:
-                raise RawError
+                raise raw_file(path)
         with decoding():
             page = file.pages.first
-        colour = page.photometric
+        colour, kind, bits = page.photometric, page.sampleformat, page.bitspersample
         if COLOURS.get(colour) == "CIELab":
             raise _unreadable(path, "CIELab colours")
-        kind, bits = page.sampleformat, page.bitspersample
         if kind in (SAMPLEFORMAT.UINT, SAMPLEFORMAT.VOID) and isinstance(bits, int) and bits <= 8:
             return None
         if colour not in (*GREY, PHOTOMETRIC.RGB):
             raise _unreadable(path, f"{COLOURS.get(colour, str(colour))} colours of more than 8 bits")
-        if bits not in BITS.get(kind, ()):
+        is_whole = kind in (SAMPLEFORMAT.UINT, SAMPLEFORMAT.INT)
+        if not (is_whole or kind == SAMPLEFORMAT.IEEEFP) or bits not in ((8, 16, 32, 64) if is_whole else (16, 32, 64)):
             raise _unreadable(path, f"numbers of {bits} bits of the kind {getattr(kind, 'name', kind)}")
         if page.compression not in (COMPRESSION.NONE, *DEFLATED):
             raise _unreadable(path, f"the compression {getattr(page.compression, 'name', page.compression)}")
         sides = (page.imagewidth, *page.shape)
         if not all(isinstance(side, int) and side > 0 for side in sides) or page.axes not in ("YX", "YXS", "SYX"):
             raise DamagedError("sides that are not numbers")  # a tag may have several values
-        if math.prod(sides[1:]) > max_values:
-            raise TooLargeError(" x ".join(map(str, sides[1:])) + " numbers")
-        values = _values(path, page)
-        if page.axes == "YX":
-            values = values[..., None]
-        elif page.axes == "SYX":  # one plane per channel
-            values = np.moveaxis(values, 0, -1)
+        if math.prod(page.shape) > max_values:
+            raise Image.DecompressionBombError
+        values = _scaled(path, _values(path, page), say)
+        # SYX is one plane per channel.
+        values = np.moveaxis(values, 0, -1) if page.axes == "SYX" else values.reshape(*values.shape[:2], -1)
         with decoding():
             orientation, profile = page.tags.valueof(TAG_ORIENTATION, 1), page.tags.valueof(TAG_PROFILE)
-        return _channels(_scaled(path, values, say), colour, page.extrasamples), orientation, profile
+        return _channels(values, colour, page.extrasamples), "L" if colour in GREY else "RGB", profile, orientation
 
 
-class TooLargeError(Exception):
-    """The picture has more values than memory allows."""
-
-
-class RawError(Exception):
-    """A camera's raw file: what a sensor saw, beside smaller pictures."""
+def raw_file(path: Path) -> InputError:
+    """What is said of a camera's raw file: what a sensor saw, beside smaller pictures."""
+    return InputError(f"{path}: a camera's raw file; develop it and save it as JPEG, PNG or TIFF")
 
 
 def _pages(parent: tifffile.TiffFile | tifffile.TiffPage) -> Iterator[tifffile.TiffPage]:
@@ -102,27 +95,26 @@ def _unreadable(path: Path, what: str) -> InputError:
 
 def _values(path: Path, page: tifffile.TiffPage) -> npt.NDArray[np.generic]:
     """The stored values of a page in its own shape."""
-    dtype = np.dtype(page.dtype)
-    size = math.prod(page.shape) * dtype.itemsize
-    strips = list(_strips(page, size)) if page.compression in DEFLATED or page.predictor != PREDICTOR.NONE else []
+    itemsize = np.dtype(page.dtype).itemsize
+    size = math.prod(page.shape) * itemsize
+    data = b"" if page.compression == page.predictor == 1 else b"".join(_strips(page, size))
     if page.predictor != PREDICTOR.FLOATINGPOINT:
         with decoding():
             return np.asarray(page.asarray())
     if page.is_tiled:
         raise _unreadable(path, "a floating-point predictor in tiles")
+    if len(data) < size:
+        raise DamagedError("it unpacks to less than its pixels")
     # Adobe's Technical Note 3: each row has the first bytes of all values, then the second ones, and so on,
     # all stored as differences.
     samples = page.shape[-1] if page.axes == "YXS" else 1
-    data = b"".join(strips)
-    if len(data) < size:
-        raise DamagedError("it unpacks to less than its pixels")
-    rows = np.frombuffer(data, np.uint8, size).reshape(-1, page.imagewidth * dtype.itemsize, samples)
-    planes = rows.cumsum(axis=1, dtype=np.uint8).reshape(len(rows), dtype.itemsize, -1).swapaxes(1, 2)
-    return np.ascontiguousarray(planes).view(dtype.newbyteorder(">")).reshape(page.shape)
+    rows = np.frombuffer(data, np.uint8, size).reshape(-1, page.imagewidth * itemsize, samples)
+    planes = rows.cumsum(axis=1, dtype=np.uint8).reshape(len(rows), itemsize, -1).swapaxes(1, 2)
+    return np.ascontiguousarray(planes).view(f">f{itemsize}").reshape(page.shape)
 
 
 def _strips(page: tifffile.TiffPage, size: int) -> Iterator[bytes]:
-    """The decompressed strips or tiles, checked to be no larger than the page, since they may expand a thousandfold."""
+    """The unpacked strips or tiles, checked to be no larger than the page, since they may expand a thousandfold."""
     remaining = 2 * size + 2**20  # tiles may reach beyond the border
     for offset, length in zip(page.dataoffsets, page.databytecounts, strict=False):
         with decoding():
@@ -139,10 +131,10 @@ def _strips(page: tifffile.TiffPage, size: int) -> Iterator[bytes]:
 
 def _scaled(path: Path, values: npt.NDArray[Any], say: Callable[[str], None]) -> Floats:
     """Scale values to 0..255."""
-    if np.issubdtype(values.dtype, np.floating):
+    if values.dtype.kind == "f":
         return values.astype(np.float32) * np.float32(255 / _white(path, values, say))
     bits = 8 * values.dtype.itemsize
-    if np.issubdtype(values.dtype, np.unsignedinteger):
+    if values.dtype.kind == "u":
         return values.astype(np.float32) * np.float32(255 / (2**bits - 1))
     if values.min() < 0:
         raise _unreadable(path, "signed numbers below zero")
@@ -177,7 +169,7 @@ def _white(path: Path, values: npt.NDArray[Any], say: Callable[[str], None]) -> 
     return white
 
 
-def _channels(values: Floats, colour: int, extras: tuple[int, ...]) -> Floats:
+def _channels(values: Floats, colour: int, extras: Sequence[int]) -> Floats:
     """Grey or RGB, followed by straight alpha if there is any; other channels are dropped."""
     count = 1 if colour in GREY else 3
     picture = np.clip(values[..., :count], 0, 255)
