@@ -31,7 +31,7 @@ from nst_graph.graph.tiles import TiledObjective
 from nst_graph.optimise import PAIRS, Vectors, minimise
 from nst_graph.runs.page import write_gallery
 from nst_graph.settings import Settings
-from nst_graph.weights import store
+from nst_graph.weights import sources
 
 pytest.importorskip("cv2", reason="needs the extra video")
 av = pytest.importorskip("av", reason="needs the extra video")
@@ -546,7 +546,7 @@ def test_the_commands_of_the_page(tmp_path, network_file, pictures_dir, monkeypa
     monkeypatch.setattr(places, "OUTPUT", tmp_path / "output")
     monkeypatch.setattr(places, "MODEL", tmp_path / "model")
     (tmp_path / "model").mkdir()
-    (tmp_path / "model" / store.FILES["VGG-19"][-1]).symlink_to(network_file)
+    (tmp_path / "model" / sources.FILES["VGG-19"][-1]).symlink_to(network_file)
     Image.open(pictures_dir / "painting.png").save("painting.jpg")
     save(tmp_path / "frames", shot(13), "{}.png")
     encode("clip.mp4", shot(13))

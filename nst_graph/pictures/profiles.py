@@ -1,6 +1,6 @@
-"""ICC profiles: from the colours of a file's profile to sRGB, by ImageCms, which has 8 bits.
+"""ICC profiles: from the colours of a file to sRGB, by Pillow's ImageCms.
 
-More bits are converted here where curves and a matrix define the colours, as ImageCms would round them.
+ImageCms has 8 bits. More bits are converted here where curves and a matrix define the colours.
 """
 
 import io
@@ -40,31 +40,29 @@ def to_srgb(icc: object, mode: str) -> Conversion | None:
     """How colours [height, width, channels] of Pillow's mode "L", "RGB" or "CMYK", in 0..255, become sRGB.
 
     Relative colorimetry, with black as the profile has it, as Chromium converts; None, as there too, if that changes
-    no colour by more than rounding. ImageCms converts bytes, and floats where tables define the colours. Raises
-    DamagedError if the profile is damaged, too large or for other colours.
+    no colour by more than rounding. Raises DamagedError if the profile is damaged, too large or for other colours.
     """
     if not isinstance(icc, bytes) or len(icc) > LIMIT:
         raise DamagedError(f"no profile, or one of more than {LIMIT} bytes")
     own = MODES.get(icc[16:20], "")
     if own != mode and (own, mode) != ("RGB", "L"):
         raise DamagedError("a profile for other colours")
-    by_bytes = _by_imagecms(icc, own)
+    rounded = _by_imagecms(icc, own)
     if own == "CMYK":
-        return by_bytes
+        return rounded
     tried = np.stack(np.meshgrid(*[LEVELS] * len(own)), axis=-1).reshape(1, -1, len(own))
-    rounded = by_bytes(tried)
-    if np.abs(rounded - tried).max() <= 1:
+    if np.abs(rounded(tried) - tried).max() <= 1:
         return None
-    exact = by_bytes  # where tables define the colours
+    exact = rounded  # where tables define the colours
     with suppress(DamagedError):
-        from_curves = _exact(icc)
-        if np.abs(from_curves(tried) - rounded).max() < 2:
-            exact = from_curves
+        by_curves = _by_curves(icc)
+        if np.abs(by_curves(tried) - rounded(tried)).max() < 2:
+            exact = by_curves
 
     def convert(colours: npt.NDArray[Any]) -> Floats:
         if colours.shape[-1] < len(own):
             colours = np.repeat(colours, 3, axis=-1)  # greys, as RGB
-        return by_bytes(colours) if colours.dtype == np.uint8 else exact(colours)
+        return rounded(colours) if colours.dtype == np.uint8 else exact(colours)
 
     return convert
 
@@ -85,27 +83,22 @@ def _by_imagecms(icc: bytes, own: str) -> Conversion:
     return convert
 
 
-def _exact(icc: bytes) -> Conversion:
-    """The conversion in floating point of a profile with tone curves, and for RGB a matrix (ICC.1:2022, annex F.3)."""
+def _by_curves(icc: bytes) -> Conversion:
+    """The conversion by tone curves, and for RGB a matrix (ICC.1:2022, annex F.3); sRGB's own is IEC 61966-2-1."""
     tags = _tags(icc)
-    if b"kTRC" in tags:
-        curve = _curve(tags[b"kTRC"])
-        return lambda greys: _encoded(np.repeat(curve(greys / 255), 3, axis=-1))
-    curves = [_curve(tags.get(name, b"")) for name in (b"rTRC", b"gTRC", b"bTRC")]
-    matrix = np.linalg.solve(_matrix(_tags(SRGB.tobytes())), _matrix(tags)).astype(np.float32)
+    names = [b"kTRC"] if b"kTRC" in tags else [b"rTRC", b"gTRC", b"bTRC"]
+    curves = [_curve(tags.get(name, b"")) for name in names]
+    matrix = np.ones((3, 1))
+    if len(curves) == 3:
+        matrix = np.linalg.solve(_matrix(_tags(SRGB.tobytes())), _matrix(tags)).astype(np.float32)
 
     def convert(colours: npt.NDArray[Any]) -> Floats:
-        linear = [curve(colours[..., band] / 255) for band, curve in enumerate(curves)]
-        return _encoded(np.stack(linear, axis=-1) @ matrix.T)
+        linear = np.stack([curve(colours[..., band] / 255) for band, curve in enumerate(curves)], axis=-1)
+        linear = np.clip(linear @ matrix.T, 0, 1)
+        encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+        return (255 * encoded).astype(np.float32)
 
     return convert
-
-
-def _encoded(linear: Floats) -> Floats:
-    """sRGB's levels 0..255 of linear colours (IEC 61966-2-1)."""
-    linear = np.clip(linear, 0, 1)
-    levels = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-    return (255 * levels).astype(np.float32)
 
 
 def _tags(icc: bytes) -> dict[bytes, bytes]:
@@ -130,7 +123,7 @@ def _curve(tag: bytes) -> Conversion:
     if tag[:4] == b"curv":
         table = _numbers(tag, ">u2", int.from_bytes(tag[8:12]), 12)
         if len(table) > 1:
-            return lambda values: np.interp(values, np.linspace(0, 1, len(table)), table / 65535).astype(np.float32)
+            return lambda values: np.interp(values, np.linspace(0, 1, len(table)), table / 65535)
         gamma = float(table[0]) / 256 if len(table) else 1.0
         return lambda values: values**gamma
     if tag[8:10] not in PARAMETERS:

@@ -43,16 +43,13 @@ def read(
     ground: float | None = 255,
     profiled: bool = True,
 ) -> Picture:
-    """Read a picture file, or its first frame, as float32 RGB [height, width, 3] in 0..255.
+    """Read a picture file, or its first frame, upright, as float32 RGB [height, width, 3] in 0..255.
 
-    With a `ground` of None, one that is not opaque is [height, width, 4], its colours multiplied by alpha / 255.
-
-    EXIF orientation is applied, colours are converted to sRGB if the file has a profile and
-    `profiled` is set, transparent pixels are composited over the grey level `ground`, and values of
-    more than 8 bits are scaled. `say` gets a line if a profile cannot be used, if all is
-    transparent, and with the value of white that is assumed where a format, such as floating point, does not define it.
-    `limit` is the memory that reading may take, in GB. Raises InputError if the file is missing,
-    damaged, of an unsupported kind, or, before its pixels are decoded, too large.
+    Colours are converted to sRGB if the file has a profile and `profiled` is set. Transparent pixels are composited
+    over the grey level `ground`; if that is None, a picture that is not opaque is [height, width, 4], its colours
+    multiplied by alpha / 255. `say` gets a line if a profile cannot be used, if all is transparent, and with the value
+    of white that is assumed where a format, such as floating point, does not define it. `limit` is the memory that
+    reading may take, in GB. Raises InputError if the file is missing, damaged, of an unsupported kind, or too large.
     """
     if kind := files.non_file(path):
         raise InputError(f"{path}: {kind}, not a picture; name a picture file")
@@ -73,8 +70,8 @@ def read(
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}; name a file that can be read") from error
     except DamagedError as error:
-        remedy = "save it as JPEG, PNG, WebP, TIFF or GIF"
-        raise InputError(f"{path}: not a whole picture that can be read; {remedy}") from error
+        what = "not a whole picture that can be read; save it as JPEG, PNG, WebP, TIFF or GIF"
+        raise InputError(f"{path}: {what}") from error
 
 
 @contextmanager
@@ -156,12 +153,23 @@ def _reduced(path: Path, max_pixels: int) -> tuple[io.BytesIO, bytes | None]:
 
 
 def _deep(image: Image.Image, source: Path | io.BytesIO, max_pixels: int) -> Picture | None:
-    """The values of a PNG of 16 bits in 0..255, with alpha, if any; None for 8 bits."""
+    """The values of a PNG of 16 bits in 0..255, with alpha, if any; None for 8 bits.
+
+    Pillow keeps the first of a colour's two bytes. Told the other byte order, it keeps the second.
+    """
     if image.mode.startswith("I"):
-        numbers = np.asarray(image)[..., None].astype(np.float32)
-    elif isinstance(source, io.BytesIO) and (second := _second_bytes(source, max_pixels)) is not None:
-        numbers = np.asarray(image, np.float32)
-        numbers = numbers * np.float32(256) + second
+        numbers: Picture = np.asarray(image)[..., None].astype(np.float32)
+    elif isinstance(source, io.BytesIO):
+        with Image.open(source, formats=["PNG"]) as other:
+            rawmode = other.tile[0].args
+            if rawmode not in ("RGB;16B", "RGBA;16B"):
+                return None
+            if 2 * image.width * image.height > max_pixels:
+                raise Image.DecompressionBombError
+            other.tile = [other.tile[0]._replace(args=f"{rawmode[:-1]}L")]
+            with decoding():
+                other.load()
+            numbers = np.asarray(image) * np.float32(256) + np.asarray(other)
     else:
         return None
     transparent = image.info.get("transparency")
@@ -169,23 +177,6 @@ def _deep(image: Image.Image, source: Path | io.BytesIO, max_pixels: int) -> Pic
         is_there = (numbers != np.asarray(transparent, np.float32)).any(axis=-1, keepdims=True)
         numbers = np.concatenate([numbers, np.float32(65535) * is_there], axis=-1)
     return numbers / np.float32(257)
-
-
-def _second_bytes(source: io.BytesIO, max_pixels: int) -> npt.NDArray[np.uint8] | None:
-    """The second of each number's two bytes, of a PNG with 16 bits a colour; None if it is another.
-
-    Pillow keeps the first. Told the other byte order, it keeps the second.
-    """
-    with Image.open(source, formats=["PNG"]) as image:
-        rawmode = image.tile[0].args
-        if rawmode not in ("RGB;16B", "RGBA;16B"):
-            return None
-        if 2 * image.width * image.height > max_pixels:
-            raise Image.DecompressionBombError
-        image.tile = [image.tile[0]._replace(args=f"{rawmode[:-1]}L")]
-        with decoding():
-            image.load()
-        return np.asarray(image)
 
 
 def orientation(image: Image.Image) -> object:

@@ -12,7 +12,7 @@ from typing import Any
 from nst_graph import files, places
 from nst_graph.recipes import DEFAULT, RECIPES, fast
 from nst_graph.settings import STARTS, Settings, equal
-from nst_graph.weights.store import FILES
+from nst_graph.weights.sources import FILES
 
 
 def options(settings: Settings) -> list[list[str]] | None:
