@@ -77,7 +77,7 @@ def get(network: str, url: str) -> None:
         raise InputError(f"{path}: is there, but not as it should be; move it away and run this again")
 
 
-def rescale(path: Path, images: Path, limit: float) -> None:
+def rescale(path: Path, directory: Path, limit: float) -> None:
     """Rescale a network so that each filter's mean activation over the pictures in a directory is one.
 
     It is written beside `path`, with -rescaled in its name. Raises InputError if that is there, or pictures are not.
@@ -87,10 +87,10 @@ def rescale(path: Path, images: Path, limit: float) -> None:
         raise InputError(f"{target}: is there already; move it away and run this again")
     network = weights.read(path, limit)
     need = network.smallest_side(conv.name for conv in network.convolutions)
-    if not images.is_dir():
-        raise InputError(f"--images {images}: no directory; name one with pictures")
+    if not directory.is_dir():
+        raise InputError(f"--images {directory}: no directory; name one with pictures")
     resized = []
-    for file in tqdm(files.pictures(images), unit="picture"):
+    for file in tqdm(files.pictures(directory), unit="picture"):
         resized.append(pictures.fit(pictures.read(file, limit), RESCALING_SIZE))
         if min(resized[-1].shape[:2]) < need:
             raise InputError(f"{file}: too small, each side needs {need} pixels; take it away")

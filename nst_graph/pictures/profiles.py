@@ -68,7 +68,7 @@ def to_srgb(icc: object, mode: str) -> Conversion | None:
 
 
 def _by_imagecms(icc: bytes, own: str) -> Conversion:
-    # Simplified, a conversion of greys is up to ten levels off in the darks.
+    # Simplified, a conversion of greys is up to ten levels off in the darks; else it is slow.
     flags = ImageCms.Flags.NOOPTIMIZE if own == "L" else ImageCms.Flags.NONE
     intent = ImageCms.Intent.RELATIVE_COLORIMETRIC
     with decoding():
@@ -80,6 +80,9 @@ def _by_imagecms(icc: bytes, own: str) -> Conversion:
         image = Image.frombytes(own, colours.shape[1::-1], np.rint(colours).astype(np.uint8).tobytes())
         return np.asarray(transform.apply(image), np.float32)
 
+    if own == "L":
+        table = convert(np.arange(256).reshape(1, 256, 1))[0]
+        return lambda greys: table[np.rint(greys[..., 0]).astype(np.uint8)]
     return convert
 
 

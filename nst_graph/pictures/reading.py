@@ -169,14 +169,17 @@ def _deep(image: Image.Image, source: Path | io.BytesIO, max_pixels: int) -> Pic
             other.tile = [other.tile[0]._replace(args=f"{rawmode[:-1]}L")]
             with decoding():
                 other.load()
-            numbers = np.asarray(image) * np.float32(256) + np.asarray(other)
+            numbers = np.array(image, np.float32)
+            numbers *= 256
+            numbers += np.asarray(other)
     else:
         return None
     transparent = image.info.get("transparency")
     if numbers.shape[-1] < 4 and isinstance(transparent, int | tuple):
         is_there = (numbers != np.asarray(transparent, np.float32)).any(axis=-1, keepdims=True)
         numbers = np.concatenate([numbers, np.float32(65535) * is_there], axis=-1)
-    return numbers / np.float32(257)
+    numbers /= 257
+    return numbers
 
 
 def orientation(image: Image.Image) -> object:
