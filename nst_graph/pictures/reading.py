@@ -56,6 +56,8 @@ def read(
     try:
         with warnings.catch_warnings(action="ignore"), _limited(path, limit) as max_pixels:
             values, mode, icc, orientation = _stored(path, max_pixels, say)
+        if values.size == 0:
+            raise DamagedError("no pixels")
         convert = None
         if profiled and icc is not None:
             try:
@@ -70,8 +72,8 @@ def read(
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}; name a file that can be read") from error
     except DamagedError as error:
-        what = "not a whole picture that can be read; save it as JPEG, PNG, WebP, TIFF or GIF"
-        raise InputError(f"{path}: {what}") from error
+        remedy = "save it as JPEG, PNG, WebP, TIFF or GIF"
+        raise InputError(f"{path}: not a whole picture that can be read; {remedy}") from error
 
 
 @contextmanager
@@ -82,9 +84,11 @@ def _limited(path: Path, limit: float) -> Iterator[int]:
     try:
         yield max_pixels
     except Image.DecompressionBombError as error:
-        what = f"more than {max_pixels / 1e6:g} million pixels, or large for them, which take more memory than may be"
+        what = (
+            f"more than {max_pixels / 1e6:g} million pixels, or fewer with more than 8 bits, or a file of {limit:g} GB"
+        )
         remedy = f"take a smaller picture, or raise --read-limit, which is {limit:g} GB"
-        raise InputError(f"{path}: {what}; {remedy}") from error
+        raise InputError(f"{path}: {what}, which take more memory to read than may be; {remedy}") from error
     finally:
         Image.MAX_IMAGE_PIXELS = before
 
@@ -98,7 +102,7 @@ def _stored(path: Path, max_pixels: int, say: Callable[[str], None]) -> Stored:
         return deep
     source, png_profile = _reduced(path, max_pixels) if beginning.startswith(PNG) else (path, None)
     Image.init()
-    # Formats are listed because Pillow runs other programs for some, such as PostScript.
+    # Formats are named because Pillow runs other programs for some, such as PostScript.
     formats = _formats(path, beginning)
     with decoding(Image.DecompressionBombError)(Image.open)(source, formats=formats) as image:
         with _libtiff_quiet() if image.format == "TIFF" else nullcontext(), decoding(Image.DecompressionBombError):

@@ -177,11 +177,10 @@ def _continue(url: str, part: Path, received: int) -> None:
         total = received + int(length) if length.isdecimal() else None
         with (
             part.open("ab" if received else "wb") as file,
-            tqdm(total=total, initial=received, unit="B", unit_scale=True) as bar,
+            tqdm.wrapattr(answer, "read", total=total, initial=received) as body,
         ):
-            while file.tell() <= MOST and (chunk := answer.read(CHUNK)):
+            while file.tell() <= MOST and (chunk := body.read(CHUNK)):
                 file.write(chunk)
-                bar.update(len(chunk))
     if _size(part) > MOST:  # Windows removes no file that is open
         part.unlink()
         raise InputError(f"{url}: more than {MOST / 1e9:g} GB, which no VGG has; give another --url")
