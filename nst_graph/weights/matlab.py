@@ -51,18 +51,17 @@ def read(path: Path, names: Collection[str], limit: float) -> dict[str, Value]:
             raise DamagedError("its header is no MATLAB file's")
         reader, at = _Reader(limit), _HEADER
         while at < size:
-            file.seek(at)
             reader.open(file, at)
-            kind, length, at = reader.tag(size)
-            variable = file
+            kind, length, after = reader.tag(size)
+            variable, end = file, float(size)
             if kind == _COMPRESSED:
-                at = min(at, reader.at + length)  # compressed elements are not padded
-                variable = io.BufferedReader(_Unpacked(file, reader.at + length))
+                after = min(after, reader.at + length)  # compressed elements are not padded
+                variable, end = io.BufferedReader(_Unpacked(file, reader.at + length)), math.inf
                 reader.open(variable, 0)
-                kind, length, _ = reader.tag(math.inf)
-            if kind != _MATRIX:
-                raise DamagedError(f"an element of type {kind} where a variable should be")
-            name, value = reader.matrix(reader.at + length, 0, names)
+            else:
+                reader.open(file, at)
+            name, value = reader.variable(end, 0, names)
+            at = after
             if name in names:
                 if variable is not file and variable.read(1):  # which also has zlib compare the checksum
                     raise DamagedError("its compressed data go on after their end")
@@ -78,6 +77,8 @@ class _Reader:
 
     def open(self, file: io.BufferedReader, at: int) -> None:
         self._file, self.at = file, at
+        if file.seekable():
+            file.seek(at)
 
     def take(self, size: int, end: float) -> bytes:
         if size > end - self.at:
@@ -127,24 +128,29 @@ class _Reader:
         self.goto(after)
         return data
 
-    def matrix(self, end: int, depth: int, names: Collection[str] | None = None) -> tuple[str, Value]:
-        """Read the name and value of the variable that ends at `end`; None for a name not in `names`."""
-        if self.at == end:
-            return "", np.empty((0, 0))
+    def variable(self, end: float, depth: int, names: Collection[str] | None = None) -> tuple[str, Value]:
+        """Read a variable, or what a cell or a struct holds: its name and value, None for a name not in `names`."""
+        kind, size, after = self.tag(end)
+        if kind != _MATRIX:
+            raise DamagedError(f"an element of type {kind} where a variable should be")
         if depth > DEPTH:
             raise DamagedError(f"it nests more than {DEPTH} deep")
+        named = self._matrix(self.at + size, depth, names) if size else ("", np.empty((0, 0)))
+        self.goto(after)
+        return named
+
+    def _matrix(self, end: int, depth: int, names: Collection[str] | None) -> tuple[str, Value]:
         flags = int(self.integers(end, 8, 2)[0])
-        kind, is_complex = flags & 0xFF, flags & _COMPLEX
-        name, value = "", None
-        if kind in (_CELL, _STRUCT, _CHAR, *_NUMERIC):
-            shape = self.integers(end, 4 * 32).tolist()
-            name = self.integers(end, 255).tobytes().decode("latin-1")
-            if not shape or min(shape) < 0:
-                raise DamagedError("a part of a variable's head is not what it should be")
-            if names is None or name in names:
-                value = self._value(kind, is_complex, shape, end, depth)
-        self.goto(end)
-        return name, value
+        kind = flags & 0xFF
+        if kind not in (_CELL, _STRUCT, _CHAR, *_NUMERIC):
+            return "", None
+        shape = self.integers(end, 4 * 32).tolist()
+        name = self.integers(end, 255).tobytes().decode("latin-1")
+        if not shape or min(shape) < 0:
+            raise DamagedError("a part of a variable's head is not what it should be")
+        if names is not None and name not in names:
+            return name, None
+        return name, self._value(kind, flags & _COMPLEX, shape, end, depth)
 
     def _value(self, kind: int, is_complex: int, shape: list[int], end: int, depth: int) -> Value:
         if kind == _CELL:
@@ -159,14 +165,7 @@ class _Reader:
     def _values(self, count: int, end: int, depth: int) -> list[Value]:
         if count * 8 > end - self.at:
             raise DamagedError("a cell or a struct claims more than it holds")
-        values = []
-        for _ in range(count):
-            kind, size, after = self.tag(end)
-            if kind != _MATRIX:
-                raise DamagedError(f"an element of type {kind} in a cell or a struct")
-            values.append(self.matrix(self.at + size, depth + 1)[1])
-            self.goto(after)
-        return values
+        return [self.variable(end, depth + 1)[1] for _ in range(count)]
 
     def _struct(self, end: int, depth: int) -> dict[str, Value]:
         step = int(self.integers(end, 4, 1)[0])
