@@ -16,7 +16,7 @@ from nst_graph.graph import precision
 from nst_graph.graph.objective import LEAST_POSITIONS, Style
 from nst_graph.graph.tensorflow import gpu_memory, has_gpu
 from nst_graph.graph.tiles import refuse_unit_gradients
-from nst_graph.pictures import Picture, colours
+from nst_graph.pictures import Picture
 from nst_graph.settings import STARTS, Settings
 from nst_graph.weights import Network
 
@@ -122,7 +122,7 @@ class InputImages:
             rows, columns = (max(1, round(side)) for side in sides[index])
             picture = pictures.resize(self.styles[index], rows, columns, settings.resample)
             if settings.colours in ("histogram", "covariance"):
-                picture = colours.match(picture, photograph, settings.colours)
+                picture = pictures.match_colours(picture, photograph, settings.colours)
             mask = pictures.read_mask(masks[index], height, width, self.files.read_limit) if masks else None
             styles.append(Style(picture, share, mask))
         base = photograph
@@ -181,7 +181,7 @@ class PreparedStage:
     def finish(self, picture: Picture, settings: Settings | None = None) -> Picture:
         """The final form of a painted picture: with the photograph's alpha, and its colours if the settings say so."""
         if self.settings.colours == "luminance":
-            picture = colours.keep(picture, pictures.resize(self.photograph, *picture.shape[:2]))
+            picture = pictures.keep_colours(picture, pictures.resize(self.photograph, *picture.shape[:2]))
         return self.with_alpha(picture)
 
     def with_alpha(self, picture: Picture) -> Picture:

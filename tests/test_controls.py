@@ -17,7 +17,6 @@ from nst_graph.errors import InputError
 from nst_graph.evaluation import Evaluation
 from nst_graph.graph import rescaling
 from nst_graph.graph.objective import Objective, Style
-from nst_graph.pictures import colours
 from nst_graph.settings import CHOICES, Settings
 
 SMALL = Settings(iterations=20, save_every=100)
@@ -129,7 +128,7 @@ def test_luminance_in_saved_pictures(paint, pictures_dir, tmp_path):
 
 def test_histogram_matching():
     style, content = random_picture(40, 50, 1), random_picture(60, 30, 2) * 0.5 + 60
-    matched = colours.match(style, content, "histogram")
+    matched = pictures.match_colours(style, content, "histogram")
     for band in range(3):
         shares = np.linspace(0.05, 0.95, 10)
         np.testing.assert_allclose(
@@ -139,7 +138,7 @@ def test_histogram_matching():
 
 def test_covariance_matching():
     style, content = 0.3 * random_picture(40, 50, 1) + 90, 0.2 * random_picture(60, 30, 2) + 100
-    matched = colours.match(style, content, "covariance").reshape(-1, 3)
+    matched = pictures.match_colours(style, content, "covariance").reshape(-1, 3)
     np.testing.assert_allclose(matched.mean(0), content.reshape(-1, 3).mean(0), rtol=1e-3)
     np.testing.assert_allclose(np.cov(matched.T), np.cov(content.reshape(-1, 3).T), rtol=1e-2, atol=0.05)
 

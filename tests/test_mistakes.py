@@ -270,7 +270,7 @@ def test_settings_of_matplotlib_are_left_aside(here):
 @pytest.mark.parametrize("debug", ["0", "1"])
 def test_a_defect_of_ours_is_told_as_one(here, debug):
     """Not as the user's mistake: in one line with where to report it, status 1; the traceback is for who asks."""
-    broken = "from nst_graph.pictures import formats; formats._rgb = None; "
+    broken = "from nst_graph.pictures import reading; reading._rgb = None; "
     broken += "import sys; from nst_graph.commands.paint import main; sys.exit(main())"
 
     def run(*words):

@@ -18,7 +18,7 @@ from PIL import Image, ImageOps
 import nst_graph.painting  # with TensorFlow, before memory is measured
 from nst_graph import InputError, Settings, pictures
 from nst_graph.errors import DamagedError
-from nst_graph.pictures import formats, in_memory, png, profiles, tiff
+from nst_graph.pictures import profiles, reading, tiff, writing
 
 PICTURE = random_picture(20, 30).round()
 BYTES = PICTURE.astype(np.uint8)
@@ -671,13 +671,12 @@ def test_masks_that_are_none(tmp_path, pictures_dir, network_file, mask, words):
         nst_graph.paint(*paint, masks=tmp_path / "mask.png", weights_file=network_file)
 
 
-DEFECTS = [(formats, name) for name in ("_rgb", "_upright", "_deep", "_formats", "orientation")]
+DEFECTS = [(reading, name) for name in ("_stored", "_rgb", "_upright", "_deep", "_formats", "_reduced", "orientation")]
 DEFECTS += [(tiff, name) for name in ("read", "_pages", "_values", "_scaled", "_white", "_channels")]
-DEFECTS += [(profiles.Profile, name) for name in ("__init__", "_rounded", "_to_srgb", "image", "deep")]
-DEFECTS += [(profiles, name) for name in ("_exact", "_curve", "_matrix", "_tags", "_encoded")]
-DEFECTS += [(png, name) for name in ("reduced", "deep", "encode")] + [
-    (in_memory, name) for name in ("_write", "_encoded")
+DEFECTS += [
+    (profiles, name) for name in ("to_srgb", "_by_imagecms", "_exact", "_curve", "_matrix", "_tags", "_encoded")
 ]
+DEFECTS += [(writing, name) for name in ("to_png", "_write", "_encoded")]
 
 
 @pytest.mark.parametrize("error", [KeyError, ValueError, NameError])

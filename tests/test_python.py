@@ -20,7 +20,7 @@ from nst_graph import InputError, Settings, pictures, places
 from nst_graph.errors import Pause
 from nst_graph.recipes import RECIPES, fast
 from nst_graph.settings import CHOICES
-from nst_graph.weights import store
+from nst_graph.weights import sources
 
 FEW = Settings(iterations=2)
 
@@ -257,7 +257,7 @@ def test_a_run_of_arrays_is_gone_on_with(paint, pictures_dir, network_file, tmp_
 def test_warnings(paint, pictures_dir, network_file, tmp_path, monkeypatch):
     """What is not as it was wanted is a warning, once; nothing else is, and nothing where lines are asked for."""
     monkeypatch.setattr(places, "MODEL", tmp_path)
-    (tmp_path / store.FILES["VGG-16"][0]).symlink_to(network_file)
+    (tmp_path / sources.FILES["VGG-16"][0]).symlink_to(network_file)
     with pytest.warns(UserWarning, match="VGG-16.*VGG-19") as seen:
         painting = paint(weights_file=None, settings=FEW)
     assert len(seen) == 1 and painting.network == "VGG-16"

@@ -15,7 +15,7 @@ from nst_graph.commands import paint as cli
 from nst_graph.errors import Pause
 from nst_graph.figures import panels
 from nst_graph.settings import Settings
-from nst_graph.weights import store
+from nst_graph.weights import sources
 
 README = (ROOT / "README.md").read_text()
 USAGE = README + (ROOT / "docs" / "usage.md").read_text() + (ROOT / "docs" / "performance.md").read_text()
@@ -45,7 +45,7 @@ def directory(tmp_path, monkeypatch, network_file):
     monkeypatch.setattr(places, "OUTPUT", tmp_path / "output")
     monkeypatch.setattr(places, "MODEL", tmp_path / "model")
     (tmp_path / "model").mkdir()
-    (tmp_path / "model" / store.FILES["VGG-19"][-1]).symlink_to(network_file)
+    (tmp_path / "model" / sources.FILES["VGG-19"][-1]).symlink_to(network_file)
     for seed, name in enumerate(PICTURES):
         iio.imwrite(tmp_path / name, random_picture(64, 80, seed).astype(np.uint8))
     for name in ("photographs", "paintings"):

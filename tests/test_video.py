@@ -31,7 +31,7 @@ from nst_graph.graph.tiles import TiledObjective
 from nst_graph.optimise import PAIRS, Vectors, minimise
 from nst_graph.runs.page import write_gallery
 from nst_graph.settings import Settings
-from nst_graph.weights import store
+from nst_graph.weights import sources
 
 pytest.importorskip("cv2", reason="needs the extra video")
 av = pytest.importorskip("av", reason="needs the extra video")
@@ -542,7 +542,7 @@ def test_the_commands_of_the_page(tmp_path, network_file, pictures_dir, monkeypa
     monkeypatch.setattr(places, "OUTPUT", tmp_path / "output")
     monkeypatch.setattr(places, "MODEL", tmp_path / "model")
     (tmp_path / "model").mkdir()
-    (tmp_path / "model" / store.FILES["VGG-19"][-1]).symlink_to(network_file)
+    (tmp_path / "model" / sources.FILES["VGG-19"][-1]).symlink_to(network_file)
     Image.open(pictures_dir / "painting.png").save("painting.jpg")
     save(tmp_path / "frames", shot(13), "{}.png")
     encode("clip.mp4", shot(13))
@@ -629,7 +629,6 @@ def test_each_shot_begins_anew(film, tmp_path, monkeypatch):
 
 def test_colours_and_scales(film, tmp_path):
     """The first frame is painted coarse to fine, and what is new in others; each has its own photograph's colours."""
-    from nst_graph.pictures import colours
 
     more = ("--colours", "luminance", "--scales", 40, "--scale-iterations", 7)
     run, output = film(*more, "--frames", ":2", iterations=("--first-iterations", 9))
@@ -637,7 +636,7 @@ def test_colours_and_scales(film, tmp_path):
     assert [row["iterations"] for row in rows(output)] == ["16", "17"]
     for number, frame in enumerate(shot(6)[:2], 1):
         painted = np.float32(Image.open(output / f"frame-0000{number}.png"))
-        assert np.abs(painted - colours.keep(painted, np.float32(np.uint8(frame)))).mean() < 2
+        assert np.abs(painted - pictures.keep_colours(painted, np.float32(np.uint8(frame)))).mean() < 2
 
 
 def test_what_cannot_be_moved_begins_as_the_scale_below_painted_it(film, monkeypatch):

@@ -1,6 +1,5 @@
 """The command scripts/get_weights.py: put weights into model/, or describe a file of weights."""
 
-import hashlib
 from pathlib import Path
 
 from tqdm import tqdm
@@ -9,18 +8,10 @@ from nst_graph import files, pictures, places, weights
 from nst_graph.commands import common, options
 from nst_graph.errors import InputError
 from nst_graph.news import count, tell
-from nst_graph.weights import sources, store
+from nst_graph.weights import sources
 
 #: Longer side of the pictures for mean activations.
 RESCALING_SIZE = 512
-#: Known files by SHA-256, or by MD5 if only that is published.
-KNOWN = {
-    sources.VGG19_8BIT_SHA256: "VGG-19 with 8-bit kernels as this program writes it",
-    sources.VGG19_SHA256: "MatConvNet's VGG-19, current",
-    "8ee3263992981a1d26e73b3ca028a123": "MatConvNet's VGG-19, beta16",
-    "f72d927587ca4c97fbd165ec9cb9997f": "MatConvNet's VGG-16",
-    sources.VGG16_SHA256: "VGG-16 as this program writes it",
-}
 #: What check says of 8-bit kernels.
 EIGHT_BITS = (
     "numbers  8-bit tables: each kernel's weights are rounded to 256 values, chosen for their layer by k-means;",
@@ -77,23 +68,17 @@ def main(words: list[str]) -> list[str]:
 
 def get(network: str, url: str) -> None:
     """Put a network into model/, if it is not there. Raises InputError if that fails, before downloading if it must."""
-    path = places.model() / store.SOURCES[network]
-    if path.exists():
-        if (identity := identify(path)) is None:
-            raise InputError(f"{path}: is there, but not as it should be; move it away and run this again")
+    path = places.model() / sources.SOURCES[network]
+    if not path.exists():
+        sources.get(network, path, url)
+        tell(f"{path}: {sources.identify(path)}")
+    elif identity := sources.identify(path):
         tell(f"{path} is there already: {identity}")
-        return
-    if network != "vgg19-full":
-        sources.check(network)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if network == "vgg19-full":
-        sources.download(url, path, sources.VGG19_SHA256)
     else:
-        {"vgg19": sources.vgg19_8bit, "vgg16": sources.vgg16}[network](path)
-    tell(f"{path}: {identify(path)}")
+        raise InputError(f"{path}: is there, but not as it should be; move it away and run this again")
 
 
-def rescale(path: Path, images: Path, limit: float) -> None:
+def rescale(path: Path, directory: Path, limit: float) -> None:
     """Rescale a network so that each filter's mean activation over the pictures in a directory is one.
 
     It is written beside `path`, with -rescaled in its name. Raises InputError if that is there, or pictures are not.
@@ -103,10 +88,10 @@ def rescale(path: Path, images: Path, limit: float) -> None:
         raise InputError(f"{target}: is there already; move it away and run this again")
     network = weights.read(path, limit)
     need = network.smallest_side(conv.name for conv in network.convolutions)
-    if not images.is_dir():
-        raise InputError(f"--images {images}: no directory; name one with pictures")
+    if not directory.is_dir():
+        raise InputError(f"--images {directory}: no directory; name one with pictures")
     resized = []
-    for file in tqdm(files.pictures(images), unit="picture"):
+    for file in tqdm(files.pictures(directory), unit="picture"):
         resized.append(pictures.fit(pictures.read(file, limit), RESCALING_SIZE))
         if min(resized[-1].shape[:2]) < need:
             raise InputError(f"{file}: too small, each side needs {need} pixels; take it away")
@@ -119,35 +104,27 @@ def rescale(path: Path, images: Path, limit: float) -> None:
     tell(f"{target}: mean activations of {network.name} over {pictured} are one")
 
 
-def identify(path: Path) -> str | None:
-    """Identify a file by its hash; None if it is not known. Raises OSError as open does."""
-    with path.open("rb") as file:
-        md5 = hashlib.file_digest(file, "md5").hexdigest()
-    return KNOWN.get(files.sha256(path)) or KNOWN.get(md5)
-
-
 def check(path: Path, limit: float = files.READ_LIMIT) -> list[str]:
     """Describe a file of weights, line by line. Raises InputError as weights.read does."""
     network = weights.read(path, limit)
-    mirrors = {conv.name: weights.mirrors(conv) for conv in network.convolutions}
-    ahead = sum(each.left_right > each.up_down for each in mirrors.values())
-    order = "neither order is plain: these are not ImageNet's weights"
-    if ahead >= 0.8 * len(mirrors):
-        order = "kernels are [height, width], as they should be"
-    elif ahead <= 0.2 * len(mirrors):
-        order = "kernels are [width, height]: TRANSPOSED, do not paint with them"
-    return [
+    lines = [
         f"file     {path}",
-        f"sha256   {files.sha256(path)}: {identify(path) or 'not a file known to this program'}",
+        f"sha256   {files.sha256(path)}: {sources.identify(path) or 'not a file known to this program'}",
         f"layout   {network.layout}",
         f"network  {network.name}",
         f"layers   {' '.join(layer.name for layer in network.layers if not isinstance(layer, weights.Relu))}",
         f"mean     {' '.join(f'{value:g}' for value in network.mean)} (RGB)",
         *(EIGHT_BITS if network.is_8bit else ()),
         "kernels  how nearly mirrored filters are filters of their layer (mean best cosine):",
-        *(
-            f"         {name}  left-right {each.left_right:.3f}  up-down {each.up_down:.3f}"
-            for name, each in mirrors.items()
-        ),
-        f"         left-right is ahead in {ahead} of {len(mirrors)} layers: {order}",
     ]
+    ahead, layers = 0, len(network.convolutions)
+    for conv in network.convolutions:
+        mirrors = weights.mirrors(conv)
+        lines.append(f"         {conv.name}  left-right {mirrors.left_right:.3f}  up-down {mirrors.up_down:.3f}")
+        ahead += mirrors.left_right > mirrors.up_down
+    order = "neither order is plain: these are not ImageNet's weights"
+    if ahead >= 0.8 * layers:
+        order = "kernels are [height, width], as they should be"
+    elif ahead <= 0.2 * layers:
+        order = "kernels are [width, height]: TRANSPOSED, do not paint with them"
+    return [*lines, f"         left-right is ahead in {ahead} of {layers} layers: {order}"]

@@ -1,8 +1,6 @@
 """Pictures: float32 RGB arrays [height, width, 3] in 0..255, read, resized, recoloured and written."""
 
-from nst_graph.pictures.formats import read, read_mask
-from nst_graph.pictures.in_memory import Files, ImageLike, listed
-from nst_graph.pictures.pictures import (
+from nst_graph.pictures.arrays import (
     SIDES,
     Mask,
     Picture,
@@ -11,14 +9,16 @@ from nst_graph.pictures.pictures import (
     enlarge,
     fit,
     fitted,
+    keep_colours,
+    match_colours,
     opaque,
     resize,
     start,
     to_bytes,
     unpremultiply,
 )
-from nst_graph.pictures.png import encode as to_png
-from nst_graph.pictures.saving import to_file
+from nst_graph.pictures.reading import read, read_mask
+from nst_graph.pictures.writing import Files, ImageLike, listed, to_file, to_png
 
 __all__ = [
     "SIDES",
@@ -31,7 +31,9 @@ __all__ = [
     "enlarge",
     "fit",
     "fitted",
+    "keep_colours",
     "listed",
+    "match_colours",
     "opaque",
     "read",
     "read_mask",

@@ -1,10 +1,12 @@
-"""Profiles: from the colours of a file's ICC profile to sRGB."""
+"""ICC profiles: from the colours of a file to sRGB, by Pillow's ImageCms.
 
-from __future__ import annotations
+ImageCms has 8 bits. More bits are converted here where curves and a matrix define the colours.
+"""
 
 import io
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -14,128 +16,92 @@ from PIL import Image, ImageCms
 from nst_graph.errors import DamagedError, decoding
 
 Floats = npt.NDArray[np.floating]
+Conversion = Callable[[npt.NDArray[Any]], Floats]
 
 #: Pillow's modes for the colours that profiles of pictures are for.
 MODES = {b"RGB ": "RGB", b"GRAY": "L", b"CMYK": "CMYK"}
 #: The largest profile that is used, in bytes; those of printing presses have two million.
 LIMIT = 2**24
-#: Levels of each channel at which a conversion is tried, and how many rows are converted at a time.
-LEVELS, ROWS = np.arange(0, 256, 15, dtype=np.uint8), 64
+#: Levels of each channel at which a conversion is tried.
+LEVELS = np.arange(0, 256, 15, dtype=np.uint8)
 #: What parametric curves leave out at the end of g, a, b, c, d, e, f, by their kind:
 #: Y = (aX + b)^g + e where X >= d, else cX + f.
 PARAMETERS: dict[bytes, tuple[int, ...]] = {b"\0\0": (1, 0, 0, 0, 0, 0), b"\0\3": (0, 0), b"\0\4": ()}
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
-#: When a profile was made, in its header; of a profile that is written it is the same each time.
-MADE, ALWAYS = slice(24, 36), struct.pack(">6H", 2000, 1, 1, 0, 0, 0)
-
-
-def find(icc: object, mode: str, ignored: Callable[[], None]) -> Profile | None:
-    """The conversion of pictures with this profile, in Pillow's mode "RGB", "L" or "CMYK".
-
-    None if they stay as they are, because the profile is sRGB's, or, after a call of `ignored`, because
-    it is damaged or for other colours.
-    """
-    try:
-        profile: Profile | None = Profile(icc)
-    except DamagedError:
-        profile = None
-    if profile is None or profile.mode not in (("RGB", "L") if mode == "L" else (mode,)):
-        ignored()
-        return None
-    return None if profile.is_srgb else profile
 
 
 def srgb() -> bytes:
-    """sRGB's own, to be written into a file."""
-    data = bytearray(SRGB.tobytes())
-    data[MADE] = ALWAYS
-    return bytes(data)
+    """sRGB's own, to be written into a file, with the same date in its header each time."""
+    data = SRGB.tobytes()
+    return data[:24] + struct.pack(">6H", 2000, 1, 1, 0, 0, 0) + data[36:]
 
 
-class Profile:
-    """A conversion to sRGB by relative colorimetry, with black as the profile has it, as Chromium converts."""
+def to_srgb(icc: object, mode: str) -> Conversion | None:
+    """How colours [height, width, channels] of Pillow's mode "L", "RGB" or "CMYK", in 0..255, become sRGB.
 
-    def __init__(self, icc: object) -> None:
-        """Raises DamagedError if the profile cannot be used."""
-        if not isinstance(icc, bytes) or len(icc) > LIMIT or icc[16:20] not in MODES:
-            raise DamagedError(f"no profile of a picture, or of more than {LIMIT} bytes")
-        self.mode = MODES[icc[16:20]]
-        with decoding():
-            self._source = ImageCms.ImageCmsProfile(io.BytesIO(icc))
-        self._transform = self._to_srgb(self.mode, "RGB")
-        self._convert: Callable[[Floats], Floats] = self._rounded
-        #: Whether it changes no colour by more than rounding does, and so is left out, as Chromium decides it.
-        self.is_srgb = False
-        if self.mode == "CMYK":
-            return
-        tried = np.stack(np.meshgrid(*[LEVELS] * len(self.mode)), axis=-1).reshape(1, -1, len(self.mode)).astype(float)
-        rounded = self._rounded(tried)
-        self.is_srgb = bool(np.abs(rounded - tried).max() <= 1)
-        try:
-            exact = _exact(icc)
-        except DamagedError:  # where tables define the colours
-            return
-        if np.abs(exact(tried) - rounded).max() < 2:
-            self._convert = exact
+    Relative colorimetry, with black as the profile has it, as Chromium converts; None, as there too, if that changes
+    no colour by more than rounding. Raises DamagedError if the profile is damaged, too large or for other colours.
+    """
+    if not isinstance(icc, bytes) or len(icc) > LIMIT:
+        raise DamagedError(f"no profile, or one of more than {LIMIT} bytes")
+    own = MODES.get(icc[16:20], "")
+    if own != mode and (own, mode) != ("RGB", "L"):
+        raise DamagedError("a profile for other colours")
+    rounded = _by_imagecms(icc, own)
+    if own == "CMYK":
+        return rounded
+    tried = np.stack(np.meshgrid(*[LEVELS] * len(own)), axis=-1).reshape(1, -1, len(own))
+    if np.abs(rounded(tried) - tried).max() <= 1:
+        return None
+    exact = rounded  # where tables define the colours
+    with suppress(DamagedError):
+        by_curves = _by_curves(icc)
+        if np.abs(by_curves(tried) - rounded(tried)).max() < 2:
+            exact = by_curves
 
-    def _to_srgb(self, before: str, after: str) -> ImageCms.ImageCmsTransform:
-        # Simplified, a conversion of greys is up to ten levels off in the darks.
-        flags = ImageCms.Flags.NOOPTIMIZE if before == "L" else ImageCms.Flags.NONE
-        intent = ImageCms.Intent.RELATIVE_COLORIMETRIC
-        with decoding():
-            return ImageCms.ImageCmsTransform(self._source, SRGB, before, after, intent, flags=flags)
-
-    def image(self, image: Image.Image, mode: str) -> Image.Image:
-        """Convert an image of 8 bits to one of `mode`, "RGB" or "RGBA"."""
-        if self.mode == "CMYK":
-            return self._transform.apply(image)
-        with decoding():
-            image = image.convert(mode)
-        if self.mode == "RGB":
-            return self._to_srgb(mode, mode).apply(image, image)
-        greys = self._rounded(np.arange(256.0).reshape(1, -1, 1))[0, :, 0].tolist()
-        return image.point([*greys * 3, *range(256)][: 256 * len(mode)])
-
-    def deep(self, values: Floats) -> Floats:
-        """Convert values [height, width, 1 to 4] in 0..255, alpha last; with 8 bits if tables define the colours."""
-        height, width, channels = values.shape
-        before, after = 1 if channels < 3 else 3, 1 if self.mode == "L" else 3
-        converted = np.empty((height, width, channels - before + after), np.float32)
-        for first in range(0, height, ROWS):
-            rows = slice(first, first + ROWS)
-            colours = np.broadcast_to(values[rows, :, :before], (*values[rows].shape[:2], after))
-            converted[rows, :, :after] = self._convert(colours)[..., :after]
-            converted[rows, :, after:] = values[rows, :, before:]
-        return converted
-
-    def _rounded(self, values: Floats) -> Floats:
-        """ImageCms's conversion, which has 8 bits."""
-        levels = np.rint(values).astype(np.uint8)
-        image = Image.fromarray(levels[..., 0] if self.mode == "L" else levels)
-        return np.asarray(self._transform.apply(image), np.float32)
-
-
-def _exact(icc: bytes) -> Callable[[Floats], Floats]:
-    """The conversion in floating point of a profile with tone curves, and for RGB a matrix (ICC.1:2022, annex F.3)."""
-    tags = _tags(icc)
-    if b"kTRC" in tags:
-        curve = _curve(tags[b"kTRC"])
-        return lambda values: _encoded(np.repeat(curve(values / 255), 3, axis=-1))
-    curves = [_curve(tags.get(name, b"")) for name in (b"rTRC", b"gTRC", b"bTRC")]
-    matrix = np.linalg.solve(_matrix(_tags(SRGB.tobytes())), _matrix(tags)).astype(np.float32)
-
-    def convert(values: Floats) -> Floats:
-        linear = [curve(values[..., channel] / 255) for channel, curve in enumerate(curves)]
-        return _encoded(np.stack(linear, axis=-1) @ matrix.T)
+    def convert(colours: npt.NDArray[Any]) -> Floats:
+        if colours.shape[-1] < len(own):
+            colours = np.repeat(colours, 3, axis=-1)  # greys, as RGB
+        return rounded(colours) if colours.dtype == np.uint8 else exact(colours)
 
     return convert
 
 
-def _encoded(linear: Floats) -> Floats:
-    """sRGB's levels 0..255 of linear colours (IEC 61966-2-1)."""
-    linear = np.clip(linear, 0, 1)
-    levels = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-    return (255 * levels).astype(np.float32)
+def _by_imagecms(icc: bytes, own: str) -> Conversion:
+    # Simplified, a conversion of greys is up to ten levels off in the darks; else it is slow.
+    flags = ImageCms.Flags.NOOPTIMIZE if own == "L" else ImageCms.Flags.NONE
+    intent = ImageCms.Intent.RELATIVE_COLORIMETRIC
+    with decoding():
+        source = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+    with decoding():
+        transform = ImageCms.ImageCmsTransform(source, SRGB, own, "RGB", intent, flags=flags)
+
+    def convert(colours: npt.NDArray[Any]) -> Floats:
+        image = Image.frombytes(own, colours.shape[1::-1], np.rint(colours).astype(np.uint8).tobytes())
+        return np.asarray(transform.apply(image), np.float32)
+
+    if own == "L":
+        table = convert(np.arange(256).reshape(1, 256, 1))[0]
+        return lambda greys: table[np.rint(greys[..., 0]).astype(np.uint8)]
+    return convert
+
+
+def _by_curves(icc: bytes) -> Conversion:
+    """The conversion by tone curves, and for RGB a matrix (ICC.1:2022, annex F.3); sRGB's own is IEC 61966-2-1."""
+    tags = _tags(icc)
+    names = [b"kTRC"] if b"kTRC" in tags else [b"rTRC", b"gTRC", b"bTRC"]
+    curves = [_curve(tags.get(name, b"")) for name in names]
+    matrix = np.ones((3, 1))
+    if len(curves) == 3:
+        matrix = np.linalg.solve(_matrix(_tags(SRGB.tobytes())), _matrix(tags)).astype(np.float32)
+
+    def convert(colours: npt.NDArray[Any]) -> Floats:
+        linear = np.stack([curve(colours[..., band] / 255) for band, curve in enumerate(curves)], axis=-1)
+        linear = np.clip(linear @ matrix.T, 0, 1)
+        encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+        return (255 * encoded).astype(np.float32)
+
+    return convert
 
 
 def _tags(icc: bytes) -> dict[bytes, bytes]:
@@ -155,12 +121,12 @@ def _numbers(tag: bytes, kind: str, count: int, start: int) -> npt.NDArray[Any]:
         return np.frombuffer(tag, kind, count, start)
 
 
-def _curve(tag: bytes) -> Callable[[Floats], Floats]:
+def _curve(tag: bytes) -> Conversion:
     """A tone curve from 0..1 to 0..1. Raises DamagedError, also for kinds that no program writes."""
     if tag[:4] == b"curv":
         table = _numbers(tag, ">u2", int.from_bytes(tag[8:12]), 12)
         if len(table) > 1:
-            return lambda values: np.interp(values, np.linspace(0, 1, len(table)), table / 65535).astype(np.float32)
+            return lambda values: np.interp(values, np.linspace(0, 1, len(table)), table / 65535)
         gamma = float(table[0]) / 256 if len(table) else 1.0
         return lambda values: values**gamma
     if tag[8:10] not in PARAMETERS:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import tifffile
+from PIL import Image
 from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC, PREDICTOR, SAMPLEFORMAT
 
 from nst_graph.errors import DamagedError, InputError, decoding
@@ -22,37 +23,36 @@ Floats = npt.NDArray[np.float32]
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 #: What a camera's raw file has: colours of a sensor's picture, or a tag, DNGVersion; how many pages are looked at.
 RAW_COLOURS, TAG_DNG, PAGES = (PHOTOMETRIC.CFA, PHOTOMETRIC.LINEAR_RAW), 50706, 64
-DEFLATED = (COMPRESSION.ADOBE_DEFLATE, COMPRESSION.DEFLATE)
 GREY = (PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.MINISBLACK)
-#: The bit depths that are supported for each sample format.
+#: Names for colours that are not supported.
+COLOURS: dict[int, str] = dict.fromkeys((PHOTOMETRIC.CIELAB, PHOTOMETRIC.ICCLAB, PHOTOMETRIC.ITULAB), "CIELab")
+COLOURS |= {PHOTOMETRIC.SEPARATED: "CMYK", PHOTOMETRIC.PALETTE: "palette", PHOTOMETRIC.YCBCR: "YCbCr"}
+#: The bits of the numbers that are read, by their kind.
 BITS: dict[int, tuple[int, ...]] = {SAMPLEFORMAT.UINT: (16, 32, 64), SAMPLEFORMAT.INT: (8, 16, 32, 64)}
 BITS[SAMPLEFORMAT.IEEEFP] = (16, 32, 64)
-#: Names for colours that are not supported.
-COLOURS: dict[int, str] = {PHOTOMETRIC.CIELAB: "CIELab", PHOTOMETRIC.ICCLAB: "CIELab", PHOTOMETRIC.ITULAB: "CIELab"}
-COLOURS |= {PHOTOMETRIC.SEPARATED: "CMYK", PHOTOMETRIC.PALETTE: "palette", PHOTOMETRIC.YCBCR: "YCbCr"}
+DEFLATED = (COMPRESSION.ADOBE_DEFLATE, COMPRESSION.DEFLATE)
+TAG_ORIENTATION, TAG_PROFILE = 274, 34675
 #: The brightest highlights, times white, of a floating-point picture whose median does not tell: five stops.
 HIGHLIGHTS = 32
-TAG_ORIENTATION, TAG_PROFILE = 274, 34675
 
 
-def read(path: Path, max_values: int, say: Callable[[str], None]) -> tuple[Floats, object, object] | None:
-    """Read the first page's values [height, width, 1 to 4] in 0..255, alpha last, its EXIF orientation and profile.
+def read(path: Path, max_values: int, say: Callable[[str], None]) -> tuple[Floats, str, object, object] | None:
+    """Read the first page: values [height, width, 1 to 4] in 0..255, alpha last; mode; profile; EXIF orientation.
 
-    None for up to 8 bits per channel, which Pillow reads. `say` gets a line if the value of white has
-    to be assumed. Raises InputError that names an unsupported property, TooLargeError for more than
-    `max_values` values, RawError and DamagedError.
+    The mode is "L" or "RGB". None for up to 8 bits per channel, which Pillow reads. `say` gets a line if the value of
+    white has to be assumed. Raises InputError that names an unsupported property, DamagedError, and for more
+    than `max_values` values Pillow's DecompressionBombError.
     """
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     with decoding()(tifffile.TiffFile)(path) as file:
         for raw in itertools.islice(_pages(file), PAGES):
             if raw.photometric in RAW_COLOURS or TAG_DNG in raw.tags:
-                raise RawError
+                raise raw_file(path)
         with decoding():
             page = file.pages.first
-        colour = page.photometric
+        colour, kind, bits = page.photometric, page.sampleformat, page.bitspersample
         if COLOURS.get(colour) == "CIELab":
             raise _unreadable(path, "CIELab colours")
-        kind, bits = page.sampleformat, page.bitspersample
         if kind in (SAMPLEFORMAT.UINT, SAMPLEFORMAT.VOID) and isinstance(bits, int) and bits <= 8:
             return None
         if colour not in (*GREY, PHOTOMETRIC.RGB):
@@ -64,24 +64,23 @@ def read(path: Path, max_values: int, say: Callable[[str], None]) -> tuple[Float
         sides = (page.imagewidth, *page.shape)
         if not all(isinstance(side, int) and side > 0 for side in sides) or page.axes not in ("YX", "YXS", "SYX"):
             raise DamagedError("sides that are not numbers")  # a tag may have several values
-        if math.prod(sides[1:]) > max_values:
-            raise TooLargeError(" x ".join(map(str, sides[1:])) + " numbers")
-        values = _values(path, page)
-        if page.axes == "YX":
-            values = values[..., None]
-        elif page.axes == "SYX":  # one plane per channel
-            values = np.moveaxis(values, 0, -1)
+        if math.prod(page.shape) > max_values:
+            raise Image.DecompressionBombError
+        values = _scaled(path, _values(path, page), say)
+        # SYX is one plane per channel.
+        values = np.moveaxis(values, 0, -1) if page.axes == "SYX" else values.reshape(*page.shape[:2], -1)
         with decoding():
             orientation, profile = page.tags.valueof(TAG_ORIENTATION, 1), page.tags.valueof(TAG_PROFILE)
-        return _channels(_scaled(path, values, say), colour, page.extrasamples), orientation, profile
+        return _channels(values, colour, page.extrasamples), "L" if colour in GREY else "RGB", profile, orientation
 
 
-class TooLargeError(Exception):
-    """The picture has more values than memory allows."""
+def raw_file(path: Path) -> InputError:
+    """What is said of a camera's raw file, which is what a sensor saw, beside smaller pictures."""
+    return InputError(f"{path}: a camera's raw file; develop it and save it as JPEG, PNG or TIFF")
 
 
-class RawError(Exception):
-    """A camera's raw file: what a sensor saw, beside smaller pictures."""
+def _unreadable(path: Path, what: str) -> InputError:
+    return InputError(f"{path}: {what}, which cannot be read; save it as RGB with 8 or 16 bits, uncompressed")
 
 
 def _pages(parent: tifffile.TiffFile | tifffile.TiffPage) -> Iterator[tifffile.TiffPage]:
@@ -96,34 +95,30 @@ def _pages(parent: tifffile.TiffFile | tifffile.TiffPage) -> Iterator[tifffile.T
             yield from _pages(page)
 
 
-def _unreadable(path: Path, what: str) -> InputError:
-    return InputError(f"{path}: {what}, which cannot be read; save it as RGB with 8 or 16 bits, uncompressed")
-
-
-def _values(path: Path, page: tifffile.TiffPage) -> npt.NDArray[np.generic]:
+def _values(path: Path, page: tifffile.TiffPage) -> npt.NDArray[Any]:
     """The stored values of a page in its own shape."""
-    dtype = np.dtype(page.dtype)
-    size = math.prod(page.shape) * dtype.itemsize
-    strips = list(_strips(page, size)) if page.compression in DEFLATED or page.predictor != PREDICTOR.NONE else []
+    width = np.dtype(page.dtype).itemsize
+    size = math.prod(page.shape) * width
+    is_plain = page.compression == COMPRESSION.NONE and page.predictor == PREDICTOR.NONE
+    data = b"" if is_plain else _unpacked(page, size)
     if page.predictor != PREDICTOR.FLOATINGPOINT:
         with decoding():
             return np.asarray(page.asarray())
     if page.is_tiled:
         raise _unreadable(path, "a floating-point predictor in tiles")
-    # Adobe's Technical Note 3: each row has the first bytes of all values, then the second ones, and so on,
-    # all stored as differences.
-    samples = page.shape[-1] if page.axes == "YXS" else 1
-    data = b"".join(strips)
     if len(data) < size:
         raise DamagedError("it unpacks to less than its pixels")
-    rows = np.frombuffer(data, np.uint8, size).reshape(-1, page.imagewidth * dtype.itemsize, samples)
-    planes = rows.cumsum(axis=1, dtype=np.uint8).reshape(len(rows), dtype.itemsize, -1).swapaxes(1, 2)
-    return np.ascontiguousarray(planes).view(dtype.newbyteorder(">")).reshape(page.shape)
+    # Adobe's Technical Note 3, which tifffile lacks: each row has the first bytes of all values, then the second ones,
+    # and so on, all stored as differences.
+    samples = page.shape[-1] if page.axes == "YXS" else 1
+    rows = np.frombuffer(data, np.uint8, size).reshape(-1, page.imagewidth * width, samples)
+    planes = rows.cumsum(axis=1, dtype=np.uint8).reshape(len(rows), width, -1).swapaxes(1, 2)
+    return np.ascontiguousarray(planes).view(f">f{width}").reshape(page.shape)
 
 
-def _strips(page: tifffile.TiffPage, size: int) -> Iterator[bytes]:
-    """The decompressed strips or tiles, checked to be no larger than the page, since they may expand a thousandfold."""
-    remaining = 2 * size + 2**20  # tiles may reach beyond the border
+def _unpacked(page: tifffile.TiffPage, size: int) -> bytes:
+    """The unpacked strips or tiles, checked to be no larger than the page, since they may expand a thousandfold."""
+    strips, remaining = [], 2 * size + 2**20  # tiles may reach beyond the border
     for offset, length in zip(page.dataoffsets, page.databytecounts, strict=False):
         with decoding():
             page.parent.filehandle.seek(offset)
@@ -134,24 +129,28 @@ def _strips(page: tifffile.TiffPage, size: int) -> Iterator[bytes]:
         remaining -= len(data)
         if remaining < 0:
             raise DamagedError("it unpacks to more than its pixels")
-        yield data
+        strips.append(data)
+    return b"".join(strips)
 
 
 def _scaled(path: Path, values: npt.NDArray[Any], say: Callable[[str], None]) -> Floats:
-    """Scale values to 0..255."""
-    if np.issubdtype(values.dtype, np.floating):
-        return values.astype(np.float32) * np.float32(255 / _white(path, values, say))
+    """Scale values to 0..255; what is signed or floating point may leave that."""
     bits = 8 * values.dtype.itemsize
-    if np.issubdtype(values.dtype, np.unsignedinteger):
-        return values.astype(np.float32) * np.float32(255 / (2**bits - 1))
-    if values.min() < 0:
+    white: float
+    if values.dtype.kind == "f":
+        white = _white(path, values, say)
+    elif values.dtype.kind == "u":
+        white = 2**bits - 1
+    elif values.min() < 0:
         raise _unreadable(path, "signed numbers below zero")
-    say(f"{path}: signed numbers of {bits} bits, taken as 0 for black to {2 ** (bits - 1) - 1} for white")
-    # One grey level is 2^(bits - 9), as in programs that shift 8-bit values; other scales differ by less than a level.
-    return (values.astype(np.float32) * np.float32(2.0 ** (9 - bits))).clip(0, 255)
+    else:
+        say(f"{path}: signed numbers of {bits} bits, taken as 0 for black to {2 ** (bits - 1) - 1} for white")
+        # As programs have it that shift 8-bit values; other scales differ by less than a level.
+        white = 255 * 2.0 ** (bits - 9)
+    return values.astype(np.float32) * np.float32(255 / white)
 
 
-def _white(path: Path, values: npt.NDArray[Any], say: Callable[[str], None]) -> float:
+def _white(path: Path, values: npt.NDArray[Any], say: Callable[[str], None]) -> int:
     """Guess the value of white in floating-point data, which TIFF does not define.
 
     1 if no value is larger. Where there are fractions, it is 1 too if the largest value is at most HIGHLIGHTS,
@@ -177,15 +176,14 @@ def _white(path: Path, values: npt.NDArray[Any], say: Callable[[str], None]) -> 
     return white
 
 
-def _channels(values: Floats, colour: int, extras: tuple[int, ...]) -> Floats:
-    """Grey or RGB, followed by straight alpha if there is any; other channels are dropped."""
+def _channels(values: Floats, colour: int, extras: Sequence[int]) -> Floats:
+    """Grey or RGB in 0..255, followed by straight alpha if there is any; other channels are dropped."""
     count = 1 if colour in GREY else 3
-    picture = np.clip(values[..., :count], 0, 255)
-    if colour == PHOTOMETRIC.MINISWHITE:
-        picture = 255 - picture
+    values = np.clip(values, 0, 255)
+    picture = 255 - values[..., :count] if colour == PHOTOMETRIC.MINISWHITE else values[..., :count]
     for channel, extra in zip(range(count, values.shape[-1]), extras, strict=False):
         if extra in (EXTRASAMPLE.ASSOCALPHA, EXTRASAMPLE.UNASSALPHA):
-            alpha = np.clip(values[..., channel : channel + 1], 0, 255)
+            alpha = values[..., channel : channel + 1]
             if extra == EXTRASAMPLE.ASSOCALPHA:
                 picture = np.clip(picture * 255 / np.maximum(alpha, 1e-3), 0, 255)
             return np.concatenate([picture, alpha], axis=-1, dtype=np.float32)

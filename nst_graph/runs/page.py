@@ -22,7 +22,7 @@ from nst_graph.recipes import DEFAULT, RECIPES, fast
 from nst_graph.runs import losses, records
 from nst_graph.runs.losses import Row
 from nst_graph.settings import STARTS, Settings, equal
-from nst_graph.weights.store import FILES
+from nst_graph.weights.sources import FILES
 
 #: The largest number of points of a curve, and of latest iterations used to estimate the remaining time.
 POINTS, RECENT = 400, 20

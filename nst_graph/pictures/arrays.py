@@ -1,4 +1,4 @@
-"""Pictures: float32 RGB arrays [height, width, 3] in 0..255; resized, mixed, rounded."""
+"""Pictures as arrays, float32 RGB [height, width, 3] in 0..255: resized, mixed, recoloured, rounded."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -100,8 +100,7 @@ def fitted(
 ) -> tuple[int, int]:
     """The height and width at which the longer, or shorter, side of a picture has `size` pixels.
 
-    That is at most its own, unless `larger` is set. `squash` is the ratio, width and height, that it is given;
-    without one it keeps its own.
+    That is at most its own, unless `larger` is set. `squash` is another ratio, width and height, than its own.
     """
     own = SIDES[side](shape[:2])
     height, width = shape[:2] if squash is None else (squash[1], squash[0])
@@ -115,8 +114,7 @@ def start(
 ) -> Picture:
     """mean + noise_ratio * noise + (1 - noise_ratio) * (base - mean), with noise of one of NOISES.
 
-    A ratio of 1 is white noise around the mean RGB, 0 is `base`. The same seed and size always give
-    the same noise: NumPy guarantees the streams of RandomState.
+    A seed and a size always give the same noise: NumPy guarantees the streams of RandomState.
     """
     mean = mean.astype(np.float64)
     drawn = NOISES[noise](np.random.RandomState(seed), amplitude, mean, base.shape)
@@ -124,7 +122,40 @@ def start(
     return (mixed + mean).astype(np.float32)
 
 
-def levels(picture: Picture, depth: int) -> npt.NDArray[Any]:
+def match_colours(style: Picture, content: Picture, how: str) -> Picture:
+    """The style picture with the content's colours: "histogram" matches each channel's histogram.
+
+    For "covariance", a linear map gives the style's pixels the content's mean and covariance (Gatys, Bethge, Hertzmann
+    and Shechtman 2016, "Preserving Color in Neural Artistic Style Transfer", with symmetric square roots).
+    """
+    if how == "histogram":
+        from skimage.exposure import match_histograms
+
+        return np.asarray(match_histograms(style, content, channel_axis=-1), np.float32)
+    style_pixels, content_pixels = (picture.reshape(-1, 3).astype(np.float64) for picture in (style, content))
+    transform = _root(np.cov(content_pixels.T)) @ np.linalg.inv(_root(np.cov(style_pixels.T) + 1e-3 * np.eye(3)))
+    moved = (style_pixels - style_pixels.mean(axis=0)) @ transform.T + content_pixels.mean(axis=0)
+    return np.asarray(np.clip(moved, 0, 255).reshape(style.shape), np.float32)
+
+
+def _root(covariance: Floats) -> Floats:
+    values, vectors = np.linalg.eigh(covariance)
+    return np.asarray(vectors @ np.diag(np.sqrt(np.maximum(values, 0))) @ vectors.T)
+
+
+def keep_colours(painted: Picture, content: Picture) -> Picture:
+    """The painting's luminance, changed where that is not an RGB colour, with the content's chrominance, in YUV."""
+    from skimage import color
+
+    luminance = color.rgb2yuv(np.clip(painted, 0, 255) / 255)[..., 0]
+    chrominance = color.rgb2yuv(content / 255)
+    chrominance[..., 0] = 0
+    offsets = color.yuv2rgb(chrominance)  # RGB minus luminance
+    luminance = np.clip(luminance, -offsets.min(axis=-1), 1 - offsets.max(axis=-1))
+    return np.asarray((luminance[..., None] + offsets) * 255, np.float32)
+
+
+def levels(picture: npt.NDArray[np.floating], depth: int) -> npt.NDArray[Any]:
     """Round to `depth` bits, 8 or 16, clipped to 0..255 before."""
     most = 2**depth - 1
     scaled = picture * (most / 255)
