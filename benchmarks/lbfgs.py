@@ -4,7 +4,7 @@
     python benchmarks/lbfgs.py --sizes 512 1024
 
 The function is a quadratic of as many variables as a 4:3 picture of that size has numbers. The time of its
-evaluations is taken off. OutputImage setulb, SciPy's routine, is what this program and SciPy do around it. The table
+evaluations is taken off. Beside setulb, SciPy's routine, is what this program and SciPy do around it. The table
 goes into --docs (docs/).
 """
 

@@ -239,7 +239,7 @@ def test_twice_the_same(paint, tmp_path, pictures_dir):
         ([PHOTO, PAINTING, "--iteration", "5"], "unrecognized arguments: --iteration 5; did you mean --iterations?"),
         ([PHOTO, PAINTING, "--iter", "5"], "unrecognized arguments: --iter 5; did you mean --iterations?"),
         ([PHOTO, PAINTING, "--style_scale=2"], "--style_scale=2; did you mean --style-scale?"),
-        ([PHOTO, PAINTING, "-output_image", "a.png"], "unrecognized arguments: -output_image; did you mean --output?"),
+        ([PHOTO, PAINTING, "-output", "a.png"], "unrecognized arguments: -output; did you mean --output?"),
         (["-content_image", PHOTO], "-content_image: pictures stand without an option"),
         (["--content", PHOTO, "--styles", PAINTING], "--content: pictures stand without an option"),
         ([PHOTO, PAINTING, "--recipe", "gattys2015"], "did you mean gatys2015?"),

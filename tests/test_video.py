@@ -148,7 +148,7 @@ def rows(output):
 
 @pytest.mark.parametrize("tile", [None, 32])
 def test_the_steadiness_term(network, tile):
-    """OutputImage an objective without it: the mean of c (x - w)^2, and its gradient."""
+    """Beside an objective without it: the mean of c (x - w)^2, and its gradient."""
     settings, weight = Settings(beta=10.0), 3e4
     part, style = network.upto(settings.layers), [Style(random_picture(*SIZE, 2))]
     first, content, picture, warped = (random_picture(*SIZE, seed) for seed in (7, 1, 3, 4))

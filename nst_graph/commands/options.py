@@ -230,7 +230,7 @@ def parse(words: Sequence[str], parser: Callable[[], argparse.ArgumentParser] = 
     for word in words[:end]:
         if re.fullmatch(r"--?(content|styles?)([-_]image)?(=.*)?", word):
             raise InputError(f"{word}: pictures stand without an option, as in photo.jpg painting.jpg --size 512")
-        if re.match(r"-[a-z]\w\w", word):  # -output_image is not -o with utput_image
+        if re.match(r"-[a-z]\w\w", word):  # -output is not -o with utput
             parser().error(f"unrecognized arguments: {word}")
     args = vars(parser().parse_intermixed_args(words[:end]))
     pictures = [*([] if args["content"] is None else [args["content"]]), *args["styles"]]
