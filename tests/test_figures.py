@@ -710,22 +710,22 @@ def test_of_two_at_a_time_one_is_killed(images, network_file, tmp_path, one):
 
 ASK = """
 import signal
-from nst_graph.batch import processes
+from nst_graph.batch import tasks
 
 def ask(send):
-    send("asked", 1, [signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])])
+    send("asked", [signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])])
 
 class Task:
     name = "one"
     def work(self):
         return ask
-    def receive(self, found):
-        self.found = found
+    def receive(self, answer):
+        self.answer = answer
 
 if __name__ == "__main__":
-    tasks = [Task(), Task(), Task()]
-    assert processes.share(tasks, 2, lambda line: None) == []
-    print([task.found for task in tasks])
+    three = [Task(), Task(), Task()]
+    assert tasks.by_processes(three, 2, lambda line: None) == []
+    print([task.answer for task in three])
 """
 
 

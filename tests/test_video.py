@@ -36,10 +36,8 @@ from nst_graph.weights import store
 pytest.importorskip("cv2", reason="needs the extra video")
 av = pytest.importorskip("av", reason="needs the extra video")
 
-from nst_graph.batch import shots as batch_shots  # noqa: E402
-from nst_graph.films import filming, flow  # noqa: E402
+from nst_graph.films import Film, filming, flow  # noqa: E402
 from nst_graph.films.clips import Clip  # noqa: E402
-from nst_graph.films.film import Film  # noqa: E402
 
 SIZE = (48, 64)
 
@@ -860,21 +858,20 @@ def again(thing):
 
 
 def here(task, store):
-    again(task.work())(lambda line, reached, result: task.receive(again(result)))
+    again(task.work())(lambda line, results: task.receive(again(results)))
 
 
 def there(task, store):
-    names = [Path(shutil.copy(path, store)).name for path in task.inputs()]
-    while True:
-        function, *given = again(task.order(names))
-        if task.receive(again(function(store, *given))) is None:
-            return
+    inputs, line = [Path(shutil.copy(path, store)) for path in task.inputs()], ""
+    while line is not None:
+        line, frames = again(again(task.interval())(inputs))
+        task.receive(frames)
 
 
-@pytest.mark.parametrize(("kind", "do"), [(batch_shots._Here, here), (batch_shots._There, there)])
-def test_shots_painted_elsewhere(tmp_path, pictures_dir, network_file, monkeypatch, kind, do):
+@pytest.mark.parametrize("do", [here, there])
+def test_shots_painted_elsewhere(tmp_path, pictures_dir, network_file, monkeypatch, do):
     """The last shot first: the same bytes as one after the other; also where a film goes on."""
-    monkeypatch.setattr(batch_shots, "INTERVAL", 2)
+    monkeypatch.setattr(filming, "INTERVAL", 2)
     frames = [*shot(4, 1), *(frame / 4 for frame in shot(1, 2))]
     clip = Clip.named(save(tmp_path / "clip", frames), (0, None, 1))
     given = clip, [pictures_dir / "painting.png"], Settings(iterations=8), Film(4)
@@ -882,13 +879,15 @@ def test_shots_painted_elsewhere(tmp_path, pictures_dir, network_file, monkeypat
     filming.paint_film(*given, one, weights_file=network_file)
     (tmp_path / "store").mkdir()
 
-    def share(wanted, clip, keep, say, last=None):
-        def keep_some(frame):
-            keep(frame)
-            if frame.number == last:
-                raise KeyboardInterrupt
+    def share(tasks, last=None):
+        for task in reversed(tasks):
 
-        for task in [kind(one, clip, keep_some) for one in reversed(wanted)]:
+            def keep_some(frame, keep=task._keep):
+                keep(frame)
+                if frame.number == last:
+                    raise KeyboardInterrupt
+
+            task._keep = keep_some
             do(task, tmp_path / "store")
         return []
 

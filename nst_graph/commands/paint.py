@@ -184,7 +184,8 @@ def _paint_job(job: Job, args: dict[str, Any]) -> None:
     before = _written(output)
     observers = [] if "quiet" in args else [progress.observe]
     try:
-        painting = workers.paint(job, progress.say, observers, "overwrite" in args, "resume" in args)
+        how = {name: name in args for name in ("overwrite", "resume")}
+        painting = workers.paint(job, say=progress.say, observers=observers, **how)
     except OSError as error:
         if not (output / "run.json").exists():
             raise

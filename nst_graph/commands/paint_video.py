@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from nst_graph import files, places
-from nst_graph.batch import cluster, jobs
+from nst_graph.batch import jobs, tasks
 from nst_graph.batch.jobs import Job
 from nst_graph.commands import common, options, paint
 from nst_graph.errors import InputError
-from nst_graph.films.film import Film, check_packages, check_record
+from nst_graph.films import Film, check_packages, check_record
 from nst_graph.news import tell
 from nst_graph.runs import records
 
@@ -51,16 +51,17 @@ def _paint(args: dict[str, Any]) -> None:
         job, clip, film = resumed
     else:
         job, clip, film = _new(args)
-    with paint.claimed_job(job, args.keys()) as claim:
-        _paint_film(claim, clip, film, args, scheduler, workers)
+    with (
+        paint.claimed_job(job, args.keys()) as claim,
+        tasks.connect(scheduler) if scheduler else nullcontext() as client,
+    ):
+        _paint_film(claim, clip, film, args, client, workers)
 
 
-def _paint_film(job: Job, clip: Any, film: Film, args: dict[str, Any], scheduler: str | None, workers: int) -> None:
-    if scheduler is not None:
-        cluster.check(scheduler)
-        cluster.check_init(job.settings)
+def _paint_film(job: Job, clip: Any, film: Film, args: dict[str, Any], client: Any, workers: int) -> None:
+    if client is not None and job.init:
+        raise InputError(tasks.NO_INIT)
     common.announce_loading()
-    from nst_graph.batch import shots
     from nst_graph.films.filming import paint_film
     from nst_graph.runs.progress import Progress
 
@@ -68,9 +69,11 @@ def _paint_film(job: Job, clip: Any, film: Film, args: dict[str, Any], scheduler
     progress = Progress(max(1, film.iterations), watch)
     how: dict[str, Any] = {"weights_file": job.weights, "masks": job.masks}
     how |= {name: name in args for name in ("overwrite", "resume")}
-    if scheduler is not None or workers > 1:
-        how["share"] = partial(shots.share, scheduler=scheduler, workers=workers)
-        how["side_by_side"] = 1 if scheduler is not None else workers
+    if client is not None:
+        how["share"] = partial(tasks.by_cluster, client=client, say=progress.say)
+    elif workers > 1:
+        how |= {"share": partial(tasks.by_processes, workers=workers, say=progress.say), "side_by_side": workers}
+    if "share" in how:
         tell(watch)  # there is no bar
     how |= {"say": progress.say, "observers": [] if "quiet" in args else [progress.observe]}
     try:

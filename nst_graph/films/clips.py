@@ -25,8 +25,6 @@ from nst_graph.pictures import Picture
 BINS, COMMON = 8, 0.8
 #: The rows and columns that are counted there, at least.
 COUNTED = 64
-
-
 #: Sound stays with its picture where `--fps` moves no frame by more seconds, and frames are evenly timed where they
 #: differ by no more than EVEN.
 APART, EVEN = Fraction(1, 25), Fraction(1, 500)
@@ -131,10 +129,8 @@ class Clip:
             if (number - self.start) % self.every == 0:
                 picture = frame.read()
                 if shown is not None and picture.shape != shown.picture.shape:
-                    sizes = [f"{width} x {height}" for height, width, _ in (picture.shape, shown.picture.shape)]
-                    raise InputError(
-                        f"{self.path}: frame {number} has {sizes[0]} pixels, not {sizes[1]}; make them alike"
-                    )
+                    here, first = (f"{width} x {height}" for height, width, _ in (picture.shape, shown.picture.shape))
+                    raise InputError(f"{self.path}: frame {number} has {here} pixels, not {first}; make them alike")
                 if shown is None or self.path.is_dir() or not np.array_equal(picture, shown.picture):
                     if shown is not None:
                         yield shown
@@ -145,12 +141,9 @@ class Clip:
             yield shown
 
     def _pictures(self) -> Iterator[Timed]:
-        for number, file in enumerate(self.files()):
+        """Those of a directory, by the numbers in their names: 2 before 10."""
+        for number, file in enumerate(sorted(files.pictures_in(self.path), key=_natural)):
             yield Timed(partial(pictures.read, file, self.read_limit), Fraction(number), Fraction(number + 1))
-
-    def files(self) -> list[Path]:
-        """The pictures of a directory, by the numbers in their names: 2 before 10."""
-        return sorted(files.pictures_in(self.path), key=_natural)
 
     def outline(self, say: Say) -> Outline:
         """Read the clip once, to see its shots and times. Raises InputError if there are no frames.
@@ -184,8 +177,7 @@ def _natural(file: Path) -> tuple[list[str | int], str]:
 
 def _histogram(frame: Picture) -> npt.NDArray[np.float64]:
     step = max(1, min(frame.shape[:2]) // COUNTED)
-    bins = (pictures.to_bytes(frame[::step, ::step]) // (256 // BINS)).astype(np.int64)
-    red, green, blue = np.moveaxis(bins, -1, 0)
-    counts = np.bincount(((red * BINS + green) * BINS + blue).ravel(), minlength=BINS**3)
+    bins = pictures.to_bytes(frame[::step, ::step]) // (256 // BINS)
+    counts = np.bincount(np.ravel_multi_index(tuple(bins.reshape(-1, 3).T), (BINS,) * 3), minlength=BINS**3)
     shares: npt.NDArray[np.float64] = counts / counts.sum()
     return shares

@@ -15,9 +15,8 @@ import numpy as np
 
 from nst_graph import files, pictures, signals
 from nst_graph.errors import InputError, Pause
-from nst_graph.films import media
+from nst_graph.films import check_record, media
 from nst_graph.films.clips import Clip, Outline
-from nst_graph.films.film import check_record
 from nst_graph.optimise import Step
 from nst_graph.pictures import Picture
 from nst_graph.runs import page, records, state
