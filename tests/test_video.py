@@ -316,7 +316,7 @@ def test_what_lies_further_back(monkeypatch):
     monkeypatch.setattr(flow, "between", lambda frame, other: np.zeros((20, 30, 2), np.float32))
     monkeypatch.setattr(flow, "warp", lambda values, along: values)
     monkeypatch.setattr(flow, "consistency", lambda forward, backward: next(masks_left))
-    found = flow.guide(picture, [(picture, painting) for painting in paintings], 2.0)
+    found = flow.temporal_target(picture, [(picture, painting) for painting in paintings], 2.0)
     expected, nearer = 0.0, np.zeros((20, 30))
     for mask, painting in zip(masks, paintings, strict=True):
         expected += np.mean(np.maximum(mask - nearer, 0)[..., None] * np.square(picture - painting))
@@ -645,7 +645,7 @@ def test_colours_and_scales(film, tmp_path):
 def test_what_cannot_be_moved_begins_as_the_scale_below_painted_it(film, monkeypatch):
     """The right half: there the frame starts from the photograph with the change that painting it small made."""
     guides, painted = [], []
-    found, minimised = flow.guide, filming.minimise
+    found, minimised = flow.temporal_target, filming.minimise
 
     def guide(*given):
         whole = found(*given)
@@ -659,7 +659,7 @@ def test_what_cannot_be_moved_begins_as_the_scale_below_painted_it(film, monkeyp
         painted.append((start, np.asarray(outcome.step.picture)))
         return outcome
 
-    monkeypatch.setattr(flow, "guide", guide)
+    monkeypatch.setattr(flow, "temporal_target", guide)
     monkeypatch.setattr(filming, "minimise", minimise)
     run, _ = film("--scales", 40, "--scale-iterations", 7, "--frames", ":2")
     assert run.returncode == 0, run.stderr

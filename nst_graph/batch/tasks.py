@@ -208,9 +208,9 @@ def _by_workers(client: Any, task: Task, stopped: threading.Event) -> Generator[
     yield "paints", None
     line, with_inputs = "", False
     while line is not None and not stopped.is_set():
-        paths = {f"{files.sha256(path)}/{path.name}": path for path in task.inputs()}
-        inputs = {name: path.read_bytes() if with_inputs else None for name, path in paths.items()}
-        future = client.submit(_on_worker, inputs, task.interval(), pure=False, retries=TRIES)
+        inputs = [(f"{files.sha256(path)}/{path.name}", path) for path in task.inputs()]
+        contents = [(name, path.read_bytes() if with_inputs else None) for name, path in inputs]
+        future = client.submit(_on_worker, contents, task.interval(), pure=False, retries=TRIES)
         try:
             answer = future.result()
         except Exception as error:
@@ -223,12 +223,12 @@ def _by_workers(client: Any, task: Task, stopped: threading.Event) -> Generator[
             yield line or "is finished", results
 
 
-def _on_worker(inputs: dict[str, bytes | None], interval: Callable[[list[Path]], object]) -> object:
+def _on_worker(inputs: list[tuple[str, bytes | None]], interval: Callable[[list[Path]], object]) -> object:
     """Do an interval; returns what it returns, or an error that no other worker would mend, or None without inputs."""
     from distributed import get_worker
 
     store = Path(get_worker().local_directory) / "nst_graph"
-    for name, content in inputs.items():
+    for name, content in inputs:
         path = store / name
         if not path.exists():
             if content is None:
@@ -237,6 +237,6 @@ def _on_worker(inputs: dict[str, bytes | None], interval: Callable[[list[Path]],
             with files.atomic(path) as file:
                 file.write(content)
     try:
-        return interval([store / name for name in inputs])
+        return interval([store / name for name, _ in inputs])
     except (InputError, FloatingPointError) as error:
         return error

@@ -152,13 +152,13 @@ class Clip:
         (Swain and Ballard 1991: the sum of the lesser shares of all bins).
         """
         lengths, moments = list[int](), list[tuple[int, Fraction]]()
-        before = end = None
+        previous = end = None
         for shown in self._shown(say):
             histogram = _histogram(shown.picture)
-            if before is None or float(np.minimum(histogram, before).sum()) < COMMON:
+            if previous is None or float(np.minimum(histogram, previous).sum()) < COMMON:
                 lengths.append(0)
             lengths[-1] += 1
-            before, end = histogram, (shown.stop, shown.end)
+            previous, end = histogram, (shown.stop, shown.end)
             moments.append((shown.first, shown.begin))
         if end is None:
             remedy = "choose others by --frames" if self.start or self.stop is not None else "name another clip"

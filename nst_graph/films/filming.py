@@ -243,25 +243,26 @@ class _Studio:
 
         Of those before, `frames` has the shot's first, and those from the one furthest `back` on.
         """
-        seen, settings = time.monotonic(), self.plan.settings
+        started, settings = time.monotonic(), self.plan.settings
         texts = records.texts(settings, self.network.name)
         start = next(frames)
         painter = _ShotPainter(self.parts(start[1]), self._used, settings, self.plan.film, say)
-        before: deque[Picture] = deque(maxlen=shot.progress.reach)
+        earlier: deque[Picture] = deque(maxlen=shot.progress.reach)
         with contextlib.closing(painter):
             for number, frame_of_clip in itertools.chain([start], frames):
-                photograph = painter.fit(frame_of_clip)
+                part = painter.part(frame_of_clip)
+                photograph = part.scene.photograph
                 if number >= shot.progress.number:
                     with painting.memory_errors():
-                        target = painter.target(photograph, before, shot.progress)
+                        target = painter.target(photograph, earlier, shot.progress)
                         step = painter.paint(photograph, target, observer(number))
-                    picture = painter.part(photograph).scene.finish(step.picture.astype(np.float32), settings)
+                    picture = part.scene.finish(step.picture.astype(np.float32), settings)
                     png = pictures.to_png(picture, settings.depth, texts)
                     now = time.monotonic()
-                    frame = Frame(number, step, max(0.0, now - seen - step.seconds), png)
-                    seen, shot = now, shot.after(frame)
+                    frame = Frame(number, step, max(0.0, now - started - step.seconds), png)
+                    started, shot = now, shot.after(frame)
                     keep(frame)
-                before.append(photograph)
+                earlier.append(photograph)
 
 
 class _ShotPainter:
@@ -279,44 +280,37 @@ class _ShotPainter:
             objective.close()
         machine.release_memory()
 
-    def fit(self, frame: Picture) -> Picture:
-        """A frame in the size of the film."""
-        height, width = self._parts[-1].scene.shape[:2]
-        return pictures.resize(frame, height, width, self._settings.resample)
-
     def part(self, frame: Picture, index: int = -1) -> Part:
-        """A stage of painting this frame, which is in the size of the film."""
+        """A stage of painting this frame, which is brought to its size."""
         part = self._parts[index]
         height, width = part.scene.shape[:2]
         photograph = pictures.resize(frame, height, width, self._settings.resample)
         return replace(part, scene=part.scene.of(photograph))
 
-    def target(self, frame: Picture, before: Sequence[Picture], progress: ShotProgress) -> TemporalTarget | None:
-        """What a frame is held to, given those before; None for the first one, and for all that are alone."""
-        pairs = list(zip(reversed(before), reversed(progress.painted), strict=False))
+    def target(self, frame: Picture, earlier: Sequence[Picture], progress: ShotProgress) -> TemporalTarget | None:
+        """What a frame is held to, from earlier ones; None for the first one, and for all that are alone."""
+        pairs = list(zip(reversed(earlier), reversed(progress.painted), strict=False))
         if not pairs or progress.total is None or self._film.alone:
             return None
         held = [pairs[back - 1] for back in self._film.back if back <= len(pairs)]
-        return flow.guide(frame, held, self._film.weight(progress.total))
+        return flow.temporal_target(frame, held, self._film.weight(progress.total))
 
     def paint(self, frame: Picture, target: TemporalTarget | None, observe: Observer) -> Step:
         """Paint a frame: from the target's picture, and held to it where that can be trusted; or as a first one."""
         *coarse, last = parts = [self.part(frame, index) for index in range(len(self._parts))]
-        iterations, before = last.stage.iterations, None
+        iterations, previous = last.stage.iterations, None
         if target is not None:
             iterations = self._film.iterations
-            start, before = self._moved(parts, target, observe)
+            start, previous = self._moved(parts, target, observe)
         elif coarse:
             start = coarse[0].start(self._network)
             with contextlib.ExitStack() as objectives:
                 how = None, self._settings, [observe], self._say, objectives
-                before = painting.paint_parts(self._network, coarse, start, *how).step
-            start, _ = painting.carry(before, coarse[-1].scene.photograph, last.scene.photograph, self._settings)
+                previous = painting.paint_parts(self._network, coarse, start, *how).step
+            start, _ = painting.carry(previous, coarse[-1].scene.photograph, last.scene.photograph, self._settings)
         else:
             start = last.start(self._network)
-        return self._minimise(
-            len(coarse), last, start, iterations, OffsetObserver([observe], len(coarse), before), target
-        )
+        return self._minimise(len(coarse), last, start, iterations, observe, previous, target)
 
     def _moved(self, parts: Sequence[Part], target: TemporalTarget, observe: Observer) -> tuple[Picture, Step | None]:
         """The target's picture; where it cannot be trusted, what the scale below paints of the photograph.
@@ -331,8 +325,7 @@ class _ShotPainter:
         small = part.scene.photograph
         height, width = small.shape[:2]
         start = pictures.resize(flow.filled(target, photograph), height, width, self._settings.resample)
-        offset = OffsetObserver([observe], smaller[-1], None)
-        step = self._minimise(smaller[-1], part, start, part.stage.iterations, offset)
+        step = self._minimise(smaller[-1], part, start, part.stage.iterations, observe)
         anew, _ = painting.carry(step, small, photograph, self._settings)
         return flow.filled(target, anew), step
 
@@ -342,15 +335,16 @@ class _ShotPainter:
         part: Part,
         start: Picture,
         iterations: int,
-        offset: OffsetObserver,
+        observe: Observer,
+        previous: Step | None = None,
         target: TemporalTarget | None = None,
     ) -> Step:
-        """Paint at the size of a stage. The step can be sent elsewhere."""
+        """Paint a stage, after a step of the `previous` one if there is one. What is returned can be sent elsewhere."""
         if index not in self._objectives:
             steady = index + 1 == len(self._parts) and self._film.steadiness > 0
             self._objectives[index] = painting.objective_of(self._network, self._parts[index], self._targets, steady)
         objective, vectors = self._objectives[index]
         objective.turn_to(part.scene.photograph, target)
-        settings = replace(part.fitted, iterations=iterations)
+        settings, offset = replace(part.fitted, iterations=iterations), OffsetObserver([observe], index, previous)
         step = offset.counted(minimise(objective, start, settings, offset.observe, vectors=vectors).step)
         return replace(step, read=partial(np.asarray, step.picture), memory=dict)

@@ -140,7 +140,7 @@ def _of_film(path: Path, damage: list[str]) -> Iterator[Timed]:
         least = SHORT if container.format.name in ("gif", "apng") else Fraction(0)
         stop = Fraction((container.start_time or 0) + (container.duration or 0), av.time_base)
         decoded = _filtered(_decoded(container, stream, decoder, damage), _deinterlacing)
-        read, begin, before = None, Fraction(0), Fraction(1, RATE)
+        read, begin, previous = None, Fraction(0), Fraction(1, RATE)
         for frame, after in pairwise(chain(decoded, [None])):
             time = None if frame.pts is None else frame.pts * frame.time_base
             if read is None:
@@ -150,10 +150,10 @@ def _of_film(path: Path, damage: list[str]) -> Iterator[Timed]:
             if after is not None and time is not None and after.pts is not None:
                 own = after.pts * after.time_base - time
             elif own <= SHORT and "mp4" not in container.format.name:  # a guess, by the rate that the file names
-                own = stop - begin if stop - begin > SHORT else before
-            span = USUAL if own <= least else own if own > 0 else before
+                own = stop - begin if stop - begin > SHORT else previous
+            span = USUAL if own <= least else own if own > 0 else previous
             yield Timed(partial(read, frame), begin, begin + span)
-            begin, before = begin + span, span
+            begin, previous = begin + span, span
 
 
 def _filtered(frames: Iterable[Any], graph_for: Callable[[Any], Any]) -> Iterator[Any]:
