@@ -102,13 +102,6 @@ class FilmPlan:
     stages: Sequence[dict[str, Any]]
     side_by_side: int
 
-    def iterations(self, place: int) -> int:
-        """The iterations of a shot's first frame, of place 0, or of another."""
-        first = sum(self.settings.scale_iterations) + self.settings.iterations
-        if place == 0 or self.film.alone:
-            return first
-        return sum(self.settings.scale_iterations[-1:]) + self.film.iterations
-
     def frames(self, shot: Shot, numbered: Iterator[Numbered] | None = None) -> Iterator[Numbered]:
         """The frames of a shot, among the clip's from some on. Raises InputError if one is no longer there."""
         numbered = enumerate(self.clip.frames(), 1) if numbered is None else numbered
@@ -212,7 +205,11 @@ class _Studio:
 
     def paint_all(self, shots: Sequence[Shot], keep: Keep, observers: Sequence[Observer], say: Say) -> None:
         """Paint one shot after the other; observers get steps as those of the whole film."""
-        planned = [self.plan.iterations(place) for shot in shots for place in range(len(shot.frames))]
+        settings, film = self.plan.settings, self.plan.film
+        first = other = sum(settings.scale_iterations) + settings.iterations
+        if not film.alone:
+            other = sum(settings.scale_iterations[-1:]) + film.iterations
+        planned = [other if place else first for shot in shots for place in range(len(shot.frames))]
         seconds, numbered = 0.0, enumerate(self.plan.clip.frames(), 1)
 
         def observer(number: int) -> Observer:
