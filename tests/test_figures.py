@@ -708,33 +708,41 @@ def test_of_two_at_a_time_one_is_killed(images, network_file, tmp_path, one):
             assert [int(row["iteration"]) for row in csv.DictReader(file)] == list(range(151))
 
 
-ASK = """
-import signal
+TASKS = """
+import functools, os, signal
 from nst_graph.batch import tasks
+from nst_graph.errors import InputError
 
-def ask(send):
-    send("asked", [signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])])
+def work(kind, number, send):
+    if kind == "fails":
+        raise InputError("no good")
+    if kind == "dies" or (kind == "dies once" and number == 1):
+        os.kill(os.getpid(), signal.SIGKILL)
+    send("blocked", [signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])])
 
 class Task:
-    name = "one"
+    def __init__(self, name):
+        self.name, self.results = name, []
     def work(self):
-        return ask
-    def receive(self, answer):
-        self.answer = answer
+        return functools.partial(work, self.name, len(self.results))
+    def receive(self, results):
+        self.results += results
 
 if __name__ == "__main__":
-    three = [Task(), Task(), Task()]
-    assert tasks.by_processes(three, 2, lambda line: None) == []
-    print([task.answer for task in three])
+    four = [Task(name) for name in ("goes well", "dies", "dies once", "fails")]
+    four[2].results = [False]
+    print(tasks.by_processes(four, 2, lambda line: four[2].results.clear() if "dies once: its" in line else None))
+    print([task.results for task in four])
 """
 
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="not on Windows")
-def test_ctrl_c_does_not_reach_the_processes(tmp_path):
-    """None of them, the first one either: they are stopped once, by the one that began them."""
-    (tmp_path / "ask.py").write_text(ASK)
-    done = subprocess.run([sys.executable, tmp_path / "ask.py"], capture_output=True, text=True, cwd=tmp_path)
-    assert done.stdout == "[[True], [True], [True]]\n", done.stderr
+def test_what_processes_do(tmp_path):
+    """One that dies is followed by another, five times; those that fail leave the rest. None of them gets Ctrl-C."""
+    (tmp_path / "four.py").write_text(TASKS)
+    done = subprocess.run([sys.executable, tmp_path / "four.py"], capture_output=True, text=True, cwd=tmp_path)
+    failures = ["dies: given up after 5 processes ended with status -9", "fails: no good"]
+    assert done.stdout == f"{failures}\n[[True], [], [True], []]\n", done.stderr
 
 
 def test_ctrl_c_while_two_are_painted(images, network_file, tmp_path):

@@ -210,7 +210,7 @@ class _Studio:
         if not film.alone:
             other = sum(settings.scale_iterations[-1:]) + film.iterations
         planned = [other if place else first for shot in shots for place in range(len(shot.frames))]
-        seconds, numbered = 0.0, enumerate(self.plan.clip.frames(), 1)
+        total, seconds, numbered = sum(planned), 0.0, enumerate(self.plan.clip.frames(), 1)
 
         def observer(number: int) -> Observer:
             gone, before = seconds, sum(planned[: number - 1])
@@ -218,9 +218,9 @@ class _Studio:
             def observe(step: Step) -> None:
                 nonlocal seconds
                 seconds, iteration = gone + step.seconds, before + step.iteration
-                left = 1 - iteration / max(1, sum(planned))
+                left = 1 - iteration / max(1, total)
                 for observe_film in observers:
-                    observe_film(replace(step, seconds=seconds, iteration=iteration, planned=sum(planned), left=left))
+                    observe_film(replace(step, seconds=seconds, iteration=iteration, planned=total, left=left))
 
             return observe
 
