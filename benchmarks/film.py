@@ -14,7 +14,7 @@ import imageio.v3 as iio
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from nst_graph import pictures
+from nst_graph import images
 from nst_graph.films import flow
 from nst_graph.films.clips import Clip
 from nst_graph.runs import records
@@ -37,8 +37,8 @@ def tv_l1(frame, other):
 
 def compare(path):
     """Print the error of each method against known motion, where the motion stays inside, and its time."""
-    photograph = pictures.read(path)
-    photograph = pictures.resize(photograph, HEIGHT + 2 * MARGIN, WIDTH + 2 * MARGIN)
+    photograph = images.read(path)
+    photograph = images.resize(photograph, HEIGHT + 2 * MARGIN, WIDTH + 2 * MARGIN)
     before = np.ascontiguousarray(photograph[MARGIN:-MARGIN, MARGIN:-MARGIN])
     at = np.stack(np.meshgrid(np.arange(WIDTH), np.arange(HEIGHT)), -1).astype(np.float32)
     for right, down, zoom in MOTIONS:
@@ -55,7 +55,7 @@ def compare(path):
 
 def flicker(frames, painted, index, back):
     """The mean squared difference of a painted frame to one before, moved, where that can be trusted."""
-    guide = flow.guide(frames[index], [(frames[index - back], painted[index - back])], 0)
+    guide = flow.temporal_target(frames[index], [(frames[index - back], painted[index - back])], 0)
     squares = np.square(painted[index] - guide.picture).mean(-1)
     return float((squares * guide.trust).sum() / guide.trust.sum())
 
@@ -69,15 +69,15 @@ def strip(path, films):
         kept = record["film"]
         rate = kept["rate"] and Fraction(kept["rate"])
         clip = Clip(Path(record["content"]["path"]), rate, kept["start"], kept["stop"], kept["every"])
-        painted = [pictures.read(film / f"frame-{index:05}.png") for index in range(1, number + 1)]
+        painted = [images.read(film / f"frame-{index:05}.png") for index in range(1, number + 1)]
         height, width = painted[0].shape[:2]
-        frames = [pictures.resize(frame, height, width) for frame, _ in zip(clip.frames(), painted, strict=False)]
+        frames = [images.resize(frame, height, width) for frame, _ in zip(clip.frames(), painted, strict=False)]
         print(f"{film}, {number} frames: mean squared difference to the moved frame so many before")
         for back in (back for back in BACK if back < number):
             print(f"{back:4} {np.mean([flicker(frames, painted, index, back) for index in range(back, number)]):8.1f}")
         rows += [frames, painted] if not rows else [painted]
     shown = sorted({round(place) for place in np.linspace(0, number - 1, min(number, 4))})
-    iio.imwrite(path, pictures.to_bytes(np.concatenate([np.concatenate([row[i] for i in shown], 1) for row in rows])))
+    iio.imwrite(path, images.to_bytes(np.concatenate([np.concatenate([row[i] for i in shown], 1) for row in rows])))
 
 
 def main():

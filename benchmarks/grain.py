@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import uniform_filter
 
-from nst_graph import pictures
+from nst_graph import images
 
 LINES, INSIDE = 4, 10
 
@@ -40,7 +40,7 @@ def main():
     parser.add_argument("pictures", nargs="+", type=Path)
     print("| picture | steps at the border, from outside | grain | of colour |\n|---|---|---|---|")
     for path in parser.parse_args().pictures:
-        picture = pictures.read(path).astype(np.float64)
+        picture = images.read(path).astype(np.float64)
         steps = " ".join(f"{step:.2f}" for step in borders(picture))
         print("| {} | {} | {:.1f} | {:.1f} |".format(path, steps, *grain(picture)))
 

@@ -22,7 +22,7 @@ import numpy as np
 from scipy.optimize import _lbfgsb_py
 
 from nst_graph.evaluation import Evaluation
-from nst_graph.graph.tensorflow import tf
+from nst_graph.model.tensorflow import tf
 from nst_graph.optimise import PAIRS, Vectors, graph_lbfgs, lbfgs
 
 

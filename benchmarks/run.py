@@ -32,11 +32,9 @@ import imageio.v3 as iio
 import numpy as np
 import scipy.io
 
-from nst_graph import pictures, weights
-from nst_graph.graph.objective import Objective, Style
-from nst_graph.graph.precision import fastest
-from nst_graph.graph.tensorflow import tf
-from nst_graph.graph.tiles import TiledObjective
+from nst_graph import images, weights
+from nst_graph.model.objective import Objective, Style, TiledObjective
+from nst_graph.model.tensorflow import fastest_precision, tf
 from nst_graph.optimise import PAIRS, Vectors, minimise
 from nst_graph.painting import paint
 from nst_graph.recipes import fast
@@ -48,11 +46,11 @@ SIDE = 2048
 
 def load(given, size):
     """The network, and photograph and painting at a size."""
-    photograph = pictures.fit(pictures.read(given.content), size)
+    photograph = images.fit(images.read(given.content), size)
     if max(photograph.shape[:2]) < size:
         scale = size / max(photograph.shape[:2])
-        photograph = pictures.resize(photograph, *(round(side * scale) for side in photograph.shape[:2]))
-    painting = pictures.resize(pictures.read(given.style), *photograph.shape[:2])
+        photograph = images.resize(photograph, *(round(side * scale) for side in photograph.shape[:2]))
+    painting = images.resize(images.read(given.style), *photograph.shape[:2])
     network = weights.read(weights.find("VGG-19", print)).upto(Settings().layers)
     return network, photograph, painting
 
@@ -73,7 +71,7 @@ def evaluations(given):
 
     network, photograph, painting = load(given, given.size)
     settings, styles = Settings(convolutions="direct"), [Style(painting)]
-    start = pictures.start(photograph, network.mean, 1.0, 0)
+    start = images.start(photograph, network.mean, 1.0, 0)
     ours = Objective(network, photograph, styles, settings)
     fewer = Objective(network, photograph, styles, replace(settings, convolutions="winograd"))
     narrow = Objective(network, photograph, styles, settings, compute=tf.bfloat16)
@@ -133,7 +131,7 @@ def time_to_loss(given):
     ours("Adam, rate 10", adam)
     goal = min(loss for _, loss in traces["Adam, rate 10"])  # it wavers; at its end it may be above
     ours("ours, --fast", fast(plain, iterations=given.steps))
-    if fastest(True) == "bfloat16":
+    if fastest_precision(True) == "bfloat16":
         ours("ours, --precision bfloat16", replace(plain, precision="bfloat16"))
     ours("ours, the paper's settings", plain)
     ours("ours, --convolutions direct", replace(plain, convolutions="direct"))
@@ -148,7 +146,7 @@ def time_to_loss(given):
                 raise ReachedError
 
         traces["PyTorch L-BFGS"] = trace
-        start = pictures.start(photograph, network.mean, 1.0, 0)
+        start = images.start(photograph, network.mean, 1.0, 0)
         objective = torch_painter.TorchObjective(network, photograph, painting, plain)
         with contextlib.suppress(ReachedError):
             torch_painter.lbfgs(objective, start, given.torch_steps, observe)
@@ -190,7 +188,7 @@ def equal_time(given):
     with contextlib.suppress(ReachedError):
         paint(given.content, given.style, adam, observers=[observe])
     (step,) = latest
-    sides = [pictures.to_bytes(picture) for picture in (ours.picture, step.picture)]
+    sides = [images.to_bytes(picture) for picture in (ours.picture, step.picture)]
     iio.imwrite(given.docs / "equal-time.jpg", np.concatenate(sides, axis=1), quality=90)
     return [
         f"Left --fast, right Adam at rate 10, each after {limit:.0f} s:",
@@ -228,7 +226,7 @@ def gradients(given):
 
     def at_both(settings, *types):
         objective = Objective(network, photograph, styles, settings, *types)
-        noise = pictures.start(photograph, network.mean, 1.0, 0)
+        noise = images.start(photograph, network.mean, 1.0, 0)
         # Where it is, the photograph has no content term.
         return [objective(picture).gradient for picture in (noise, photograph.astype(np.float32) + 1)]
 
@@ -250,7 +248,7 @@ def painting(given):
     lines = ["| pixels | convolutions | alone, ms | with L-BFGS | ms | times |", "|---|---|---|---|---|---|"]
     for size in given.sizes:
         network, photograph, painted = load(given, size)
-        start = pictures.start(photograph, network.mean, 1.0, 0)
+        start = images.start(photograph, network.mean, 1.0, 0)
         for name, convolutions, compute in (
             ("direct", "direct", None),
             ("Winograd's", "winograd", None),
@@ -295,7 +293,7 @@ def corrections(given):
     network, photograph, painting = load(given, given.size)
     settings = Settings(iterations=given.steps, beta=given.beta)
     objective = Objective(network, photograph, [Style(painting)], settings)
-    start = pictures.start(photograph, network.mean, 1.0, 0)
+    start = images.start(photograph, network.mean, 1.0, 0)
     marks = [given.steps * tenths // 10 for tenths in (1, 2, 3, 5, 10)]
     lines = ["| corrections | " + " | ".join(map(str, marks)) + " |", "|---|" + "---|" * len(marks)]
     for count in (5, 10, 20):
@@ -380,7 +378,7 @@ def costs(given):
 
     network, photograph, painting = load(given, given.size)
     plain, styles = Settings(iterations=given.iterations, convolutions="direct"), [Style(painting)]
-    start = pictures.start(photograph, network.mean, 1.0, 0)
+    start = images.start(photograph, network.mean, 1.0, 0)
     size = f"{photograph.shape[1]} x {photograph.shape[0]}"
     for settings in (plain, replace(plain, corrections=20), replace(plain, convolutions="winograd")):
         objective, within = Objective(network, photograph, styles, settings), []
@@ -441,7 +439,7 @@ def write_whole(path, target):
 def one(given):
     """Measure one objective, and print what is found as JSON."""
     network, photograph, painting = load(given, given.size)
-    start = pictures.start(photograph, network.mean, 1.0, 0)
+    start = images.start(photograph, network.mean, 1.0, 0)
     convolutions = "winograd" if given.winograd else "direct"
     settings, styles = Settings(size=given.size, convolutions=convolutions), [Style(painting)]
     compute = tf.bfloat16 if given.bfloat16 else None

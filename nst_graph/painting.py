@@ -10,16 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from nst_graph import files, machine, pictures, places, weights
+from nst_graph import files, images, machine, places, weights
 from nst_graph.errors import InputError
 from nst_graph.evaluation import Floats
-from nst_graph.graph.objective import Objective, TargetExtractor
-from nst_graph.graph.tensorflow import gpu_name, has_gpu, tf
-from nst_graph.graph.tiles import TiledObjective
+from nst_graph.images import ImageLike, Picture
+from nst_graph.model.objective import Objective, TargetExtractor, TiledObjective
+from nst_graph.model.tensorflow import gpu_name, has_gpu, tf
 from nst_graph.news import count
 from nst_graph.optimise import Outcome, Step, Vectors, minimise
 from nst_graph.optimise.steps import Arrays, OffsetObserver
-from nst_graph.pictures import ImageLike, Picture
 from nst_graph.runs import records, timelapse
 from nst_graph.runs.run import Run, describe
 from nst_graph.settings import DEPTHS, Settings
@@ -58,7 +57,7 @@ class Painting:
         if suffix not in DEPTHS:
             raise InputError(f"{path}: pictures are saved as {', '.join(DEPTHS)}; name one of these")
         depth, texts = min(self.settings.depth, max(DEPTHS[suffix])), records.texts(self.settings, self.network)
-        data = pictures.to_file(self.picture, suffix, depth, texts)
+        data = images.to_file(self.picture, suffix, depth, texts)
         with files.atomic(path) as file:
             file.write(data)
 
@@ -96,10 +95,10 @@ def paint(
     settings = settings or Settings()
     if resume and output is None:
         raise InputError("resume: there is no directory to go on in; name it as output")
-    with pictures.Files() as image_files:
-        masks = pictures.listed(masks)
-        images = settings.styles(content, pictures.listed(styles, with_directories=True), masks)
-        style_paths = [image_files.path(style, f"style-{number}") for number, style in enumerate(images, 1)]
+    with images.Files() as image_files:
+        masks = images.as_list(masks)
+        input_images = settings.styles(content, images.as_list(styles, with_directories=True), masks)
+        style_paths = [image_files.path(style, f"style-{number}") for number, style in enumerate(input_images, 1)]
         mask_paths = [image_files.path(mask, f"mask-{number}", is_mask=True) for number, mask in enumerate(masks, 1)]
         if init is not None:
             settings = replace(settings, init=str(image_files.path(init, "init").absolute()))
@@ -124,11 +123,11 @@ def _paint(
     with ExitStack() as stack, run or nullcontext():
         if settings.timelapse is not None:
             timelapse.check(settings.timelapse)
-        images = InputImages.read(paths, settings, say, warn)
+        input_images = InputImages.read(paths, settings, say, warn)
         whole = network_of(paths, warn)
         network, earlier = whole.upto(settings.layers), run.stages if run else ()
-        stages = prepare_stages(images, network, settings, say, earlier, side_by_side)
-        del images  # which may be much larger
+        stages = prepare_stages(input_images, network, settings, say, earlier, side_by_side)
+        del input_images  # which may be much larger
         last = stages[-1]
         device = f" on {gpu_name()}" if has_gpu() else ""
         say(f"{whole.name} paints {last.shape[1]} x {last.shape[0]} pixels{device} ({paths.weights})")
@@ -190,7 +189,7 @@ def paint_stages(
             else:
                 picture, state = warm_start(step, stages[step.stage], stage)
                 goes_on = goes_on or step.stage == index
-                iterations = at_size - (step.iteration - step.before if goes_on else 0)
+                iterations = at_size - (step.iteration - step.iteration_offset if goes_on else 0)
             say(_news(stage, iterations, bool(state)))
 
             def left(iteration: int, iterations: int = iterations, index: int = index) -> float:
@@ -203,7 +202,7 @@ def paint_stages(
             settings = replace(stage.settings, iterations=iterations, corrections=stage.plan.pairs)
             outcome = minimise(objective, picture, settings, counter.observe, state, vectors)
             ends = index + 1 == len(stages) or stages[index + 1].shape != stage.shape
-            counter.keep({} if ends else dict(outcome.step.memory()))
+            counter.keep({} if ends else dict(outcome.step.optimizer_state()))
             step = counter.counted(outcome.step)
             stack.close()
             del objective, vectors
@@ -217,13 +216,13 @@ def paint_stages(
 def warm_start(step: Step, earlier: PreparedStage, stage: PreparedStage) -> tuple[Floats, Arrays | None]:
     """Where a stage begins after a step of an earlier one, or of its own: its picture, and the optimiser's state."""
     if stage is earlier:
-        return step.picture, step.memory()
+        return step.picture, step.optimizer_state()
     picture = step.picture.astype(np.float32)
     if stage.shape == earlier.shape:
-        return picture, step.memory()
+        return picture, step.optimizer_state()
     if stage.settings.alpha > 0:
-        return pictures.carry(picture, earlier.photograph, stage.photograph), None
-    return pictures.enlarge(picture, *stage.photograph.shape[:2]), None
+        return images.enlarge_change(picture, earlier.photograph, stage.photograph), None
+    return images.resample(picture, *stage.photograph.shape[:2]), None
 
 
 def objective_of(
@@ -267,32 +266,3 @@ def _news(stage: PreparedStage, iterations: int, warm: bool) -> str:
     if settings.optimiser == "lbfgs" and plan.pairs < settings.corrections:
         line += f", with {count(plan.pairs, 'curvature pair')}, for want of memory"
     return line
-
-
-# Until films and runs call these by their names.
-Part = PreparedStage
-parts_of = prepare_stages
-
-
-def described(stages: Sequence[PreparedStage]) -> list[dict[str, Any]]:
-    return [stage.record() for stage in stages]
-
-
-def paint_parts(
-    network: Network,
-    stages: list[PreparedStage],
-    picture: Picture,
-    step: Step | None,
-    settings: Settings,
-    observers: Observers,
-    say: Say,
-    stack: ExitStack,
-) -> Outcome:
-    return paint_stages(network, stages, step, observers, say, stack)
-
-
-def carry(step: Step, earlier: Picture, photograph: Picture, settings: Settings) -> tuple[Picture, None]:
-    picture = step.picture.astype(np.float32)
-    if settings.alpha > 0:
-        return pictures.carry(picture, earlier, photograph), None
-    return pictures.enlarge(picture, *photograph.shape[:2]), None

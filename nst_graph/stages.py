@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from nst_graph import machine, pictures, places, weights
+from nst_graph import images, machine, places, weights
 from nst_graph.errors import InputError
-from nst_graph.graph import precision
-from nst_graph.graph.objective import LEAST_POSITIONS, Style
-from nst_graph.graph.tensorflow import gpu_memory, has_gpu
-from nst_graph.graph.tiles import refuse_unit_gradients
-from nst_graph.pictures import Picture
+from nst_graph.images import Picture
+from nst_graph.model import tensorflow
+from nst_graph.model.objective import refuse_unit_gradients
+from nst_graph.model.targets import LEAST_POSITIONS, Style
+from nst_graph.model.tensorflow import gpu_memory, has_gpu
 from nst_graph.settings import STARTS, Settings
 from nst_graph.weights import Network
 
@@ -75,7 +75,7 @@ class InputFiles:
 
 @dataclass(frozen=True)
 class InputImages:
-    """The images as read from files, photograph and init with their alpha, if any; see pictures.opaque."""
+    """The images as read from files, photograph and init with their alpha, if any; see images.opaque."""
 
     photograph: Picture
     styles: list[Picture]
@@ -88,14 +88,14 @@ class InputImages:
     ) -> InputImages:
         """Read them, but a film's frame is the `photograph`. `warn` gets what is read otherwise. Raises InputError."""
         limit = files.read_limit
-        photograph = pictures.read(files.content, limit, warn, ground=None) if photograph is None else photograph
+        photograph = images.read(files.content, limit, warn, ground=None) if photograph is None else photograph
         height, width = photograph.shape[:2]
         least = 0 if settings.enlarge or settings.size is None else settings.size
-        if pictures.SIDES[settings.side]((height, width)) < least:
+        if images.SIDES[settings.side]((height, width)) < least:
             has = f"{files.content} has only {width} x {height} pixels"
             say(f"{has}, --size is {least}: it keeps its size; see --enlarge")
-        styles = [pictures.read(path, limit, warn, ground=255) for path in files.styles]
-        init = None if files.init is None else pictures.read(files.init, limit, warn, ground=None)
+        styles = [images.read(path, limit, warn, ground=255) for path in files.styles]
+        init = None if files.init is None else images.read(files.init, limit, warn, ground=None)
         return cls(photograph, styles, init, files)
 
     def style_sides(self, shape: Sequence[int], settings: Settings) -> list[tuple[float, float]]:
@@ -103,7 +103,7 @@ class InputImages:
 
         def sides(height: int, width: int) -> tuple[float, float]:
             if settings.style_shape == "own":
-                return pictures.fitted((height, width), settings.size, settings.side, larger=settings.enlarge)
+                return images.fitted_size((height, width), settings.size, settings.side, larger=settings.enlarge)
             if settings.style_shape == "content":
                 return shape[0], shape[1]
             share = math.sqrt(shape[0] * shape[1] / (height * width))
@@ -120,19 +120,19 @@ class InputImages:
         styles = []
         for index, share in enumerate(settings.blend(len(self.styles))):
             rows, columns = (max(1, round(side)) for side in sides[index])
-            picture = pictures.resize(self.styles[index], rows, columns, settings.resample)
+            picture = images.resize(self.styles[index], rows, columns, settings.resample)
             if settings.colours in ("histogram", "covariance"):
-                picture = pictures.match_colours(picture, photograph, settings.colours)
-            mask = pictures.read_mask(masks[index], height, width, self.files.read_limit) if masks else None
+                picture = images.match_colours(picture, photograph, settings.colours)
+            mask = images.read_mask(masks[index], height, width, self.files.read_limit) if masks else None
             styles.append(Style(picture, share, mask))
         base = photograph
         if self.init is not None:
-            base = pictures.opaque(self.init, height, width, settings.resample)
+            base = images.opaque(self.init, height, width, settings.resample)
         elif settings.init == "style":
             if not styles:
                 raise InputError("--init style: there is no style; name a STYLE or another start")
-            base = pictures.resize(styles[0].picture, height, width, settings.resample)
-        return PreparedStage(photograph, styles, base, pictures.alpha(self.photograph, height, width), settings, plan)
+            base = images.resize(styles[0].picture, height, width, settings.resample)
+        return PreparedStage(photograph, styles, base, images.alpha(self.photograph, height, width), settings, plan)
 
 
 @dataclass(frozen=True)
@@ -153,22 +153,6 @@ class PreparedStage:
         """[height, width, 3] of the painting."""
         return self.photograph.shape
 
-    # Until films and runs call these by their names.
-    def cut(self, picture: Picture) -> Picture:
-        return self.with_alpha(picture)
-
-    @property
-    def scene(self) -> PreparedStage:
-        return self
-
-    @property
-    def stage(self) -> Settings:
-        return self.settings
-
-    @property
-    def fitted(self) -> Settings:
-        return replace(self.settings, corrections=self.plan.pairs)
-
     def with_photograph(self, photograph: Picture) -> PreparedStage:
         """The same with another photograph of the same size, for the next frame of a film."""
         return replace(self, photograph=photograph, base=photograph if self.base is self.photograph else self.base)
@@ -176,12 +160,12 @@ class PreparedStage:
     def start(self, network: Network) -> Picture:
         """What is painted from, where this is the first stage."""
         noise = self.settings.start_noise, self.settings.seed, self.settings.noise, self.settings.noise_amplitude
-        return pictures.start(self.base, network.mean, *noise)
+        return images.start(self.base, network.mean, *noise)
 
-    def finish(self, picture: Picture, settings: Settings | None = None) -> Picture:
+    def finish(self, picture: Picture) -> Picture:
         """The final form of a painted picture: with the photograph's alpha, and its colours if the settings say so."""
         if self.settings.colours == "luminance":
-            picture = pictures.keep_colours(picture, pictures.resize(self.photograph, *picture.shape[:2]))
+            picture = images.keep_colours(picture, images.resize(self.photograph, *picture.shape[:2]))
         return self.with_alpha(picture)
 
     def with_alpha(self, picture: Picture) -> Picture:
@@ -189,7 +173,7 @@ class PreparedStage:
         if self.alpha is None:
             return picture
         height, width = picture.shape[:2]
-        return np.concatenate([picture, pictures.resize(self.alpha, height, width, "bilinear")], axis=-1)
+        return np.concatenate([picture, images.resize(self.alpha, height, width, "bilinear")], axis=-1)
 
     def record(self) -> Record:
         """What run.json says of it, and what was decided for it when the run began."""
@@ -199,7 +183,12 @@ class PreparedStage:
 
 
 def prepare_stages(
-    images: InputImages, network: Network, settings: Settings, say: Say, earlier: Sequence[Record], side_by_side: int
+    input_images: InputImages,
+    network: Network,
+    settings: Settings,
+    say: Say,
+    earlier: Sequence[Record],
+    side_by_side: int,
 ) -> list[PreparedStage]:
     """The stages that can be painted, so many paintings side by side. Raises InputError if the last cannot.
 
@@ -209,14 +198,14 @@ def prepare_stages(
     plans_before = {(stage["height"], stage["width"]): Plan(**stage["plan"]) for stage in earlier if stage.get("plan")}
     fastest = _fastest(settings, [stage["precision"] for stage in earlier], say)
     planned = []  # all of them before any image is made
-    for shape, here in _sizes(settings, images.photograph, network, fastest, say):
-        style = max((height * width for height, width in images.style_sides(shape, here)), default=0.0)
+    for shape, here in _sizes(settings, input_images.photograph, network, fastest, say):
+        style = max((height * width for height, width in input_images.style_sides(shape, here)), default=0.0)
         planned.append((shape, here, plan(network, shape, style, here, memory, plans_before.get(shape))))
-    whole = pictures.opaque(images.photograph, *planned[-1][0], settings.resample)
+    whole = images.opaque(input_images.photograph, *planned[-1][0], settings.resample)
     stages = []
     for (height, width), here, its_plan in planned:
-        stage = images.stage(pictures.resize(whole, height, width, settings.resample), here, its_plan)
-        masks = zip(images.files.masks, stage.styles, strict=False)  # one for each style, or none
+        stage = input_images.stage(images.resize(whole, height, width, settings.resample), here, its_plan)
+        masks = zip(input_images.files.masks, stage.styles, strict=False)  # one for each style, or none
         uncovered = [path for path, style in masks if not _is_covered(style, here.style_layers, network)]
         if not uncovered:
             stages.append(stage)
@@ -225,7 +214,7 @@ def prepare_stages(
         else:
             remedy = "draw more of it white, or take a larger --size or a shallower layer"
             raise InputError(f"{uncovered[0]}: at {width} x {height} it covers no position of a style layer; {remedy}")
-    _check_sides(stages[0], images.files, network)
+    _check_sides(stages[0], input_images.files, network)
     return stages
 
 
@@ -233,7 +222,7 @@ def _fastest(settings: Settings, earlier: Sequence[str], say: Say) -> str:
     """The precision that "auto" stands for, where that of the `earlier` stages does not say."""
     if settings.precision == "float32" or earlier:
         return "bfloat16" if "bfloat16" in earlier else "float32"
-    fastest = precision.fastest(settings.convolutions != "direct")
+    fastest = tensorflow.fastest_precision(settings.convolutions != "direct")
     if settings.precision == "bfloat16" and fastest == "float32":
         say("--precision bfloat16: not faster than float32 on this machine; it paints all the same")
     return fastest
@@ -244,13 +233,13 @@ def _sizes(
 ) -> list[tuple[tuple[int, int], Settings]]:
     """The height, width and settings of each stage, without scales that are too large or too small."""
     need = network.smallest_side(settings.layers)
-    last = pictures.fitted(photograph.shape, settings.size, settings.side, settings.squash, settings.enlarge)
+    last = images.fitted_size(photograph.shape, settings.size, settings.side, settings.squash, settings.enlarge)
     for size in settings.scales:
         if settings.size is not None and size >= settings.size:
             say(f"scale {size} is left out: it is not below --size {settings.size}")
     sizes = []
     for stage in settings.stages(fastest):
-        shape = pictures.fitted(last, stage.size, settings.side, settings.squash)
+        shape = images.fitted_size(last, stage.size, settings.side, settings.squash)
         if stage.size == settings.size or (shape != last and min(shape) >= need):
             own = replace(settings.at(stage, shape), iterations=stage.iterations, precision=stage.precision)
             sizes.append((shape, own))

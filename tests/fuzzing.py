@@ -37,7 +37,7 @@ from conftest import random_layers, random_picture, save_mat
 from icc import WIDE, cmyk_profile, gamma, grey_profile
 from PIL import Image
 
-from nst_graph import files, pictures, weights
+from nst_graph import files, images, weights
 from nst_graph.batch import jobs
 from nst_graph.commands import options
 from nst_graph.commands import paint as cli
@@ -200,7 +200,7 @@ def good_pictures():
         "float.tif": tiff((picture / 255).astype(np.float32)),
         "pages.tif": tiff(np.stack([deep, deep]), metadata=None),
     }
-    return [Kind(name, good, pictures.read, chunked if name.endswith("png") else None) for name, good in files.items()]
+    return [Kind(name, good, images.read, chunked if name.endswith("png") else None) for name, good in files.items()]
 
 
 def good_weights(directory):

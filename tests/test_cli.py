@@ -21,7 +21,7 @@ from conftest import MEAN, ROOT, random_picture, run_script, save_mat
 from PIL import Image
 
 import nst_graph
-from nst_graph import painting, pictures
+from nst_graph import images, painting
 from nst_graph.batch import jobs
 from nst_graph.commands import options
 from nst_graph.commands import paint as cli
@@ -76,8 +76,8 @@ def test_files(paint, tmp_path, pictures_dir):
     for name in ("final.png", *saved, "content.png"):
         assert iio.imread(run / name).shape == (48, 64, 3)
     assert (run / "final.png").read_bytes() == (run / "iteration-00010.png").read_bytes()
-    start = pictures.start(np.zeros((48, 64, 3), np.float32), np.array(MEAN, np.float32), 1.0, 0)
-    np.testing.assert_array_equal(iio.imread(run / "iteration-00000.png"), pictures.to_bytes(start))
+    start = images.start(np.zeros((48, 64, 3), np.float32), np.array(MEAN, np.float32), 1.0, 0)
+    np.testing.assert_array_equal(iio.imread(run / "iteration-00000.png"), images.to_bytes(start))
     table = rows(run)
     assert list(table[0]) == ["iteration", "evaluations", "seconds", "content", "style", "total"]
     assert [int(row["iteration"]) for row in table] == list(range(11))
@@ -114,7 +114,7 @@ def test_run_json_is_enough_to_run_it_again(paint, tmp_path, pictures_dir):
         weights_file=record["weights"]["path"],
     )
     first = iio.imread(tmp_path / "run" / "final.png")
-    np.testing.assert_array_equal(pictures.to_bytes(again.picture), first)
+    np.testing.assert_array_equal(images.to_bytes(again.picture), first)
 
 
 def test_first_row_is_the_equations(paint, tmp_path, pictures_dir, layers):
@@ -149,8 +149,8 @@ def test_first_row_is_the_equations(paint, tmp_path, pictures_dir, layers):
     photo, painting, other = (pictures_dir / name for name in ("photo.png", "painting.png", "other.png"))
     status, _, _ = paint(photo, painting, other, *options)
     assert status == 0
-    content = pictures.resize(pictures.read(photo), 30, 40)
-    styles = [pictures.resize(pictures.read(path), 30, 40) for path in (painting, other)]
+    content = images.resize(images.read(photo), 30, 40)
+    styles = [images.resize(images.read(path), 30, 40) for path in (painting, other)]
     noise = np.random.RandomState(11).uniform(-20, 20, (*content.shape[:2], 1))
     start = 0.25 * noise + 0.75 * (styles[0] - MEAN) + MEAN
     content_term, style_term = reference.terms(
@@ -177,9 +177,9 @@ def test_starts(paint, pictures_dir, network_file, tmp_path, monkeypatch, option
     monkeypatch.chdir(pictures_dir)
     words = [PHOTO, PAINTING, "--weights", network_file, "--output", tmp_path / "run", "--iterations", 0]
     assert paint(*words, *options, defaults=False)[0] == 0
-    picture = pictures.resize(pictures.read(pictures_dir / base), 48, 64)
-    start = pictures.start(picture, np.array(MEAN, np.float32), noise_ratio, 0)
-    np.testing.assert_array_equal(iio.imread(tmp_path / "run" / "final.png"), pictures.to_bytes(start))
+    picture = images.resize(images.read(pictures_dir / base), 48, 64)
+    start = images.start(picture, np.array(MEAN, np.float32), noise_ratio, 0)
+    np.testing.assert_array_equal(iio.imread(tmp_path / "run" / "final.png"), images.to_bytes(start))
 
 
 def test_an_old_run_is_kept_without_overwrite(paint, tmp_path, pictures_dir):
@@ -294,7 +294,7 @@ def test_a_loss_that_grows_without_bound(paint, pictures_dir, tmp_path, options)
     assert np.isfinite(kept.picture).all() and np.isfinite(kept.total)
     assert all(np.isfinite(float(value)) for row in rows(tmp_path / "run") for value in row.values())
     assert int(rows(tmp_path / "run")[-1]["iteration"]) == kept.iteration
-    np.testing.assert_array_equal(iio.imread(tmp_path / "run" / "final.png"), pictures.to_bytes(kept.picture))
+    np.testing.assert_array_equal(iio.imread(tmp_path / "run" / "final.png"), images.to_bytes(kept.picture))
 
 
 def test_memory_that_runs_out(paint, pictures_dir, tmp_path, monkeypatch):
@@ -530,7 +530,7 @@ def test_a_picture_as_output(tmp_path, pictures_dir, network_file, name, depth, 
     assert {path.name for path in tmp_path.iterdir()} == {name, run.name} and (run / "index.html").exists()
     with Image.open(tmp_path / name) as image:
         assert image.format == {"p": "PNG", "j": "JPEG", "t": "TIFF"}[(tmp_path / name).suffix[1].lower()]
-    result, final = pictures.read(tmp_path / name), pictures.read(run / "final.png")
+    result, final = images.read(tmp_path / name), images.read(run / "final.png")
     assert np.abs(result - final).mean() < 5 and (image.format == "JPEG" or np.abs(result - final).max() < 1e-4)
     assert depth == 8 or len(np.unique(result)) > 256
 

@@ -10,13 +10,13 @@ from conftest import MEAN, as_reference, random_picture, run_here, run_script
 from skimage import color
 
 import nst_graph
-from nst_graph import optimise, pictures, weights
+from nst_graph import images, optimise, weights
 from nst_graph.commands import get_weights
 from nst_graph.commands import paint as cli
 from nst_graph.errors import InputError
 from nst_graph.evaluation import Evaluation
-from nst_graph.graph import rescaling
-from nst_graph.graph.objective import Objective, Style
+from nst_graph.model import vgg
+from nst_graph.model.objective import Objective, Style
 from nst_graph.settings import CHOICES, Settings
 
 SMALL = Settings(iterations=20, save_every=100)
@@ -86,7 +86,7 @@ def test_masks_on_the_real_network(vgg19_file, tmp_path):
         return {n: reference.gram(f) / f[..., 0].size for n, f in features.items() if n.endswith("_1")}
 
     halves = [painting.picture[:, : width // 2], painting.picture[:, width // 2 :]]
-    wanted = [grams(pictures.resize(pictures.read(style), height, width)) for style in styles]
+    wanted = [grams(images.resize(images.read(style), height, width)) for style in styles]
     for own, half in enumerate(halves):
         found = grams(half)
         for name in found:
@@ -109,7 +109,7 @@ def test_masks_must_fit(paint, pictures_dir, tmp_path):
 
 def test_luminance_keeps_the_contents_chrominance(paint, pictures_dir):
     result = paint(settings=replace(SMALL, colours="luminance"))
-    content = pictures.read(pictures_dir / "photo.png")
+    content = images.read(pictures_dir / "photo.png")
     found, expected = color.rgb2yuv(result.picture / 255), color.rgb2yuv(content / 255)
     np.testing.assert_allclose(found[..., 1:], expected[..., 1:], atol=1e-5)
     assert result.picture.min() >= -1e-3 and result.picture.max() <= 255.001
@@ -121,14 +121,14 @@ def test_luminance_keeps_the_contents_chrominance(paint, pictures_dir):
 def test_luminance_in_saved_pictures(paint, pictures_dir, tmp_path):
     paint(settings=replace(SMALL, colours="luminance"), output=tmp_path / "run")
     saved = iio.imread(tmp_path / "run" / "final.png")
-    content = pictures.read(pictures_dir / "photo.png")
+    content = images.read(pictures_dir / "photo.png")
     difference = color.rgb2yuv(saved / 255)[..., 1:] - color.rgb2yuv(content / 255)[..., 1:]
     assert np.abs(difference).max() < 1 / 255  # rounding to 8 bits
 
 
 def test_histogram_matching():
     style, content = random_picture(40, 50, 1), random_picture(60, 30, 2) * 0.5 + 60
-    matched = pictures.match_colours(style, content, "histogram")
+    matched = images.match_colours(style, content, "histogram")
     for band in range(3):
         shares = np.linspace(0.05, 0.95, 10)
         np.testing.assert_allclose(
@@ -138,7 +138,7 @@ def test_histogram_matching():
 
 def test_covariance_matching():
     style, content = 0.3 * random_picture(40, 50, 1) + 90, 0.2 * random_picture(60, 30, 2) + 100
-    matched = pictures.match_colours(style, content, "covariance").reshape(-1, 3)
+    matched = images.match_colours(style, content, "covariance").reshape(-1, 3)
     np.testing.assert_allclose(matched.mean(0), content.reshape(-1, 3).mean(0), rtol=1e-3)
     np.testing.assert_allclose(np.cov(matched.T), np.cov(content.reshape(-1, 3).T), rtol=1e-2, atol=0.05)
 
@@ -151,9 +151,9 @@ def test_matched_colours_reach_the_targets(paint, how):
 def test_style_scale_by_its_formula(layers, network, paint, pictures_dir):
     settings = replace(SMALL, style_scale=0.5, iterations=0)
     found = paint(settings=settings).outcome.step.terms["style"]
-    photo = pictures.read(pictures_dir / "photo.png")
-    style = pictures.resize(pictures.read(pictures_dir / "painting.png"), 24, 32)
-    picture = pictures.start(photo, network.mean, 1.0, 0)
+    photo = images.read(pictures_dir / "photo.png")
+    style = images.resize(images.read(pictures_dir / "painting.png"), 24, 32)
+    picture = images.start(photo, network.mean, 1.0, 0)
     painted, wanted = (reference.features(layers, MEAN, p) for p in (picture, style))
     expected = 0
     for name in settings.style_layers:
@@ -302,7 +302,7 @@ def test_rescaling(request, weights_file, tmp_path):
     assert get_weights.main(["rescale", str(tmp_path / "vgg-rescaled.mat"), "--images", str(tmp_path / "images")]) == 0
     networks = [weights.read(tmp_path / f"{name}.mat") for name in ("vgg", "vgg-rescaled", "vgg-rescaled-rescaled")]
     shown = [random_picture(64, 80, seed).astype(np.uint8).astype(np.float32) for seed in (1, 2)]
-    original, once = (rescaling.mean_activations(network, shown) for network in networks[:2])
+    original, once = (vgg.mean_activations(network, shown) for network in networks[:2])
     picture = random_picture(48, 48, 3)
     features = []
     for network in networks:

@@ -16,7 +16,7 @@ import pytest
 from conftest import ROOT, hashes, random_layers, random_picture, run_here, run_script, save_mat
 
 import nst_graph
-from nst_graph import painting, pictures, places
+from nst_graph import images, painting, places
 from nst_graph.batch import jobs
 from nst_graph.commands import options
 from nst_graph.commands import paint as cli
@@ -310,11 +310,11 @@ def test_a_film_without_saved_pictures(tmp_path, paint):
 
 def test_a_region_that_pooling_leaves_out(tmp_path, paint, pictures_dir):
     """43 rows are 21 after a pooling: the last is seen by the first layers alone."""
-    (tmp_path / "odd.png").write_bytes(pictures.to_png(random_picture(43, 64)))
+    (tmp_path / "odd.png").write_bytes(images.to_png(random_picture(43, 64)))
     rows = np.zeros((43, 64, 3), np.float32)
     rows[42:] = 255
-    (tmp_path / "edge.png").write_bytes(pictures.to_png(rows))
-    (tmp_path / "rest.png").write_bytes(pictures.to_png(255 - rows))
+    (tmp_path / "edge.png").write_bytes(images.to_png(rows))
+    (tmp_path / "rest.png").write_bytes(images.to_png(255 - rows))
     masks = [tmp_path / "edge.png", tmp_path / "rest.png"]
 
     def masked(**settings):

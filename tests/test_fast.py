@@ -9,13 +9,12 @@ import reference
 from conftest import random_picture, run_here
 
 import nst_graph
-from nst_graph import machine, pictures, stages, weights
+from nst_graph import images, machine, stages, weights
 from nst_graph.commands import paint as cli
 from nst_graph.errors import InputError
-from nst_graph.graph import precision as precisions
-from nst_graph.graph.objective import Objective, Style
-from nst_graph.graph.tensorflow import tf
-from nst_graph.graph.tiles import TiledObjective
+from nst_graph.model import tensorflow
+from nst_graph.model.objective import Objective, Style, TiledObjective
+from nst_graph.model.tensorflow import tf
 from nst_graph.optimise import PAIRS
 from nst_graph.recipes import fast
 from nst_graph.settings import Settings, Stage
@@ -79,7 +78,7 @@ def test_bfloat16_is_near_float32(vgg19_file):
     )
     network = replace(whole, layers=tuple(rounded))
     content, style = random_picture(96, 128, 1), Style(random_picture(96, 128, 2))
-    picture = pictures.start(content, network.mean, 0.5, 0)
+    picture = images.start(content, network.mean, 0.5, 0)
     wide = Objective(network, content, [style], settings)(picture)
     for narrow in (
         Objective(network, content, [style], settings, compute=tf.bfloat16)(picture),
@@ -95,7 +94,7 @@ def test_bfloat16_is_near_float32(vgg19_file):
 
 @pytest.mark.thorough
 def test_auto_ends_near_float32(vgg19_file, tmp_path, monkeypatch):
-    monkeypatch.setattr(precisions, "fastest", lambda winograd: "bfloat16")
+    monkeypatch.setattr(tensorflow, "fastest_precision", lambda winograd: "bfloat16")
     import imageio.v3 as iio
 
     iio.imwrite(tmp_path / "photo.png", random_picture(72, 96, 1).astype(np.uint8))
@@ -115,7 +114,7 @@ def test_auto_ends_near_float32(vgg19_file, tmp_path, monkeypatch):
 @pytest.mark.parametrize(("precision", "told"), [("bfloat16", True), ("auto", False)])
 def test_a_processor_without_bfloat16_is_told(monkeypatch, pictures_dir, network_file, precision, told):
     """To whom asks for bfloat16; what `auto`, which --fast stands for, took is in the line on each stage."""
-    monkeypatch.setattr(precisions, "fastest", lambda winograd: "float32")
+    monkeypatch.setattr(tensorflow, "fastest_precision", lambda winograd: "float32")
     said = []
     nst_graph.paint(
         pictures_dir / "photo.png", pictures_dir / "painting.png", Settings(iterations=1, precision=precision),
@@ -142,8 +141,8 @@ def test_scales(pictures_dir, network_file, tmp_path):
     seconds = [step.seconds for step in steps]
     assert seconds == sorted(seconds)
     network = weights.read(network_file).upto(settings.layers)
-    photo, style = (pictures.read(file) for file in files)
-    whole = Objective(network, photo, [Style(pictures.resize(style, 48, 64))], Settings())
+    photo, style = (images.read(file) for file in files)
+    whole = Objective(network, photo, [Style(images.resize(style, 48, 64))], Settings())
     assert whole(painting.outcome.step.picture).total == pytest.approx(painting.outcome.step.total, rel=1e-5)
 
 
@@ -191,10 +190,10 @@ def test_the_ratio_at_coarse_scales(pictures_dir, network_file):
 
 def test_an_enlarged_painting_has_the_photographs_detail():
     """Enlarged is the change alone: none leaves the photograph, a flat one all of its detail."""
-    photograph = pictures.enlarge(random_picture(9, 12, 1), 36, 48)
-    small = pictures.resize(photograph, 18, 24)
-    np.testing.assert_array_equal(pictures.carry(small, small, photograph), photograph)
-    np.testing.assert_allclose(pictures.carry(small + 40, small, photograph), photograph + 40, rtol=1e-5)
+    photograph = images.resample(random_picture(9, 12, 1), 36, 48)
+    small = images.resize(photograph, 18, 24)
+    np.testing.assert_array_equal(images.enlarge_change(small, small, photograph), photograph)
+    np.testing.assert_allclose(images.enlarge_change(small + 40, small, photograph), photograph + 40, rtol=1e-5)
 
 
 def test_scales_above_a_small_picture_are_left_out(pictures_dir, network_file):

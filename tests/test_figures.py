@@ -21,14 +21,14 @@ import pytest
 from conftest import ROOT, random_picture, run_here
 from PIL import Image
 
-from nst_graph import files, pictures, places, weights
+from nst_graph import files, images, places, weights
 from nst_graph.batch import jobs
 from nst_graph.commands import figures, options, paint_many
 from nst_graph.commands import paint as cli
 from nst_graph.commands.common import file_path
 from nst_graph.evaluation import Evaluation
 from nst_graph.figures import notebook, panels, sheets
-from nst_graph.graph.objective import Objective, Style
+from nst_graph.model.objective import Objective, Style
 from nst_graph.recipes import NOTEBOOK, RECIPES
 from nst_graph.runs import records, state
 from nst_graph.settings import STYLE_LAYERS, Settings
@@ -37,7 +37,7 @@ needs_dask = pytest.mark.skipif(importlib.util.find_spec("distributed") is None,
 
 
 @pytest.fixture(scope="module")
-def images(tmp_path_factory):
+def folder(tmp_path_factory):
     """All pictures but Picasso's and Kandinsky's, as here."""
     directory = tmp_path_factory.mktemp("images")
     for seed, key in enumerate(("photograph", "turner", "vangogh", "munch")):
@@ -46,8 +46,8 @@ def images(tmp_path_factory):
     return directory
 
 
-def test_fast_is_that_of_paint(images):
-    words = ["fig2", "--images", str(images), "--size", "512"]
+def test_fast_is_that_of_paint(folder):
+    words = ["fig2", "--images", str(folder), "--size", "512"]
     slow, given = (figures._parser().parse_args(more) for more in (words, [*words, "--fast", "--iterations", "7"]))
     figure, name = figures._figure(given)
     painted = cli.job(["photo.jpg", "painting.jpg", "--fast", "--iterations", "7", "--beta", "1000"]).settings
@@ -87,12 +87,12 @@ def call(*words):
 @pytest.mark.parametrize(
     "name", ["fig1", *(pytest.param(name, marks=pytest.mark.thorough) for name in ("fig2", "fig3"))]
 )
-def test_a_small_figure(images, network_file, tmp_path, name):
+def test_a_small_figure(folder, network_file, tmp_path, name):
     panels = {"fig1": ["style-a", "content-e"], "fig2": ["C"], "fig3": ["conv2_1-0.01"]}[name]
-    words = [name, "--images", images, "--weights", network_file, "--size", 40, "--iterations", 4]
+    words = [name, "--images", folder, "--weights", network_file, "--size", 40, "--iterations", 4]
     words += ["--save-every", 2, "--output", tmp_path, "--panels", *panels]
     if name == "fig3":
-        words += ["--painting", images / "the_scream.jpg"]
+        words += ["--painting", folder / "the_scream.jpg"]
     done = call(*words)
     assert done.returncode == 0, done.stderr
     assert {file.parent.name for file in tmp_path.glob("*/final.png")} == set(panels)
@@ -105,18 +105,18 @@ def test_a_small_figure(images, network_file, tmp_path, name):
     assert again.returncode == 0 and again.stdout.count("is finished") == len(panels)
 
 
-def test_a_figure_of_other_settings_is_not_mixed(images, network_file, tmp_path):
-    words = ["fig2", "--images", images, "--weights", network_file, "--size", 40, "--output", tmp_path, "--panels", "C"]
+def test_a_figure_of_other_settings_is_not_mixed(folder, network_file, tmp_path):
+    words = ["fig2", "--images", folder, "--weights", network_file, "--size", 40, "--output", tmp_path, "--panels", "C"]
     assert call(*words, "--iterations", 1).returncode == 0
     changed = call(*words[:-1], "C", "D", "--iterations", 2)
     assert changed.returncode == 2 and "holds a run with other settings" in changed.stderr
     assert not (tmp_path / "D").exists()
 
 
-def test_sweeps_of_other_settings_lie_beside_each_other(images, network_file, tmp_path, monkeypatch, capsys):
+def test_sweeps_of_other_settings_lie_beside_each_other(folder, network_file, tmp_path, monkeypatch, capsys):
     """Each goes on in its own directory when its command is given again."""
     monkeypatch.setattr(places, "OUTPUT", tmp_path)
-    words = ["sweep", images / "Tuebingen_Neckarfront.jpg", images / "the_scream.jpg", "--beta", 10, 100]
+    words = ["sweep", folder / "Tuebingen_Neckarfront.jpg", folder / "the_scream.jpg", "--beta", 10, 100]
     words += ["--size", 40, "--iterations", 1, "--weights", network_file]
     for more in ([], ["--noise", "uniform"], [], ["--noise", "uniform"]):
         assert figures.main(list(map(str, words + more))) == 0
@@ -126,7 +126,7 @@ def test_sweeps_of_other_settings_lie_beside_each_other(images, network_file, tm
     assert out.count(f"holds other panels; these go into {tmp_path / second}") == 2
     assert out.count("is finished") == 4
     photograph = tmp_path / "Tuebingen_Neckarfront.jpg"  # another picture of the same name
-    photograph.write_bytes((images / "the_scream.jpg").read_bytes())
+    photograph.write_bytes((folder / "the_scream.jpg").read_bytes())
     assert figures.main([*map(str, [words[0], photograph, *words[2:]])]) == 0
     out = capsys.readouterr().out
     assert f"holds other panels; these go into {tmp_path / first}-3" in out and "is finished" not in out
@@ -141,24 +141,24 @@ def test_sweeps_of_other_settings_lie_beside_each_other(images, network_file, tm
         (["fig3", "--photograph", "PHOTO", "--painting", "PAINTING"], "conv1_1-0.01", ("photo.png", "painting.png")),
     ],
 )
-def test_a_figure_of_ones_own_pictures(images, pictures_dir, words, panel, used):
-    paths = {"IMAGES": images, "PHOTO": pictures_dir / "photo.png", "PAINTING": pictures_dir / "painting.png"}
+def test_a_figure_of_ones_own_pictures(folder, pictures_dir, words, panel, used):
+    paths = {"IMAGES": folder, "PHOTO": pictures_dir / "photo.png", "PAINTING": pictures_dir / "painting.png"}
     figure, name = figures._figure(figures._parser().parse_args([str(paths.get(word, word)) for word in words]))
     job = figure.jobs[panel]
     assert tuple(path.name for path in (job.content, *job.styles)) == used
     assert name.startswith(f"{words[0]}-photo-")
 
 
-def test_settings_of_a_panel(images, network_file, tmp_path):
-    call("fig3", "--images", images, "--weights", network_file, "--size", 40, "--iterations", 2, "--output", tmp_path,
-         "--painting", images / "the_scream.jpg", "--panels", "conv3_1-0.0001")  # fmt: skip
+def test_settings_of_a_panel(folder, network_file, tmp_path):
+    call("fig3", "--images", folder, "--weights", network_file, "--size", 40, "--iterations", 2, "--output", tmp_path,
+         "--painting", folder / "the_scream.jpg", "--panels", "conv3_1-0.0001")  # fmt: skip
     record = records.read(tmp_path / "conv3_1-0.0001")
     assert record["settings"]["beta"] == pytest.approx(1e4) and record["settings"]["pooling"] == "average"
     assert list(record["settings"]["style_layers"]) == ["conv1_1", "conv2_1", "conv3_1"]
     assert record["styles"][0]["path"].endswith("the_scream.jpg")
 
 
-def test_a_matrix(images, network_file, tmp_path):
+def test_a_matrix(folder, network_file, tmp_path):
     """Every photograph in every style, by a recipe; given again, nothing is painted twice."""
     for directory, names in (("photos", ("one.png", "two.jpg")), ("styles", ("a.jpg", "b.png", "not-a-picture.txt"))):
         (tmp_path / directory).mkdir()
@@ -182,13 +182,13 @@ def test_a_matrix(images, network_file, tmp_path):
 
 
 @pytest.fixture
-def sweep(images, network_file, tmp_path, monkeypatch, capsys):
+def sweep(folder, network_file, tmp_path, monkeypatch, capsys):
     """A sweep of two pictures, without dask: its exit status, what it said and the figures it laid out."""
     find, laid = importlib.util.find_spec, []
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "distributed" else find(name))
     compose = sheets.compose
     monkeypatch.setattr(sheets, "compose", lambda figure, *rest: laid.append(figure) or compose(figure, *rest))
-    pair = [str(images / "Tuebingen_Neckarfront.jpg"), str(images / "the_scream.jpg")]
+    pair = [str(folder / "Tuebingen_Neckarfront.jpg"), str(folder / "the_scream.jpg")]
 
     def call(*words):
         shared = ["--size", "32", "--iterations", "1", "--weights", str(network_file), "--output", str(tmp_path)]
@@ -199,11 +199,11 @@ def sweep(images, network_file, tmp_path, monkeypatch, capsys):
     return call
 
 
-def test_panels_are_not_reduced(images, tmp_path):
+def test_panels_are_not_reduced(folder, tmp_path):
     """Each is as wide in the sheet as it was painted: a sheet of one more column is wider by so much at least."""
     widths = []
     for columns in (1, 2):
-        job = jobs.Job(images / "the_scream.jpg", (), Settings(), tmp_path)
+        job = jobs.Job(folder / "the_scream.jpg", (), Settings(), tmp_path)
         painted = [panels.Panel(str(column), "", 0, column, job) for column in range(columns)]
         for panel in painted:
             (tmp_path / panel.name).mkdir(exist_ok=True)
@@ -294,13 +294,13 @@ def test_a_value_of_a_sweep_is_paints(option, words):
     assert value == [options.parse(["a.jpg", f"--{option}", *words.split()])[option.replace("-", "_")]]
 
 
-def test_missing_pictures_leave_gaps(images, network_file, tmp_path):
-    done = call("fig2", "--images", images, "--weights", network_file, "--size", 40, "--iterations", 1,
+def test_missing_pictures_leave_gaps(folder, network_file, tmp_path):
+    done = call("fig2", "--images", folder, "--weights", network_file, "--size", 40, "--iterations", 1,
                 "--output", tmp_path)  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert {file.parent.name for file in tmp_path.glob("*/final.png")} == {"B", "C", "D"}
     assert (tmp_path / "fig2.png").exists()
-    assert "Pablo Picasso, 1910\nis missing: put it into" in sheets.gap(images / "femme_nue_assise.jpg")
+    assert "Pablo Picasso, 1910\nis missing: put it into" in sheets.gap(folder / "femme_nue_assise.jpg")
 
 
 @pytest.mark.parametrize(
@@ -342,15 +342,15 @@ def test_bad_words(words, expected, capsys):
     assert expected in err and err.count("\n") == 1
 
 
-def test_the_trace_prints_losses(images, network_file, capsys, monkeypatch):
+def test_the_trace_prints_losses(folder, network_file, capsys, monkeypatch):
     """Both stages, the second from what the first painted; what the notebook calls "2" is its first evaluation."""
     monkeypatch.setattr(notebook, "PUBLISHED", {512: {2: 9.0, 4: 8.0}, 800: {2: 7.0}})
     monkeypatch.setattr(notebook, "CALL", 2)
-    photograph, painting = (notebook.fit(pictures.read(images / name), 32) for name in notebook.FILES)
+    photograph, painting = (notebook.fit(images.read(folder / name), 32) for name in notebook.FILES)
     settings = RECIPES[NOTEBOOK].settings
     network = weights.read(network_file).upto(settings.layers)
     first_loss = Objective(network, photograph, [Style(painting)], settings)(photograph).total
-    assert figures.main(["trace", "--images", str(images), "--weights", str(network_file), "--size", "32"]) == 0
+    assert figures.main(["trace", "--images", str(folder), "--weights", str(network_file), "--size", "32"]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert lines[1] == lines[5] == ["iteration", "published", "ours", "difference"]
     assert [row[:2] for row in (*lines[2:4], lines[6])] == [["2", "9"], ["4", "8"], ["2", "7"]]
@@ -390,28 +390,28 @@ def test_the_notebooks_resizing():
     assert shapes == [(512, 682), (512, 646)]
 
 
-def write_list(directory, name, images, network_file, iterations=6):
+def write_list(directory, name, folder, network_file, iterations=6):
     path = directory / name
-    content, style = images / "Tuebingen_Neckarfront.jpg", images / "the_scream.jpg"
+    content, style = folder / "Tuebingen_Neckarfront.jpg", folder / "the_scream.jpg"
     if name.endswith(".csv"):
         path.write_text(
             "content,styles,size,iterations,output,weights,style-layers,bounded\n"
             f"{content},{style},40,{iterations},a,{network_file},conv1_1 conv2_1=0.5,true\n"
-            f"{content},{style};{images / 'shipwreck.jpg'},40,{iterations},b,{network_file},,\n"
+            f"{content},{style};{folder / 'shipwreck.jpg'},40,{iterations},b,{network_file},,\n"
         )
     else:
         path.write_text(
             f'[[painting]]\ncontent = "{content}"\nstyles = ["{style}"]\nsize = 40\niterations = {iterations}\n'
             f'output = "a"\nweights = "{network_file}"\nstyle_layers = ["conv1_1", "conv2_1=0.5"]\nbounded = true\n'
-            f'[[painting]]\ncontent = "{content}"\nstyles = ["{style}", "{images / "shipwreck.jpg"}"]\n'
+            f'[[painting]]\ncontent = "{content}"\nstyles = ["{style}", "{folder / "shipwreck.jpg"}"]\n'
             f'size = 40\niterations = {iterations}\noutput = "b"\nweights = "{network_file}"\n'
         )
     return path
 
 
 @pytest.mark.parametrize("name", ["list.csv", "list.toml"])
-def test_lists(images, network_file, tmp_path, name):
-    one, two = jobs.read_list(write_list(tmp_path, name, images, network_file), cli.job, options.switches())
+def test_lists(folder, network_file, tmp_path, name):
+    one, two = jobs.read_list(write_list(tmp_path, name, folder, network_file), cli.job, options.switches())
     assert one.output == tmp_path / "a" and two.output == tmp_path / "b"
     assert dict(one.settings.style_layers) == {"conv1_1": 0.5, "conv2_1": 0.5}
     assert one.settings.bounded and not two.settings.bounded
@@ -484,9 +484,9 @@ def test_lists_as_spreadsheets_write_them(tmp_path, encoding, separator):
     assert two.output == tmp_path / "two three"
 
 
-def test_what_excel_adds(images, network_file, tmp_path):
+def test_what_excel_adds(folder, network_file, tmp_path):
     """A line that names the separator, decimal commas; and what it writes unless it is told UTF-8."""
-    (tmp_path / "a,1.jpg").write_bytes((images / "the_scream.jpg").read_bytes())
+    (tmp_path / "a,1.jpg").write_bytes((folder / "the_scream.jpg").read_bytes())
     (tmp_path / "weights.mat").symlink_to(network_file)
     text = "sep=;\r\nContent;Styles;Beta;Style layers;Size;Iterations;Bounded;Weights;Output\r\n"
     text += "a,1.jpg;a,1.jpg;0,5;conv1_1=0,25 conv2_1=1;32,0;1;TRUE;weights.mat;run\r\n"
@@ -564,15 +564,15 @@ def test_blanks_after_separators(tmp_path):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_missing_files_are_told_before_any_is_painted(images, network_file, tmp_path, workers):
+def test_missing_files_are_told_before_any_is_painted(folder, network_file, tmp_path, workers):
     """One line for each painting; one that is finished is skipped, though its picture is gone."""
-    (tmp_path / "own.jpg").write_bytes((images / "the_scream.jpg").read_bytes())
+    (tmp_path / "own.jpg").write_bytes((folder / "the_scream.jpg").read_bytes())
     rows = ["content,styles,masks,init,weights,size,iterations,output"]
-    rows += [f"{images / 'the_scream.jpg'},own.jpg,,,{network_file},32,1,a"]
+    rows += [f"{folder / 'the_scream.jpg'},own.jpg,,,{network_file},32,1,a"]
     (tmp_path / "list.csv").write_text("\n".join(rows))
     assert run_here("paint_many.py", tmp_path / "list.csv").returncode == 0
     (tmp_path / "own.jpg").unlink()
-    photo, style = images / "the_scream.jpg", images / "shipwreck.jpg"
+    photo, style = folder / "the_scream.jpg", folder / "shipwreck.jpg"
     rows += [f"{photo},{style},,,{network_file},32,1,b", f"no.jpg,none.jpg,,,{network_file},32,1,c"]
     rows += [f"{photo},{style},no-mask.png,no-start.png,no.mat,32,1,d"]
     (tmp_path / "list.csv").write_text("\n".join(rows))
@@ -586,18 +586,18 @@ def test_missing_files_are_told_before_any_is_painted(images, network_file, tmp_
 
 
 @pytest.mark.parametrize("dask", [False, pytest.param(True, marks=needs_dask)])
-def test_pictures_as_output_in_a_list(tmp_path, images, network_file, dask, monkeypatch):
+def test_pictures_as_output_in_a_list(tmp_path, folder, network_file, dask, monkeypatch):
     if not dask:
         monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    content, style = images / "Tuebingen_Neckarfront.jpg", images / "the_scream.jpg"
+    content, style = folder / "Tuebingen_Neckarfront.jpg", folder / "the_scream.jpg"
     row = f"{content},{style},40,2,1,{network_file}"
     (tmp_path / "list.csv").write_text(
         f"content,styles,size,iterations,save_every,weights,output\n{row},a.png\n{row},b.tif\n{row},c\n"
     )
     assert paint_many.main([str(tmp_path / "list.csv")]) == 0
     for name, run in (("a.png", "a"), ("b.tif", "b")):
-        final = pictures.read(tmp_path / run / "final.png")
-        np.testing.assert_array_equal(pictures.read(tmp_path / name), final)
+        final = images.read(tmp_path / run / "final.png")
+        np.testing.assert_array_equal(images.read(tmp_path / name), final)
         assert records.read(tmp_path / run)["picture"]["sha256"] == [files.sha256(tmp_path / name)]
     assert {path.name for path in tmp_path.iterdir()} == {"list.csv", "a.png", "a", "b.tif", "b", "c"}
     assert paint_many.main([str(tmp_path / "list.csv")]) == 0  # all are finished
@@ -644,12 +644,12 @@ def test_cells_that_cannot_be_used(tmp_path, text, expected):
     list_is_refused(tmp_path / "list.csv", expected)
 
 
-def test_without_dask(images, network_file, tmp_path, monkeypatch, capsys):
+def test_without_dask(folder, network_file, tmp_path, monkeypatch, capsys):
     from nst_graph.commands import paint_many
 
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "distributed" else find(name))
-    path = write_list(tmp_path, "list.toml", images, network_file)
+    path = write_list(tmp_path, "list.toml", folder, network_file)
     assert paint_many.main([str(path)]) == 0
     assert (tmp_path / "a" / "final.png").exists() and (tmp_path / "b" / "final.png").exists()
     assert paint_many.main([str(path)]) == 0
@@ -658,10 +658,10 @@ def test_without_dask(images, network_file, tmp_path, monkeypatch, capsys):
     assert "pip install 'nst_graph[many]'" in capsys.readouterr().err
 
 
-def test_two_at_a_time(images, network_file, tmp_path):
+def test_two_at_a_time(folder, network_file, tmp_path):
     """Without dask and without an open port, from a picture of one's own; one that fails leaves the other."""
-    path = write_list(tmp_path, "list.toml", images, network_file)
-    init = f'init = "{images / "the_scream.jpg"}"\ncontent'
+    path = write_list(tmp_path, "list.toml", folder, network_file)
+    init = f'init = "{folder / "the_scream.jpg"}"\ncontent'
     (tmp_path / "none.jpg").write_text("no picture")
     bad = f'\n[[painting]]\ncontent = "none.jpg"\nstyles = "none.jpg"\nweights = "{network_file}"\n'
     path.write_text(path.read_text().replace("content", init) + bad)
@@ -679,21 +679,21 @@ def test_two_at_a_time(images, network_file, tmp_path):
     assert together == 2 and "distributed" not in out
     for name in "ab":
         record = records.read(tmp_path / name)
-        assert record["outcome"]["state"] == "finished" and record["init"]["path"] == str(images / "the_scream.jpg")
+        assert record["outcome"]["state"] == "finished" and record["init"]["path"] == str(folder / "the_scream.jpg")
     assert run_here("paint_many.py", path, "--workers", 2).stdout.count("is finished") == 2
 
 
-def long_list(tmp_path, images, network_file, iterations):
+def long_list(tmp_path, folder, network_file, iterations):
     """Two paintings that take a while: one by SciPy's L-BFGS, within bounds, the other by the graph's."""
-    path = write_list(tmp_path, "list.toml", images, network_file, iterations=iterations)
+    path = write_list(tmp_path, "list.toml", folder, network_file, iterations=iterations)
     text = path.read_text().replace("size = 40", "size = 64\nsave_every = 10")
     path.write_text(f'{text}lbfgs = "graph"\n')
     return path
 
 
-def begin_two(images, network_file, tmp_path, iterations):
+def begin_two(folder, network_file, tmp_path, iterations):
     """Two paintings at a time that have saved their states: the process, and those that paint."""
-    path = long_list(tmp_path, images, network_file, iterations)
+    path = long_list(tmp_path, folder, network_file, iterations)
     command = [sys.executable, str(ROOT / "scripts" / "paint_many.py"), str(path), "--workers", "2"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0)
     deadline = time.monotonic() + 200
@@ -706,8 +706,8 @@ def begin_two(images, network_file, tmp_path, iterations):
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("one", [0, 1])
-def test_of_two_at_a_time_one_is_killed(images, network_file, tmp_path, one):
-    process, both = begin_two(images, network_file, tmp_path, 150)
+def test_of_two_at_a_time_one_is_killed(folder, network_file, tmp_path, one):
+    process, both = begin_two(folder, network_file, tmp_path, 150)
     both[one].kill()
     out, err = process.communicate(timeout=200)
     assert process.returncode == 0, err
@@ -717,38 +717,46 @@ def test_of_two_at_a_time_one_is_killed(images, network_file, tmp_path, one):
             assert [int(row["iteration"]) for row in csv.DictReader(file)] == list(range(151))
 
 
-ASK = """
-import signal
-from nst_graph.batch import processes
+TASKS = """
+import functools, os, signal
+from nst_graph.batch import tasks
+from nst_graph.errors import InputError
 
-def ask(send):
-    send("asked", 1, [signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])])
+def work(kind, number, send):
+    if kind == "fails":
+        raise InputError("no good")
+    if kind == "dies" or (kind == "dies once" and number == 1):
+        os.kill(os.getpid(), signal.SIGKILL)
+    send("blocked", [signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])])
 
 class Task:
-    name = "one"
+    def __init__(self, name):
+        self.name, self.results = name, []
     def work(self):
-        return ask
-    def receive(self, found):
-        self.found = found
+        return functools.partial(work, self.name, len(self.results))
+    def receive(self, results):
+        self.results += results
 
 if __name__ == "__main__":
-    tasks = [Task(), Task(), Task()]
-    assert processes.share(tasks, 2, lambda line: None) == []
-    print([task.found for task in tasks])
+    four = [Task(name) for name in ("goes well", "dies", "dies once", "fails")]
+    four[2].results = [False]
+    print(tasks.by_processes(four, 2, lambda line: four[2].results.clear() if "dies once: its" in line else None))
+    print([task.results for task in four])
 """
 
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="not on Windows")
-def test_ctrl_c_does_not_reach_the_processes(tmp_path):
-    """None of them, the first one either: they are stopped once, by the one that began them."""
-    (tmp_path / "ask.py").write_text(ASK)
-    done = subprocess.run([sys.executable, tmp_path / "ask.py"], capture_output=True, text=True, cwd=tmp_path)
-    assert done.stdout == "[[True], [True], [True]]\n", done.stderr
+def test_what_processes_do(tmp_path):
+    """One that dies is followed by another, five times; those that fail leave the rest. None of them gets Ctrl-C."""
+    (tmp_path / "four.py").write_text(TASKS)
+    done = subprocess.run([sys.executable, tmp_path / "four.py"], capture_output=True, text=True, cwd=tmp_path)
+    failures = ["dies: given up after 5 processes ended with status -9", "fails: no good"]
+    assert done.stdout == f"{failures}\n[[True], [], [True], []]\n", done.stderr
 
 
-def test_ctrl_c_while_two_are_painted(images, network_file, tmp_path):
+def test_ctrl_c_while_two_are_painted(folder, network_file, tmp_path):
     """A terminal sends it to the whole group; each saves its state, and the same command goes on."""
-    process, _ = begin_two(images, network_file, tmp_path, 5000)
+    process, _ = begin_two(folder, network_file, tmp_path, 5000)
     os.killpg(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=200)
     assert process.returncode == 130 and err.count("\n") == 1 and "the same command goes on" in err, err
@@ -761,8 +769,8 @@ def test_ctrl_c_while_two_are_painted(images, network_file, tmp_path):
 
 
 @pytest.mark.thorough
-def test_nobody_paints_on_when_the_command_is_killed(images, network_file, tmp_path):
-    process, both = begin_two(images, network_file, tmp_path, 5000)
+def test_nobody_paints_on_when_the_command_is_killed(folder, network_file, tmp_path):
+    process, both = begin_two(folder, network_file, tmp_path, 5000)
     process.kill()
     _, alive = psutil.wait_procs(both, timeout=30)
     assert not alive
@@ -770,14 +778,14 @@ def test_nobody_paints_on_when_the_command_is_killed(images, network_file, tmp_p
     process.communicate()
 
 
-def test_one_that_fails_leaves_the_others(images, network_file, tmp_path, monkeypatch, capsys):
+def test_one_that_fails_leaves_the_others(folder, network_file, tmp_path, monkeypatch, capsys):
     from nst_graph.commands import paint_many
 
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "distributed" else find(name))
-    path = write_list(tmp_path, "list.csv", images, network_file)
+    path = write_list(tmp_path, "list.csv", folder, network_file)
     (tmp_path / "none.jpg").write_text("no picture")
-    path.write_text(path.read_text().replace(f"{images / 'the_scream.jpg'},40", "none.jpg,40", 1))
+    path.write_text(path.read_text().replace(f"{folder / 'the_scream.jpg'},40", "none.jpg,40", 1))
     assert paint_many.main([str(path)]) == 2
     err = capsys.readouterr().err
     assert "none.jpg: not a whole picture" in err and err.count("\n") == 1
@@ -795,9 +803,9 @@ def cluster():
 
 @needs_dask
 @pytest.mark.thorough
-def test_a_figure_by_two_workers_one_of_which_is_killed(images, network_file, tmp_path, cluster):
+def test_a_figure_by_two_workers_one_of_which_is_killed(folder, network_file, tmp_path, cluster):
     """The figure is complete all the same, by either L-BFGS, and no more than an interval is painted twice."""
-    words = ["sweep", images / "Tuebingen_Neckarfront.jpg", images / "the_scream.jpg", "--lbfgs", "scipy", "graph"]
+    words = ["sweep", folder / "Tuebingen_Neckarfront.jpg", folder / "the_scream.jpg", "--lbfgs", "scipy", "graph"]
     words += ["--weights", network_file, "--size", 64, "--iterations", 150, "--save-every", 10]
     words += ["--output", tmp_path / "figure", "--scheduler", cluster.scheduler_address]
     command = [sys.executable, str(ROOT / "scripts" / "figures.py"), *map(str, words)]
@@ -814,7 +822,7 @@ def test_a_figure_by_two_workers_one_of_which_is_killed(images, network_file, tm
     for name in ("lbfgs-scipy", "lbfgs-graph"):
         directory = tmp_path / "figure" / name
         assert records.read(directory)["outcome"]["state"] == "finished"
-        assert records.read(directory)["content"]["path"] == str(images / "Tuebingen_Neckarfront.jpg")
+        assert records.read(directory)["content"]["path"] == str(folder / "Tuebingen_Neckarfront.jpg")
         with (directory / "losses.csv").open(newline="") as file:
             iterations = [int(row["iteration"]) for row in csv.DictReader(file)]
         assert iterations == list(range(151))
@@ -833,9 +841,9 @@ def _processor_seconds(pid):
 
 @needs_dask
 @pytest.mark.thorough
-def test_what_a_cluster_leaves_can_be_gone_on_with_alone(images, network_file, tmp_path, cluster):
+def test_what_a_cluster_leaves_can_be_gone_on_with_alone(folder, network_file, tmp_path, cluster):
     """Interrupted between intervals; then --resume, without dask, in the same directory."""
-    path = long_list(tmp_path, images, network_file, 400)
+    path = long_list(tmp_path, folder, network_file, 400)
     command = [sys.executable, str(ROOT / "scripts" / "paint_many.py"), str(path)]
     command += ["--scheduler", cluster.scheduler_address]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -855,7 +863,7 @@ def test_what_a_cluster_leaves_can_be_gone_on_with_alone(images, network_file, t
 
 
 @needs_dask
-def test_no_scheduler_there(images, network_file, tmp_path):
-    path = write_list(tmp_path, "list.toml", images, network_file)
+def test_no_scheduler_there(folder, network_file, tmp_path):
+    path = write_list(tmp_path, "list.toml", folder, network_file)
     done = run_here("paint_many.py", path, "--scheduler", "tcp://127.0.0.1:9")
     assert done.returncode == 2 and "--scheduler tcp://127.0.0.1:9" in done.stderr

@@ -6,11 +6,10 @@ from conftest import random_picture
 from scipy.optimize import _dcsrch
 from sklearn.datasets import load_sample_image
 
-from nst_graph import pictures, weights
+from nst_graph import images, weights
 from nst_graph.commands.paint import EXAMPLE_STYLE
 from nst_graph.errors import InputError
-from nst_graph.graph.objective import Objective, Style
-from nst_graph.graph.tiles import TiledObjective
+from nst_graph.model.objective import Objective, Style, TiledObjective
 from nst_graph.optimise import PAIRS, Step, Vectors, graph_lbfgs, lbfgs, minimise
 from nst_graph.optimise.lbfgs import by_age, names
 from nst_graph.optimise.line_search import LineSearchError, search
@@ -73,7 +72,7 @@ def test_the_direction_is_that_of_two_loops(objective, dtype, rel, start):
     """After 20 steps, from the pairs as they are kept: Nocedal and Wright, algorithm 7.4, in NumPy and float64."""
     made = objective(dtype=dtype)
     end, _ = trace(graph, made, 20, start)
-    memory = end.step.memory()
+    memory = end.step.optimizer_state()
     pairs = [[memory[name].astype(np.float64) for name in names([number])] for number in by_age(memory)]
     *_, gradient = made.evaluate(made.gradient, {made.vectors.step: 0.0})
     wanted, shares = gradient.astype(np.float64).ravel(), []
@@ -94,9 +93,9 @@ def test_the_same_steps_on_the_real_network(vgg19_file):
     """The paper's settings from white noise, a photograph and a painting of 256 pixels."""
     settings = Settings(iterations=20)
     network = weights.read(vgg19_file).upto(settings.layers)
-    photograph = pictures.fit(np.float32(load_sample_image("china.jpg")), 256)
-    painting = pictures.resize(pictures.read(EXAMPLE_STYLE), *photograph.shape[:2])
-    start = pictures.start(photograph, network.mean, 1.0, 0)
+    photograph = images.fit(np.float32(load_sample_image("china.jpg")), 256)
+    painting = images.resize(images.read(EXAMPLE_STYLE), *photograph.shape[:2])
+    start = images.start(photograph, network.mean, 1.0, 0)
     totals = {}
     for vectors in (None, Vectors(np.float64, PAIRS)):
         steps: list[Step] = []
@@ -125,9 +124,9 @@ def test_resumed_it_takes_the_same_steps(objective, at):
     """At 17 steps all ten slots are in use, and the oldest pair is not in the first."""
     _, whole = trace(graph, objective(dtype=np.float64), 25)
     begun, _ = trace(graph, objective(dtype=np.float64), at)
-    memory = {name: array.copy() for name, array in begun.step.memory().items()}
+    memory = {name: array.copy() for name, array in begun.step.optimizer_state().items()}
     steps = []
-    graph(objective(dtype=np.float64), begun.step.picture, 25 - at, steps.append, memory=memory)
+    graph(objective(dtype=np.float64), begun.step.picture, 25 - at, steps.append, optimizer_state=memory)
     assert [step.total for step in steps] == [step.total for step in whole[at:]]
 
 
@@ -136,8 +135,8 @@ def test_it_goes_on_as_scipys_would_have(objective):
     _, whole = trace(lbfgs, objective(), 28)
     killed, _ = trace(lbfgs, objective(), 20)
     _, ours = trace(
-        lambda *arguments: graph(*arguments, memory=killed.step.memory()), objective(dtype=np.float64), 8,
-        start=killed.step.picture,
+        lambda *arguments: graph(*arguments, optimizer_state=killed.step.optimizer_state()),
+        objective(dtype=np.float64), 8, start=killed.step.picture,
     )  # fmt: skip
     assert [step.total for step in ours] == pytest.approx([step.total for step in whole[20:]], rel=1e-4)
 
@@ -166,16 +165,16 @@ def test_the_room_for_pairs_begins_with_zeros(objective):
 
 def test_fewer_pairs_than_before(objective):
     begun, _ = trace(graph, objective(dtype=np.float64), 15)
-    fewer, memory = objective(dtype=np.float64, pairs=4), begun.step.memory()
-    end = graph(fewer, begun.step.picture, 5, lambda step: None, memory=memory)
-    assert end.step.total < begun.step.total and by_age(end.step.memory()) == [1, 2, 3, 0]
+    fewer, memory = objective(dtype=np.float64, pairs=4), begun.step.optimizer_state()
+    end = graph(fewer, begun.step.picture, 5, lambda step: None, optimizer_state=memory)
+    assert end.step.total < begun.step.total and by_age(end.step.optimizer_state()) == [1, 2, 3, 0]
 
 
 def test_more_pairs_than_a_byte_counts(objective):
     made = objective(dtype=np.float32, pairs=300)
     end, _ = trace(graph, made, 2)
     made.vectors.order = list(range(300))
-    assert list(end.step.memory()["order"]) == made.vectors.order
+    assert list(end.step.optimizer_state()["order"]) == made.vectors.order
 
 
 def test_bounds(objective):
@@ -193,7 +192,7 @@ def test_the_direction_between_bounds(objective):
     """By the two loops on the variables that no bound holds, in NumPy; then projected."""
     made = objective(dtype=np.float64, bounded=True)
     end, _ = trace(graph, made, 10, BLACK_AND_WHITE)
-    memory, x = end.step.memory(), end.step.picture.ravel()
+    memory, x = end.step.optimizer_state(), end.step.picture.ravel()
     *_, gradient = made.evaluate(made.gradient, {made.vectors.step: 0.0})
     gradient = gradient.astype(np.float64).ravel()
     free = ~(((x <= 0) & (gradient > 0)) | ((x >= 255) & (gradient < 0)))
@@ -214,7 +213,7 @@ def test_the_direction_between_bounds(objective):
 
 def test_another_optimisers_memory(objective):
     with pytest.raises(InputError, match="not that of this optimiser"):
-        trace(graph, objective(dtype=np.float64), 1, memory={"picture/Adam": np.zeros(3, np.float32)})
+        trace(graph, objective(dtype=np.float64), 1, optimizer_state={"picture/Adam": np.zeros(3, np.float32)})
 
 
 def test_a_loss_that_is_not_finite(objective):

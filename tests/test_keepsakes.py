@@ -11,9 +11,9 @@ from conftest import run_here
 from PIL import Image
 
 import nst_graph
-from nst_graph import pictures
+from nst_graph import images
 from nst_graph.errors import InputError, Pause
-from nst_graph.graph.tensorflow import tf
+from nst_graph.model.tensorflow import tf
 from nst_graph.runs import timelapse
 from nst_graph.settings import Settings
 
@@ -35,19 +35,19 @@ def paint(pictures_dir, network_file, tmp_path):
 def test_tensorboard(paint):
     run, steps = paint(tensorboard=True)
     (file,) = (run / "tensorboard").iterdir()
-    scalars, images = {}, {}
+    scalars, shown = {}, {}
     for event in tf.train.summary_iterator(str(file)):
         for value in event.summary.value:
             if value.HasField("image"):
-                images[event.step] = iio.imread(value.image.encoded_image_string)
+                shown[event.step] = iio.imread(value.image.encoded_image_string)
             else:
                 scalars[value.tag, event.step] = value.simple_value
     for step in steps:
         assert scalars["loss/total", step.iteration] == pytest.approx(step.total, rel=1e-6)
         for name, value in step.terms.items():
             assert scalars[f"loss/{name}", step.iteration] == pytest.approx(value, rel=1e-6)
-    assert sorted(images) == [0, 4, 8, 12]
-    np.testing.assert_array_equal(images[8], iio.imread(run / "iteration-00008.png"))
+    assert sorted(shown) == [0, 4, 8, 12]
+    np.testing.assert_array_equal(shown[8], iio.imread(run / "iteration-00008.png"))
 
 
 @pytest.mark.parametrize("kind", ["gif", "mp4"])
@@ -128,15 +128,15 @@ def test_sixteen_bits(pictures_dir, network_file, tmp_path):
     for directory in ("run", "resumed"):
         final = tmp_path / directory / "final.png"
         assert final.read_bytes()[24:26] == b"\x10\x02" and texts(final)["Settings"]
-        assert (iio.imread(final) == np.floor(pictures.read(final) * 257 / 256)).mean() > 0.999  # others have 8 bits
+        assert (iio.imread(final) == np.floor(images.read(final) * 257 / 256)).mean() > 0.999  # others have 8 bits
     levels = np.clip(np.rint(painted * 257), 0, 65535) / 257
-    np.testing.assert_allclose(pictures.read(tmp_path / "resumed" / "final.png"), levels, atol=0.005)
+    np.testing.assert_allclose(images.read(tmp_path / "resumed" / "final.png"), levels, atol=0.005)
     frames = iio.imread(tmp_path / "run" / "timelapse.gif", index=None, plugin="pillow")
     assert frames.shape[1:] == (48, 64, 3) and len(list((tmp_path / "run" / "tensorboard").iterdir())) == 1
     assert '"file": "final.png?' in (tmp_path / "run" / "index.html").read_text()
     words = [*pair, "--weights", network_file, "--init", tmp_path / "run" / "final.png", "--iterations", 0]
     assert run_here("paint.py", *words, "--depth", 16, "--output", tmp_path / "on").returncode == 0
-    before, after = (pictures.read(tmp_path / name / "final.png") for name in ("run", "on"))
+    before, after = (images.read(tmp_path / name / "final.png") for name in ("run", "on"))
     np.testing.assert_allclose(after, before, atol=1e-2)
     wrong = run_here("paint.py", *words, "--depth", 12, "--output", tmp_path / "wrong")
     assert wrong.returncode == 2 and "--depth 12: give 8 or 16" in wrong.stderr

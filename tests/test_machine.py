@@ -16,7 +16,7 @@ import nst_graph
 from nst_graph import machine, places
 from nst_graph.commands import paint as cli
 from nst_graph.errors import Pause
-from nst_graph.graph import tensorflow
+from nst_graph.model import tensorflow
 from nst_graph.settings import Settings
 
 SETTINGS = ["--iterations", "4", "--save-every", "2"]
@@ -229,7 +229,7 @@ def test_onednn_is_on_where_it_helps(given):
     if given is not None:
         environment["TF_ENABLE_ONEDNN_OPTS"] = given
     code = (
-        "import os; from nst_graph import machine; from nst_graph.graph import tensorflow\n"
+        "import os; from nst_graph import machine; from nst_graph.model import tensorflow\n"
         "from tensorflow.python.util import _pywrap_util_port\n"
         "print(os.environ.get('TF_ENABLE_ONEDNN_OPTS'), machine.has_avx2(), _pywrap_util_port.IsMklEnabled())"
     )

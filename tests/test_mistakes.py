@@ -227,7 +227,9 @@ def test_a_name_as_long_as_the_system_allows(here):
     assert (here / name).read_bytes() == b"whole"
 
 
-@pytest.mark.parametrize("outcome", [{}, {"iterations": "4", "before": 0}, {"iterations": 4, "before": None}])
+@pytest.mark.parametrize(
+    "outcome", [{}, {"iterations": "4", "iteration_offset": 0}, {"iterations": 4, "iteration_offset": None}]
+)
 def test_more_of_a_run_whose_record_lacks_counts(here, outcome):
     import json
 
@@ -270,7 +272,7 @@ def test_settings_of_matplotlib_are_left_aside(here):
 @pytest.mark.parametrize("debug", ["0", "1"])
 def test_a_defect_of_ours_is_told_as_one(here, debug):
     """Not as the user's mistake: in one line with where to report it, status 1; the traceback is for who asks."""
-    broken = "from nst_graph.pictures import reading; reading._rgb = None; "
+    broken = "from nst_graph.images import reading; reading._rgb = None; "
     broken += "import sys; from nst_graph.commands.paint import main; sys.exit(main())"
 
     def run(*words):

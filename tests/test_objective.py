@@ -6,11 +6,10 @@ import reference
 import scipy.linalg
 from conftest import MEAN, as_reference, random_picture
 
-from nst_graph import pictures, weights
-from nst_graph.graph import losses, vgg
-from nst_graph.graph.objective import Objective, Style
-from nst_graph.graph.tensorflow import tf
-from nst_graph.graph.tiles import TiledObjective
+from nst_graph import images, weights
+from nst_graph.model import losses, vgg
+from nst_graph.model.objective import Objective, Style, TiledObjective
+from nst_graph.model.tensorflow import tf
 from nst_graph.settings import CHOICES, Settings
 
 CONTENT_LAYERS = {"conv4_2": 0.7, "conv2_2": 0.3}
@@ -251,7 +250,7 @@ def test_real_vgg19(vgg19_file, pooling):
     network = weights.read(vgg19_file).upto([*settings.content_layers, *settings.style_layers])
     layers = as_reference(network)
     content, style = random_picture(70, 93, 1), random_picture(70, 93, 2)
-    picture = pictures.start(content, network.mean, 1.0, 0)
+    picture = images.start(content, network.mean, 1.0, 0)
     found = Objective(network, content, [Style(style)], settings)(picture)
     content_term, style_term = reference.terms(
         layers, MEAN, picture, content, [style], settings.content_layers, settings.style_layers, [1.0],

@@ -15,8 +15,8 @@ import nst_graph
 from nst_graph import optimise
 from nst_graph.errors import InputError
 from nst_graph.evaluation import Evaluation
-from nst_graph.graph.objective import Objective
-from nst_graph.graph.tensorflow import tf
+from nst_graph.model.objective import Objective
+from nst_graph.model.tensorflow import tf
 from nst_graph.optimise import Vectors
 from nst_graph.optimise.lbfgs import History, by_age
 from nst_graph.runs import state
@@ -157,7 +157,7 @@ def test_the_last_step_is_finite_where_none_follows(optimiser, where):
     assert 3 < len(steps) <= 8
     for step in steps:
         assert np.isfinite(step.total) and np.isfinite(step.picture).all()
-        assert all(np.isfinite(array).all() for array in step.memory().values())
+        assert all(np.isfinite(array).all() for array in step.optimizer_state().values())
 
 
 def test_gradient_descent_that_diverges_halves_its_rate():
@@ -167,7 +167,7 @@ def test_gradient_descent_that_diverges_halves_its_rate():
     optimise.minimise(quadratic, START, settings, steps.append)
     assert max(step.total for step in steps) == steps[0].total
     assert steps[-1].restarts > 3 and steps[-1].total < 0.1 * steps[0].total
-    optimise.minimise(quadratic, steps[10].picture, settings, rest.append, memory=steps[10].memory())
+    optimise.minimise(quadratic, steps[10].picture, settings, rest.append, optimizer_state=steps[10].optimizer_state())
     assert [step.total for step in rest[:31]] == [step.total for step in steps[10:]]
     small = replace(settings, rate=1e-4)
     optimise.minimise(quadratic, START, small, rest.append)
@@ -183,8 +183,10 @@ def test_adams_memory_is_that_of_its_step():
     settings, seen = Settings(optimiser="adam", rate=1e-4, iterations=3), []
     optimise.minimise(quadratic, START, settings, seen.append)
     gradients = [quadratic(step.picture).gradient for step in seen]
-    np.testing.assert_allclose(seen[1].memory()["m"], 0.1 * gradients[0], rtol=1e-5)
-    np.testing.assert_allclose(seen[2].memory()["m"], 0.09 * gradients[0] + 0.1 * gradients[1], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(seen[1].optimizer_state()["m"], 0.1 * gradients[0], rtol=1e-5)
+    np.testing.assert_allclose(
+        seen[2].optimizer_state()["m"], 0.09 * gradients[0] + 0.1 * gradients[1], rtol=1e-5, atol=1e-6
+    )
 
 
 def test_mean_squares_that_overflow_end_adam():
@@ -204,7 +206,7 @@ def test_mean_squares_that_overflow_end_adam():
 @pytest.mark.parametrize("memory", [{"step-0": np.ones(3)}, {"other": np.ones(4)}, {"m": np.ones(SHAPE)}])
 def test_a_memory_of_another_kind_is_refused(optimiser, memory):
     with pytest.raises(InputError, match="memory is not that of this optimiser"):
-        optimise.minimise(quadratic, START, Settings(optimiser=optimiser), lambda step: None, memory=memory)
+        optimise.minimise(quadratic, START, Settings(optimiser=optimiser), lambda step: None, optimizer_state=memory)
 
 
 def test_a_memory_keeps_the_latest_pairs():
@@ -247,7 +249,7 @@ def test_adam_takes_tensorflows_steps():
 def test_adams_second_decay():
     settings, seen = Settings(optimiser="adam", beta2=0.9, rate=1e-4, iterations=2), []
     optimise.minimise(quadratic, START, settings, seen.append)
-    np.testing.assert_allclose(seen[1].memory()["v"], 0.1 * quadratic(START).gradient ** 2, rtol=1e-5)
+    np.testing.assert_allclose(seen[1].optimizer_state()["v"], 0.1 * quadratic(START).gradient ** 2, rtol=1e-5)
 
 
 def test_the_average_is_that_of_all_steps_so_far():
@@ -267,7 +269,9 @@ def test_descent_goes_on_as_if_it_had_not_stopped(optimiser, average):
     whole = optimise.minimise(quadratic, START, settings, lambda step: None).step
     half = replace(settings, iterations=5)
     first = optimise.minimise(quadratic, START, half, lambda step: None).step
-    second = optimise.minimise(quadratic, first.picture, half, lambda step: None, memory=first.memory()).step
+    second = optimise.minimise(
+        quadratic, first.picture, half, lambda step: None, optimizer_state=first.optimizer_state()
+    ).step
     np.testing.assert_array_equal(second.picture, whole.picture)
 
 
@@ -328,7 +332,7 @@ def test_an_interruption_amid_a_step_leaves_a_whole_state(pictures_dir, network_
     step = state.read(tmp_path / "state.npz")
     assert step.iteration == len(steps) - 1
     np.testing.assert_allclose(step.picture.ravel(), steps[-1], atol=1e-3)
-    memory = step.memory()
+    memory = step.optimizer_state()
     newest = by_age(memory)[-1]
     np.testing.assert_allclose(memory[f"step-{newest}"], steps[-1] - steps[-2], atol=1e-3)
     assert nst_graph.paint(*pair, settings, weights_file=network_file, output=tmp_path, resume=True)

@@ -16,9 +16,9 @@ from icc import WIDE
 from PIL import Image, ImageOps
 
 import nst_graph.painting  # with TensorFlow, before memory is measured
-from nst_graph import InputError, Settings, pictures
+from nst_graph import InputError, Settings, images
 from nst_graph.errors import DamagedError
-from nst_graph.pictures import profiles, reading, tiff, writing
+from nst_graph.images import profiles, reading, tiff, writing
 
 PICTURE = random_picture(20, 30).round()
 BYTES = PICTURE.astype(np.uint8)
@@ -61,16 +61,16 @@ def test_what_is_read_is_painted(paint, tmp_path):
     save(tmp_path / "damaged.png", COLOUR, icc_profile=b"no profile")
     for path in sorted(tmp_path.iterdir()):
         said = []
-        found = pictures.read(path, say=said.append)
+        found = images.read(path, say=said.append)
         assert len(said) == (path.stem in ("float", "damaged"))
         done = paint(path)
         assert done.returncode == 0 and all(line in done.stdout for line in said), done.stderr
-        np.testing.assert_allclose(pictures.read(tmp_path / "run" / "final.png"), found, atol=0.01)
+        np.testing.assert_allclose(images.read(tmp_path / "run" / "final.png"), found, atol=0.01)
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.tif", "a.webp", "a.bmp"])
 def test_lossless(tmp_path, name):
-    read = pictures.read(save(tmp_path / name, BYTES, **({"lossless": True} if name == "a.webp" else {})))
+    read = images.read(save(tmp_path / name, BYTES, **({"lossless": True} if name == "a.webp" else {})))
     assert read.dtype == np.float32 and read.flags.c_contiguous
     np.testing.assert_array_equal(read, PICTURE)
 
@@ -78,7 +78,7 @@ def test_lossless(tmp_path, name):
 @pytest.mark.parametrize(("name", "mode"), [("a.jpg", "RGB"), ("a.jpg", "CMYK"), ("a.tif", "CMYK")])
 def test_nearly_lossless(tmp_path, name, mode):
     smooth = np.tile(np.linspace(20, 230, 48, dtype=np.uint8)[:, None, None], (1, 48, 3))
-    read = pictures.read(save(tmp_path / name, smooth, mode, **({"quality": 98} if name == "a.jpg" else {})))
+    read = images.read(save(tmp_path / name, smooth, mode, **({"quality": 98} if name == "a.jpg" else {})))
     assert np.abs(read - smooth).max() < 6
 
 
@@ -86,7 +86,7 @@ def test_cmyk_as_photoshop_saves_it(tmp_path):
     """Adobe's marker says that the four inks are stored inverted."""
     path = save(tmp_path / "a.jpg", np.full((16, 16, 3), (200, 40, 30), np.uint8), "CMYK", quality=98)
     assert b"Adobe" in path.read_bytes()
-    assert np.abs(pictures.read(path) - (200, 40, 30)).max() < 6
+    assert np.abs(images.read(path) - (200, 40, 30)).max() < 6
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -107,38 +107,38 @@ def test_exif_rotation(tmp_path, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     path = save(tmp_path / "a.jpg", np.ascontiguousarray(stored), exif=exif, quality=98)
-    read = pictures.read(path)
+    read = images.read(path)
     assert read.shape == picture.shape
     assert np.abs(read - picture)[2:14, 2:22].max() < 10 and np.abs(read - picture)[18:, 26:].max() < 10
 
 
 def test_grey(tmp_path):
-    read = pictures.read(save(tmp_path / "a.png", BYTES[..., 0]))
+    read = images.read(save(tmp_path / "a.png", BYTES[..., 0]))
     np.testing.assert_array_equal(read, np.repeat(PICTURE[..., :1], 3, axis=2))
 
 
 def test_one_bit(tmp_path):
-    read = pictures.read(save(tmp_path / "a.png", BYTES[..., 0] > 128))
+    read = images.read(save(tmp_path / "a.png", BYTES[..., 0] > 128))
     np.testing.assert_array_equal(read[..., 1], np.where(BYTES[..., 0] > 128, 255, 0))
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.tif"])
 def test_sixteen_bit_grey(tmp_path, name):
     deep = np.linspace(0, 65535, 600).reshape(20, 30).astype(np.uint16)
-    read = pictures.read(save(tmp_path / name, deep))
+    read = images.read(save(tmp_path / name, deep))
     np.testing.assert_allclose(read[..., 0], deep / 257, atol=1e-3)
 
 
 def test_sixteen_bit_colour(tmp_path):
     deep = (PICTURE * 257).astype(np.uint16)
     tifffile.imwrite(tmp_path / "a.tif", deep, photometric="rgb")
-    np.testing.assert_allclose(pictures.read(tmp_path / "a.tif"), PICTURE, atol=1e-3)
+    np.testing.assert_allclose(images.read(tmp_path / "a.tif"), PICTURE, atol=1e-3)
 
 
 def test_sixteen_bit_colour_png(tmp_path):
     deep = (PICTURE * 257).astype(">u2")
     write_png16(tmp_path / "a.png", deep)
-    np.testing.assert_allclose(pictures.read(tmp_path / "a.png"), PICTURE, atol=1e-4)
+    np.testing.assert_allclose(images.read(tmp_path / "a.png"), PICTURE, atol=1e-4)
 
 
 def write_png16(path, pixels):
@@ -163,15 +163,15 @@ def test_palette_and_first_frame(tmp_path):
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
     frames[0].save(tmp_path / "a.png")
     for name in ("a.gif", "a.png"):
-        read = pictures.read(tmp_path / name)
+        read = images.read(tmp_path / name)
         assert read.shape == (20, 30, 3) and np.abs(read - (10, 200, 30)).max() == 0
 
 
 def test_alpha_is_laid_over_white(tmp_path):
     alpha = np.dstack([BYTES, np.full((20, 30), 51, np.uint8)])  # a fifth
-    read = pictures.read(save(tmp_path / "a.png", alpha))
+    read = images.read(save(tmp_path / "a.png", alpha))
     np.testing.assert_allclose(read, 0.2 * PICTURE + 0.8 * 255, atol=1e-3)
-    read = pictures.read(save(tmp_path / "b.png", alpha[..., 2:]))  # grey with alpha
+    read = images.read(save(tmp_path / "b.png", alpha[..., 2:]))  # grey with alpha
     np.testing.assert_allclose(read[..., 0], 0.2 * PICTURE[..., 2] + 0.8 * 255, atol=1e-3)
 
 
@@ -179,7 +179,7 @@ def test_transparent_palette(tmp_path):
     image = Image.new("P", (4, 4), 1)
     image.putpalette([0, 0, 0, 10, 200, 30])
     image.save(tmp_path / "a.png", transparency=1)
-    assert (pictures.read(tmp_path / "a.png") == 255).all()
+    assert (images.read(tmp_path / "a.png") == 255).all()
 
 
 WIDTH, LENGTH, BITS, SAMPLES, OFFSETS, COUNTS = 256, 257, 258, 277, 273, 279
@@ -235,7 +235,7 @@ def test_deep_tiffs(tmp_path, kind, name):
     tifffile.imwrite(tmp_path / name, values, photometric="rgb", **how)
     expected = {"tiles": np.tile(COLOUR, (2, 2, 1)), "dark float of whole levels": values}.get(kind, COLOUR)
     said = []
-    np.testing.assert_allclose(pictures.read(tmp_path / name, say=said.append), expected, atol=0.13)
+    np.testing.assert_allclose(images.read(tmp_path / name, say=said.append), expected, atol=0.13)
     assert len(said) == (not np.issubdtype(values.dtype, np.unsignedinteger))
 
 
@@ -268,7 +268,7 @@ def test_the_floating_point_predictor(tmp_path, planar):
     begin = len(tiff_of(tags))
     tags[OFFSETS] = tuple(begin + sum(map(len, strips[:index])) for index in range(len(strips)))
     (tmp_path / "a.tif").write_bytes(tiff_of(tags) + b"".join(strips))
-    np.testing.assert_allclose(pictures.read(tmp_path / "a.tif"), COLOUR, atol=1e-3)
+    np.testing.assert_allclose(images.read(tmp_path / "a.tif"), COLOUR, atol=1e-3)
 
 
 def test_highlights_are_no_scale(tmp_path):
@@ -278,13 +278,13 @@ def test_highlights_are_no_scale(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", values, photometric="rgb")
     said = []
     expected = np.where(values > 1, 255, values * 255)
-    np.testing.assert_allclose(pictures.read(tmp_path / "a.tif", say=said.append), expected, atol=1e-3)
+    np.testing.assert_allclose(images.read(tmp_path / "a.tif", say=said.append), expected, atol=1e-3)
     assert "up" not in said[0] and "to 30.5, taken as 0 for black to 1 for white" in said[0]
 
 
 def test_white_is_zero_and_bands_beside_the_colours(tmp_path):
     tifffile.imwrite(tmp_path / "white.tif", (255 - GREY_PICTURE).astype(np.uint16) * 257, photometric="miniswhite")
-    np.testing.assert_allclose(pictures.read(tmp_path / "white.tif")[..., 1], GREY_PICTURE)
+    np.testing.assert_allclose(images.read(tmp_path / "white.tif")[..., 1], GREY_PICTURE)
     alpha = levels(9, 14, 4)[..., 3:]
     four = np.concatenate([COLOUR, alpha], axis=-1)
     over_white = COLOUR * (alpha / 255) + 255.0 * (1 - alpha / 255)
@@ -295,7 +295,7 @@ def test_white_is_zero_and_bands_beside_the_colours(tmp_path):
         ("multiplied", "assocalpha", multiplied, over_white),
     ):
         tifffile.imwrite(tmp_path / f"{name}.tif", values, photometric="rgb", extrasamples=[extra])
-        np.testing.assert_allclose(pictures.read(tmp_path / f"{name}.tif"), expected, atol=0.02, err_msg=name)
+        np.testing.assert_allclose(images.read(tmp_path / f"{name}.tif"), expected, atol=0.02, err_msg=name)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -307,7 +307,7 @@ def test_rotated_deep_tiffs(tmp_path, orientation):
     with Image.open(tmp_path / "flat.tif") as flat:
         expected = np.asarray(ImageOps.exif_transpose(flat).convert("RGB"))
     for name in ("deep.tif", "flat.tif"):
-        np.testing.assert_allclose(pictures.read(tmp_path / name), expected, atol=1e-3)
+        np.testing.assert_allclose(images.read(tmp_path / name), expected, atol=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -335,7 +335,7 @@ def test_odd_tags_beside_the_rotation(tmp_path, tag):
     """They cannot be written back, and need not be."""
     exif = b"Exif\0\0MM\0*\0\0\0\x08\0\2\1\x12\0\3\0\0\0\1\0\6\0\0" + tag + bytes(4)
     Image.fromarray(COLOUR).save(tmp_path / "a.jpg", exif=exif, quality=100, subsampling=0)
-    assert np.abs(pictures.read(tmp_path / "a.jpg") - np.rot90(COLOUR, -1)).mean() < 2
+    assert np.abs(images.read(tmp_path / "a.jpg") - np.rot90(COLOUR, -1)).mean() < 2
 
 
 @pytest.mark.parametrize("chunk", [b"iTXt", b"zTXt", b"tEXt", b"iCCP"])
@@ -344,9 +344,9 @@ def test_long_text_in_a_png(tmp_path, chunk):
     bodies = {b"iTXt": b"XML:com.adobe.xmp\0\1\0\0\0" + packed, b"tEXt": b"Comment\0" + b"x" * 70_000_000}
     body = bodies.get(chunk, b"name\0\0" + packed)
     extra = struct.pack(">I", len(body)) + chunk + body + struct.pack(">I", zlib.crc32(chunk + body))
-    data = pictures.to_png(COLOUR.astype(np.float32))
+    data = images.to_png(COLOUR.astype(np.float32))
     (tmp_path / "a.png").write_bytes(data[:33] + extra + data[33:])
-    np.testing.assert_array_equal(pictures.read(tmp_path / "a.png"), COLOUR)
+    np.testing.assert_array_equal(images.read(tmp_path / "a.png"), COLOUR)
 
 
 def test_a_transparent_colour_of_sixteen_bits(tmp_path):
@@ -354,7 +354,7 @@ def test_a_transparent_colour_of_sixteen_bits(tmp_path):
     deep = GREY_PICTURE.astype(np.uint16) * 257
     Image.fromarray(deep).save(tmp_path / "a.png", transparency=int(deep[3, 4]))
     expected = np.where(deep == deep[3, 4], 255, GREY_PICTURE)
-    np.testing.assert_allclose(pictures.read(tmp_path / "a.png")[..., 0], expected)
+    np.testing.assert_allclose(images.read(tmp_path / "a.png")[..., 0], expected)
 
     def chunk(name, body):
         return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
@@ -363,7 +363,7 @@ def test_a_transparent_colour_of_sixteen_bits(tmp_path):
     row = b"\0" + struct.pack(">6H", 257, 0, 0, 258, 0, 0)
     data = chunk(b"IHDR", header) + chunk(b"tRNS", row[1:7]) + chunk(b"IDAT", zlib.compress(row))
     (tmp_path / "b.png").write_bytes(b"\x89PNG\r\n\x1a\n" + data + chunk(b"IEND", b""))
-    np.testing.assert_allclose(pictures.read(tmp_path / "b.png"), [[[255] * 3, [258 / 257, 0, 0]]], rtol=1e-6)
+    np.testing.assert_allclose(images.read(tmp_path / "b.png"), [[[255] * 3, [258 / 257, 0, 0]]], rtol=1e-6)
 
 
 def test_a_mask_on_nothing(tmp_path, pictures_dir, network_file):
@@ -455,7 +455,7 @@ def test_tags_of_gigabytes(tmp_path, tags, words):
     (tmp_path / "a.tif").write_bytes(tiff_of(tags))
     tracemalloc.start()
     with pytest.raises(InputError, match=words):
-        pictures.read(tmp_path / "a.tif")
+        images.read(tmp_path / "a.tif")
     assert tracemalloc.get_traced_memory()[1] < 50e6
     tracemalloc.stop()
 
@@ -475,7 +475,7 @@ def test_what_is_broken_makes_one_line(tmp_path, capfd):
     path = save(tmp_path / "a.tif", BYTES, compression="tiff_deflate")
     path.write_bytes(path.read_bytes().replace(b"\x78\x9c", b"\x78\x00", 1))
     with pytest.raises(InputError, match="not a whole picture"):
-        pictures.read(path)
+        images.read(path)
     assert capfd.readouterr() == ("", "")
 
 
@@ -488,14 +488,14 @@ def test_formats_that_nobody_asked_for_are_not_opened(tmp_path, refused, content
 
 def test_missing_and_directory(tmp_path):
     with pytest.raises(InputError, match="none.jpg: no such file"):
-        pictures.read(tmp_path / "none.jpg")
+        images.read(tmp_path / "none.jpg")
     with pytest.raises(InputError, match="a directory"):
-        pictures.read(tmp_path)
+        images.read(tmp_path)
 
 
 @pytest.mark.parametrize(("size", "shape"), [(16, (12, 16)), (64, (48, 64)), (100, (48, 64)), (1, (1, 1))])
 def test_fit(size, shape):
-    assert pictures.fit(random_picture(48, 64), size).shape == (*shape, 3)
+    assert images.fit(random_picture(48, 64), size).shape == (*shape, 3)
 
 
 @pytest.mark.parametrize(
@@ -512,47 +512,47 @@ def test_fit(size, shape):
     ],
 )
 def test_fitted(given, shape):
-    assert pictures.fitted((48, 64, 3), **given) == shape
-    assert pictures.fitted(shape, **given) == shape
+    assert images.fitted_size((48, 64, 3), **given) == shape
+    assert images.fitted_size(shape, **given) == shape
 
 
 def test_a_bilinear_filter_by_its_formula():
     """Shrunk to a half, a pixel has the triangle's share of each within two of its middle."""
     row = np.random.default_rng(1).uniform(0, 255, (1, 12, 3)).astype(np.float32)
     weights = np.array([0.25, 0.75, 0.75, 0.25]) / 2
-    found = pictures.resize(row, 1, 6, "bilinear")
+    found = images.resize(row, 1, 6, "bilinear")
     np.testing.assert_allclose(found[0, 2], weights @ row[0, 3:7], rtol=1e-5)
 
 
 def test_resize_keeps_range_and_colour():
     edge = np.zeros((40, 40, 3), np.float32)
     edge[:, 20:] = 255
-    resized = pictures.resize(edge, 90, 90)
+    resized = images.resize(edge, 90, 90)
     assert resized.min() >= 0 and resized.max() <= 255
     flat = np.broadcast_to(np.float32([10, 100, 250]), (40, 40, 3))
-    np.testing.assert_allclose(pictures.resize(flat, 17, 23), np.broadcast_to([10, 100, 250], (17, 23, 3)), atol=1e-3)
+    np.testing.assert_allclose(images.resize(flat, 17, 23), np.broadcast_to([10, 100, 250], (17, 23, 3)), atol=1e-3)
 
 
 def test_start_follows_the_formula():
     mean = np.array(MEAN, np.float32)
-    noise = pictures.start(PICTURE, mean, 1.0, 7) - mean
+    noise = images.start(PICTURE, mean, 1.0, 7) - mean
     assert np.abs(noise).max() <= 20.001 and noise.std() == pytest.approx(20 / np.sqrt(3), rel=0.03)
-    np.testing.assert_array_equal(pictures.start(PICTURE, mean, 0.0, 7), PICTURE)
+    np.testing.assert_array_equal(images.start(PICTURE, mean, 0.0, 7), PICTURE)
     np.testing.assert_allclose(
-        pictures.start(PICTURE, mean, 0.6, 7), 0.6 * noise + 0.4 * (PICTURE - mean) + mean, atol=1e-4
+        images.start(PICTURE, mean, 0.6, 7), 0.6 * noise + 0.4 * (PICTURE - mean) + mean, atol=1e-4
     )
 
 
 def test_noises():
     mean, large = np.array(MEAN, np.float32), np.zeros((200, 200, 3), np.float32)
-    normal = pictures.start(large, mean, 1.0, 7, "normal", 5.0)
+    normal = images.start(large, mean, 1.0, 7, "normal", 5.0)
     np.testing.assert_allclose(normal.mean(axis=(0, 1)), MEAN, atol=0.2)
     assert normal.std(axis=(0, 1)) == pytest.approx(5, rel=0.03)
-    full = pictures.start(large, mean, 1.0, 7, "full-range")
+    full = images.start(large, mean, 1.0, 7, "full-range")
     assert 0 <= full.min() < 1 and 254 < full.max() <= 255.001 and full.mean() == pytest.approx(127.5, abs=1)
-    half = pictures.start(large, mean, 0.5, 7, "full-range")
+    half = images.start(large, mean, 0.5, 7, "full-range")
     np.testing.assert_allclose(half, full / 2, atol=1e-4)
-    assert np.abs(pictures.start(large, mean, 1.0, 7, amplitude=1.0) - mean).max() <= 1.001
+    assert np.abs(images.start(large, mean, 1.0, 7, amplitude=1.0) - mean).max() <= 1.001
 
 
 def test_a_seed_is_the_same_everywhere():
@@ -564,13 +564,13 @@ def test_a_seed_is_the_same_everywhere():
     twister.setstate((3, (*map(int, key), 624), None))
     noise = [twister.random() * 40 - 20 for _ in range(2)]
     expected = [mean + grey for grey in noise for mean in MEAN]
-    found = pictures.start(np.zeros((1, 2, 3), np.float32), np.array(MEAN, np.float32), 1.0, 7)
+    found = images.start(np.zeros((1, 2, 3), np.float32), np.array(MEAN, np.float32), 1.0, 7)
     np.testing.assert_allclose(found.ravel(), expected, rtol=1e-6)
 
 
 def test_write_rounds_and_clips(tmp_path):
     picture = np.array([[[-5, 0.4, 0.6], [254.6, 300, 128]]], np.float32)
-    (tmp_path / "a.png").write_bytes(pictures.to_png(picture))
+    (tmp_path / "a.png").write_bytes(images.to_png(picture))
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "a.png")), [[[0, 0, 1], [255, 255, 128]]])
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
 
@@ -618,14 +618,14 @@ def test_raw_files_by_their_beginnings(tmp_path, refused, beginning):
 def test_other_tiffs_of_several_pictures(tmp_path):
     """A thumbnail, a pyramid, pages, and a chain that is damaged after the first."""
     pages(tmp_path / "a.tif", ("rgb", 2), ("rgb", 0), ("rgb", 0), *[("rgb", 0)] * 100)
-    np.testing.assert_array_equal(pictures.read(tmp_path / "a.tif"), COLOUR)
+    np.testing.assert_array_equal(images.read(tmp_path / "a.tif"), COLOUR)
     pages(tmp_path / "b.tif", ("rgb", 0), ("rgb", 0))
     with tifffile.TiffFile(tmp_path / "b.tif") as file:
         behind = file.pages[1].offset
     data = bytearray((tmp_path / "b.tif").read_bytes())
     data[behind : behind + 40] = b"\xff" * 40
     (tmp_path / "b.tif").write_bytes(data)
-    np.testing.assert_array_equal(pictures.read(tmp_path / "b.tif"), COLOUR)
+    np.testing.assert_array_equal(images.read(tmp_path / "b.tif"), COLOUR)
 
 
 BRIGHT = np.linspace(0.02, 1, 9 * 14 * 3, dtype=np.float32).reshape(9, 14, 3)
@@ -648,7 +648,7 @@ BRIGHT = np.linspace(0.02, 1, 9 * 14 * 3, dtype=np.float32).reshape(9, 14, 3)
 def test_what_is_white_in_floating_point(tmp_path, values, white):
     tifffile.imwrite(tmp_path / "a.tif", values.astype(np.float32), photometric="rgb")
     said = []
-    found = pictures.read(tmp_path / "a.tif", say=said.append)
+    found = images.read(tmp_path / "a.tif", say=said.append)
     np.testing.assert_allclose(found, np.minimum(values / white, 1) * 255, atol=1e-3)
     assert len(said) == 1 and f"to {white} for white" in said[0]
     assert said[0].endswith("; values above 1 are cut") == (white == 1 and values.max() > 1)
@@ -687,7 +687,7 @@ def test_a_defect_of_ours_is_no_damage(tmp_path, monkeypatch, owner, name, error
     tifffile.imwrite(tmp_path / "deep.tif", COLOUR.astype(np.uint16) * 257, photometric="rgb", iccprofile=wide)
     tifffile.imwrite(tmp_path / "float.tif", COLOUR / 255, photometric="rgb")
     save(tmp_path / "flat.jpg", COLOUR, icc_profile=wide)
-    with monkeypatch.context() as patch, pytest.raises(error, match="a defect"), pictures.Files() as files:
+    with monkeypatch.context() as patch, pytest.raises(error, match="a defect"), images.Files() as files:
         patch.setattr(owner, name, Mock(side_effect=error("a defect")))
         for index, one in enumerate([Image.fromarray(COLOUR), COLOUR, *sorted(tmp_path.iterdir())]):
-            pictures.read(files.path(one, f"{index}"))
+            images.read(files.path(one, f"{index}"))

@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from nst_graph import pictures, weights
+from nst_graph import images, weights
 from nst_graph.commands import common, figures, get_weights, options, paint_many
 from nst_graph.commands import paint as cli
-from nst_graph.graph.objective import Objective, Style, TiledObjective
+from nst_graph.model.objective import Objective, Style, TiledObjective
 from nst_graph.runs import records
 from nst_graph.settings import CHOICES, Settings
 
@@ -90,8 +90,8 @@ def test_loss_and_gradient_often(narrow, task, seed):
 @many
 @given(pixels=arrays.arrays(np.uint8, st.tuples(st.integers(1, 300), st.integers(1, 300), st.just(3))))
 def test_saving_loses_nothing(tmp_path, pixels):
-    (tmp_path / "a.png").write_bytes(pictures.to_png(pixels.astype(np.float32)))
-    np.testing.assert_array_equal(pictures.read(tmp_path / "a.png"), pixels)
+    (tmp_path / "a.png").write_bytes(images.to_png(pixels.astype(np.float32)))
+    np.testing.assert_array_equal(images.read(tmp_path / "a.png"), pixels)
 
 
 #: What people and their scripts may give in the place of a number or a name.

@@ -16,7 +16,7 @@ from conftest import MEAN, ROOT, random_picture, run_here
 from PIL import Image, ImageCms
 
 import nst_graph
-from nst_graph import InputError, Settings, pictures, places
+from nst_graph import InputError, Settings, images, places
 from nst_graph.errors import Pause
 from nst_graph.recipes import RECIPES, fast
 from nst_graph.settings import CHOICES
@@ -141,8 +141,8 @@ def test_images_of_every_mode(tmp_path, mode):
     """As Pillow shows them."""
     image = Image.fromarray(random_picture(20, 30).astype(np.uint8)).convert("L" if mode in ("I;16", "F") else "RGB")
     image = image.convert(mode)
-    with pictures.Files() as given:
-        found = pictures.read(given.path(image, "content"), profiled=False)
+    with images.Files() as given:
+        found = images.read(given.path(image, "content"), profiled=False)
     if mode == "I;16":
         shown = np.repeat(np.asarray(image, np.float32)[..., None] / 257, 3, axis=-1)
     else:
@@ -157,10 +157,10 @@ def test_an_image_keeps_its_rotation_and_its_profile(tmp_path):
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     path = tmp_path / "a.jpg"
     Image.fromarray(random_picture(20, 30).astype(np.uint8)).save(path, exif=exif, icc_profile=profile)
-    with Image.open(path) as image, pictures.Files() as given:
-        found = pictures.read(given.path(image, "content"))
+    with Image.open(path) as image, images.Files() as given:
+        found = images.read(given.path(image, "content"))
     assert found.shape == (30, 20, 3)
-    np.testing.assert_array_equal(found, pictures.read(path))
+    np.testing.assert_array_equal(found, images.read(path))
 
 
 #: A picture in 0..1, and torchvision's mean and deviation of such.
@@ -249,8 +249,8 @@ def test_a_run_of_arrays_is_gone_on_with(paint, pictures_dir, network_file, tmp_
     found = paint(*arrays, settings, output=tmp_path / "python", resume=True)
     assert run_here("paint.py", "--resume", tmp_path / "command").returncode == 0
     for name in ("python", "command"):
-        final = pictures.read(tmp_path / name / "final.png")
-        np.testing.assert_allclose(final, pictures.read(tmp_path / "whole" / "final.png"), atol=1)
+        final = images.read(tmp_path / name / "final.png")
+        np.testing.assert_allclose(final, images.read(tmp_path / "whole" / "final.png"), atol=1)
     assert found.outcome.step.iteration == wanted.outcome.step.iteration == 6
 
 
@@ -278,10 +278,10 @@ def test_what_a_painting_knows(paint, pictures_dir, network_file, tmp_path):
     assert painting.seconds == pytest.approx(record["outcome"]["seconds"], abs=0.001) and painting.seconds > 0
     painting.save(tmp_path / "a.PNG")
     assert (tmp_path / "a.PNG").read_bytes() == (tmp_path / "run" / "final.png").read_bytes()
-    saved = pictures.read(tmp_path / "a.PNG")
+    saved = images.read(tmp_path / "a.PNG")
     for name, nearness in (("a.tif", 1e-4), ("a.tiff", 1e-4), ("a.jpg", 25), ("a.JPEG", 25)):
         painting.save(tmp_path / name)
-        np.testing.assert_allclose(pictures.read(tmp_path / name), saved, atol=nearness)
+        np.testing.assert_allclose(images.read(tmp_path / name), saved, atol=nearness)
     for name in ("a", "a.gif"):
         with pytest.raises(InputError, match="saved as .png, .jpg"):
             painting.save(tmp_path / name)

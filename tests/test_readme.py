@@ -9,7 +9,7 @@ import pytest
 from conftest import ROOT, random_picture
 
 import nst_graph
-from nst_graph import pictures, places
+from nst_graph import images, places
 from nst_graph.commands import figures, get_weights, paint_many
 from nst_graph.commands import paint as cli
 from nst_graph.errors import Pause
@@ -106,13 +106,13 @@ def test_python(directory):
     names = {}
     exec(first.replace("size=256, iterations=200", "size=32, iterations=2"), names)
     assert names["painting"].picture.shape == (26, 32, 3)
-    assert pictures.read(directory / "result.png").shape == (26, 32, 3)
+    assert images.read(directory / "result.png").shape == (26, 32, 3)
     exec(recipe.replace("size=256, ", "size=32, ").replace("beta=2.0", "beta=2.0, iterations=2"), names)
     assert (directory / "output" / "both" / "final.png").exists()
     words = ["photo.jpg", "painting.jpg", "--size", "32", "--iterations", "2", "--depth", "16"]
     assert cli.main([*words, "--output", "output/photo-painting"]) == 0
     exec(again, names)
-    final = pictures.read(directory / "output" / "photo-painting" / "final.png")
+    final = images.read(directory / "output" / "photo-painting" / "final.png")
     np.testing.assert_allclose(names["again"].picture.clip(0, 255), final, atol=0.01)
 
 

@@ -16,7 +16,7 @@ from nst_graph import places, weights
 from nst_graph.commands import options
 from nst_graph.commands import paint as cli
 from nst_graph.errors import InputError
-from nst_graph.graph import rescaling
+from nst_graph.model import vgg
 from nst_graph.recipes import RECIPES
 from nst_graph.settings import Settings
 
@@ -34,8 +34,8 @@ def directory(tmp_path_factory, vgg19_file):
     name = "imagenet-vgg-verydeep-19-8bit.mat"
     (directory / name).symlink_to(vgg19_file)
     network = weights.read(vgg19_file)
-    scales = rescaling.mean_activations(network, [random_picture(64, 64, seed) for seed in (3, 4)])
-    weights.write(rescaling.rescale(network, scales), directory / name.replace(".mat", "-rescaled.mat"), "test")
+    scales = vgg.mean_activations(network, [random_picture(64, 64, seed) for seed in (3, 4)])
+    weights.write(vgg.rescale(network, scales), directory / name.replace(".mat", "-rescaled.mat"), "test")
     return directory
 
 

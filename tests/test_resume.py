@@ -16,9 +16,9 @@ import pytest
 from conftest import ROOT, random_layers, run_here, run_script, save_mat
 
 import nst_graph
-from nst_graph import optimise, pictures
+from nst_graph import images, optimise
 from nst_graph.errors import Pause
-from nst_graph.graph import precision
+from nst_graph.model import tensorflow
 from nst_graph.optimise import steps
 from nst_graph.runs import records, state
 from nst_graph.runs.run import Run
@@ -50,7 +50,7 @@ def check_whole(directory):
         assert found.iteration <= int(rows[-1]["iteration"])
         assert float(rows[found.iteration]["total"]) == pytest.approx(found.total, rel=1e-8)
     for picture in directory.glob("*.png"):
-        pictures.read(picture)
+        images.read(picture)
     return rows
 
 
@@ -169,7 +169,7 @@ def paint_until(iteration, words, output, **settings):
 )
 @pytest.mark.parametrize("stop", [3, 10, 15])
 def test_stages_go_on(words, tmp_path, monkeypatch, settings, stop):
-    monkeypatch.setattr(precision, "fastest", lambda winograd: "bfloat16")
+    monkeypatch.setattr(tensorflow, "fastest_precision", lambda winograd: "bfloat16")
     content, style, _, weights_file = words
     given = {"weights_file": weights_file}
     whole = nst_graph.paint(content, style, Settings(**settings), **given).outcome.step
@@ -179,7 +179,7 @@ def test_stages_go_on(words, tmp_path, monkeypatch, settings, stop):
         content, style, Settings(**settings), **given, output=tmp_path, resume=True, observers=[steps.append]
     )
     assert [step.iteration for step in steps] == list(range(stop + 1, whole.iteration + 1))
-    assert done.outcome.step.stage == whole.stage and done.outcome.step.before == whole.before
+    assert done.outcome.step.stage == whole.stage and done.outcome.step.iteration_offset == whole.iteration_offset
     assert done.outcome.step.total < 2 * whole.total  # so few iterations are far from the end
     check_whole(tmp_path)
 
@@ -194,7 +194,7 @@ def test_what_bfloat16_leaves_is_painted_in_float32(words, tmp_path, monkeypatch
             settings = replace(settings, iterations=settings.iterations - 11)
         return optimise.minimise(objective, start, settings, *rest)
 
-    monkeypatch.setattr(precision, "fastest", lambda winograd: "bfloat16")
+    monkeypatch.setattr(tensorflow, "fastest_precision", lambda winograd: "bfloat16")
     monkeypatch.setattr(painting, "minimise", early)
     content, style, _, weights_file = words
     settings = {"iterations": 20, "precision": "auto", "scales": (24,), "scale_iterations": (5,)}
@@ -205,7 +205,7 @@ def test_what_bfloat16_leaves_is_painted_in_float32(words, tmp_path, monkeypatch
         content, style, Settings(**settings), weights_file=weights_file, output=tmp_path, resume=stop is not None,
         say=said.append,
     )  # fmt: skip
-    assert done.outcome.step.iteration == 25 and done.outcome.step.before == 5
+    assert done.outcome.step.iteration == 25 and done.outcome.step.iteration_offset == 5
     height, width = done.picture.shape[:2]
     assert f"{left} iterations of the graph's L-BFGS at {width} x {height} in float32" in said
     check_whole(tmp_path)
@@ -294,7 +294,7 @@ def test_a_state_is_moved_array_by_array(tmp_path):
     with (tmp_path / "state.npz").open("wb") as file:
         state.write(step, file)
     found = state.read(tmp_path / "state.npz")
-    assert {name: float(array.sum()) for name, array in found.memory().items()} == dict.fromkeys(reads, size)
+    assert {name: float(array.sum()) for name, array in found.optimizer_state().items()} == dict.fromkeys(reads, size)
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert most < 5 * 4 * size

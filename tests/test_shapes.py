@@ -9,7 +9,7 @@ from conftest import random_picture, run_here
 from PIL import Image
 
 import nst_graph
-from nst_graph import InputError, Settings, pictures
+from nst_graph import InputError, Settings, images
 from nst_graph.commands import paint as cli
 from nst_graph.errors import Pause
 from nst_graph.stages import InputFiles, InputImages
@@ -21,7 +21,7 @@ FILES = InputFiles(*[None] * 6)
 @pytest.fixture
 def paint(pictures_dir, network_file):
     def call(content, styles="painting.png", settings=FEW, **options):
-        named = [pictures_dir / style if isinstance(style, str) else style for style in pictures.listed(styles)]
+        named = [pictures_dir / style if isinstance(style, str) else style for style in images.as_list(styles)]
         return nst_graph.paint(content, named, settings, weights_file=network_file, **options)
 
     return call
@@ -30,7 +30,7 @@ def paint(pictures_dir, network_file):
 def shape(*words):
     """Height and width of a painting of 48 x 64 pixels with these options."""
     settings = cli.job(["photo.png", "painting.png", *words]).settings
-    return pictures.fitted((48, 64), settings.size, settings.side, settings.squash, settings.enlarge)
+    return images.fitted_size((48, 64), settings.size, settings.side, settings.squash, settings.enlarge)
 
 
 def test_sizes():
@@ -50,13 +50,13 @@ def test_a_photograph_is_enlarged(pictures_dir, network_file, tmp_path):
     words += ["--size", 128, "--iterations", 1, "--scales", 32, 96, "--scale-iterations", 1, 1, "--init", "content"]
     done = run_here("paint.py", *words, "--enlarge", "--output", tmp_path / "large")
     assert [f"at {size} in" in done.stdout for size in ("32 x 24", "96 x 72", "128 x 96")] == [True] * 3
-    wanted = pictures.resize(pictures.read(pictures_dir / "photo.png"), 96, 128)
-    found = pictures.read(tmp_path / "large" / "content.png")
+    wanted = images.resize(images.read(pictures_dir / "photo.png"), 96, 128)
+    found = images.read(tmp_path / "large" / "content.png")
     np.testing.assert_allclose(found, wanted, atol=0.51)
-    assert pictures.read(tmp_path / "large" / "final.png").shape == (96, 128, 3)
+    assert images.read(tmp_path / "large" / "final.png").shape == (96, 128, 3)
     done = run_here("paint.py", *words, "--output", tmp_path / "small")
     assert "it keeps its size; see --enlarge" in done.stdout
-    assert pictures.read(tmp_path / "small" / "final.png").shape == (48, 64, 3)
+    assert images.read(tmp_path / "small" / "final.png").shape == (48, 64, 3)
 
 
 def disc(height, width, garbage=(255, 0, 255)):
@@ -73,7 +73,7 @@ def test_beneath_what_is_transparent(tmp_path, size):
     """The colours around it: what is opaque stays as it is, garbage is never seen, and one colour is one colour."""
     original = disc(48, 64)
     found, other = (
-        pictures.opaque(pictures.read(save(tmp_path, disc(48, 64, garbage)), ground=None), *size)
+        images.opaque(images.read(save(tmp_path, disc(48, 64, garbage)), ground=None), *size)
         for garbage in ((255, 0, 255), (0, 255, 0))
     )
     np.testing.assert_array_equal(found, other)
@@ -82,13 +82,13 @@ def test_beneath_what_is_transparent(tmp_path, size):
         solid = original[..., 3] == 255
         np.testing.assert_allclose(found[solid], original[solid][:, :3], atol=1e-3)
     original[..., :3] = np.where(original[..., 3:] > 0, (200, 50, 30), (255, 0, 255))
-    plain = pictures.opaque(pictures.read(save(tmp_path, original), ground=None), *size)
+    plain = images.opaque(images.read(save(tmp_path, original), ground=None), *size)
     np.testing.assert_allclose(plain, np.broadcast_to((200, 50, 30), plain.shape), atol=0.02)
     seen = original[..., 3] > 0
-    written = pictures.unpremultiply(pictures.read(save(tmp_path, original), ground=None))
+    written = images.unpremultiply(images.read(save(tmp_path, original), ground=None))
     np.testing.assert_allclose(written[seen], original[seen], atol=0.01)
     nothing = np.zeros((48, 64, 4), np.uint8)
-    assert (pictures.opaque(pictures.read(save(tmp_path, nothing), ground=None), *size) == 255).all()
+    assert (images.opaque(images.read(save(tmp_path, nothing), ground=None), *size) == 255).all()
 
 
 def test_nothing_but_transparency(paint, tmp_path):
@@ -123,7 +123,7 @@ def test_the_result_has_the_photographs_alpha(paint, tmp_path, kind):
     elif kind in ("WebP", "TIFF"):
         path = tmp_path / f"a.{kind.lower()}"
     if kind == "16":
-        path.write_bytes(pictures.to_png(array.astype(np.float32), 16))
+        path.write_bytes(images.to_png(array.astype(np.float32), 16))
     else:
         options = {"P": {"transparency": 0}, "GIF": {"transparency": 0}, "tRNS": {"transparency": (255,) * 3}}
         image.save(path, **options.get(kind, {"lossless": True} if kind == "WebP" else {}))
@@ -132,11 +132,11 @@ def test_the_result_has_the_photographs_alpha(paint, tmp_path, kind):
     painting = paint(path, settings=settings, output=tmp_path / "run")
     assert painting.picture.shape == (48, 64, 4)
     for name in ("content", "iteration-00000", "iteration-00001", "final"):
-        found = pictures.read(tmp_path / "run" / f"{name}.png", ground=None)
+        found = images.read(tmp_path / "run" / f"{name}.png", ground=None)
         np.testing.assert_allclose(found[..., 3], alpha, atol=0.01, err_msg=name)
     data = (tmp_path / "run" / "final.png").read_bytes()
     assert data[24:26] == bytes([settings.depth, 6])
-    assert pictures.read(tmp_path / "run" / "style-1.png", ground=None).shape[2] == 3
+    assert images.read(tmp_path / "run" / "style-1.png", ground=None).shape[2] == 3
 
 
 def test_transparency_with_all_the_rest(paint, tmp_path):
@@ -147,15 +147,15 @@ def test_transparency_with_all_the_rest(paint, tmp_path):
         tensorboard=True, timelapse="gif",
     )  # fmt: skip
     painting = paint(path, settings=settings, output=tmp_path / "run")
-    wanted = pictures.resize(disc(48, 64)[..., 3:].astype(np.float32), 30, 40, "bilinear")
+    wanted = images.resize(disc(48, 64)[..., 3:].astype(np.float32), 30, 40, "bilinear")
     np.testing.assert_allclose(painting.picture[..., 3:], wanted, atol=1e-3)
     assert iio.imread(tmp_path / "run" / "iteration-00000.png").shape == (24, 32, 4)
     assert iio.imread(tmp_path / "run" / "timelapse.gif", index=0).shape[:2] == (30, 40)
     painting.save(tmp_path / "b.jpg")
-    assert np.abs(pictures.read(tmp_path / "b.jpg")[0, 0] - 255).max() < 5
+    assert np.abs(images.read(tmp_path / "b.jpg")[0, 0] - 255).max() < 5
     painting.save(tmp_path / "b.tiff")
-    saved = pictures.read(tmp_path / "run" / "final.png", ground=None)
-    np.testing.assert_allclose(pictures.read(tmp_path / "b.tiff", ground=None), saved, atol=0.01)
+    saved = images.read(tmp_path / "run" / "final.png", ground=None)
+    np.testing.assert_allclose(images.read(tmp_path / "b.tiff", ground=None), saved, atol=0.01)
     solid = np.insert(random_picture(48, 64, 1).astype(np.uint8), 3, 255, axis=2)
     plain = paint(solid[..., :3]).picture
     np.testing.assert_array_equal(paint(solid).picture, plain)
@@ -164,7 +164,7 @@ def test_transparency_with_all_the_rest(paint, tmp_path):
 def test_transparency_in_tiles_and_resumed(paint, tmp_path):
     """Alpha is no part of what is optimised: the colours are those of the filled photograph, the alpha its own."""
     path = save(tmp_path, disc(96, 128))
-    filled = pictures.opaque(pictures.read(path, ground=None), 96, 128)
+    filled = images.opaque(images.read(path, ground=None), 96, 128)
     settings = Settings(iterations=4, save_every=2, optimiser="adam", tile=64, init="content")
     wanted = paint(filled, settings=settings).picture
 
@@ -185,8 +185,8 @@ def test_transparency_in_tiles_and_resumed(paint, tmp_path):
 def sides(styles, settings, photograph=(48, 64)):
     """Height and width of styles of these shapes, before rounding, beside a photograph."""
     pictures = [np.zeros((*style, 3), np.float32) for style in styles]
-    images = InputImages(np.zeros((*photograph, 3), np.float32), pictures, None, FILES)
-    return images.style_sides(photograph, settings)
+    input_images = InputImages(np.zeros((*photograph, 3), np.float32), pictures, None, FILES)
+    return input_images.style_sides(photograph, settings)
 
 
 STYLES = [(40, 56), (100, 20), (64, 48)]
@@ -223,10 +223,10 @@ def test_shape_and_scales_reach_the_targets(paint, pictures_dir, network, tmp_pa
     found = paint(pictures_dir / "photo.png", names, settings, output=tmp_path / "run")
     shapes = []
     for number, (name, scale) in enumerate(zip(names, (1, 0.75), strict=True), 1):
-        original = pictures.read(pictures_dir / name)
+        original = images.read(pictures_dir / name)
         share = scale * np.sqrt(45 * 60 / np.prod(original.shape[:2]))
         shapes.append(tuple(round(side * share) for side in original.shape[:2]))
-        wanted = pictures.to_bytes(pictures.resize(original, *shapes[-1]))
+        wanted = images.to_bytes(images.resize(original, *shapes[-1]))
         np.testing.assert_array_equal(iio.imread(tmp_path / "run" / f"style-{number}.png"), wanted)
     assert found.settings.style_scale == (1, 0.75) and shapes == [(44, 61), (39, 39)]
     small = [wanted.astype(np.float32) for wanted in map(iio.imread, sorted((tmp_path / "run").glob("style-?.png")))]

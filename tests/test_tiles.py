@@ -6,8 +6,8 @@ from conftest import random_picture
 
 from nst_graph import weights
 from nst_graph.errors import InputError
-from nst_graph.graph.objective import Objective, Style, TiledObjective
-from nst_graph.graph.targets import tiles
+from nst_graph.model.objective import Objective, Style, TiledObjective
+from nst_graph.model.targets import tiles
 from nst_graph.settings import Settings
 
 

@@ -23,11 +23,10 @@ import pytest
 from conftest import ROOT, hashes, random_picture, run_here, run_script
 from PIL import Image
 
-from nst_graph import pictures, places
+from nst_graph import images, places
 from nst_graph.commands import options
 from nst_graph.errors import InputError
-from nst_graph.graph.objective import Objective, Style, TargetExtractor, TemporalTarget
-from nst_graph.graph.tiles import TiledObjective
+from nst_graph.model.objective import Objective, Style, TargetExtractor, TemporalTarget, TiledObjective
 from nst_graph.optimise import PAIRS, Vectors, minimise
 from nst_graph.runs.page import write_gallery
 from nst_graph.settings import Settings
@@ -36,10 +35,8 @@ from nst_graph.weights import sources
 pytest.importorskip("cv2", reason="needs the extra video")
 av = pytest.importorskip("av", reason="needs the extra video")
 
-from nst_graph.batch import shots as batch_shots  # noqa: E402
-from nst_graph.films import filming, flow  # noqa: E402
+from nst_graph.films import Film, filming, flow  # noqa: E402
 from nst_graph.films.clips import Clip  # noqa: E402
-from nst_graph.films.film import Film  # noqa: E402
 
 SIZE = (48, 64)
 
@@ -314,7 +311,7 @@ def test_what_lies_further_back(monkeypatch):
     monkeypatch.setattr(flow, "between", lambda frame, other: np.zeros((20, 30, 2), np.float32))
     monkeypatch.setattr(flow, "warp", lambda values, along: values)
     monkeypatch.setattr(flow, "consistency", lambda forward, backward: next(masks_left))
-    found = flow.guide(picture, [(picture, painting) for painting in paintings], 2.0)
+    found = flow.temporal_target(picture, [(picture, painting) for painting in paintings], 2.0)
     expected, nearer = 0.0, np.zeros((20, 30))
     for mask, painting in zip(masks, paintings, strict=True):
         expected += np.mean(np.maximum(mask - nearer, 0)[..., None] * np.square(picture - painting))
@@ -440,7 +437,7 @@ def test_upright_and_square(tmp_path, turn, back):
     path = encode(tmp_path / "clip.mp4", [frame], turn=turn, tags={"sample_aspect_ratio": Fraction(16, 11)})
     (found,) = Clip.named(path, (0, None, 1)).frames()
     assert found.shape == ((93, 48, 3) if back % 2 else (48, 93, 3))
-    expected = np.rot90(pictures.resize(frame, 48, 93), back)
+    expected = np.rot90(images.resize(frame, 48, 93), back)
     assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.8
 
 
@@ -636,13 +633,13 @@ def test_colours_and_scales(film, tmp_path):
     assert [row["iterations"] for row in rows(output)] == ["16", "17"]
     for number, frame in enumerate(shot(6)[:2], 1):
         painted = np.float32(Image.open(output / f"frame-0000{number}.png"))
-        assert np.abs(painted - pictures.keep_colours(painted, np.float32(np.uint8(frame)))).mean() < 2
+        assert np.abs(painted - images.keep_colours(painted, np.float32(np.uint8(frame)))).mean() < 2
 
 
 def test_what_cannot_be_moved_begins_as_the_scale_below_painted_it(film, monkeypatch):
     """The right half: there the frame starts from the photograph with the change that painting it small made."""
     guides, painted = [], []
-    found, minimised = flow.guide, filming.minimise
+    found, minimised = flow.temporal_target, filming.minimise
 
     def guide(*given):
         whole = found(*given)
@@ -656,14 +653,14 @@ def test_what_cannot_be_moved_begins_as_the_scale_below_painted_it(film, monkeyp
         painted.append((start, np.asarray(outcome.step.picture)))
         return outcome
 
-    monkeypatch.setattr(flow, "guide", guide)
+    monkeypatch.setattr(flow, "temporal_target", guide)
     monkeypatch.setattr(filming, "minimise", minimise)
     run, _ = film("--scales", 40, "--scale-iterations", 7, "--frames", ":2")
     assert run.returncode == 0, run.stderr
     (_, small), (start, _) = painted[-2:]
     photograph = np.float32(np.uint8(shot(6)[1]))
-    change = small - pictures.resize(photograph, *small.shape[:2])
-    anew = photograph + pictures.enlarge(change, *SIZE)
+    change = small - images.resize(photograph, *small.shape[:2])
+    anew = photograph + images.resample(change, *SIZE)
     assert small.shape[1] == 40 and np.abs(change).mean() > 3
     assert start[:, 42:] == pytest.approx(anew[:, 42:], abs=0.5)
     assert start[8:-8, 8:22] == pytest.approx(guides[0].picture[8:-8, 8:22], abs=0.5)
@@ -855,21 +852,20 @@ def again(thing):
 
 
 def here(task, store):
-    again(task.work())(lambda line, reached, result: task.receive(again(result)))
+    again(task.work())(lambda line, results: task.receive(again(results)))
 
 
 def there(task, store):
-    names = [Path(shutil.copy(path, store)).name for path in task.inputs()]
-    while True:
-        function, *given = again(task.order(names))
-        if task.receive(again(function(store, *given))) is None:
-            return
+    inputs, line = [Path(shutil.copy(path, store)) for path in task.inputs()], ""
+    while line is not None:
+        line, frames = again(again(task.interval())(inputs))
+        task.receive(frames)
 
 
-@pytest.mark.parametrize(("kind", "do"), [(batch_shots._Here, here), (batch_shots._There, there)])
-def test_shots_painted_elsewhere(tmp_path, pictures_dir, network_file, monkeypatch, kind, do):
+@pytest.mark.parametrize("do", [here, there])
+def test_shots_painted_elsewhere(tmp_path, pictures_dir, network_file, monkeypatch, do):
     """The last shot first: the same bytes as one after the other; also where a film goes on."""
-    monkeypatch.setattr(batch_shots, "INTERVAL", 2)
+    monkeypatch.setattr(filming, "INTERVAL", 2)
     frames = [*shot(4, 1), *(frame / 4 for frame in shot(1, 2))]
     clip = Clip.named(save(tmp_path / "clip", frames), (0, None, 1))
     given = clip, [pictures_dir / "painting.png"], Settings(iterations=8), Film(4)
@@ -877,13 +873,15 @@ def test_shots_painted_elsewhere(tmp_path, pictures_dir, network_file, monkeypat
     filming.paint_film(*given, one, weights_file=network_file)
     (tmp_path / "store").mkdir()
 
-    def share(wanted, clip, keep, say, last=None):
-        def keep_some(frame):
-            keep(frame)
-            if frame.number == last:
-                raise KeyboardInterrupt
+    def share(tasks, last=None):
+        for task in reversed(tasks):
 
-        for task in [kind(one, clip, keep_some) for one in reversed(wanted)]:
+            def keep_some(frame, keep=task._keep):
+                keep(frame)
+                if frame.number == last:
+                    raise KeyboardInterrupt
+
+            task._keep = keep_some
             do(task, tmp_path / "store")
         return []
 

@@ -6,10 +6,9 @@ import reference
 from conftest import random_picture
 
 from nst_graph import weights
-from nst_graph.graph import vgg, winograd
-from nst_graph.graph.objective import Objective, Style
-from nst_graph.graph.tensorflow import tf
-from nst_graph.graph.tiles import TiledObjective
+from nst_graph.model import vgg, winograd
+from nst_graph.model.objective import Objective, Style, TiledObjective
+from nst_graph.model.tensorflow import tf
 from nst_graph.settings import Settings
 
 

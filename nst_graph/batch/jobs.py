@@ -93,94 +93,84 @@ def read_list(path: Path, job: Callable[[list[str]], Job], switches: Collection[
     if path.suffix.lower() not in (".csv", ".toml"):
         raise InputError(f"{path}: not a list of paintings; give a .toml or a .csv file")
     try:
+        text = files.read_text(path)
         if path.suffix.lower() == ".csv":
-            entries = _rows(files.read_text(path))
+            entries, separator = _rows(text)
         else:
-            entries = tomllib.loads(files.read_text(path)).get("painting", [])
-            if not isinstance(entries, list):
-                raise ValueError("write [[painting]], in double brackets, above each")
+            entries, separator = tomllib.loads(text).get("painting", []), ","
+        if not isinstance(entries, list):
+            raise ValueError("write [[painting]], in double brackets, above each")
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}; name a .toml or a .csv file") from error
-    except RecursionError as error:
-        raise InputError(f"{path}: nests too deep; mend the file") from error
     except UnicodeDecodeError as error:
         raise InputError(f'{path}: not in UTF-8; save it so, from a spreadsheet as "CSV UTF-8"') from error
-    except (ValueError, csv.Error) as error:
+    except (ValueError, csv.Error, RecursionError) as error:
         raise InputError(f"{path}: {error}; mend the file") from error
-    jobs: list[Job] = []
+    jobs: dict[Path, Job] = {}
     for number, entry in enumerate(entries, 1):
         try:
-            jobs.append(job(_arguments(entry, path.parent.absolute(), switches)))
+            one = job(_arguments(entry, path.parent.absolute(), switches, separator))
+            if one.output in jobs:
+                raise InputError(f"a second one for {one.output}; give it another output")
         except InputError as error:
             raise InputError(f"{path}, painting {number}: {error}") from error
-        if jobs[-1].output in [other.output for other in jobs[:-1]]:
-            raise InputError(f"{path}, painting {number}: a second one for {jobs[-1].output}; give it another output")
+        jobs[one.output] = one
     if not jobs:
         raise InputError(f"{path}: names no painting; write content, styles and a row for each")
-    return jobs
+    return list(jobs.values())
 
 
-def _rows(text: str) -> list[dict[str, Any]]:
-    """The rows of a CSV file as spreadsheets write it, without empty cells. Raises ValueError, csv.Error."""
+def _rows(text: str) -> tuple[list[dict[str, Any]], str]:
+    """The rows of a CSV file as spreadsheets write it, without empty cells; and what separates cells.
+
+    Raises ValueError, csv.Error.
+    """
     header, _, rest = text.partition("\n")
     if header.startswith("sep="):  # as Excel writes it
         return _rows(rest)
     separator = max(",;\t", key=header.count)
     rows = csv.DictReader(io.StringIO(text, newline=""), restkey="", delimiter=separator, skipinitialspace=True)
-    names = [_option(name) for name in rows.fieldnames or []]
+    names = rows.fieldnames = [_option(name) for name in rows.fieldnames or []]
     if doubled := [name for name in names if name and names.count(name) > 1]:
         raise ValueError(f"two columns are called {doubled[0]}")
-    rows.fieldnames = names
     entries = [{name: value for name, value in row.items() if "".join(value or ()).strip()} for row in rows]
-    if separator != ",":
-        entries = [{name: _point(name, value, separator) for name, value in entry.items()} for entry in entries]
-    return [entry for entry in entries if entry]
-
-
-def _point(name: str, value: Any, separator: str) -> Any:
-    """A cell with decimal points in the place of commas, but for those that may part thousands.
-
-    Raises ValueError where a point may: between semicolons, which are there for decimal commas.
-    """
-    if name in PATHS or not isinstance(value, str):
-        return value
-    if separator == ";" and (parted := re.search(r"(?<![\d.,=])[1-9]\d{0,2}\.\d{3}(?![\d.,])", value)):
-        plain = parted[0].replace(".", "")
-        raise ValueError(
-            f"{name} {parted[0]}: ambiguous, as its point may part thousands; write {plain}, or {parted[0]}0"
-        )
-    return NUMBER.sub(lambda match: match[0] if _may_part_thousands(match[0]) else match[0].replace(",", "."), value)
-
-
-#: A number with any marks; and with blanks between thousands, alone and where blanks part several numbers too.
-NUMBER = re.compile(r"\d[\d.,'\u2019]*\d")
-BLANKS = "\u00a0\u2007\u2009\u202f"  # those that do not break a line, and thin ones
-PARTED = re.compile(rf"(?<![\w.,])\d{{1,3}}(?:[ {BLANKS}]\d{{3}})+(?:[.,]\d+)?(?!\d)")
-PARTED_OF_SEVERAL = re.compile(rf"(?<![\w.,])\d{{1,3}}(?:[{BLANKS}]\d{{3}}| 0\d\d)+(?:[.,]\d+)?(?!\d)")
-#: The settings that have several numbers.
-NUMBERS = {field.name for field in fields(Settings) if re.search("tuple|Mapping", str(field.type))}
-
-
-def _may_part_thousands(number: str) -> bool:
-    """Whether the marks in a number part thousands, or may: 100,000, but not 0,125."""
-    marks = re.sub(r"\d", "", number)
-    return len(marks) > 1 or marks in ("'", "\u2019") or re.fullmatch(r"[1-9]\d{0,2},\d{3}", number) is not None
-
-
-def _refuse_thousands(option: str, text: str, several: bool) -> None:
-    """Raise InputError if marks in a number, or in one of several, part thousands, or may."""
-    parted = (PARTED_OF_SEVERAL if several else PARTED).search(text)
-    marked = filter(_may_part_thousands, NUMBER.findall(text))
-    if number := parted[0] if parted else next(marked, None):
-        marks, groups = re.sub(r"\d", "", number), re.split(r"\D", number)
-        fraction = f".{groups.pop()}" if marks[-1] in ".," and marks[-1] != marks[0] else ""
-        plain = f"{''.join(groups)}{fraction}" + (f", or {' '.join(groups)} for several" if several else "")
-        shown = re.sub(r"\s", " ", number)
-        raise InputError(f"{option} {shown}: ambiguous, as its marks may part thousands; write {plain}")
+    return [entry for entry in entries if entry], separator
 
 
 def _option(name: str) -> str:
     return "_".join(re.findall(r"[^\s_-]+", name.lower()))
+
+
+#: The settings that have several numbers.
+NUMBERS = {field.name for field in fields(Settings) if re.search("tuple|Mapping", str(field.type))}
+#: Blanks that part thousands: those that do not break a line, and thin ones.
+BLANKS = "\u00a0\u2007\u2009\u202f"
+#: A number with any marks. A common blank parts thousands too; between several numbers only where 0 follows.
+NUMBER, NUMBER_OF_SEVERAL = (
+    re.compile(rf"(?<![\w.,])\d(?:[\d.,'\u2019]|[{BLANKS}](?=\d{{3}})| (?={first}\d\d))*\d") for first in (r"\d", "0")
+)
+
+
+def _plain(option: str, text: str, several: bool, separator: str) -> str:
+    """Text with decimal points in the place of commas, but where commas separate cells.
+
+    Raises InputError if marks in a number part thousands, or may: in 100,000, but not in 0,125. A point may between
+    semicolons, which are there for decimal commas.
+    """
+
+    def plain(match: re.Match[str]) -> str:
+        number = match[0]
+        marks, groups = re.sub(r"\d", "", number), re.split(r"\D", number)
+        lone = "[.,]" if separator == ";" else ","
+        if len(marks) < 2 and marks in ("", ".", ",") and not re.fullmatch(rf"[1-9]\d{{0,2}}{lone}\d{{3}}", number):
+            return number if separator == "," else number.replace(",", ".")
+        fraction = f".{groups.pop()}" if marks[-1] in ".," and marks[-1] != marks[0] else ""
+        remedy = f"{''.join(groups)}{fraction}"
+        remedy += f", or {number}0" if marks == "." else f", or {' '.join(groups)} for several" if several else ""
+        shown = re.sub(r"\s", " ", number)
+        raise InputError(f"{option} {shown}: ambiguous, as its marks may part thousands; write {remedy}")
+
+    return (NUMBER_OF_SEVERAL if several else NUMBER).sub(plain, text)
 
 
 #: Options whose values are paths, or may be; those that may have several; and those that are not a painting's.
@@ -189,7 +179,7 @@ ALONE = ("help", "help_all", "recipes", "version", "example", "quiet", "resume",
 YES, NO = ("true", "yes", "y", "on", "1"), ("false", "no", "n", "off", "0")
 
 
-def _arguments(entry: Any, base: Path, switches: Collection[str]) -> list[str]:
+def _arguments(entry: Any, base: Path, switches: Collection[str], separator: str) -> list[str]:
     """The command line of an entry, whose paths are relative to `base`."""
     pictures: dict[str, list[str]] = {"content": [], "styles": []}
     options = []
@@ -201,22 +191,19 @@ def _arguments(entry: Any, base: Path, switches: Collection[str]) -> list[str]:
         if name in ("", *ALONE):
             raise InputError(f"{name or 'a value without a name'} has no place in a list; take it out")
         option = f"--{name.replace('_', '-')}"
-        text = str(value).strip()
         if name in switches:
-            if text.lower() not in (*YES, *NO):
-                raise InputError(f"{option} {text}: write yes or no")
-            options += [option] if text.lower() in YES else []
+            if str(value).strip().lower() not in (*YES, *NO):
+                raise InputError(f"{option} {value}: write yes or no")
+            options += [option] if str(value).strip().lower() in YES else []
             continue
-        if isinstance(value, list):
-            values = [str(item).strip() for item in value]
-        elif name in SEVERAL:
-            values = [part.strip() for part in text.split(";") if part.strip()]
-        else:
-            values = [text] if name in PATHS else text.replace(";", " ").split()
+        values = [str(item).strip() for item in (value if isinstance(value, list) else [value])]
         if name not in PATHS:
-            for word in values if isinstance(value, list) else [text]:
-                _refuse_thousands(option, word, name in NUMBERS and not isinstance(value, list))
-        if name in PATHS and not (name == "init" and text in STARTS):
+            several = name in NUMBERS and not isinstance(value, list)
+            values = [_plain(option, text, several, separator) for text in values]
+            values = values if isinstance(value, list) else values[0].replace(";", " ").split()
+        elif name != "init" or values not in [[start] for start in STARTS]:
+            if name in SEVERAL and not isinstance(value, list):
+                values = [part.strip() for part in values[0].split(";") if part.strip()]
             values = [str(places.path(item, base)) for item in values]
         if name in pictures:
             pictures[name] += values

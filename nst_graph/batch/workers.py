@@ -1,48 +1,34 @@
 """Workers: jobs are painted in sequence in this process, by several here, or on many machines by a cluster."""
 
-import contextlib
 import functools
 import json
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from contextlib import ExitStack, nullcontext, suppress
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from nst_graph import news, painting, pictures, weights
-from nst_graph.batch import cluster, processes
+from nst_graph import images, news, painting, weights
+from nst_graph.batch import tasks
 from nst_graph.batch.jobs import Job
+from nst_graph.batch.tasks import FAILURES, Send
 from nst_graph.errors import InputError, Pause
 from nst_graph.optimise import Step
 from nst_graph.painting import Painting
 from nst_graph.runs import page, records, timelapse
 from nst_graph.runs.directory import Directory, claimed
-from nst_graph.scenes import Say
+from nst_graph.stages import Say
+
+#: The files needed to resume a run.
+STATE = ("run.json", "state.npz", "losses.csv")
 
 
-def paint(
-    job: Job,
-    say: Say,
-    observers: Sequence[Callable[[Step], None]] = (),
-    overwrite: bool = False,
-    resume: bool = False,
-    side_by_side: int = 1,
-) -> Painting:
-    """Paint a job as nst_graph.paint does, with the same exceptions."""
-    return painting.paint(
-        job.content,
-        job.styles,
-        job.settings,
-        weights_file=job.weights,
-        masks=job.masks,
-        output=job.picture or job.output,
-        overwrite=overwrite,
-        resume=resume,
-        read_limit=job.read_limit,
-        side_by_side=side_by_side,
-        say=say,
-        observers=observers,
-    )
+def paint(job: Job, **how: Any) -> Painting:
+    """Paint a job as nst_graph.paint does, which gets `how` too."""
+    how |= {"weights_file": job.weights, "masks": job.masks, "read_limit": job.read_limit}
+    return painting.paint(job.content, job.styles, job.settings, output=job.picture or job.output, **how)
 
 
 def perform(jobs: Sequence[Job], say: Say, scheduler: str | None = None, workers: int = 1) -> list[str]:
@@ -52,196 +38,156 @@ def perform(jobs: Sequence[Job], say: Say, scheduler: str | None = None, workers
     `workers` at a time: by processes of their own if those are several, else by this one. Raises InputError if dask
     is needed and missing, or no cluster is there.
     """
-    if scheduler:
-        cluster.check_package()
-    failures: list[str] = []
-    unfinished = []
+    with tasks.connect(scheduler) if scheduler else nullcontext() as client:
+        unfinished, failures, missing = _unfinished(jobs, say)
+        if missing or not unfinished:
+            return failures + missing
+        paintings = [_Painting(job, 1 if scheduler else workers) for job in unfinished]
+        if scheduler:
+            return failures + _by_cluster(paintings, client, say)
+        if workers > 1:
+            return failures + tasks.by_processes(paintings, workers, say)
+        return failures + [failure for one in paintings if (failure := _paint_here(one, say))]
+
+
+def _paint_here(one: "_Painting", say: Say) -> str | None:
+    """Paint in this process; returns a line if it fails."""
+
+    def send(line: str, results: Any = None) -> None:
+        say(f"{one.name}: {line}")
+
+    send("paints")
+    try:
+        one.work()(send)
+        send("is painted")
+        return None
+    except FAILURES as error:
+        news.trace(error)
+        send(str(error))
+        return f"{one.name}: {error}"
+
+
+def _unfinished(jobs: Sequence[Job], say: Say) -> tuple[list[Job], list[str], list[str]]:
+    """The jobs to paint, with their weights; a line for each failure, and for each that lacks files."""
+    find_weights = functools.cache(lambda network: weights.find(network, say))  # says news once
+    unfinished, failures, missing = list[Job](), list[str](), list[str]()
     for job in jobs:
         try:
             if job.finished():
                 say(f"{job.output}: is finished")
-            else:
-                unfinished.append(job)
+                continue
         except InputError as error:
             failures.append(str(error))
-    if missing := [line for job in unfinished if (line := _missing(job))]:
-        return failures + missing
-    if scheduler and unfinished:
-        return failures + _distribute(unfinished, say, scheduler)
-    if workers > 1 and unfinished:
-        return failures + processes.share([_Here(job, workers) for job in unfinished], workers, say)
-    for job in unfinished:
-        say(f"{job.output}: paints")
+            continue
         try:
-            _paint_on(job, 1, lambda line, *_, output=job.output: say(f"{output}: {line}"))
-            say(f"{job.output}: is painted")
-        except processes.FAILURES as error:
-            news.trace(error)
-            failures.append(f"{job.output}: {error}")
-            say(failures[-1])
-    return failures
+            weights_file = job.weights or find_weights(job.settings.network)
+        except InputError as error:
+            missing.append(f"{job.output}: {error}")
+            continue
+        if gone := [str(path) for path in (*job.missing(), weights_file) if not path.exists()]:
+            missing.append(f"{job.output}: {' '.join(gone)}: no such file; nothing was painted, put it there")
+        unfinished.append(replace(job, weights=weights_file))
+    return unfinished, failures, missing
 
 
-def _missing(job: Job) -> str | None:
-    """A line about the files of a job that are not there, if there are any."""
-    try:
-        weights_file = job.weights or weights.find(job.settings.network, lambda line: None)
-    except InputError as error:
-        return f"{job.output}: {error}"
-    gone = " ".join(str(path) for path in (*job.missing(), *([] if weights_file.exists() else [weights_file])))
-    return f"{job.output}: {gone}: no such file; nothing was painted, put it there" if gone else None
+def _by_cluster(paintings: Sequence["_Painting"], client: Any, say: Say) -> list[str]:
+    """Paint on a cluster, in directories that no other process takes meanwhile; returns a line for each failure."""
+    failures, claims = list[str](), list[_Painting]()
+    with ExitStack() as stack:
+        for one in paintings:
+            try:
+                stack.enter_context(claimed(one.job.output, one.job.picture, resume=True))
+                claims.append(one)
+            except (InputError, OSError) as error:
+                failures.append(f"{one.name}: {error}")
+        return failures + tasks.by_cluster(claims, client, say)
 
 
 @dataclass(frozen=True)
-class _Task:
-    """A job as a task."""
+class _Painting:
+    """A job as a task, beside others so many at a time."""
 
     job: Job
+    side_by_side: int
 
     @property
     def name(self) -> str:
         return str(self.job.output)
 
-
-@dataclass(frozen=True)
-class _Here(_Task):
-    """A job as a task of processes, so many at a time, which save its state themselves."""
-
-    side_by_side: int
-
-    def work(self) -> Callable[[processes.Send], object]:
-        return functools.partial(_paint_on, self.job, self.side_by_side)
-
-    def receive(self, result: object) -> None:
-        pass
-
-
-def _paint_on(job: Job, side_by_side: int, send: processes.Send) -> None:
-    """Paint a job, going on where it is."""
-    last = sum(job.settings.scale_iterations) + job.settings.iterations
-
-    def report(step: Step) -> None:
-        if step.iteration % job.settings.save_every == 0:
-            send(f"iteration {step.iteration} of {last}, loss {step.total:.4g}", step.iteration)
-
-    paint(job, send, [report], resume=(job.output / "run.json").exists(), side_by_side=side_by_side)
-
-
-def _distribute(jobs: Sequence[Job], say: Say, scheduler: str) -> list[str]:
-    """Paint each job in intervals, sending pictures and state to a worker and its results back.
-
-    So no shared disk is needed, and a worker that dies loses only its unfinished interval.
-    """
-    find_weights = functools.cache(lambda network: weights.find(network, say))  # says news once
-    failures, tasks = list[str](), list[_There]()
-    with contextlib.ExitStack() as stack:
-        for job in jobs:
-            try:
-                cluster.check_init(job.settings)
-                stack.enter_context(claimed(job.output, job.picture, resume=True))
-                tasks.append(_There(replace(job, weights=job.weights or find_weights(job.settings.network))))
-            except InputError as error:
-                failures.append(f"{job.output}: {error}")
-            except OSError as error:
-                failures.append(f"{error.filename or job.output}: {error.strerror or error}")
-        return failures + cluster.share(tasks, scheduler, say)
-
-
-class _There(_Task):
-    """A job as a task of a cluster."""
+    def work(self) -> Callable[[Send], object]:
+        return partial(_paint_on, self.job, self.side_by_side)
 
     def inputs(self) -> list[Path]:
-        return _inputs(self.job)
+        assert self.job.weights is not None  # perform has found them
+        return [self.job.content, *self.job.styles, *self.job.masks, self.job.weights]
 
-    def order(self, names: Sequence[str]) -> tuple[Any, ...]:
-        job = self.job
-        state = {file.name: file.read_bytes() for file in (job.output / name for name in _STATE) if file.exists()}
-        styles = 1 + len(job.styles)
-        portable = {
-            "content": names[0],
-            "styles": names[1:styles],
-            "masks": names[styles:-1],
-            "weights": names[-1],
-            "settings": asdict(job.settings),
-            "read_limit": job.read_limit,
-        }
-        return interval, portable, state
+    def interval(self) -> Callable[[list[Path]], tuple[str | None, dict[str, bytes]]]:
+        if self.job.init:
+            raise InputError(tasks.NO_INIT)
+        state = {path.name: path.read_bytes() for name in STATE if (path := self.job.output / name).exists()}
+        return partial(_paint_interval, self.job, state)
 
-    def receive(self, results: dict[str, bytes]) -> str | None:
-        _receive(self.job, results)
-        if self.job.finished():
-            return None
-        outcome = records.read(self.job.output)["outcome"]
-        total = sum(self.job.settings.scale_iterations) + self.job.settings.iterations
-        reached = f"iteration {outcome.get('iterations', 0)} of {total}"
-        return f"{reached}, loss {outcome.get('total', float('nan')):.4g}"
+    def receive(self, results: dict[str, bytes]) -> None:
+        if results:  # those of a process are in their place already
+            _receive(self.job, self.inputs(), results)
 
 
-#: The files needed to resume a run.
-_STATE = ("run.json", "state.npz", "losses.csv")
+def _paint_on(job: Job, side_by_side: int, send: Send) -> None:
+    """Paint a job, going on where it is. What it has at each saved picture but the last takes it further."""
+    seen, last = list[int](), sum(job.settings.scale_iterations) + job.settings.iterations
+
+    def report(step: Step) -> None:
+        seen.append(step.iteration)
+        if step.iteration % job.settings.save_every == 0:
+            line = f"iteration {step.iteration} of {last}, loss {step.total:.4g}"
+            send(line, {} if seen[0] < step.iteration < last else None)
+
+    how = {"resume": (job.output / "run.json").exists(), "side_by_side": side_by_side}
+    paint(job, say=lambda line: send(line, None), observers=[report], **how)
 
 
-def _inputs(job: Job) -> list[Path]:
-    """The files that a job reads, the weights last."""
-    assert job.weights is not None  # _distribute has found them
-    return [job.content, *job.styles, *job.masks, job.weights]
-
-
-def interval(store: Path, portable: dict[str, Any], state: dict[str, bytes]) -> dict[str, bytes]:
-    """On a worker that has the inputs in `store`: paint up to the next saved picture. Returns the run's files."""
-    settings = records.settings(portable, store)
-    with tempfile.TemporaryDirectory(dir=store) as directory:
+def _paint_interval(job: Job, state: dict[str, bytes], inputs: list[Path]) -> tuple[str | None, dict[str, bytes]]:
+    """On a worker: paint up to the next saved picture; returns a line on that, None at the end, and the run's files."""
+    content, *images, weights_file = inputs
+    styles = tuple(images[: len(job.styles)])
+    with tempfile.TemporaryDirectory(dir=weights_file.parent) as directory:
         output = Path(directory) / "run"
         output.mkdir()
-        for name, content in state.items():
-            (output / name).write_bytes(content)
-        job = Job(
-            store / portable["content"],
-            tuple(store / name for name in portable["styles"]),
-            settings,
-            output,
-            tuple(store / name for name in portable["masks"]),
-            store / portable["weights"],
-            portable["read_limit"],
-        )
-        seen: list[int] = []
-        last = sum(settings.scale_iterations) + settings.iterations
+        for name, data in state.items():
+            (output / name).write_bytes(data)
+        reached: list[str] = []
 
-        def pause(step: Step) -> None:
-            seen.append(step.iteration)
-            due = step.iteration > seen[0] and step.iteration % settings.save_every == 0
-            if due and step.iteration < last:
+        def pause(line: str, results: Any = None) -> None:
+            if results is not None:
+                reached.append(line)
                 raise Pause
 
-        with contextlib.suppress(Pause):
-            paint(job, lambda line: None, [pause], resume="run.json" in state)
+        job = replace(job, content=content, styles=styles, masks=tuple(images[len(styles) :]), weights=weights_file)
+        with suppress(Pause):
+            _paint_on(replace(job, output=output, picture=None), 1, pause)
         # Names that begin with a dot are the lock and the copies of the inputs.
         made = (file for file in output.rglob("[!.]*") if file.is_file() and file.parent.name != records.COPIES)
-        return {str(file.relative_to(output)): file.read_bytes() for file in made}
+        return reached[0] if reached else None, {str(file.relative_to(output)): file.read_bytes() for file in made}
 
 
-def _receive(job: Job, results: dict[str, bytes]) -> None:
+def _receive(job: Job, inputs: Sequence[Path], results: dict[str, bytes]) -> None:
     """Write a worker's results into the job's directory, last of all that the run is finished."""
     record = json.loads(results.pop("run.json"))
     sources = (record["content"], *record["styles"], *record["masks"], record["weights"])
-    for source, path in zip(sources, _inputs(job), strict=True):
+    for source, path in zip(sources, inputs, strict=True):
         source["path"] = str(path.resolve())
-    directory = Directory(job.output, job.picture)
+    directory, kept = Directory(job.output, job.picture), job.settings
     if not directory.record:  # the first interval
         directory.describe(record | {"outcome": {"state": "painting"}})
-    state = results.pop("state.npz", None)
     for name, content in results.items():
         directory.put(name, content)
-    kind = job.settings.timelapse
-    if state is not None:
-        directory.put("state.npz", state)
-    elif kind is not None:  # the worker had only the pictures of the last interval
-        directory.put(f"timelapse.{kind}", timelapse.film(job.output, kind))
-    directory.describe(record)
-    if state is None:
-        if picture := directory.picture:
-            final, kept = pictures.unpremultiply(pictures.read(job.output / "final.png", ground=None)), job.settings
+    if "state.npz" not in results:
+        if kept.timelapse is not None:  # the worker had only the pictures of the last interval
+            directory.put(f"timelapse.{kept.timelapse}", timelapse.film(job.output, kept.timelapse))
+        if directory.picture is not None:
+            final = images.unpremultiply(images.read(job.output / "final.png", ground=None))
             texts = records.texts(kept, record["weights"]["network"])
-            directory.put_picture(pictures.to_file(final, picture.suffix, kept.depth, texts))
+            directory.put_picture(images.to_file(final, directory.picture.suffix, kept.depth, texts))
         directory.remove(r"state\.npz")
+    directory.describe(record)
     directory.put("index.html", page.of_run(job.output))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from nst_graph import files, pictures, places, weights
+from nst_graph import files, images, places, weights
 from nst_graph.commands import common, options
 from nst_graph.errors import InputError
 from nst_graph.news import count, tell
@@ -92,15 +92,15 @@ def rescale(path: Path, directory: Path, limit: float) -> None:
         raise InputError(f"--images {directory}: no directory; name one with pictures")
     resized = []
     for file in tqdm(files.pictures(directory), unit="picture"):
-        resized.append(pictures.fit(pictures.read(file, limit), RESCALING_SIZE))
+        resized.append(images.fit(images.read(file, limit), RESCALING_SIZE))
         if min(resized[-1].shape[:2]) < need:
             raise InputError(f"{file}: too small, each side needs {need} pixels; take it away")
     common.announce_loading()
-    from nst_graph.graph import rescaling  # imports TensorFlow
+    from nst_graph.model import vgg  # imports TensorFlow
 
     pictured = count(len(resized), "picture")
-    scales = rescaling.mean_activations(network, tqdm(resized, unit="picture"))
-    weights.write(rescaling.rescale(network, scales), target, f"rescaled over {pictured}")
+    scales = vgg.mean_activations(network, tqdm(resized, unit="picture"))
+    weights.write(vgg.rescale(network, scales), target, f"rescaled over {pictured}")
     tell(f"{target}: mean activations of {network.name} over {pictured} are one")
 
 

@@ -58,7 +58,7 @@ def _paint(args: dict[str, Any]) -> None:
             painting = workers.paint(job, **how)
         picture = Directory(job.output).picture
     step = painting.outcome.step
-    early = f"; {painting.outcome.reason}" if step.iteration < step.planned else ""
+    early = f"; {painting.outcome.reason}" if step.iteration < step.total_iterations else ""
     painted = short_path(picture or job.output / "final.png")
     tell(f"painted {painted}: {count(step.iteration, 'iteration')} in {clock(step.seconds)}{early}")
 
@@ -141,7 +141,7 @@ def _limit(args: dict[str, Any], outcome: dict[str, Any]) -> int:
     """The limit of iterations with which a finished run goes on. Raises InputError."""
     more: int | None = args.get("more")
     limit: int | None = args.get("iterations")
-    iterations, before = outcome.get("iterations"), outcome.get("before")
+    iterations, before = outcome.get("iterations"), outcome.get("iteration_offset")
     if type(iterations) is not int or type(before) is not int:
         raise InputError(f"{args['resume']}: a run of an older version, which cannot go on; paint on with --init")
     reached = iterations - before  # at its last size

@@ -1,17 +1,18 @@
 """The command scripts/paint_video.py: turn options into a clip and a film, and paint it."""
 
 import re
+from contextlib import nullcontext
 from dataclasses import fields
 from fractions import Fraction
 from functools import partial
 from typing import Any
 
 from nst_graph import files
-from nst_graph.batch import cluster, jobs
+from nst_graph.batch import jobs, tasks
 from nst_graph.commands import common, options, paint
 from nst_graph.commands.common import flag, short_path
 from nst_graph.errors import InputError
-from nst_graph.films.film import Film, check_packages, check_record
+from nst_graph.films import Film, check_packages, check_record
 from nst_graph.news import tell
 from nst_graph.runs import records
 
@@ -39,17 +40,21 @@ def _paint(args: dict[str, Any]) -> None:
         tell(f"{args['resume']}: is finished")
         return
     job, clip, film = resumed
-    with paint.claimed_job(job, args) as job:
-        if scheduler is not None:
-            cluster.check(scheduler)
-            cluster.check_init(job.settings)
+    with (
+        paint.claimed_job(job, args) as job,
+        tasks.connect(scheduler) if scheduler else nullcontext() as client,
+    ):
+        if client is not None and job.init:
+            raise InputError(tasks.NO_INIT)
         with common.run_context(job.output, max(1, film.iterations), args) as how:
-            from nst_graph.batch import shots
             from nst_graph.films.filming import paint_film
 
-            if scheduler is not None or workers > 1:
-                how["share"] = partial(shots.share, scheduler=scheduler, workers=workers)
-                how["side_by_side"] = 1 if scheduler is not None else workers
+            if client is not None:
+                how["share"] = partial(tasks.by_cluster, client=client, say=how["say"])
+            elif workers > 1:
+                how["share"] = partial(tasks.by_processes, workers=workers, say=how["say"])
+                how["side_by_side"] = workers
+            if "share" in how:
                 tell(f"watch {short_path(job.output / 'index.html')}")  # there is no bar
             how |= {"weights_file": job.weights, "masks": job.masks}
             made = paint_film(clip, job.styles, job.settings, film, job.output, **how)

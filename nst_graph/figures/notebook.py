@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from nst_graph import pictures, weights
+from nst_graph import images, weights
 from nst_graph.errors import InputError
-from nst_graph.graph.objective import Objective, Style
+from nst_graph.images import Picture
+from nst_graph.model.objective import Objective, Style
 from nst_graph.news import tell
-from nst_graph.pictures import Picture
 from nst_graph.recipes import NOTEBOOK, RECIPES
 
 FILES = ("Tuebingen_Neckarfront.jpg", "vangogh_starry_night.jpg")
@@ -38,7 +38,7 @@ PUBLISHED = {
 }
 
 
-def run(images: Path, weights_file: Path | None, size: int | None, convolutions: str, limit: float) -> None:
+def run(directory: Path, weights_file: Path | None, size: int | None, convolutions: str, limit: float) -> None:
     """Paint as the notebook does, and print its losses beside ours.
 
     `size` replaces 512, and 800 likewise. Raises InputError if a picture is missing or too small.
@@ -46,7 +46,7 @@ def run(images: Path, weights_file: Path | None, size: int | None, convolutions:
     size = next(iter(PUBLISHED)) if size is None else size
     settings = replace(RECIPES[NOTEBOOK].settings, convolutions=convolutions)
     path = weights_file if weights_file is not None else weights.find(settings.network, tell)
-    originals = [pictures.read(images / name, limit) for name in FILES]
+    originals = [images.read(directory / name, limit) for name in FILES]
     whole = weights.read(path, limit)
     network = whole.upto(settings.layers)
     need = network.smallest_side(settings.layers)

@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL.PngImagePlugin import PngInfo
 
-from nst_graph import files, pictures
+from nst_graph import files, images
 from nst_graph.batch.jobs import Job
 from nst_graph.errors import InputError
 from nst_graph.figures.panels import SOURCES, Figure, Panel
@@ -87,7 +87,7 @@ def _show(axis: Any, panel: Panel, inset: bool, directory: Path, limit: float) -
 
 
 def _reduced(path: Path, size: int, limit: float) -> Any:
-    return pictures.to_bytes(pictures.fit(pictures.read(path, limit), size))
+    return images.to_bytes(images.fit(images.read(path, limit), size))
 
 
 def gap(path: Path) -> str:

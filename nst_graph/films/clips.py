@@ -14,19 +14,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nst_graph import files, pictures
+from nst_graph import files, images
 from nst_graph.errors import InputError
 from nst_graph.films import media
 from nst_graph.films.media import RATE, Say, Span, Timed
+from nst_graph.images import Picture
 from nst_graph.news import count
-from nst_graph.pictures import Picture
 
 #: Bins a channel of the histograms that tell a cut, and the share that two frames of a shot have in common at least.
 BINS, COMMON = 8, 0.8
 #: The rows and columns that are counted there, at least.
 COUNTED = 64
-
-
 #: Sound stays with its picture where `--fps` moves no frame by more seconds, and frames are evenly timed where they
 #: differ by no more than EVEN.
 APART, EVEN = Fraction(1, 25), Fraction(1, 500)
@@ -131,10 +129,8 @@ class Clip:
             if (number - self.start) % self.every == 0:
                 picture = frame.read()
                 if shown is not None and picture.shape != shown.picture.shape:
-                    sizes = [f"{width} x {height}" for height, width, _ in (picture.shape, shown.picture.shape)]
-                    raise InputError(
-                        f"{self.path}: frame {number} has {sizes[0]} pixels, not {sizes[1]}; make them alike"
-                    )
+                    here, first = (f"{width} x {height}" for height, width, _ in (picture.shape, shown.picture.shape))
+                    raise InputError(f"{self.path}: frame {number} has {here} pixels, not {first}; make them alike")
                 if shown is None or self.path.is_dir() or not np.array_equal(picture, shown.picture):
                     if shown is not None:
                         yield shown
@@ -145,12 +141,9 @@ class Clip:
             yield shown
 
     def _pictures(self) -> Iterator[Timed]:
-        for number, file in enumerate(self.files()):
-            yield Timed(partial(pictures.read, file, self.read_limit), Fraction(number), Fraction(number + 1))
-
-    def files(self) -> list[Path]:
-        """The pictures of a directory, by the numbers in their names: 2 before 10."""
-        return sorted(files.pictures_in(self.path), key=_natural)
+        """Those of a directory, by the numbers in their names: 2 before 10."""
+        for number, file in enumerate(sorted(files.pictures_in(self.path), key=_natural)):
+            yield Timed(partial(images.read, file, self.read_limit), Fraction(number), Fraction(number + 1))
 
     def outline(self, say: Say) -> Outline:
         """Read the clip once, to see its shots and times. Raises InputError if there are no frames.
@@ -159,13 +152,13 @@ class Clip:
         (Swain and Ballard 1991: the sum of the lesser shares of all bins).
         """
         lengths, moments = list[int](), list[tuple[int, Fraction]]()
-        before = end = None
+        previous = end = None
         for shown in self._shown(say):
             histogram = _histogram(shown.picture)
-            if before is None or float(np.minimum(histogram, before).sum()) < COMMON:
+            if previous is None or float(np.minimum(histogram, previous).sum()) < COMMON:
                 lengths.append(0)
             lengths[-1] += 1
-            before, end = histogram, (shown.stop, shown.end)
+            previous, end = histogram, (shown.stop, shown.end)
             moments.append((shown.first, shown.begin))
         if end is None:
             remedy = "choose others by --frames" if self.start or self.stop is not None else "name another clip"
@@ -184,8 +177,7 @@ def _natural(file: Path) -> tuple[list[str | int], str]:
 
 def _histogram(frame: Picture) -> npt.NDArray[np.float64]:
     step = max(1, min(frame.shape[:2]) // COUNTED)
-    bins = (pictures.to_bytes(frame[::step, ::step]) // (256 // BINS)).astype(np.int64)
-    red, green, blue = np.moveaxis(bins, -1, 0)
-    counts = np.bincount(((red * BINS + green) * BINS + blue).ravel(), minlength=BINS**3)
+    bins = images.to_bytes(frame[::step, ::step]) // (256 // BINS)
+    counts = np.bincount(np.ravel_multi_index(tuple(bins.reshape(-1, 3).T), (BINS,) * 3), minlength=BINS**3)
     shares: npt.NDArray[np.float64] = counts / counts.sum()
     return shares

@@ -6,16 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from nst_graph import files, pictures
-from nst_graph.films import media
+from nst_graph import files, images
+from nst_graph.films import check_record, media
 from nst_graph.films.clips import Clip, Outline
-from nst_graph.films.film import check_record
+from nst_graph.images import Picture
 from nst_graph.optimise import Step
-from nst_graph.pictures import Picture
 from nst_graph.runs import losses, page, records
 from nst_graph.runs.directory import writing
 from nst_graph.runs.run import BaseRun
-from nst_graph.scenes import Sources
+from nst_graph.stages import InputFiles
 
 #: The first columns of losses.csv, which has a row a frame; `beside` are the seconds beside the optimiser's.
 COLUMNS = ("frame", "iterations", "evaluations", "seconds", "beside")
@@ -65,11 +64,11 @@ class FilmRun(BaseRun):
         #: The last frames as they were painted, by number.
         self._latest = dict[int, Picture]()
         if (step := self.resume_from) is not None:
-            memory = step.memory()
+            memory = step.optimizer_state()
             self._latest = {int(name): memory[name].astype(np.float32) for name in memory if name.isdecimal()}
             self._latest[step.iteration] = step.picture.astype(np.float32)
 
-    def open(self, record: dict[str, Any], sources: Sources) -> None:
+    def open(self, record: dict[str, Any], sources: InputFiles) -> None:
         """Begin the film, or go on with it. Raises InputError if it was begun with other sources or settings."""
         with writing(self.path):
             self._begin(record, sources)
@@ -82,7 +81,7 @@ class FilmRun(BaseRun):
         painted = []
         for number in range(max(shot.start, first - self._reach), first) if first < shot.stop else ():
             exact = self._latest.get(number)
-            painted.append(pictures.read(self._frame(number), files.READ_LIMIT) if exact is None else exact)
+            painted.append(images.read(self._frame(number), files.READ_LIMIT) if exact is None else exact)
         return ShotProgress(first, total, tuple(painted), self._reach)
 
     def add(self, frame: Frame) -> None:
@@ -91,7 +90,7 @@ class FilmRun(BaseRun):
         kept = range(number - self._reach, number)  # from which the frame is painted again, if it must be
         memory = {str(other): picture for other, picture in self._latest.items() if other in kept}
         self._latest = {int(name): picture for name, picture in memory.items()} | {number: step.picture.astype("f4")}
-        self._save_state(replace(step, iteration=number, before=0, memory=lambda: memory))
+        self._save_state(replace(step, iteration=number, iteration_offset=0, optimizer_state=lambda: memory))
         counts = {"frame": number, "iterations": step.iteration, "evaluations": step.evaluations}
         seconds = {"seconds": step.seconds, "beside": frame.beside}
         self._rows[number] = {**counts, **seconds, **step.terms, "total": step.total}

@@ -8,55 +8,32 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nst_graph import machine, painting, pictures, scenes
+from nst_graph import images, machine, painting
 from nst_graph.errors import InputError
-from nst_graph.films import flow
+from nst_graph.films import Film, check_packages, flow
 from nst_graph.films.clips import Clip
-from nst_graph.films.film import Film, check_packages
 from nst_graph.films.film_run import FilmRun, Frame, ShotProgress
-from nst_graph.graph.objective import Objective, TargetExtractor, TemporalTarget
-from nst_graph.graph.tiles import TiledObjective
+from nst_graph.images import Picture
+from nst_graph.model.objective import Objective, TargetExtractor, TemporalTarget, TiledObjective
 from nst_graph.optimise import Step, Vectors, minimise
 from nst_graph.optimise.steps import OffsetObserver
-from nst_graph.painting import Part
-from nst_graph.pictures import Picture
-from nst_graph.plans import available_memory
 from nst_graph.runs import records, run
-from nst_graph.scenes import Originals, Say, Sources
 from nst_graph.settings import Settings
+from nst_graph.stages import InputFiles, InputImages, PreparedStage, Say, prepare_stages
 from nst_graph.weights import Network
 
 Observer = Callable[[Step], None]
-#: An objective, and the vectors of the graph's L-BFGS where that minimises it.
-Minimised = tuple[Objective | TiledObjective, Vectors | None]
 Keep = Callable[[Frame], object]
 #: The number of a frame, from 1, and the frame.
 Numbered = tuple[int, Picture]
-
-
-@dataclass(frozen=True)
-class Shot:
-    """A shot to be painted, wherever: the numbers of its frames, how far it is, and what paints them."""
-
-    place: int
-    frames: range
-    progress: ShotProgress
-    sources: Sources
-    settings: Settings
-    film: Film
-    #: What was decided for each stage when the film began, and how many shots are painted at a time.
-    stages: Sequence[dict[str, Any]]
-    side_by_side: int
-
-
-#: Paints shots elsewhere, given the clip and what adds a frame to the film; returns a line for each failure.
-Share = Callable[[Sequence[Shot], Clip, Keep, Say], list[str]]
+#: Frames that a worker of a cluster paints before it sends them back.
+INTERVAL = 5
 
 
 def paint_film(
@@ -73,256 +50,296 @@ def paint_film(
     side_by_side: int = 1,
     say: Say = lambda line: None,
     observers: Iterable[Observer] = (),
-    share: Share | None = None,
+    share: Callable[[Sequence[ShotTask]], list[str]] | None = None,
 ) -> Path:
     """Paint the frames of a clip in the style of one or several pictures; returns the path of the mp4.
 
     Each frame is held to the one before, as Ruder, Dosovitskiy and Brox 2016 (arXiv 1604.08610) do; after a cut
     a shot begins anew. `observers` get every Step of every frame, counted over the whole film; none where `share`
-    paints the shots. Raises what nst_graph.paint raises; `resume` goes on with an unfinished film.
+    paints the shots elsewhere, and returns a line for each failure. Raises what nst_graph.paint raises; `resume` goes
+    on with an unfinished film.
     """
     check_packages()
-    sources = Sources.named(clip.path, styles, masks, settings, weights_file, clip.read_limit, say)
+    sources = InputFiles.named(clip.path, styles, masks, settings, weights_file, clip.read_limit, say)
     with FilmRun(output, overwrite, resume) as film_run:
         outline = clip.outline(say)
-        lengths = outline.shots
-        how = film, film_run.stages, side_by_side
-        studio = _Studio.opened(sources, settings, *how, next(clip.frames()), say)
-        parts = studio.parts(studio.originals, say)
-        stages, scene = painting.described(parts), parts[-1].scene
-        del parts
-        record = run.describe(sources, studio.network.name, settings, scene, stages)
-        studio = replace(studio, stages=stages)
-        counts = {"shots": lengths, "frames": sum(lengths), "seconds": outline.seconds}
+        plan = FilmPlan(clip, sources, settings, film, film_run.stages, side_by_side)
+        studio = _Studio(plan, next(clip.frames()), say)
+        parts = studio.parts(studio.inputs.photograph, say)
+        plan = studio.plan = replace(plan, stages=[part.record() for part in parts])
+        counts = {"shots": outline.shots, "frames": sum(outline.shots), "seconds": outline.seconds}
+        record = run.describe(sources, studio.network.name, settings, parts[-1], plan.stages)
         film_run.open(record | {"film": clip.facts() | asdict(film) | counts}, sources)
-        height, width = scene.shape[:2]
-        del scene
+        height, width = parts[-1].shape[:2]
+        del parts
         say(f"{studio.network.name} paints {width} x {height} pixels: {outline}")
-        ends = list(itertools.accumulate(lengths, initial=1))
-        shots = list(itertools.starmap(range, itertools.pairwise(ends)))
+        ranges = itertools.starmap(range, itertools.pairwise(itertools.accumulate(outline.shots, initial=1)))
+        shots = [Shot(place, frames, film_run.progress(frames)) for place, frames in enumerate(ranges, 1)]
         if share is None:
-            studio.paint(clip, shots, film_run, observers, say)
+            studio.paint_all(shots, film_run.add, list(observers), say)
         else:
             del studio
-            _share(share, clip, shots, film_run, (sources, settings, film, stages, side_by_side), say)
+            tasks = [ShotTask(plan, shot, film_run.add) for shot in shots if not shot.is_finished]
+            if failures := share(tasks):
+                raise InputError(f"{'; '.join(failures)}; other frames are kept, --resume {output} goes on")
         if why := film_run.finish(clip, outline):
             say(f"{clip.path}: {why}; the film is silent")
     return output / "film.mp4"
 
 
-def paint_shot(shot: Shot, frames: Iterator[Numbered], keep: Keep) -> None:
-    """Paint the frames of a shot that are not finished.
-
-    Of those before, `frames` has the shot's first, from which styles and sizes are made, and those from the one
-    furthest `back` on.
-    """
-    first = next(frames)
-    how = shot.film, shot.stages, shot.side_by_side
-    studio = _Studio.opened(shot.sources, shot.settings, *how, first[1], lambda line: None)
-    studio.shoot(itertools.chain([first], frames), shot.progress, keep)
-
-
-def _share(share: Share, clip: Clip, shots: Sequence[range], film_run: FilmRun, how: Any, say: Say) -> None:
-    """Let others paint what is not finished. Raises InputError, once all is done, where shots failed."""
-    places = [(place, frames, film_run.progress(frames)) for place, frames in enumerate(shots, 1)]
-    unfinished = [Shot(*place, *how) for place in places if place[2].number in place[1]]
-    if failures := share(unfinished, clip, film_run.add, say):
-        raise InputError(f"{'; '.join(failures)}; other frames are kept, --resume {film_run.path} goes on")
-
-
 @dataclass(frozen=True)
-class _Studio:
-    """What all shots have in common: the pictures, the network, and how it paints."""
+class FilmPlan:
+    """What decides a film, wherever its shots are painted."""
 
-    originals: Originals
-    network: Network
+    clip: Clip
+    sources: InputFiles
     settings: Settings
     film: Film
+    #: What was decided for each stage when the film began, and how many shots are painted at a time.
     stages: Sequence[dict[str, Any]]
     side_by_side: int
 
-    @classmethod
-    def opened(
-        cls,
-        sources: Sources,
-        settings: Settings,
-        film: Film,
-        stages: Sequence[dict[str, Any]],
-        side_by_side: int,
-        photograph: Picture,
-        say: Say,
-    ) -> _Studio:
+    def frames(self, shot: Shot, numbered: Iterator[Numbered] | None = None) -> Iterator[Numbered]:
+        """The frames of a shot, among the clip's from some on. Raises InputError if one is no longer there."""
+        numbered = enumerate(self.clip.frames(), 1) if numbered is None else numbered
+        for number in shot.frames:
+            frame = next((frame for other, frame in numbered if other == number), None)
+            if frame is None:
+                raise InputError(f"{self.clip.path}: frame {number} can no longer be read; put it back")
+            yield number, frame
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A shot to be painted: the numbers of its frames, and how far it is."""
+
+    place: int
+    frames: range
+    progress: ShotProgress
+
+    @property
+    def is_finished(self) -> bool:
+        return self.progress.number not in self.frames
+
+    def after(self, frame: Frame) -> Shot:
+        return replace(self, progress=self.progress.after(frame))
+
+
+class ShotTask:
+    """A shot that is painted elsewhere, as one of batch's tasks; its frames are kept as they come."""
+
+    def __init__(self, plan: FilmPlan, shot: Shot, keep: Keep) -> None:
+        self._plan, self._shot, self._keep = plan, shot, keep
+        self._photographs, self._taken = plan.frames(shot), dict[int, Any]()
+        self.name = f"shot {shot.place}"
+
+    def work(self) -> Callable[[Callable[[str, Any], None]], None]:
+        return partial(_paint_rest, self._plan, self._shot)
+
+    def inputs(self) -> list[Path]:
+        sources = self._plan.sources
+        return [*sources.styles, *sources.masks, sources.weights]
+
+    def interval(self) -> Callable[[list[Path]], tuple[str | None, list[Frame]]]:
+        """Goes with the frames to paint; before them, if these are finished, the shot's first and those in reach."""
+        first, begin = self._shot.frames.start, self._shot.progress.number
+        end, reach = min(begin + INTERVAL, self._shot.frames.stop), self._shot.progress.reach
+        while max(self._taken, default=0) + 1 < end:
+            number, photograph = next(self._photographs)
+            self._taken = {kept: self._taken[kept] for kept in self._taken if kept == first or kept >= begin - reach}
+            packed = photograph.astype(np.uint8)  # a byte a colour, if that says it all
+            self._taken[number] = packed if (packed == photograph).all() else photograph
+        return partial(_paint_interval, self._plan, self._shot, list(self._taken.items()))
+
+    def receive(self, frames: Sequence[Frame]) -> None:
+        for frame in frames:
+            self._keep(frame)
+            self._shot = self._shot.after(frame)
+        if self._shot.is_finished:
+            self._photographs, self._taken = iter(()), {}  # which closes the clip
+
+
+def _paint_rest(plan: FilmPlan, shot: Shot, send: Callable[[str, Any], None]) -> None:
+    """In a process: paint what is left of a shot, and send each frame."""
+    frames = plan.frames(shot)
+    _, first = start = next(frames)
+    studio = _Studio(plan, first, lambda line: None)
+    studio.paint(shot, itertools.chain([start], frames), lambda frame: send(_news(frame), [frame]))
+
+
+def _paint_interval(
+    plan: FilmPlan, shot: Shot, photographs: Sequence[Numbered], inputs: list[Path]
+) -> tuple[str | None, list[Frame]]:
+    """On a worker: paint the frames of an interval, of which the shot's first is one if it is not before them."""
+    *images, weights_file = inputs
+    styles, masks = images[: len(plan.sources.styles)], images[len(plan.sources.styles) :]
+    sources = replace(plan.sources, styles=tuple(styles), masks=tuple(masks), weights=weights_file)
+    frames = [(number, photograph.astype(np.float32)) for number, photograph in photographs]
+    painted: list[Frame] = []
+    _Studio(replace(plan, sources=sources), frames[0][1], lambda line: None).paint(shot, iter(frames), painted.append)
+    return None if painted[-1].number + 1 == shot.frames.stop else _news(painted[-1]), painted
+
+
+def _news(frame: Frame) -> str:
+    return f"frame {frame.number}, loss {frame.step.total:.4g}"
+
+
+class _Studio:
+    """What all shots have in common: the images, and the network."""
+
+    def __init__(self, plan: FilmPlan, photograph: Picture, say: Say) -> None:
         """Raises InputError if a file cannot be read."""
-        originals = scenes.read(sources, settings, say, say, photograph)
-        return cls(originals, painting.network_of(sources, say), settings, film, stages, side_by_side)
+        self.plan = plan
+        self.inputs = InputImages.read(plan.sources, plan.settings, say, say, photograph)
+        self.network = painting.network_of(plan.sources, say)
+        self._used = self.network.upto(plan.settings.layers)
 
-    def parts(self, originals: Originals, say: Say) -> list[Part]:
+    def parts(self, photograph: Picture, say: Say = lambda line: None) -> list[PreparedStage]:
         """The stages of a shot with this first frame."""
-        memory = available_memory(self.side_by_side)
-        return painting.parts_of(originals, self.used, self.settings, say, self.stages, memory)
+        plan, inputs = self.plan, replace(self.inputs, photograph=photograph)
+        return prepare_stages(inputs, self._used, plan.settings, say, plan.stages, plan.side_by_side)
 
-    @cached_property
-    def used(self) -> Network:
-        """The network up to the last layer in use."""
-        return self.network.upto(self.settings.layers)
+    def paint_all(self, shots: Sequence[Shot], keep: Keep, observers: Sequence[Observer], say: Say) -> None:
+        """Paint one shot after the other; observers get steps as those of the whole film."""
+        settings, film = self.plan.settings, self.plan.film
+        first = other = sum(settings.scale_iterations) + settings.iterations
+        if not film.alone:
+            other = sum(settings.scale_iterations[-1:]) + film.iterations
+        planned = [other if place else first for shot in shots for place in range(len(shot.frames))]
+        total, seconds, numbered = sum(planned), 0.0, enumerate(self.plan.clip.frames(), 1)
+
+        def observer(number: int) -> Observer:
+            gone, before = seconds, sum(planned[: number - 1])
+
+            def observe(step: Step) -> None:
+                nonlocal seconds
+                seconds, iteration = gone + step.seconds, before + step.iteration
+                left = 1 - iteration / max(1, total)
+                for observe_film in observers:
+                    observe_film(replace(step, seconds=seconds, iteration=iteration, total_iterations=total, left=left))
+
+            return observe
+
+        for shot in shots:
+            if not shot.is_finished:
+                self.paint(shot, self.plan.frames(shot, numbered), keep, observer, say)
 
     def paint(
-        self, clip: Clip, shots: Sequence[range], film_run: FilmRun, observers: Iterable[Observer], say: Say
-    ) -> None:
-        """Paint one shot after the other, but what is finished."""
-        places = [place for shot in shots for place in range(len(shot))]
-        progress = _Progress(observers, [self.film.planned(self.settings, place) for place in places])
-        numbered = enumerate(clip.frames(), 1)
-        for shot in shots:
-            frames = itertools.islice(numbered, len(shot))
-            reached = film_run.progress(shot)
-            if reached.number in shot:
-                self.shoot(frames, reached, film_run.add, progress.of_frame, say)
-            deque(frames, maxlen=0)  # a finished shot is gone past
-
-    def shoot(
         self,
+        shot: Shot,
         frames: Iterator[Numbered],
-        progress: ShotProgress,
         keep: Keep,
         observer: Callable[[int], Observer] = lambda number: lambda step: None,
         say: Say = lambda line: None,
     ) -> None:
-        """Paint the frames of one shot that are not finished yet."""
-        seen, texts = time.monotonic(), records.texts(self.settings, self.network.name)
-        first = next(frames)
-        parts = self.parts(
-            replace(self.originals, photograph=first[1]), lambda line: None
-        )  # which was said of the film
-        with contextlib.closing(_Shot(parts, self.used, self.settings, self.film, say)) as shot:
-            before: deque[Picture] = deque(maxlen=progress.reach)
-            for number, frame_of_clip in itertools.chain([first], frames):
-                photograph = shot.fit(frame_of_clip)
-                if number >= progress.number:
+        """Paint the frames of a shot that are not finished.
+
+        Of those before, `frames` has the shot's first, and those from the one furthest `back` on.
+        """
+        started, settings = time.monotonic(), self.plan.settings
+        texts = records.texts(settings, self.network.name)
+        start = next(frames)
+        painter = _ShotPainter(self.parts(start[1]), self._used, settings, self.plan.film, say)
+        earlier: deque[Picture] = deque(maxlen=shot.progress.reach)
+        with contextlib.closing(painter):
+            for number, frame_of_clip in itertools.chain([start], frames):
+                part = painter.part(frame_of_clip)
+                photograph = part.photograph
+                if number >= shot.progress.number:
                     with painting.memory_errors():
-                        step = shot.paint(photograph, shot.guide(photograph, before, progress), observer(number))
-                    picture = shot.part(photograph).scene.finish(step.picture.astype(np.float32), self.settings)
-                    png = pictures.to_png(picture, self.settings.depth, texts)
+                        target = painter.target(photograph, earlier, shot.progress)
+                        step = painter.paint(photograph, target, observer(number))
+                    picture = part.finish(step.picture.astype(np.float32))
+                    png = images.to_png(picture, settings.depth, texts)
                     now = time.monotonic()
-                    frame = Frame(number, step, max(0.0, now - seen - step.seconds), png)
-                    seen, progress = now, progress.after(frame)
+                    frame = Frame(number, step, max(0.0, now - started - step.seconds), png)
+                    started, shot = now, shot.after(frame)
                     keep(frame)
-                before.append(photograph)
+                earlier.append(photograph)
 
 
-class _Shot:
-    """The frames from one cut to the next. The graph and the styles' targets are made once, for the first to paint."""
+class _ShotPainter:
+    """Paints the frames from one cut to the next. Graph and styles' targets are made once, for the first to paint."""
 
-    def __init__(self, parts: list[Part], network: Network, settings: Settings, film: Film, say: Say) -> None:
-        self.settings, self.film, self._network, self._say = settings, film, network, say
-        self.parts = parts
+    def __init__(self, parts: list[PreparedStage], network: Network, settings: Settings, film: Film, say: Say) -> None:
+        self._parts, self._network, self._settings, self._film, self._say = parts, network, settings, film, say
         self._targets = TargetExtractor(network, settings)
-
-    @cached_property
-    def _objective(self) -> Minimised:
-        last = self.parts[-1]
-        return painting.objective_of(self._network, last, self._targets, self.film.steadiness > 0)
-
-    @cached_property
-    def _coarser(self) -> int | None:
-        """The last stage at a size below the film's."""
-        last = self.parts[-1].scene.shape
-        return max((index for index, part in enumerate(self.parts) if part.scene.shape != last), default=None)
-
-    @cached_property
-    def _coarse_objective(self) -> Minimised:
-        assert self._coarser is not None
-        part = self.parts[self._coarser]
-        return painting.objective_of(self._network, part, self._targets)
+        self._objectives = dict[int, tuple[Objective | TiledObjective, Vectors | None]]()
 
     def close(self) -> None:
         """Give the memory back."""
         self._targets.close()
-        for made in ("_objective", "_coarse_objective"):
-            if made in self.__dict__:
-                getattr(self, made)[0].close()
+        for objective, _ in self._objectives.values():
+            objective.close()
         machine.release_memory()
 
-    def fit(self, frame: Picture) -> Picture:
-        """A frame in the size of the film."""
-        height, width = self.parts[-1].scene.shape[:2]
-        return pictures.resize(frame, height, width, self.settings.resample)
-
-    def part(self, frame: Picture, index: int = -1) -> Part:
-        """A stage of painting this frame, which is in the size of the film."""
-        part = self.parts[index]
-        height, width = part.scene.shape[:2]
-        photograph = pictures.resize(frame, height, width, self.settings.resample)
+    def part(self, frame: Picture, index: int = -1) -> PreparedStage:
+        """A stage of painting this frame, which is brought to its size."""
+        part = self._parts[index]
+        height, width = part.shape[:2]
+        photograph = images.resize(frame, height, width, self._settings.resample)
         return part.with_photograph(photograph)
 
-    def guide(self, frame: Picture, before: Sequence[Picture], progress: ShotProgress) -> TemporalTarget | None:
-        """What a frame is held to, given those before; None for the first one, and for all that are alone."""
-        pairs = list(zip(reversed(before), reversed(progress.painted), strict=False))
-        if not pairs or progress.total is None or self.film.alone:
+    def target(self, frame: Picture, earlier: Sequence[Picture], progress: ShotProgress) -> TemporalTarget | None:
+        """What a frame is held to, from earlier ones; None for the first one, and for all that are alone."""
+        pairs = list(zip(reversed(earlier), reversed(progress.painted), strict=False))
+        if not pairs or progress.total is None or self._film.alone:
             return None
-        held = [pairs[back - 1] for back in self.film.back if back <= len(pairs)]
-        return flow.guide(frame, held, self.film.weight(progress.total))
+        held = [pairs[back - 1] for back in self._film.back if back <= len(pairs)]
+        return flow.temporal_target(frame, held, self._film.weight(progress.total))
 
-    def paint(self, frame: Picture, guide: TemporalTarget | None, observe: Observer) -> Step:
-        """Paint a frame: from the guide's picture, to which it is held where that can be trusted; or as a first one."""
-        parts = [self.part(frame, index) for index in range(len(self.parts))]
-        *coarse, last = parts
-        iterations, before = last.stage.iterations, None
-        if guide is not None:
-            iterations = self.film.iterations
-            start, before = self._moved(parts, guide, observe)
+    def paint(self, frame: Picture, target: TemporalTarget | None, observe: Observer) -> Step:
+        """Paint a frame: from the target's picture, and held to it where that can be trusted; or as a first one."""
+        *coarse, last = parts = [self.part(frame, index) for index in range(len(self._parts))]
+        iterations, previous = last.settings.iterations, None
+        if target is not None:
+            iterations = self._film.iterations
+            start, previous = self._moved(parts, target, observe)
         elif coarse:
-            start = coarse[0].start(self._network)
             with contextlib.ExitStack() as objectives:
-                how = None, self.settings, [observe], self._say, objectives
-                before = painting.paint_parts(self._network, coarse, start, *how).step
-            start, _ = painting.carry(before, coarse[-1].scene.photograph, last.scene.photograph, self.settings)
+                how = None, [observe], self._say, objectives
+                previous = painting.paint_stages(self._network, coarse, *how).step
+            start, _ = painting.warm_start(previous, coarse[-1], last)
         else:
             start = last.start(self._network)
-        self._objective[0].turn_to(last.scene.photograph, guide)
-        return self._minimise(self._objective, last, start, iterations, OffsetObserver([observe], len(coarse), before))
+        return self._minimise(len(coarse), last, start, iterations, observe, previous, target)
 
-    def _moved(self, parts: Sequence[Part], guide: TemporalTarget, observe: Observer) -> tuple[Picture, Step | None]:
-        """The guide's picture; where it cannot be trusted, what the scale below paints of the photograph.
+    def _moved(
+        self, parts: Sequence[PreparedStage], target: TemporalTarget, observe: Observer
+    ) -> tuple[Picture, Step | None]:
+        """The target's picture; where it cannot be trusted, what the scale below paints of the photograph.
 
         White noise would not become a painting in a few iterations, nor does the photograph at the film's size.
         """
-        if self._coarser is None or guide.flow_consistency.all():
-            return guide.picture, None
-        part, photograph = parts[self._coarser], parts[-1].scene.photograph
-        small = part.scene.photograph
+        photograph = parts[-1].photograph
+        smaller = [index for index, part in enumerate(parts) if part.shape != photograph.shape]
+        if not smaller or target.flow_consistency.all():
+            return target.picture, None
+        part = parts[smaller[-1]]
+        small = part.photograph
         height, width = small.shape[:2]
-        start = pictures.resize(flow.filled(guide, photograph), height, width, self.settings.resample)
-        self._coarse_objective[0].turn_to(small)
-        offset = OffsetObserver([observe], self._coarser, None)
-        step = self._minimise(self._coarse_objective, part, start, part.stage.iterations, offset)
-        anew, _ = painting.carry(step, small, photograph, self.settings)
-        return flow.filled(guide, anew), step
+        start = images.resize(flow.filled(target, photograph), height, width, self._settings.resample)
+        step = self._minimise(smaller[-1], part, start, part.settings.iterations, observe)
+        anew, _ = painting.warm_start(step, part, parts[-1])
+        return flow.filled(target, anew), step
 
-    @staticmethod
-    def _minimise(minimised: Minimised, part: Part, start: Picture, iterations: int, offset: OffsetObserver) -> Step:
-        """Paint at one size. The step can be sent elsewhere."""
-        objective, vectors = minimised
-        settings = replace(part.fitted, iterations=iterations)
+    def _minimise(
+        self,
+        index: int,
+        part: PreparedStage,
+        start: Picture,
+        iterations: int,
+        observe: Observer,
+        previous: Step | None = None,
+        target: TemporalTarget | None = None,
+    ) -> Step:
+        """Paint a stage, after a step of the `previous` one if there is one. What is returned can be sent elsewhere."""
+        if index not in self._objectives:
+            steady = index + 1 == len(self._parts) and self._film.steadiness > 0
+            self._objectives[index] = painting.objective_of(self._network, self._parts[index], self._targets, steady)
+        objective, vectors = self._objectives[index]
+        objective.turn_to(part.photograph, target)
+        settings = replace(part.settings, iterations=iterations, corrections=part.plan.pairs)
+        offset = OffsetObserver([observe], index, previous)
         step = offset.counted(minimise(objective, start, settings, offset.observe, vectors=vectors).step)
-        return replace(step, read=partial(np.asarray, step.picture), memory=dict)
-
-
-class _Progress:
-    """Counts the steps of frames over the whole film, of which so many iterations are planned a frame."""
-
-    def __init__(self, observers: Iterable[Observer], planned: Sequence[int]) -> None:
-        self._observers, self._planned, self._seconds = list(observers), planned, 0.0
-
-    def of_frame(self, number: int) -> Observer:
-        """An observer of a frame's steps."""
-        before, gone = sum(self._planned[: number - 1]), self._seconds
-
-        def observe(step: Step) -> None:
-            self._seconds = gone + step.seconds
-            counts: dict[str, Any] = {"iteration": before + step.iteration, "planned": sum(self._planned)}
-            counts["left"] = 1 - counts["iteration"] / max(1, counts["planned"])
-            for observer in self._observers:
-                observer(replace(step, seconds=self._seconds, **counts))
-
-        return observe
+        return replace(step, read=partial(np.asarray, step.picture), optimizer_state=dict)

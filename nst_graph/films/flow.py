@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import gaussian_filter
 
-from nst_graph.graph.objective import TemporalTarget
-from nst_graph.pictures import Mask, Picture, to_bytes
+from nst_graph.images import Mask, Picture, to_bytes
+from nst_graph.model.objective import TemporalTarget
 
 #: The smallest side, in pixels, of what OpenCV is given.
 LEAST = 48
@@ -69,15 +69,15 @@ def consistency(forward: Flow, backward: Flow) -> Mask:
     return consistent
 
 
-def guide(frame: Picture, before: Sequence[tuple[Picture, Picture]], weight: float) -> TemporalTarget:
-    """What the painting of `frame` is held to, given frames before with their paintings, and the weight of that.
+def temporal_target(frame: Picture, earlier: Sequence[tuple[Picture, Picture]], weight: float) -> TemporalTarget:
+    """What the painting of `frame` is held to, from earlier frames with their paintings, and the weight of that.
 
     Each pixel is held to the first of them in which it can be trusted, as by the same paper's section 4.3, whose
     long-term trust of a frame is max(c - that of all nearer frames, 0). Where none can, the picture is the first's.
     """
     picture: Picture | None = None
     consistent: Mask = np.zeros(frame.shape[:2], np.float32)
-    for other, painted in before:
+    for other, painted in earlier:
         backward = between(frame, other)
         warped, here = warp(painted, backward), consistency(between(other, frame), backward)
         picture = warped if picture is None else np.where((here > consistent)[..., None], warped, picture)
@@ -86,10 +86,10 @@ def guide(frame: Picture, before: Sequence[tuple[Picture, Picture]], weight: flo
     return TemporalTarget(picture, consistent, weight)
 
 
-def filled(guide: TemporalTarget, picture: Picture) -> Picture:
-    """The guide's picture where it can be trusted, elsewhere another; they blend over a few pixels."""
-    share = gaussian_filter(guide.flow_consistency, BLEND)[..., None]
-    both: Picture = guide.picture * share + picture * (1 - share)
+def filled(target: TemporalTarget, picture: Picture) -> Picture:
+    """The target's picture where it can be trusted, elsewhere another; they blend over a few pixels."""
+    share = gaussian_filter(target.flow_consistency, BLEND)[..., None]
+    both: Picture = target.picture * share + picture * (1 - share)
     return both
 
 

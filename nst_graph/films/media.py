@@ -6,9 +6,10 @@ import heapq
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from fractions import Fraction
 from functools import partial
-from itertools import chain, islice, pairwise
+from itertools import chain, islice, pairwise, takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,10 +20,10 @@ from av.stream import Disposition
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation, VideoReformatter
 from PIL import Image
 
-from nst_graph import files, pictures
+from nst_graph import files, images
 from nst_graph.errors import InputError
+from nst_graph.images import Picture
 from nst_graph.news import count
-from nst_graph.pictures import Picture
 
 Say = Callable[[str], None]
 #: From when to when, in seconds.
@@ -68,10 +69,8 @@ def frames(path: Path, say: Say) -> Iterator[Timed]:
 
 def _animation(path: Path) -> Image.Image | None:
     """An animated WebP or AVIF, which FFmpeg does not play; None for other files."""
-    if files.non_file(path):
-        return None
     try:
-        return Image.open(path, formats=("WEBP", "AVIF"))
+        return None if files.non_file(path) else Image.open(path, formats=("WEBP", "AVIF"))
     except Exception:  # of damaged files it raises anything
         return None
 
@@ -82,13 +81,13 @@ def _of_animation(image: Image.Image, damage: list[str]) -> Iterator[Timed]:
         for number in range(getattr(image, "n_frames", 1)):
             image.seek(number)
             try:
-                pixels = np.asarray(image.convert("RGBA"))
+                pixels = np.asarray(image.convert("RGBA"), np.float32)
             except Exception as error:  # of damaged files it raises anything
                 damage.append(str(error))
                 return
             span = Fraction(image.info.get("duration", 0)) / 1000
             end = begin + (span if span > SHORT else USUAL)
-            yield Timed(partial(_over_white, pixels.astype(np.float32)), begin, end)
+            yield Timed(partial(_over_white, pixels), begin, end)
             begin = end
 
 
@@ -113,7 +112,7 @@ def _decoded(container: Any, stream: Any, decoder: Any, damage: list[str]) -> It
     packets, packet, times = container.demux(stream), stream, deque[int | None]()
     by_order = stream.type == "video" and container.format.name == "avi"
     while packet is not None:
-        errors = _errors()
+        errors = av.logging.get_last_error()[0]  # how many were logged
         try:
             packet = next(packets, None)
             decoded = decoder.decode(packet)
@@ -122,7 +121,7 @@ def _decoded(container: Any, stream: Any, decoder: Any, damage: list[str]) -> It
         except FFmpegError as error:
             damage.append(str(error))
             continue
-        if _errors() > errors or (packet and packet.is_corrupt):
+        if av.logging.get_last_error()[0] > errors or (packet and packet.is_corrupt):
             damage.append("it says so in its log")
         if packet and by_order:  # has the times of frames in order, of which FFmpeg makes others
             times.append(packet.dts)
@@ -130,11 +129,6 @@ def _decoded(container: Any, stream: Any, decoder: Any, damage: list[str]) -> It
             if times:
                 frame.pts = times.popleft()
             yield frame
-
-
-def _errors() -> int:
-    """How many errors FFmpeg has logged."""
-    return int(av.logging.get_last_error()[0])
 
 
 def _of_film(path: Path, damage: list[str]) -> Iterator[Timed]:
@@ -145,75 +139,73 @@ def _of_film(path: Path, damage: list[str]) -> Iterator[Timed]:
             decoder = av.CodecContext.create({"vp8": "libvpx", "vp9": "libvpx-vp9"}[stream.name], "r")
         least = SHORT if container.format.name in ("gif", "apng") else Fraction(0)
         stop = Fraction((container.start_time or 0) + (container.duration or 0), av.time_base)
-        reader = _Reader(path, stream.sample_aspect_ratio or Fraction(1))
-        decoded = _progressive(_decoded(container, stream, decoder, damage))
-        begin, before = None, Fraction(1, RATE)
+        decoded = _filtered(_decoded(container, stream, decoder, damage), _deinterlacing)
+        read, begin, previous = None, Fraction(0), Fraction(1, RATE)
         for frame, after in pairwise(chain(decoded, [None])):
             time = None if frame.pts is None else frame.pts * frame.time_base
-            if begin is None:
-                begin = time or Fraction(0)
+            if read is None:
+                size = max(1, round(frame.width * (stream.sample_aspect_ratio or 1))), frame.height
+                read, begin = partial(_picture, path, VideoReformatter(), size), time or begin
             own = frame.duration * (frame.time_base or 0)
             if after is not None and time is not None and after.pts is not None:
                 own = after.pts * after.time_base - time
             elif own <= SHORT and "mp4" not in container.format.name:  # a guess, by the rate that the file names
-                own = stop - begin if stop - begin > SHORT else before
-            span = USUAL if own <= least else own if own > 0 else before
-            yield Timed(partial(reader.picture, frame), begin, begin + span)
-            begin, before = begin + span, span
+                own = stop - begin if stop - begin > SHORT else previous
+            span = USUAL if own <= least else own if own > 0 else previous
+            yield Timed(partial(read, frame), begin, begin + span)
+            begin, previous = begin + span, span
 
 
-def _progressive(frames: Iterable[Any]) -> Iterator[Any]:
-    """Frames, of which the interlaced ones are deinterlaced, one for each."""
+def _filtered(frames: Iterable[Any], graph_for: Callable[[Any], Any]) -> Iterator[Any]:
+    """Frames through a graph of filters, from the first on for which there is one."""
     graph = None
     for frame in chain(frames, [None]):
-        if graph is None and frame is not None and frame.interlaced_frame:
-            graph = av.filter.Graph()
-            source = graph.add_buffer(frame, time_base=frame.time_base)
-            bwdif = graph.add("bwdif", "mode=send_frame:deint=interlaced")
-            graph.link_nodes(source, bwdif, graph.add("buffersink")).configure()
-        if graph is not None:
-            graph.push(frame)
-            yield from _pulled(graph)
-        elif frame is not None:
-            yield frame
+        if graph is None and frame is not None:
+            graph = graph_for(frame)
+        if graph is None:
+            yield from [] if frame is None else [frame]
+            continue
+        graph.push(frame)
+        with suppress(BlockingIOError, EOFError):
+            while True:
+                yield graph.pull()
 
 
-def _pulled(graph: Any) -> Iterator[Any]:
-    while True:
-        try:
-            yield graph.pull()
-        except (BlockingIOError, EOFError):
-            return
+def _deinterlacing(frame: Any) -> Any:
+    """A graph that deinterlaces what is interlaced, one frame for each; None for other frames."""
+    if not frame.interlaced_frame:
+        return None
+    graph = av.filter.Graph()
+    bwdif = graph.add("bwdif", "mode=send_frame:deint=interlaced")
+    graph.link_nodes(graph.add_buffer(frame, time_base=frame.time_base), bwdif, graph.add("buffersink")).configure()
+    return graph
 
 
-class _Reader:
-    """Makes pictures of a stream's frames: upright, with square pixels, in SDR, all of the size of the first."""
-
-    def __init__(self, path: Path, aspect: Fraction) -> None:
-        self._path, self._aspect, self._size = path, aspect, (0, 0)
-        self._reformatter = VideoReformatter()
-
-    def picture(self, frame: Any) -> Picture:
-        """Raises InputError if its colours cannot be read."""
-        if not self._size[0]:
-            self._size = max(1, round(frame.width * self._aspect)), frame.height
-        parts = frame.format.components
-        deep = any(part.bits > 8 for part in parts)
-        clear = frame.format.has_palette or any(part.is_alpha for part in parts)
-        name = ("rgba64le" if clear else "rgb48le") if deep else "rgba" if clear else "rgb24"
-        how: dict[str, Any] = {"interpolation": EXACT}
-        if frame.colorspace in UNNAMED:  # as players take it
-            how["src_colorspace"] = Colorspace.ITU709 if frame.height >= 720 else Colorspace.ITU601
-        if frame.color_trc in HDR:
-            how["dst_color_trc"] = ColorTrc.BT709
-        if frame.color_trc in HDR or frame.color_primaries in WIDE:
-            how["dst_color_primaries"] = ColorPrimaries.BT709
-        try:
-            pixels = self._reformatter.reformat(frame, *self._size, name, **how).to_ndarray()
-        except FFmpegError as error:
-            raise InputError(f"{self._path}: colours that ffmpeg cannot read; export it as SDR, in BT.709") from error
-        values = pixels.astype(np.float32) / np.float32(257 if deep else 1)
-        return _upright(_over_white(values) if clear else values, frame)
+def _picture(path: Path, reformatter: VideoReformatter, size: tuple[int, int], frame: Any) -> Picture:
+    """A frame in SDR, upright, over white. Raises InputError if its colours cannot be read."""
+    parts = frame.format.components
+    deep = any(part.bits > 8 for part in parts)
+    clear = frame.format.has_palette or any(part.is_alpha for part in parts)
+    name = ("rgba64le" if clear else "rgb48le") if deep else "rgba" if clear else "rgb24"
+    how: dict[str, Any] = {"interpolation": EXACT}
+    if frame.colorspace in UNNAMED:  # as players take it
+        how["src_colorspace"] = Colorspace.ITU709 if frame.height >= 720 else Colorspace.ITU601
+    if frame.color_trc in HDR:
+        how["dst_color_trc"] = ColorTrc.BT709
+    if frame.color_trc in HDR or frame.color_primaries in WIDE:
+        how["dst_color_primaries"] = ColorPrimaries.BT709
+    try:
+        pixels = reformatter.reformat(frame, *size, name, **how).to_ndarray()
+    except FFmpegError as error:
+        raise InputError(f"{path}: colours that ffmpeg cannot read; export it as SDR, in BT.709") from error
+    picture = pixels.astype(np.float32) / np.float32(257 if deep else 1)
+    picture = _over_white(picture) if clear else picture
+    if frame.rotation:  # as the display matrix turns and mirrors it
+        across, turned, _, back, down = np.frombuffer(frame.side_data["DISPLAYMATRIX"], np.int32)[:5]
+        if abs(turned) > abs(across):
+            picture, across, down = picture.swapaxes(0, 1), back, turned
+        picture = picture[:: -1 if down < 0 else 1, :: -1 if across < 0 else 1]
+    return picture
 
 
 def _over_white(values: Picture) -> Picture:
@@ -223,39 +215,27 @@ def _over_white(values: Picture) -> Picture:
     return white
 
 
-def _upright(picture: Picture, frame: Any) -> Picture:
-    """A picture turned and mirrored as the display matrix of its frame says."""
-    if not frame.rotation:
-        return picture
-    across, turned, _, back, down = np.frombuffer(frame.side_data["DISPLAYMATRIX"], np.int32)[:5]
-    if abs(turned) > abs(across):
-        picture, across, down = picture.swapaxes(0, 1), back, turned
-    return picture[:: -1 if down < 0 else 1, :: -1 if across < 0 else 1]
-
-
 def _sound(path: Path, begin: Fraction, end: Fraction) -> Iterator[Any]:
     """A clip's sound between these seconds of its clock. Raises FFmpegError if nothing of it can be read."""
+
+    def trimming(frame: Any) -> Any:
+        graph = av.filter.Graph()
+        sound = frame.sample_rate, frame.format, frame.layout.name
+        nodes = [graph.add_abuffer(None, *sound, time_base=frame.time_base)]
+        nodes += [graph.add("atrim", f"{float(begin)}:{float(end)}"), graph.add("asetpts", f"PTS-{float(begin)}/TB")]
+        nodes += [graph.add("aresample", "async=1:first_pts=0"), graph.add("abuffersink")]
+        graph.link_nodes(*nodes).configure()
+        return graph
+
     damage: list[str] = []
-    graph = None
     with _open(path)[0] as container:
         stream = max(container.streams.audio, key=lambda stream: stream.codec_context is not None)
-        for frame in _decoded(container, stream, stream, damage):
-            if graph is None:
-                graph = av.filter.Graph()
-                layout = frame.layout.name
-                nodes = [graph.add_abuffer(None, frame.sample_rate, frame.format, layout, time_base=frame.time_base)]
-                nodes += [graph.add("atrim", f"{float(begin)}:{float(end)}")]
-                nodes += [graph.add("asetpts", f"PTS-{float(begin)}/TB"), graph.add("aresample", "async=1:first_pts=0")]
-                graph.link_nodes(*nodes, graph.add("abuffersink")).configure()
-            if frame.pts is not None and frame.pts * frame.time_base >= end:
-                break
-            graph.push(frame)
-            yield from _pulled(graph)
-        if graph is None and damage:
+        decoded = _decoded(container, stream, stream, damage)
+        first = list(islice(decoded, 1))
+        if not first and damage:
             raise FFmpegError(0, damage[0])
-        if graph is not None:
-            graph.push(None)
-            yield from _pulled(graph)
+        sound = takewhile(lambda frame: (frame.pts or 0) * (frame.time_base or 0) < end, chain(first, decoded))
+        yield from _filtered(sound, trimming)
 
 
 def write(paths: Sequence[Path], times: Sequence[Fraction], clip: Path, span: Span | None, to: Path) -> str | None:
@@ -264,23 +244,20 @@ def write(paths: Sequence[Path], times: Sequence[Fraction], clip: Path, span: Sp
     Without one the film has another speed. Returns why it is silent, if the clip is not. Raises OSError if the film
     cannot be written.
     """
-    heard = _has_sound(clip)
-    for sound in [_sound(clip, *span), ()] if heard and span else [()]:
+    why, sound = None, None
+    if not clip.is_dir() and _animation(clip) is None:
+        with _open(clip)[0] as container:
+            if container.streams.audio and span is None:
+                why = "--fps changes its speed"
+            elif container.streams.audio and span is not None:
+                why, sound = "its sound cannot be read", _sound(clip, *span)
+    for heard in [()] if sound is None else [sound, ()]:
         try:
-            _encode((pictures.read(path, math.inf) for path in paths), times, to, sound)
-            break
+            _encode((images.read(path, math.inf) for path in paths), times, to, heard)
+            return None if heard else why
         except FFmpegError as error:  # of the sound, unless it comes again
             failure = error
-    else:
-        raise OSError(failure.errno, f"ffmpeg could not write the film: {failure.strerror}", str(to)) from failure
-    return None if sound or not heard else "its sound cannot be read" if span else "--fps changes its speed"
-
-
-def _has_sound(clip: Path) -> bool:
-    if clip.is_dir() or _animation(clip) is not None:
-        return False
-    with _open(clip)[0] as container:
-        return bool(container.streams.audio)
+    raise OSError(failure.errno, f"ffmpeg could not write the film: {failure.strerror}", str(to)) from failure
 
 
 def _encode(shown: Iterator[Picture], times: Sequence[Fraction], to: Path, sound: Iterable[Any] = ()) -> None:
@@ -311,7 +288,7 @@ def _encode(shown: Iterator[Picture], times: Sequence[Fraction], to: Path, sound
 
 
 def _frame(picture: Picture, tick: int) -> av.VideoFrame:
-    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pictures.to_bytes(picture)))
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(images.to_bytes(picture)))
     frame = frame.reformat(
         format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG, interpolation=EXACT
     )

@@ -18,22 +18,22 @@ LEAST_SHARE = 1e-6
 
 
 def descend(
-    objective: Function, start: Floats, settings: Settings, observe: Observer, memory: Arrays | None = None
+    objective: Function, start: Floats, settings: Settings, observe: Observer, optimizer_state: Arrays | None = None
 ) -> Outcome:
     """Take the steps of adam or gradient-descent; `bounded` clips to 0..255 after each.
 
     With `average` it is a running mean of the steps that is reported, which decays by that and has no bias (Kingma
-    and Ba 2015, section 7.2). `memory` is that of an earlier step, to go on from. Raises InputError where it is
+    and Ba 2015, section 7.2). `optimizer_state` is an earlier step's, to go on from. Raises InputError where it is
     another optimiser's, FloatingPointError where something is not finite.
     """
     advance, state = (_adam, _moments(start)) if settings.optimiser == "adam" else (_descent, _SHARE)
     mean: State = {"last": start, "sum": np.zeros_like(start), "weight": np.array(0.0)} if settings.average else {}
-    if memory:
-        check_shapes({name: array.shape for name, array in {**state, **mean}.items()}, memory)
-        state, mean = ({name: cast(Floats, memory[name]) for name in names} for names in (state, mean))
+    if optimizer_state:
+        check_shapes({name: array.shape for name, array in {**state, **mean}.items()}, optimizer_state)
+        state, mean = ({name: cast(Floats, optimizer_state[name]) for name in names} for names in (state, mean))
     recorder = HostStepRecorder(objective, observe)
     recorder.evaluate(mean.get("last", start))
-    if not memory:
+    if not optimizer_state:
         state = {**state, **({"most": np.array(recorder.total)} if "most" in state else {})}
         mean = _averaged(mean, recorder.picture, settings.average)
     _report(recorder, 0, state, mean)

@@ -18,8 +18,8 @@ import numpy.typing as npt
 
 from nst_graph import signals
 from nst_graph.evaluation import Floats
-from nst_graph.graph.objective import Objective
-from nst_graph.graph.tensorflow import load, tf, zeros
+from nst_graph.model.objective import Objective
+from nst_graph.model.tensorflow import load, tf, zeros
 from nst_graph.optimise.lbfgs import Vector, by_age, check_pairs, first_step, names, satisfies_curvature_condition
 from nst_graph.optimise.line_search import LONGEST, LineSearchError, search
 from nst_graph.optimise.steps import BOUNDS, Arrays, LazyArrays, Observer, Outcome, StepRecorder, restart
@@ -35,15 +35,15 @@ def graph_lbfgs(
     start: Floats,
     iterations: int,
     observe: Observer,
-    memory: Arrays | None = None,
+    optimizer_state: Arrays | None = None,
 ) -> Outcome:
     """Minimise by L-BFGS on `vectors`, of which the objective's picture is one.
 
     In float64 the first 20 steps are SciPy's to 1e-3 with VGG-19; in float32, which takes half the memory, they part
-    after ten: what rectifiers make of a rounding grows. It is restarted as SciPy's is. `memory` is that of an earlier
-    step at `start`. Raises InputError where it is another optimiser's, FloatingPointError as `restart` does.
+    after ten: what rectifiers make of a rounding grows. It is restarted as SciPy's is. `optimizer_state` is an
+    earlier step's at `start`. Raises InputError where it is another optimiser's, FloatingPointError as `restart` does.
     """
-    vectors.load(objective, np.clip(start, *BOUNDS) if vectors.bounded else start, memory)
+    vectors.load(objective, np.clip(start, *BOUNDS) if vectors.bounded else start, optimizer_state)
     recorder = StepRecorder(observe)
     slope = change = 0.0
 
@@ -66,13 +66,13 @@ def graph_lbfgs(
                 return str(error)
             with signals.deferred():  # or a state would have pairs of another picture
                 vectors.accept(step * (slope - initial), (step * length) ** 2, change)
-                recorder.accept(recorder.last.iteration + 1, vectors.picture, vectors.memory)
+                recorder.accept(recorder.last.iteration + 1, vectors.picture, vectors.optimizer_state)
         return "the limit of iterations is reached"
 
     evaluate(0.0)
     vectors.accept()
     try:
-        recorder.accept(0, vectors.picture, vectors.memory)
+        recorder.accept(0, vectors.picture, vectors.optimizer_state)
         return restart(recorder, iterations, attempt, warm=bool(vectors.order))
     finally:
         vectors.keep_picture()
@@ -113,8 +113,8 @@ class Vectors:
     def _clip(self, point: tf.Tensor) -> tf.Tensor:
         return tf.clip_by_value(point, *BOUNDS) if self.bounded else point
 
-    def load(self, objective: Objective, start: Floats, memory: Arrays | None) -> None:
-        """Begin at a picture, with an earlier step's memory if there is any. Raises InputError."""
+    def load(self, objective: Objective, start: Floats, optimizer_state: Arrays | None) -> None:
+        """Begin at a picture, with an earlier step's state if there is any. Raises InputError."""
         if self._session is None:
             self._session = objective.session
             with objective.graph.as_default(), tf.variable_scope(None, "lbfgs") as scope:
@@ -122,15 +122,15 @@ class Vectors:
                 self._session.run(tf.variables_initializer(tf.global_variables(f"{scope.name}/")))
         load(self._session, self._x, start)
         self.order, self._last = [], None
-        if not memory:
+        if not optimizer_state:
             return
-        check_pairs(memory, start.size)
-        saved = by_age(memory)
+        check_pairs(optimizer_state, start.size)
+        saved = by_age(optimizer_state)
         kept = saved[-self._pairs :]  # there may be less memory than before
         self.order = kept if kept == saved else list(range(len(kept)))
         for kind, put in self._put.items():
             for slot, number in zip(self.order, kept, strict=True):
-                vector = memory[f"{kind}-{number}"].reshape(self._flat)
+                vector = optimizer_state[f"{kind}-{number}"].reshape(self._flat)
                 self._session.run(put, {self._slot: slot, self._row_values: vector})
 
     def _build(self, gradient: tf.Tensor) -> None:
@@ -226,7 +226,7 @@ class Vectors:
         """Take the point off the graph, so that it outlives that."""
         self._last = self.picture()
 
-    def memory(self) -> Arrays:
+    def optimizer_state(self) -> Arrays:
         """The pairs, by their slots, and the order of these; empty where there is none."""
         if not self.order:
             return {}

@@ -48,18 +48,18 @@ def names(numbers: Iterable[int]) -> list[str]:
     return [f"{kind}-{number}" for kind in ("step", "change") for number in numbers]
 
 
-def by_age(memory: Arrays) -> list[int]:
+def by_age(optimizer_state: Arrays) -> list[int]:
     """The numbers of saved pairs, the oldest first."""
-    if "order" in memory:  # of the L-BFGS in the graph
-        return [int(number) for number in memory["order"].ravel()]
-    return list(range(sum(name.startswith("step-") for name in memory)))
+    if "order" in optimizer_state:  # of the L-BFGS in the graph
+        return [int(number) for number in optimizer_state["order"].ravel()]
+    return list(range(sum(name.startswith("step-") for name in optimizer_state)))
 
 
-def check_pairs(memory: Arrays, size: int) -> None:
+def check_pairs(optimizer_state: Arrays, size: int) -> None:
     """Raise InputError where a saved state is not that of L-BFGS for so many variables."""
-    pairs = len(by_age(memory))
+    pairs = len(by_age(optimizer_state))
     shapes: dict[str, tuple[int, ...]] = dict.fromkeys(names(range(pairs)), (size,))
-    check_shapes(shapes | ({"order": (pairs,)} if "order" in memory else {}), memory)
+    check_shapes(shapes | ({"order": (pairs,)} if "order" in optimizer_state else {}), optimizer_state)
 
 
 class History:

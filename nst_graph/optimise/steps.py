@@ -35,9 +35,9 @@ class LazyArrays(Mapping[str, npt.NDArray[np.generic]]):
         return len(self._reads)
 
 
-def check_shapes(shapes: Mapping[str, tuple[int, ...]], memory: Arrays) -> None:
+def check_shapes(shapes: Mapping[str, tuple[int, ...]], optimizer_state: Arrays) -> None:
     """Raise InputError where a saved state is not that of the optimiser."""
-    if shapes != {name: array.shape for name, array in memory.items()}:
+    if shapes != {name: array.shape for name, array in optimizer_state.items()}:
         raise InputError("state.npz: its memory is not that of this optimiser; paint anew with --overwrite")
 
 
@@ -55,12 +55,12 @@ class Step:
     #: Restarts of L-BFGS so far.
     restarts: int
     #: Reads the optimiser's state, for `minimise` to go on from; valid until the next step.
-    memory: Callable[[], Arrays]
+    optimizer_state: Callable[[], Arrays]
     #: The stage it belongs to, and the iterations before at other sizes.
     stage: int = 0
-    before: int = 0
+    iteration_offset: int = 0
     #: The iterations of all stages.
-    planned: int = 0
+    total_iterations: int = 0
     #: The share of all stages' work that is left, each iteration weighed by its pixels.
     left: float = 1.0
 
@@ -111,10 +111,12 @@ class StepRecorder:
         if problems:
             raise FloatingPointError(f"the {problems[0]} after {count(self._evaluations, 'evaluation')}")
 
-    def accept(self, iteration: int, read: Callable[[], Floats], memory: Callable[[], Arrays]) -> None:
+    def accept(self, iteration: int, read: Callable[[], Floats], optimizer_state: Callable[[], Arrays]) -> None:
         """Report the last evaluation as the end of an iteration. Raises StoppedError where an observer stops it."""
         seconds = time.monotonic() - self._began
-        self.last = Step(iteration, self._evaluations, seconds, read, self._terms, self.total, self.restarts, memory)
+        self.last = Step(
+            iteration, self._evaluations, seconds, read, self._terms, self.total, self.restarts, optimizer_state
+        )
         try:
             self._observe(self.last)
         except StopIteration as error:
@@ -165,7 +167,7 @@ def restart(recorder: StepRecorder, iterations: int, attempt: Callable[[bool], s
 class OffsetObserver:
     """Passes the steps of one stage on to observers, counted on from the step that it began at.
 
-    `start` is a step of this stage where it is resumed, of an earlier one, or None at first. `planned` are the
+    `start` is a step of this stage where it is resumed, of an earlier one, or None at first. `total_iterations` are the
     iterations of all stages, `left` the share of their work left after an iteration of this one.
     """
 
@@ -173,13 +175,13 @@ class OffsetObserver:
     stage: int
     start: Step | None
     same_size: bool = False
-    planned: int = 0
+    total_iterations: int = 0
     left: Callable[[int], float] = lambda iteration: 1.0
-    _memory: Arrays | None = field(default=None, init=False)
+    _optimizer_state: Arrays | None = field(default=None, init=False)
 
-    def keep(self, memory: Arrays) -> None:
-        """Take the last step's memory, which cannot be read any more once the stage has ended."""
-        self._memory = memory
+    def keep(self, optimizer_state: Arrays) -> None:
+        """Take the last step's state, which cannot be read any more once the stage has ended."""
+        self._optimizer_state = optimizer_state
 
     def observe(self, step: Step) -> None:
         """Pass a step on, unless it only repeats the start."""
@@ -190,16 +192,18 @@ class OffsetObserver:
     def counted(self, step: Step) -> Step:
         """The step with the counts of all stages before added."""
 
-        def memory() -> Arrays:
-            return step.memory() if self._memory is None else self._memory
+        def optimizer_state() -> Arrays:
+            return step.optimizer_state() if self._optimizer_state is None else self._optimizer_state
 
         start, left = self.start, self.left(step.iteration)
-        counted = replace(step, stage=self.stage, planned=self.planned, left=left, memory=memory)
+        counted = replace(
+            step, stage=self.stage, total_iterations=self.total_iterations, left=left, optimizer_state=optimizer_state
+        )
         if start is None:
             return counted
         return replace(
             counted,
-            before=start.before if self.same_size else start.iteration,
+            iteration_offset=start.iteration_offset if self.same_size else start.iteration,
             iteration=step.iteration + start.iteration,
             evaluations=step.evaluations + start.evaluations,
             seconds=step.seconds + start.seconds,

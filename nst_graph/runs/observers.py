@@ -7,10 +7,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from nst_graph.graph.tensorflow import tf
+from nst_graph.images import Picture, to_png
+from nst_graph.model.tensorflow import tf
 from nst_graph.news import tell
 from nst_graph.optimise.steps import Step
-from nst_graph.pictures import Picture, to_png
 from nst_graph.runs import records
 
 #: The bar on a terminal, short enough for a narrow one: of the work, in which an iteration counts by its pixels.
@@ -43,13 +43,13 @@ class Progress:
                 columns = os.get_terminal_size(sys.stderr.fileno()).columns
                 width = {"dynamic_ncols": True} if columns else {"ncols": 80}
                 self._bar = tqdm(total=1.0, initial=1 - step.left, bar_format=BAR, **width)
-            self._bar.set_description_str(f"{step.iteration}/{step.planned}", refresh=False)
+            self._bar.set_description_str(f"{step.iteration}/{step.total_iterations}", refresh=False)
             self._bar.set_postfix_str(f"loss {step.total:.4g}", refresh=False)
             self._bar.update(1 - step.left - self._bar.n)
-        elif step.iteration % self._every == 0 or step.iteration == step.planned:
+        elif step.iteration % self._every == 0 or step.iteration == step.total_iterations:
             terms = ", ".join(f"{name} {value:.4g}" for name, value in step.terms.items())
-            line = f"iteration {step.iteration} of {step.planned}: loss {step.total:.6g} ({terms}, before weights); "
-            line += f"{clock(step.seconds)} gone"
+            line = f"iteration {step.iteration} of {step.total_iterations}: loss {step.total:.6g} "
+            line += f"({terms}, before weights); {clock(step.seconds)} gone"
             done = self._start.left - step.left
             line += f", {clock((step.seconds - self._start.seconds) / done * step.left)} left" if done > 0 else ""
             tell(line)

@@ -8,22 +8,21 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
-from nst_graph import pictures, signals
+from nst_graph import images, signals
 from nst_graph.errors import DamagedError, InputError, Pause
+from nst_graph.images import Picture
 from nst_graph.optimise.steps import Step
-from nst_graph.pictures import Picture
 from nst_graph.runs import losses, page, records, state, timelapse
 from nst_graph.runs.directory import check_depth, claimed, split_output, writing
 from nst_graph.runs.observers import Events
-from nst_graph.scenes import Say, Scene, Sources
 from nst_graph.settings import Settings
+from nst_graph.stages import InputFiles, PreparedStage, Say
 from nst_graph.version import __version__
 
 #: Packages whose versions are recorded.
@@ -53,7 +52,7 @@ class BaseRun:
         self.stages: list[dict[str, Any]] = self._earlier.get("stages", [])
         self._is_finished = self._earlier.get("outcome", {}).get("state") == "finished"
 
-    def _begin(self, record: dict[str, Any], sources: Sources) -> None:
+    def _begin(self, record: dict[str, Any], sources: InputFiles) -> None:
         """Remove an older run unless it goes on, and write run.json.
 
         Raises InputError if the run was begun with other sources or settings, or would replace a source.
@@ -71,7 +70,7 @@ class BaseRun:
             self._save_state(self.resume_from)  # before run.json says that it is not finished
         self._describe({"state": "painting"})
 
-    def _check_apart(self, sources: Sources) -> None:
+    def _check_apart(self, sources: InputFiles) -> None:
         """Raise InputError if what is painted from is about to be replaced."""
         own = [] if self._resume else [self.path / name for name in self._directory.names()]
         picture = self._directory.picture
@@ -120,26 +119,26 @@ class Run(BaseRun):
         self._rows = {number: row for number, row in rows.items() if self._last and number <= self._last.iteration}
         self._written, self._drawn, self._listed = -math.inf, time.monotonic(), -math.inf
 
-    def open(self, record: dict[str, Any], sources: Sources, settings: Settings, scene: Scene) -> None:
+    def open(self, record: dict[str, Any], sources: InputFiles, settings: Settings, stage: PreparedStage) -> None:
         """Prepare the directory, and write run.json.
 
-        `record` is what `describe` returns, and `scene` that of the last stage. Raises InputError as `_begin` does, or
+        `record` is what `describe` returns, and `stage` that of the last stage. Raises InputError as `_begin` does, or
         if the directory cannot be written.
         """
         check_depth(self._directory.picture, settings.depth)
-        self._save_every, self._finish = settings.save_every, partial(scene.finish, settings=settings)
+        self._save_every, self._finish = settings.save_every, stage.finish
         self._depth, self._texts = settings.depth, records.texts(settings, record["weights"]["network"])
         if self._is_finished:  # it goes on to a new limit
             self._earlier["settings"]["iterations"] = settings.iterations
-        shown = {"content": scene.cut(scene.photograph)}
-        shown |= {f"style-{number}": style.picture for number, style in enumerate(scene.styles, 1)}
+        shown = {"content": stage.with_alpha(stage.photograph)}
+        shown |= {f"style-{number}": style.picture for number, style in enumerate(stage.styles, 1)}
         with writing(self.path):
             self._begin(record, sources)
             for role, source in sources.by_role().items():  # so that it can go on if they are moved or deleted
                 if not (self.path / records.COPIES / role).exists():
                     self._directory.put(f"{records.COPIES}/{role}", source.read_bytes())
             for name, picture in shown.items():
-                self._directory.put(f"{name}.png", pictures.to_png(picture))
+                self._directory.put(f"{name}.png", images.to_png(picture))
             self._publish()
         self._is_open = True
         self._events = Events(self.path, self._say) if settings.tensorboard else None
@@ -183,7 +182,7 @@ class Run(BaseRun):
         if self._last is not None:
             picture = self._save(self._last, "final.png")
             if (beside := self._directory.picture) is not None:
-                self._directory.put_picture(pictures.to_file(picture, beside.suffix, self._depth, self._texts))
+                self._directory.put_picture(images.to_file(picture, beside.suffix, self._depth, self._texts))
             self._directory.put("losses.csv", losses.to_csv(self._rows))
 
     def _end(self, outcome: dict[str, Any]) -> None:
@@ -199,7 +198,7 @@ class Run(BaseRun):
 
     def _save(self, step: Step, name: str) -> Picture:
         picture = self._finish(step.picture.astype(np.float32, copy=False))
-        self._directory.put(name, pictures.to_png(picture, self._depth, self._texts))
+        self._directory.put(name, images.to_png(picture, self._depth, self._texts))
         return picture
 
     def _publish(self) -> None:
@@ -219,10 +218,10 @@ class Run(BaseRun):
 
 
 def describe(
-    sources: Sources, network: str, settings: Settings, scene: Scene, stages: Sequence[Mapping[str, Any]]
+    sources: InputFiles, network: str, settings: Settings, stage: PreparedStage, stages: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
     """Everything needed to repeat the painting; `stages` say what is painted at each size, and how."""
-    height, width = scene.shape[:2]
+    height, width = stage.shape[:2]
     return {
         "content": records.source(sources.content),
         "styles": [records.source(path) for path in sources.styles],

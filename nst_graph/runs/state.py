@@ -11,14 +11,14 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 import numpy.typing as npt
 
-from nst_graph import files, pictures
+from nst_graph import files, images
 from nst_graph.errors import DamagedError, InputError, decoding
 from nst_graph.evaluation import Floats
 from nst_graph.optimise.steps import LazyArrays, Step
 from nst_graph.runs import losses, records
 
 #: The counts and the other fields of a Step that are saved as JSON.
-COUNTS = ("iteration", "evaluations", "restarts", "stage", "before")
+COUNTS = ("iteration", "evaluations", "restarts", "stage", "iteration_offset")
 FIELDS = (*COUNTS, "seconds", "terms", "total")
 #: The longest header of an array, in bytes; those of a state have 118.
 HEADER = 200
@@ -43,9 +43,9 @@ def _end(path: Path, outcome: dict[str, Any]) -> Step:
     fields: dict[str, Any] = {name: outcome.get("iterations" if name == "iteration" else name) for name in FIELDS}
     if not _are_counts(fields) or not rows:
         raise _too_old(path)
-    picture, row = pictures.read(path / "final.png"), rows[max(rows)]
+    picture, row = images.read(path / "final.png"), rows[max(rows)]
     fields["terms"] = {name: row[name] for name in losses.terms(row)}
-    return Step(read=lambda: picture, memory=dict, **fields)
+    return Step(read=lambda: picture, optimizer_state=dict, **fields)
 
 
 def _too_old(path: Path) -> InputError:
@@ -61,7 +61,7 @@ def _are_counts(fields: dict[str, Any]) -> bool:
 def write(step: Step, file: BinaryIO) -> None:
     """Write a step to an open file. Raises OSError as write does."""
     text = np.frombuffer(json.dumps({name: getattr(step, name) for name in FIELDS}).encode(), np.uint8)
-    memory = ((f"memory/{name}", array) for name, array in step.memory().items())
+    memory = ((f"memory/{name}", array) for name, array in step.optimizer_state().items())
     # As np.savez does, but with one array after the other in memory.
     with zipfile.ZipFile(file, "w") as archive:
         for name, array in chain([("text", text), ("picture", step.picture)], memory):
@@ -90,7 +90,7 @@ def read(path: Path) -> Step:
         raise InputError(f"{path}: not a whole state; move it away and resume, or paint anew") from error
     saved = [name for name in names if name.startswith("memory/")]
     memory = LazyArrays({name.removeprefix("memory/"): partial(_array, path, name) for name in saved})
-    return Step(read=lambda: picture, memory=lambda: memory, **fields)
+    return Step(read=lambda: picture, optimizer_state=lambda: memory, **fields)
 
 
 def _array(path: Path, name: str) -> npt.NDArray[np.generic]:
@@ -110,6 +110,6 @@ def _fields(text: npt.NDArray[np.generic]) -> dict[str, Any]:
     numbers = [fields["seconds"], fields["total"], *fields["terms"].values()]
     if not all(type(number) in (int, float) and math.isfinite(number) for number in numbers):
         raise DamagedError("numbers that are not finite")
-    if not _are_counts(fields) or fields["before"] > fields["iteration"]:
+    if not _are_counts(fields) or fields["iteration_offset"] > fields["iteration"]:
         raise DamagedError("invalid counts")
     return fields

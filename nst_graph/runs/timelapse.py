@@ -9,7 +9,7 @@ from pathlib import Path
 import imageio.v3 as iio
 from PIL import Image
 
-from nst_graph import pictures
+from nst_graph import images
 from nst_graph.errors import InputError, decoding
 
 #: Frames per second, and how often the last frame is repeated.
@@ -30,16 +30,16 @@ def film(directory: Path, kind: str) -> bytes:
     saved, final = sorted(directory.glob("iteration-*.png")), directory / "final.png"
     if saved and saved[-1].read_bytes() == final.read_bytes():
         del saved[-1]
-    height, width = pictures.read(final, math.inf).shape[:2]
+    height, width = images.read(final, math.inf).shape[:2]
     if kind == "mp4":  # its chroma subsampling needs even sides
         height, width = height - height % 2, width - width % 2
-    read = (pictures.read(path, math.inf) for path in chain(saved, repeat(final, 1 + STILL)))
-    shown = (pictures.to_bytes(pictures.resize(picture, height, width)) for picture in read)
+    read = (images.read(path, math.inf) for path in chain(saved, repeat(final, 1 + STILL)))
+    shown = (images.to_bytes(images.resize(picture, height, width)) for picture in read)
     encoded = io.BytesIO()
     if kind == "gif":
-        images = map(Image.fromarray, shown)
+        frames = map(Image.fromarray, shown)
         with decoding():
-            next(images).save(encoded, "GIF", save_all=True, append_images=images, duration=1000 // RATE, loop=0)
+            next(frames).save(encoded, "GIF", save_all=True, append_images=frames, duration=1000 // RATE, loop=0)
         return encoded.getvalue()
     with decoding()(iio.imopen)(encoded, "w", extension=".mp4", plugin="pyav") as mp4:
         with decoding():

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nst_graph.evaluation import Floats
-from nst_graph.graph import losses, vgg
-from nst_graph.graph.tensorflow import SessionOwner, session, tf
-from nst_graph.pictures import Mask, Picture
+from nst_graph.images import Mask, Picture
+from nst_graph.model import losses, vgg
+from nst_graph.model.tensorflow import SessionOwner, session, tf
 from nst_graph.settings import Settings
 from nst_graph.weights import Network, Pool
 

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nst_graph.graph import winograd
-from nst_graph.graph.tensorflow import has_bfloat16, session, tf
-from nst_graph.pictures import Picture
+from nst_graph.images import Picture
+from nst_graph.model import winograd
+from nst_graph.model.tensorflow import has_bfloat16, session, tf
 from nst_graph.weights import Conv, Network, Relu
 
 Scales = Mapping[str, npt.NDArray[np.float64]]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nst_graph.evaluation import Floats
-from nst_graph.graph.tensorflow import tf
+from nst_graph.model.tensorflow import tf
 
 #: The variance that is added in every direction of a Wasserstein distance, and the least of a filter's, as shares of
 #: the mean square: float32 knows no less of a covariance.

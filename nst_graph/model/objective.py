@@ -12,24 +12,14 @@ import numpy.typing as npt
 
 from nst_graph.errors import InputError
 from nst_graph.evaluation import Evaluation, Floats
-from nst_graph.graph import losses, vgg
-from nst_graph.graph.targets import (
-    LEAST_POSITIONS,
-    Key,
-    Style,
-    StyleTarget,
-    TargetExtractor,
-    TemporalTarget,
-    Tile,
-    own_features,
-    tiles,
-)
-from nst_graph.graph.tensorflow import SessionOwner, initialise, load, session, tf, zeros
-from nst_graph.pictures import Picture
+from nst_graph.images import Picture
+from nst_graph.model import losses, vgg
+from nst_graph.model.targets import Key, Style, StyleTarget, TargetExtractor, TemporalTarget, Tile, own_features, tiles
+from nst_graph.model.tensorflow import SessionOwner, initialise, load, session, tf, zeros
 from nst_graph.settings import Settings
 from nst_graph.weights import Network
 
-__all__ = ["LEAST_POSITIONS", "Objective", "Style", "TargetExtractor", "TemporalTarget", "TiledObjective"]
+__all__ = ["Objective", "Style", "TargetExtractor", "TemporalTarget", "TiledObjective"]
 
 #: What makes the picture a tensor [height, width, 3] in the current graph; optimisers that keep it there have one.
 Source = Callable[[Sequence[int]], tf.Tensor]

@@ -15,8 +15,8 @@ from PIL import ExifTags, Image
 
 from nst_graph import files
 from nst_graph.errors import DamagedError, InputError, decoding
-from nst_graph.pictures import profiles, tiff
-from nst_graph.pictures.arrays import Mask, Picture, resize
+from nst_graph.images import profiles, tiff
+from nst_graph.images.arrays import Mask, Picture, resize
 
 #: Stored values [height, width, 1 to 4], alpha last, floats in 0..255 or bytes; Pillow's mode of their colours,
 #: "L", "RGB" or "CMYK", one letter a channel; the profile; and the EXIF orientation.

@@ -19,9 +19,9 @@ from PIL import ExifTags, Image
 
 from nst_graph import files, places
 from nst_graph.errors import DamagedError, InputError, decoding
-from nst_graph.pictures import profiles
-from nst_graph.pictures.arrays import Picture, levels, to_bytes
-from nst_graph.pictures.reading import BLACK, PNG, orientation
+from nst_graph.images import profiles
+from nst_graph.images.arrays import Picture, levels, to_bytes
+from nst_graph.images.reading import BLACK, PNG, orientation
 
 ImageLike = str | os.PathLike[str] | npt.NDArray[Any] | Image.Image
 
@@ -72,7 +72,7 @@ def to_png(picture: npt.NDArray[np.floating], depth: int = 8, texts: Mapping[str
     return b"".join([PNG, *itertools.chain.from_iterable(parts)])
 
 
-def listed(image: ImageLike | Sequence[ImageLike], with_directories: bool = False) -> Sequence[ImageLike]:
+def as_list(image: ImageLike | Sequence[ImageLike], with_directories: bool = False) -> Sequence[ImageLike]:
     """One picture, or several, as a sequence; in the place of a directory all pictures in it, if that is set."""
     several = [image] if isinstance(image, str | os.PathLike | np.ndarray | Image.Image) else image
     if not with_directories:

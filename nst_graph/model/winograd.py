@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nst_graph.graph.tensorflow import has_gpu, tf
+from nst_graph.model.tensorflow import has_gpu, tf
 
 Matrix = npt.NDArray[np.float64]
 

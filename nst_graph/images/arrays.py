@@ -27,28 +27,28 @@ NOISES: dict[str, Callable[[np.random.RandomState, float, Floats, tuple[int, ...
 }
 
 
-def resize(picture: Picture, height: int, width: int, resample: str = "lanczos") -> Picture:
+def resize(picture: Picture, height: int, width: int, method: str = "lanczos") -> Picture:
     """Resample with one of RESAMPLINGS, which widen as they shrink, clipped to 0..255."""
-    return np.clip(enlarge(picture, height, width, resample), 0, 255)
+    return np.clip(resample(picture, height, width, method), 0, 255)
 
 
-def enlarge(picture: Picture, height: int, width: int, resample: str = "lanczos") -> Picture:
+def resample(picture: Picture, height: int, width: int, method: str = "lanczos") -> Picture:
     """Resample [height, width, any] with one of RESAMPLINGS; values may leave 0..255."""
     if picture.shape[:2] == (height, width):
         return picture
     resized = np.empty((height, width, picture.shape[2]), np.float32)
     for band in range(picture.shape[2]):
         image = Image.fromarray(np.ascontiguousarray(picture[..., band]))
-        resized[..., band] = np.asarray(image.resize((width, height), RESAMPLINGS[resample]))
+        resized[..., band] = np.asarray(image.resize((width, height), RESAMPLINGS[method]))
     return resized
 
 
-def opaque(picture: Picture, height: int, width: int, resample: str = "lanczos") -> Picture:
+def opaque(picture: Picture, height: int, width: int, method: str = "lanczos") -> Picture:
     """Resize; beneath what is transparent come the colours around it, and white where there are none.
 
     A picture with alpha is [height, width, 4], its colours multiplied by their share of opacity.
     """
-    resized = enlarge(picture, height, width, resample)
+    resized = resample(picture, height, width, method)
     return np.clip(resized if resized.shape[2] == 3 else _filled(resized), 0, 255)
 
 
@@ -59,8 +59,8 @@ def _filled(layer: Picture) -> Picture:
     if height == width == 1:
         mean = np.clip(layer[..., :3] / np.maximum(share, 1e-6), 0, 255)
         return np.where(share > 0, mean, np.float32(255))
-    beneath = _filled(enlarge(layer, (height + 1) // 2, (width + 1) // 2, "bilinear"))
-    filled: Picture = layer[..., :3] + (1 - share) * enlarge(beneath, height, width, "bilinear")
+    beneath = _filled(resample(layer, (height + 1) // 2, (width + 1) // 2, "bilinear"))
+    filled: Picture = layer[..., :3] + (1 - share) * resample(beneath, height, width, "bilinear")
     return filled
 
 
@@ -77,21 +77,21 @@ def alpha(picture: Picture, height: int, width: int) -> Picture | None:
     return resize(picture[..., 3:], height, width, "bilinear") if picture.shape[2] == 4 else None
 
 
-def carry(picture: Picture, photograph: Picture, larger: Picture) -> Picture:
+def enlarge_change(picture: Picture, photograph: Picture, larger: Picture) -> Picture:
     """Enlarge a painting of `photograph` to the size of `larger`, the same photograph with more pixels.
 
     Only the change from photograph to painting is enlarged, so the photograph's detail stays sharp.
     """
-    enlarged: Picture = larger + enlarge(picture - photograph, *larger.shape[:2])
+    enlarged: Picture = larger + resample(picture - photograph, *larger.shape[:2])
     return enlarged
 
 
 def fit(picture: Picture, size: int) -> Picture:
     """Shrink so that the longer side has `size` pixels; a smaller picture keeps its size."""
-    return resize(picture, *fitted(picture.shape, size))
+    return resize(picture, *fitted_size(picture.shape, size))
 
 
-def fitted(
+def fitted_size(
     shape: Sequence[int],
     size: int | None,
     side: str = "longer",

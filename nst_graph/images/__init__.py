@@ -1,24 +1,24 @@
-"""Pictures: float32 RGB arrays [height, width, 3] in 0..255, read, resized, recoloured and written."""
+"""Images: float32 RGB arrays [height, width, 3] in 0..255, read, resized, recoloured and written."""
 
-from nst_graph.pictures.arrays import (
+from nst_graph.images.arrays import (
     SIDES,
     Mask,
     Picture,
     alpha,
-    carry,
-    enlarge,
+    enlarge_change,
     fit,
-    fitted,
+    fitted_size,
     keep_colours,
     match_colours,
     opaque,
+    resample,
     resize,
     start,
     to_bytes,
     unpremultiply,
 )
-from nst_graph.pictures.reading import read, read_mask
-from nst_graph.pictures.writing import Files, ImageLike, listed, to_file, to_png
+from nst_graph.images.reading import read, read_mask
+from nst_graph.images.writing import Files, ImageLike, as_list, to_file, to_png
 
 __all__ = [
     "SIDES",
@@ -27,16 +27,16 @@ __all__ = [
     "Mask",
     "Picture",
     "alpha",
-    "carry",
-    "enlarge",
+    "as_list",
+    "enlarge_change",
     "fit",
-    "fitted",
+    "fitted_size",
     "keep_colours",
-    "listed",
     "match_colours",
     "opaque",
     "read",
     "read_mask",
+    "resample",
     "resize",
     "start",
     "to_bytes",
