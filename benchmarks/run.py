@@ -33,7 +33,8 @@ import numpy as np
 import scipy.io
 
 from nst_graph import images, weights
-from nst_graph.model.objective import Objective, Style, TiledObjective
+from nst_graph.model.objective import Objective, Style
+from nst_graph.model.strips import Cut
 from nst_graph.model.tensorflow import fastest_precision, tf
 from nst_graph.optimise import PAIRS, Vectors, minimise
 from nst_graph.painting import paint
@@ -314,8 +315,8 @@ def alone(given, *options, before=(), **environment):
 
 
 def memory(given):
-    """Peak memory and time of each size, in one piece and in tiles."""
-    lines = ["| pixels | tiles | peak, GB | seconds an evaluation | microseconds a pixel |", "|---|---|---|---|---|"]
+    """Peak memory and time of each size, in one piece and in strips."""
+    lines = ["| pixels | rows of strips | peak, GB | seconds an evaluation | microseconds a pixel |", "|---|---|---|---|---|"]
     for size in given.sizes:
         for tile in (0, given.tile):
             if not tile and size > given.untiled:
@@ -443,10 +444,8 @@ def one(given):
     convolutions = "winograd" if given.winograd else "direct"
     settings, styles = Settings(size=given.size, convolutions=convolutions), [Style(painting)]
     compute = tf.bfloat16 if given.bfloat16 else None
-    if given.tile:
-        objective = TiledObjective(network, photograph, styles, settings, given.tile, compute=compute)
-    else:
-        objective = Objective(network, photograph, styles, settings, compute=compute)
+    cut = Cut(given.blocks, given.tile) if given.tile else None
+    objective = Objective(network, photograph, styles, settings, compute=compute, cut=cut)
     seconds = []
     for _ in range(given.repeats):
         began = time.monotonic()
@@ -498,7 +497,8 @@ def main():
     parser.add_argument("--iterations", type=int, default=40, help="of L-BFGS, in costs")
     parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512, 1024, 2048, 4096])
     parser.add_argument("--untiled", type=int, default=2048, help="largest size that is tried in one piece")
-    parser.add_argument("--tile", type=int, default=512)
+    parser.add_argument("--tile", type=int, default=64, help="rows of strips; 0 for one piece")
+    parser.add_argument("--blocks", type=int, default=5, help="how many blocks are in strips")
     parser.add_argument("--winograd", action="store_true", help="in one")
     parser.add_argument("--bfloat16", action="store_true", help="in one")
     parser.add_argument("--no-scipy", action="store_true", help="leave SciPy's L-BFGS out, in painting")

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from nst_graph import files, images, machine, places, weights
 from nst_graph.errors import InputError
 from nst_graph.evaluation import Floats
 from nst_graph.images import ImageLike, Picture
-from nst_graph.model.objective import Objective, TargetExtractor, TiledObjective
+from nst_graph.model.objective import Objective, TargetExtractor
 from nst_graph.model.tensorflow import gpu_name, has_gpu, tf
 from nst_graph.news import count
 from nst_graph.optimise import Outcome, Step, Vectors, minimise
@@ -227,21 +226,15 @@ def warm_start(step: Step, earlier: PreparedStage, stage: PreparedStage) -> tupl
 
 def objective_of(
     network: Network, stage: PreparedStage, targets: TargetExtractor, steady: bool = False, warm: bool = False
-) -> tuple[Objective | TiledObjective, Vectors | None]:
+) -> tuple[Objective, Vectors | None]:
     """What a stage minimises, and the vectors of the graph's L-BFGS, if that does it."""
     inputs = network, stage.photograph, stage.styles, stage.settings
     compute = tf.bfloat16 if stage.settings.precision == "bfloat16" else None
     dtype = _vector_dtype(stage, warm)
     vectors = None if dtype is None else Vectors(dtype, stage.plan.pairs, stage.settings.bounded)
-    options: dict[str, Any] = {
-        "compute": compute,
-        "targets": targets,
-        "source": vectors and vectors.point,
-        "steady": steady,
-    }
-    if stage.plan.tile is None:
-        return Objective(*inputs, **options), vectors
-    return TiledObjective(*inputs, stage.plan.tile, **options), vectors
+    source = None if vectors is None else vectors.point
+    objective = Objective(*inputs, compute=compute, targets=targets, source=source, steady=steady, cut=stage.plan.cut)
+    return objective, vectors
 
 
 def _vector_dtype(stage: PreparedStage, warm: bool) -> str | None:
@@ -261,8 +254,8 @@ def _news(stage: PreparedStage, iterations: int, warm: bool) -> str:
     names = {"lbfgs": f"{'the graph' if _vector_dtype(stage, warm) else 'SciPy'}'s L-BFGS", "adam": "Adam"}
     name = names.get(settings.optimiser, "gradient descent")
     line = f"{count(iterations, 'iteration')} of {name} at {width} x {height} in {settings.precision}"
-    if plan.tile is not None:
-        line += f", in tiles of {plan.tile}"
+    if plan.blocks:
+        line += f", {count(plan.blocks, 'block')} of the network in strips of {plan.rows} rows"
     if settings.optimiser == "lbfgs" and plan.pairs < settings.corrections:
         line += f", with {count(plan.pairs, 'curvature pair')}, for want of memory"
     return line

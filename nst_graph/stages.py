@@ -15,10 +15,11 @@ from nst_graph.errors import InputError
 from nst_graph.images import Picture
 from nst_graph.model import tensorflow
 from nst_graph.model.objective import refuse_unit_gradients
+from nst_graph.model.strips import TRANSIENT, Cut, heights, reach
 from nst_graph.model.targets import LEAST_POSITIONS, Style
 from nst_graph.model.tensorflow import gpu_memory, has_gpu
 from nst_graph.settings import STARTS, Settings
-from nst_graph.weights import Network
+from nst_graph.weights import Conv, Network
 
 Say = Callable[[str], None]
 #: What run.json says of a stage.
@@ -26,11 +27,12 @@ Record = dict[str, Any]
 
 #: Share of the machine's memory that may be used.
 SHARE = 0.8
-#: Sides of tiles, the fastest first; the fewest curvature pairs with which L-BFGS is worth using.
-TILES, FEWEST_PAIRS = (1024, 768, 512, 384, 256), 3
-#: Bytes of one evaluation in one piece: TensorFlow itself, and each pixel (benchmarks/run.py memory); and of a pixel
-#: whatever the tiles: pictures, gradient, the content's features.
-BASE, PER_PIXEL, WHOLE_PER_PIXEL = 1.5e9, 2500, 110
+#: The fewest rows of a strip, and curvature pairs with which L-BFGS is worth using; and the share of the time that each
+#: pair less costs (docs/benchmark-corrections.md).
+FEWEST_ROWS, FEWEST_PAIRS, PAIR_TIME = 16, 3, 0.01
+#: Bytes of TensorFlow itself, of a number of the features that are there at once (benchmarks/run.py memory), and of a
+#: pixel whatever the strips: pictures, gradient, the content's features.
+BASE, PER_NUMBER, WHOLE_PER_PIXEL = 1.5e9, 5.2, 110
 #: Bytes a pixel and channel of SciPy's L-BFGS-B, in float64: its work space (5 numbers), bounds (2), integers
 #: (2), copies of picture and gradient (9); and for each pair its own (2), History's points and pairs (2.5).
 SCIPY, SCIPY_PAIR = 18 * 8, 4.5 * 8
@@ -274,11 +276,17 @@ def _check_sides(stage: PreparedStage, files: InputFiles, network: Network) -> N
 
 @dataclass(frozen=True)
 class Plan:
-    """The side of the tiles, None for one piece; L-BFGS's curvature pairs, and the type of the graph's vectors."""
+    """L-BFGS's curvature pairs, the type of the graph's vectors, and the Cut, of no block where all is in one piece."""
 
-    tile: int | None
     pairs: int
     vector_dtype: str | None = None
+    blocks: int = 0
+    rows: int = 0
+
+    @property
+    def cut(self) -> Cut | None:
+        """How the network is evaluated in strips; None where it is not."""
+        return Cut(self.blocks, self.rows) if self.blocks else None
 
 
 def plan(
@@ -286,48 +294,93 @@ def plan(
 ) -> Plan:
     """Plan for this height and width, styles of so many pixels and so many bytes of memory; an `earlier` plan is kept.
 
-    Raises InputError where none fits, or unit gradients would need tiles.
+    Of what fits it is what takes the least time. Raises InputError where nothing does, or for unit gradients in strips.
     """
-    tiles = (None, *TILES) if settings.tile is None else (settings.tile,)
-    plans = [replace(kind, tile=tile) for kind in _lbfgs_plans(settings) for tile in tiles]
-    budget = SHARE * memory
-    for candidate in plans if earlier is None else (earlier, *plans):
-        if _bytes(candidate, network, shape, style, settings) <= budget:
-            if candidate.tile is not None:
-                refuse_unit_gradients(settings)
-            return candidate
-    height, width = shape
-    least = _bytes(plans[-1], network, shape, style, settings)
+    budget, depth = SHARE * memory, len(network.blocks)
+    largest = max(shape[0] * shape[1], style)
+    width = shape[1] * math.sqrt(largest / (shape[0] * shape[1]))
+    if earlier is not None and _bytes(earlier, network, shape, largest, width, settings) <= budget:
+        return earlier
+    plans = []
+    for kind in _lbfgs_plans(settings):
+        if settings.tile is not None:
+            plans.append(replace(kind, blocks=depth, rows=settings.tile))
+            continue
+        plans.append(kind)
+        for blocks in range(1, depth + 1):
+            fewest = replace(kind, blocks=blocks, rows=FEWEST_ROWS)
+            left = budget - _bytes(fewest, network, shape, largest, width, settings)
+            rows = FEWEST_ROWS + int(left / (PER_NUMBER * width * sum(_numbers(network, 0)))) // 2 * 2
+            plans.append(replace(fewest, rows=max(FEWEST_ROWS, min(rows, shape[0]))))
+    fitting = [one for one in plans if _bytes(one, network, shape, largest, width, settings) <= budget]
+    if fitting:
+        best = min(fitting, key=lambda one: _time(one, network, settings))
+        if best.blocks:
+            refuse_unit_gradients(settings)
+        return best
+    height = shape[0]
+    least = min(_bytes(one, network, shape, largest, width, settings) for one in plans)
     lighter = "add --optimiser adam, or " if settings.optimiser == "lbfgs" else ""
     lighter += "leave --tile away, or " if settings.tile is not None else ""
     lighter += "take a smaller --style-scale, or " if np.max(settings.style_scale) > 1 else ""
     raise InputError(
-        f"--size {max(height, width)}: painting {width} x {height} pixels takes {least / 1e9:.4g} GB "
+        f"--size {max(height, shape[1])}: painting {shape[1]} x {height} pixels takes {least / 1e9:.4g} GB "
         f"and {budget / 1e9:.1f} GB can be had; {lighter}take a smaller --size"
     )
 
 
 def _lbfgs_plans(settings: Settings) -> list[Plan]:
-    """What L-BFGS may be, the best first: SciPy's or the graph's, that in float32, then with fewer pairs."""
+    """What L-BFGS may be: SciPy's or the graph's, that in float32, then with fewer pairs."""
     most = settings.corrections
     if settings.optimiser != "lbfgs":
-        return [Plan(None, most)]
+        return [Plan(most)]
     scipys: list[str | None] = [None]
     graphs: list[str | None] = ["float64", "float32"]
     dtypes = {"scipy": scipys, "graph": graphs, "auto": graphs if has_gpu() else [*scipys, *graphs]}[settings.lbfgs]
     fewer = range(most - 1, FEWEST_PAIRS - 1, -1)
-    return [Plan(None, most, dtype) for dtype in dtypes] + [Plan(None, pairs, dtypes[-1]) for pairs in fewer]
+    return [Plan(most, dtype) for dtype in dtypes] + [Plan(pairs, dtypes[-1]) for pairs in fewer]
 
 
-def _bytes(plan: Plan, network: Network, shape: tuple[int, int], style: float, settings: Settings) -> float:
-    """The memory that painting takes by a plan."""
-    pixels = shape[0] * shape[1]
-    largest = max(pixels, style)
-    evaluated = largest if plan.tile is None else min(largest, (plan.tile + 2 * network.halo) ** 2)
-    total = BASE + WHOLE_PER_PIXEL * largest + PER_PIXEL * evaluated
+def _time(plan: Plan, network: Network, settings: Settings) -> float:
+    """The time of a painting by a plan, in that of one in one piece and with all pairs."""
+    work = [
+        sum(layer.kernel.size for layer in layers if isinstance(layer, Conv)) / 4**number
+        for number, layers in enumerate(network.blocks)
+    ]
+    # Forward once more, and halos each time; what is in one piece is gone through twice.
+    rows = heights(network.blocks, max(1, plan.rows))
+    again = [
+        share * (0.5 + 1.5 * 2 * reach(layers) / max(reach(layers), high))
+        for share, layers, high in list(zip(work, network.blocks, rows, strict=True))[: plan.blocks]
+    ]
+    return float((1 + sum(again) / sum(work)) * (1 + PAIR_TIME * (settings.corrections - plan.pairs)))
+
+
+def _filters(network: Network, block: int) -> list[int]:
+    return [layer.bias.size for layer in network.blocks[block] if isinstance(layer, Conv)]
+
+
+def _numbers(network: Network, block: int) -> tuple[float, float]:
+    """The features that are kept of a block for its gradient, and those that are there besides, for each pixel."""
+    filters = _filters(network, block)
+    return sum(filters) / 4**block, TRANSIENT * max(filters) / 4**block
+
+
+def _bytes(
+    plan: Plan, network: Network, shape: tuple[int, int], largest: float, width: float, settings: Settings
+) -> float:
+    """The memory that painting takes by a plan, of pictures of at most so many pixels, and so wide."""
+    depth = len(network.blocks)
+    rest = [_numbers(network, block) for block in range(plan.blocks, depth)]
+    numbers: float = (sum(kept for kept, _ in rest) + rest[0][1]) * largest if rest else 0.0
+    if plan.blocks:
+        numbers = max(numbers, plan.rows * width * sum(_numbers(network, 0)))
+    pooled: float = sum(_filters(network, block)[-1] / 4 ** (block + 1) for block in range(plan.blocks))
+    total = BASE + (WHOLE_PER_PIXEL + 4 * pooled) * largest + PER_NUMBER * numbers
     if settings.optimiser != "lbfgs":
         return total
+    pixels = shape[0] * shape[1]
     if plan.vector_dtype is None:
         return total + 3 * pixels * (SCIPY + SCIPY_PAIR * plan.pairs)
-    numbers = GRAPH + (GRAPH_PAIR + settings.bounded) * plan.pairs
-    return total + 3 * pixels * numbers * np.dtype(plan.vector_dtype).itemsize
+    vectors = GRAPH + (GRAPH_PAIR + settings.bounded) * plan.pairs
+    return total + 3 * pixels * vectors * np.dtype(plan.vector_dtype).itemsize

@@ -220,20 +220,22 @@ def test_plans(network):
     def plan(width, height, settings, memory):
         return stages.plan(part, (height, width), height * width, settings, memory, None)
 
-    assert plan(512, 384, Settings(), 24 * GIGABYTE) == stages.Plan(None, PAIRS)
-    assert plan(512, 384, Settings(tile=256), 24 * GIGABYTE) == stages.Plan(256, PAIRS)
+    assert plan(512, 384, Settings(), 24 * GIGABYTE) == stages.Plan(PAIRS)
+    assert plan(512, 384, Settings(tile=256), 24 * GIGABYTE) == stages.Plan(PAIRS, None, 5, 256)
     large = plan(2048, 1536, Settings(), 8 * GIGABYTE)
-    assert large.tile in stages.TILES
+    assert large.blocks and large.rows >= stages.FEWEST_ROWS
+    larger = plan(2048, 1536, Settings(), 12 * GIGABYTE)
+    assert (larger.blocks, larger.rows) < (large.blocks, large.rows) or larger.blocks < large.blocks
     adam = plan(4096, 3072, Settings(optimiser="adam"), 6 * GIGABYTE)
-    assert adam.tile in stages.TILES
+    assert adam.blocks
     scipys = plan(4096, 3072, Settings(lbfgs="scipy"), 18 * GIGABYTE)
     assert stages.FEWEST_PAIRS <= scipys.pairs < PAIRS and scipys.vector_dtype is None
     graphs = plan(4096, 3072, Settings(lbfgs="graph"), 26 * GIGABYTE)
     assert graphs.pairs == PAIRS and graphs.vector_dtype == "float64"
     single = plan(4096, 3072, Settings(), 14 * GIGABYTE)
     assert single.pairs == PAIRS and single.vector_dtype == "float32"
-    given = plan(4096, 3072, Settings(tile=128), 12 * GIGABYTE)
-    assert given.tile == 128 and given.vector_dtype == "float32"
+    by_hand = plan(4096, 3072, Settings(tile=128), 12 * GIGABYTE)
+    assert (by_hand.blocks, by_hand.rows, by_hand.vector_dtype) == (5, 128, "float32")
     fewer = plan(4096, 3072, Settings(), 8.5 * GIGABYTE)
     assert stages.FEWEST_PAIRS <= fewer.pairs < PAIRS and fewer.vector_dtype == "float32"
     with pytest.raises(InputError, match="--size 4096.*4096 x 3072 pixels takes .* GB.*--optimiser adam"):
@@ -242,18 +244,18 @@ def test_plans(network):
         plan(2048, 1536, Settings(tile=2048), 6 * GIGABYTE)
 
 
-@pytest.mark.parametrize(("gigabytes", "tile"), [(3, None), (2.3, 256), (1.8, "refused")])
-def test_what_does_not_fit_is_tiled_or_refused(network_file, tmp_path, monkeypatch, gigabytes, tile):
+@pytest.mark.parametrize(("gigabytes", "outcome"), [(3, "whole"), (2.1, "in strips of"), (1.8, "refused")])
+def test_what_does_not_fit_is_cut_or_refused(network_file, tmp_path, monkeypatch, gigabytes, outcome):
     monkeypatch.setattr(machine, "memory", lambda: gigabytes * GIGABYTE)
     iio.imwrite(tmp_path / "a.png", random_picture(384, 512).astype(np.uint8))
     words = ["--weights", network_file, "--content-layers", "conv1_1", "--style-layers", "conv1_1"]
     words += ["--optimiser", "adam", "--iterations", 0, "--output", tmp_path / "run"]
     done = run_here("paint.py", tmp_path / "a.png", tmp_path / "a.png", *words)
-    if tile == "refused":
+    if outcome == "refused":
         assert done.returncode == 2 and "--size 512: painting 512 x 384 pixels takes" in done.stderr
         assert not (tmp_path / "run").exists()
     else:
-        assert done.returncode == 0 and ("in tiles of 256" in done.stdout) == (tile == 256), done.stderr
+        assert done.returncode == 0 and ("in strips of" in done.stdout) == (outcome != "whole"), done.stderr
 
 
 @pytest.mark.parametrize(
@@ -282,7 +284,7 @@ def test_memory_of_the_control_group(monkeypatch, tmp_path, groups, limit):
         assert machine.memory() == memory
 
 
-def test_tiles_paint_the_same(pictures_dir, network_file):
+def test_strips_paint_the_same(pictures_dir, network_file):
     totals = []
     for tile in (None, 16):
         painting = nst_graph.paint(

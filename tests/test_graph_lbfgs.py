@@ -9,7 +9,8 @@ from sklearn.datasets import load_sample_image
 from nst_graph import images, weights
 from nst_graph.commands.paint import EXAMPLE_STYLE
 from nst_graph.errors import InputError
-from nst_graph.model.objective import Objective, Style, TiledObjective
+from nst_graph.model.objective import Objective, Style
+from nst_graph.model.strips import Cut
 from nst_graph.optimise import PAIRS, Step, Vectors, graph_lbfgs, lbfgs, minimise
 from nst_graph.optimise.lbfgs import by_age, names
 from nst_graph.optimise.line_search import LineSearchError, search
@@ -23,19 +24,14 @@ BLACK_AND_WHITE = np.where(random_picture(*SIZE, 3) < 128, 0, 255).astype(np.flo
 
 @pytest.fixture(scope="module")
 def objective(network):
-    """A function that makes objectives of one photograph and painting, whole or in tiles."""
+    """A function that makes objectives of one photograph and painting, whole or in strips."""
     part = network.upto(SETTINGS.layers)
     given = part, random_picture(*SIZE, 1), [Style(random_picture(*SIZE, 2))]
 
-    def made(tile=None, pairs=10, dtype=None, bounded=False):
+    def made(cut=None, pairs=10, dtype=None, bounded=False):
         vectors = Vectors(dtype, pairs, bounded) if dtype else None
         source = vectors and vectors.point
-        whole = tile is None
-        objective = (
-            Objective(*given, SETTINGS, source=source)
-            if whole
-            else TiledObjective(*given, SETTINGS, tile, source=source)
-        )
+        objective = Objective(*given, SETTINGS, source=source, cut=cut)
         objective.vectors = vectors  # for `graph`
         return objective
 
@@ -112,11 +108,11 @@ def test_the_same_end(objective):
     assert other.step.total == pytest.approx(end.step.total, rel=0.05)
 
 
-def test_tiles(objective):
-    """In tiles the loss and the gradient, and so the steps, are the same."""
+def test_strips(objective):
+    """In strips the loss and the gradient, and so the steps, are the same."""
     _, whole = trace(graph, objective(dtype=np.float64), 10)
-    _, tiled = trace(graph, objective(tile=32, dtype=np.float64), 10)
-    assert [step.total for step in tiled] == pytest.approx([step.total for step in whole], rel=1e-3)
+    _, in_strips = trace(graph, objective(Cut(3, 16), dtype=np.float64), 10)
+    assert [step.total for step in in_strips] == pytest.approx([step.total for step in whole], rel=1e-3)
 
 
 @pytest.mark.parametrize("at", [3, 17])
@@ -147,10 +143,10 @@ def test_one_objective_serves_several_runs(objective):
     assert runs[0].total == runs[1].total and np.array_equal(runs[0].picture, runs[1].picture)
 
 
-@pytest.mark.parametrize("tile", [None, 32])
-def test_the_room_for_pairs_is_made_first(objective, tile):
+@pytest.mark.parametrize("cut", [None, Cut(5, 16)])
+def test_the_room_for_pairs_is_made_first(objective, cut):
     """What it begins with, as large again, then leaves its memory to all other variables."""
-    made = objective(tile=tile, dtype=np.float32)
+    made = objective(cut, dtype=np.float32)
     first = [variable.name for variable in made.graph.get_collection("variables")[:2]]
     assert first == [made.vectors._steps.name, made.vectors._changes.name]
 

@@ -13,7 +13,8 @@ from hypothesis.extra import numpy as arrays
 from nst_graph import images, weights
 from nst_graph.commands import common, figures, get_weights, options, paint_many
 from nst_graph.commands import paint as cli
-from nst_graph.model.objective import Objective, Style, TiledObjective
+from nst_graph.model.objective import Objective, Style
+from nst_graph.model.strips import Cut
 from nst_graph.runs import records
 from nst_graph.settings import CHOICES, Settings
 
@@ -32,7 +33,7 @@ def narrow(tmp_path_factory):
 
 @st.composite
 def tasks(draw):
-    """Settings, a size that their layers allow, several paintings' sizes, the side of tiles."""
+    """Settings, a size that their layers allow, several paintings' sizes, and strips."""
     layers = st.dictionaries(st.sampled_from(LAYERS), st.floats(0.01, 10), min_size=1, max_size=4)
     alpha, beta = draw(st.sampled_from([(1.0, 1000.0), (1.0, 0.0), (0.0, 1.0), (0.5, 1e5)]))
     paintings = draw(st.integers(1, 3))
@@ -55,19 +56,20 @@ def tasks(draw):
     )
     blocks = [int(layer[4]) for layer in wanted.layers]
     side = st.integers(2 ** (max(blocks) - 1), 300)
-    return wanted, (draw(side), draw(side)), paintings, draw(st.integers(16, 300))
+    cut = Cut(draw(st.integers(1, max(blocks))), draw(st.integers(16, 300)))
+    return wanted, (draw(side), draw(side)), paintings, cut
 
 
 def check_loss_and_gradient(narrow, task, seed):
-    wanted, size, paintings, side = task
+    wanted, size, paintings, cut = task
     part = narrow.upto(wanted.layers)
     shares = wanted.blend(paintings)
     styles = [Style(random_picture(*size, seed + 2 + n), share) for n, share in enumerate(shares)]
     picture, content = random_picture(*size, seed), random_picture(*size, seed + 1)
-    whole, tiled = Objective(part, content, styles, wanted), TiledObjective(part, content, styles, wanted, side)
-    one, other = whole(picture), tiled(picture)
+    whole, in_strips = Objective(part, content, styles, wanted), Objective(part, content, styles, wanted, cut=cut)
+    one, other = whole(picture), in_strips(picture)
     whole.close()
-    tiled.close()
+    in_strips.close()
     assert np.isfinite(one.total) and np.isfinite(one.gradient).all()
     assert one.gradient.shape == other.gradient.shape == (*size, 3)
     assert other.total == pytest.approx(one.total, rel=1e-4)

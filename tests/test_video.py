@@ -26,7 +26,8 @@ from PIL import Image
 from nst_graph import images, places
 from nst_graph.commands import options
 from nst_graph.errors import InputError
-from nst_graph.model.objective import Objective, Style, TargetExtractor, TemporalTarget, TiledObjective
+from nst_graph.model.objective import Objective, Style, TargetExtractor, TemporalTarget
+from nst_graph.model.strips import Cut
 from nst_graph.optimise import PAIRS, Vectors, minimise
 from nst_graph.runs.page import write_gallery
 from nst_graph.settings import Settings
@@ -143,16 +144,16 @@ def rows(output):
 # The objective
 
 
-@pytest.mark.parametrize("tile", [None, 32])
-def test_the_steadiness_term(network, tile):
+@pytest.mark.parametrize("cut", [None, Cut(2, 16)])
+def test_the_steadiness_term(network, cut):
     """Beside an objective without it: the mean of c (x - w)^2, and its gradient."""
     settings, weight = Settings(beta=10.0), 3e4
     part, style = network.upto(settings.layers), [Style(random_picture(*SIZE, 2))]
     first, content, picture, warped = (random_picture(*SIZE, seed) for seed in (7, 1, 3, 4))
     trust = np.random.default_rng(5).uniform(0, 1, SIZE).astype(np.float32)
-    kind, how = (Objective, ()) if tile is None else (TiledObjective, (tile,))
-    plain = kind(part, content, style, settings, *how)
-    steady = kind(part, first, style, settings, *how, targets=TargetExtractor(part, settings), steady=True)
+    plain = Objective(part, content, style, settings, cut=cut)
+    targets = TargetExtractor(part, settings)
+    steady = Objective(part, first, style, settings, targets=targets, steady=True, cut=cut)
     steady.turn_to(content, TemporalTarget(warped, trust, weight))
     one, other = plain(picture), steady(picture)
     difference = picture.astype(float) - warped
@@ -166,8 +167,8 @@ def test_the_steadiness_term(network, tile):
     assert steady(picture).total == pytest.approx(one.total, rel=1e-5)
 
 
-@pytest.mark.parametrize("tile", [None, 32])
-def test_one_graph_for_all_frames(network, tile):
+@pytest.mark.parametrize("cut", [None, Cut(2, 16)])
+def test_one_graph_for_all_frames(network, cut):
     """L-BFGS in the graph adds nothing to it at a second frame, and takes the steps it takes on a new one."""
     settings = Settings(beta=10.0, iterations=5)
     part, style = network.upto(settings.layers), [Style(random_picture(*SIZE, 2))]
@@ -175,9 +176,8 @@ def test_one_graph_for_all_frames(network, tile):
 
     def objective(content):
         vectors = Vectors("float64", PAIRS)
-        kind, how = (Objective, ()) if tile is None else (TiledObjective, (tile,))
         targets = TargetExtractor(part, settings)
-        return kind(part, content, style, settings, *how, targets=targets, source=vectors.point), vectors
+        return Objective(part, content, style, settings, targets=targets, source=vectors.point, cut=cut), vectors
 
     used, vectors = objective(random_picture(*SIZE, 7))
     minimise(used, random_picture(*SIZE, 8), settings, lambda step: None, vectors=vectors)

@@ -7,7 +7,8 @@ from conftest import random_picture
 
 from nst_graph import weights
 from nst_graph.model import vgg, winograd
-from nst_graph.model.objective import Objective, Style, TiledObjective
+from nst_graph.model.objective import Objective, Style
+from nst_graph.model.strips import Cut
 from nst_graph.model.tensorflow import tf
 from nst_graph.settings import Settings
 
@@ -61,7 +62,7 @@ def test_larger_tiles_where_positions_are_many():
 
 
 def test_the_objective(vgg19_file, monkeypatch):
-    """Loss and gradient on the real network, whole and in tiles, against direct convolutions in float64."""
+    """Loss and gradient on the real network, whole and in strips, against direct convolutions in float64."""
     plain, fewer = Settings(convolutions="direct"), Settings(convolutions="winograd")
     network = weights.read(vgg19_file).upto(plain.layers)
     shape = (150, 213)
@@ -69,7 +70,7 @@ def test_the_objective(vgg19_file, monkeypatch):
     exact = Objective(network, content, [style], plain, np.float64)(picture)
     for objective in (
         Objective(network, content, [style], fewer),
-        TiledObjective(network, content, [style], fewer, 64),
+        Objective(network, content, [style], fewer, cut=Cut(5, 64)),
     ):
         found = objective(picture)
         for name, value in exact.terms.items():

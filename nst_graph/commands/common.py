@@ -104,7 +104,7 @@ def _remedied(error: Exception) -> str:
     if isinstance(error, OSError):
         return f"{error.filename or 'output'}: {error.strerror or error}; mend that and run again"
     if isinstance(error, MemoryError):
-        return "memory ran out; take a smaller --size, tiles such as --tile 512, or a machine with more"
+        return "memory ran out; take a smaller --size, strips such as --tile 64, or a machine with more"
     return str(error)
 
 

@@ -20,7 +20,7 @@ from nst_graph.films import Film, check_packages, flow
 from nst_graph.films.clips import Clip
 from nst_graph.films.film_run import FilmRun, Frame, ShotProgress
 from nst_graph.images import Picture
-from nst_graph.model.objective import Objective, TargetExtractor, TemporalTarget, TiledObjective
+from nst_graph.model.objective import Objective, TargetExtractor, TemporalTarget
 from nst_graph.optimise import Step, Vectors, minimise
 from nst_graph.optimise.steps import OffsetObserver
 from nst_graph.runs import records, run
@@ -264,7 +264,7 @@ class _ShotPainter:
     def __init__(self, parts: list[PreparedStage], network: Network, settings: Settings, film: Film, say: Say) -> None:
         self._parts, self._network, self._settings, self._film, self._say = parts, network, settings, film, say
         self._targets = TargetExtractor(network, settings)
-        self._objectives = dict[int, tuple[Objective | TiledObjective, Vectors | None]]()
+        self._objectives = dict[int, tuple[Objective, Vectors | None]]()
 
     def close(self) -> None:
         """Give the memory back."""

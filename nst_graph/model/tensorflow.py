@@ -178,4 +178,5 @@ def load(session: tf.Session, variable: tf.Variable, value: Any) -> None:
 def zeros(name: str, shape: Sequence[int], dtype: tf.DType = tf.float32, use_resource: bool = True) -> tf.Variable:
     """A variable that begins with zeros, which as a constant would stay in memory beside it."""
     nothing = tf.raw_ops.Empty(shape=shape, dtype=dtype, init=True)
-    return tf.get_variable(name, initializer=nothing, use_resource=use_resource)
+    with tf.variable_scope(None, name):  # which makes its name unique
+        return tf.get_variable("values", initializer=nothing, use_resource=use_resource)

@@ -1,6 +1,7 @@
 """A Network as a TensorFlow 1.x graph: convolution, rectifier and pooling, built by hand; and networks rescaled."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,11 @@ import numpy.typing as npt
 from nst_graph.images import Picture
 from nst_graph.model import winograd
 from nst_graph.model.tensorflow import has_bfloat16, session, tf
-from nst_graph.weights import Conv, Network, Relu
+from nst_graph.weights import Conv, Network, Pool, Relu
 
+Layer = Conv | Relu | Pool
+#: Features [1, height, width, filters], by the name of their convolution.
+Features = dict[str, tf.Tensor]
 Scales = Mapping[str, npt.NDArray[np.float64]]
 
 #: Which row or column, counted from the border, the first convolution sees again beyond it. The others keep
@@ -21,20 +25,9 @@ PAD_OFFSET = {"replicate": 1, "reflect": 2}
 L2_SCALE, LEAST_SQUARES = 0.78, 1e-12
 
 
-def build(
-    network: Network,
-    picture: tf.Tensor,
-    pooling: str = "average",
-    compute: tf.DType | None = None,
-    convolutions: str = "direct",
-    padding: str = "zeros",
-) -> dict[str, tf.Tensor]:
-    """Build the network on a picture [height, width, 3], RGB in 0..255.
-
-    Returns each convolution's features after its rectifier, by the convolution's name, each
-    [1, height, width, filters], in the picture's floating type. Convolutions keep the size: the first pads
-    as `padding` says, the others with zeros. Pooling rounds odd sizes down: a last single row or column is
-    left out, as MatConvNet does with VGG's padding of 0, and as the authors' PyTorch code does.
+@dataclass(frozen=True)
+class Build:
+    """How a network is built.
 
     `compute` is the type of all convolutions but the first, which sees the pixels and is cheap:
     it keeps the picture's type, so that neither they nor their gradient are rounded. A processor
@@ -42,34 +35,58 @@ def build(
     own bfloat16 would there round sums before biases are added, and again after. Convolutions that are
     not of a narrower type are Winograd's where those are faster, unless `convolutions` are to be "direct".
     """
-    picture_dtype = picture.dtype
-    dtype = picture_dtype if compute is None or not has_bfloat16() else compute
 
-    def rounded(values: tf.Tensor) -> tf.Tensor:
-        return tf.cast(tf.cast(values, compute or picture_dtype), dtype)
+    pooling: str = "average"
+    compute: tf.DType | None = None
+    convolutions: str = "direct"
+    padding: str = "zeros"
 
-    by_winograd = compute is None and convolutions != "direct"
-    features: dict[str, tf.Tensor] = {}
-    cut: winograd.Tiling | None = None
-    tensor, first = _bordered(picture - network.mean.astype(picture_dtype.as_numpy_dtype), padding)
-    for layer in network.layers:
-        if isinstance(layer, Conv):
-            bias = tf.constant(layer.bias, tensor.dtype, name=f"{layer.name}_bias")
-            transform = winograd.fastest(tensor.shape, layer.kernel) if by_winograd else None
-            if transform is not None:
-                cut = cut or winograd.tiling(tensor, transform, max(layer.kernel.shape[2:]))
-                tensor = winograd.convolve(tensor, layer.kernel, cut)
+    def first(self, network: Network, picture: tf.Tensor) -> tf.Tensor:
+        """What a network's first block takes, of a picture [height, width, 3], RGB in 0..255."""
+        return _bordered(picture - network.mean.astype(picture.dtype.as_numpy_dtype), self.padding)
+
+    def block(self, layers: Sequence[Layer], tensor: tf.Tensor, dtype: tf.DType) -> tuple[Features, tf.Tensor]:
+        """Build layers on what those before them give, [1, height, width, filters], with a picture of type `dtype`.
+
+        Returns each convolution's features after its rectifier, by the convolution's name, and what the last layer
+        gives. Convolutions keep the size: the first of the network pads as `padding` says, the others with zeros.
+        Pooling rounds odd sizes down: a last single row or column is left out, as MatConvNet does with VGG's padding
+        of 0, and as the authors' PyTorch code does.
+        """
+        narrow = dtype if self.compute is None or not has_bfloat16() else self.compute
+
+        def rounded(values: tf.Tensor) -> tf.Tensor:
+            return tf.cast(tf.cast(values, self.compute or dtype), narrow)
+
+        by_winograd = self.compute is None and self.convolutions != "direct"
+        features: Features = {}
+        cut: winograd.Tiling | None = None
+        for layer in layers:
+            if isinstance(layer, Conv):
+                bias = tf.constant(layer.bias, tensor.dtype, name=f"{layer.name}_bias")
+                transform = winograd.fastest(tensor.shape, layer.kernel) if by_winograd else None
+                if transform is not None:
+                    cut = cut or winograd.tiling(tensor, transform, max(layer.kernel.shape[2:]))
+                    tensor = winograd.convolve(tensor, layer.kernel, cut)
+                else:
+                    is_first = layer.kernel.shape[2] == 3
+                    kernel = tf.constant(layer.kernel, dtype, name=f"{layer.name}_kernel")
+                    padding = "VALID" if is_first and self.padding != "zeros" else "SAME"
+                    kernel = kernel if is_first else rounded(kernel)
+                    tensor = tf.nn.conv2d(tensor, kernel, strides=1, padding=padding, name=layer.name)
+                tensor = tf.nn.bias_add(tensor, bias)
+            elif isinstance(layer, Relu):
+                tensor = features[layer.name] = rounded(tf.nn.relu(tensor))
             else:
-                kernel = tf.constant(layer.kernel, picture_dtype, name=f"{layer.name}_kernel")
-                kernel, around = (rounded(kernel), "SAME") if features else (kernel, first)
-                tensor = tf.nn.conv2d(tensor, kernel, strides=1, padding=around, name=layer.name)
-            tensor = tf.nn.bias_add(tensor, bias)
-        elif isinstance(layer, Relu):
-            tensor = features[layer.name] = rounded(tf.nn.relu(tensor))
-        else:
-            tensor = POOLINGS[pooling](tensor, ksize=2, strides=2, padding="VALID", name=layer.name)
-            tensor, cut = rounded(tensor), None
-    return features
+                tensor = POOLINGS[self.pooling](tensor, ksize=2, strides=2, padding="VALID", name=layer.name)
+                tensor, cut = rounded(tensor), None
+        return features, tensor
+
+
+def build(network: Network, picture: tf.Tensor, **how: Any) -> Features:
+    """Build a whole network on a picture [height, width, 3]; `how` is that of Build."""
+    build = Build(**how)
+    return build.block(network.layers, build.first(network, picture), picture.dtype)[0]
 
 
 def _l2_pool(values: tf.Tensor, **window: Any) -> tf.Tensor:
@@ -80,16 +97,16 @@ def _l2_pool(values: tf.Tensor, **window: Any) -> tf.Tensor:
 POOLINGS = {"average": tf.nn.avg_pool2d, "max": tf.nn.max_pool2d, "l2": _l2_pool}
 
 
-def _bordered(values: tf.Tensor, padding: str) -> tuple[tf.Tensor, str]:
-    """Values [height, width, 3] as the first convolution takes them, and the padding that TensorFlow is to add.
+def _bordered(values: tf.Tensor, padding: str) -> tf.Tensor:
+    """Values [height, width, 3] with what the first convolution sees beyond their border, unless that is zeros.
 
     Of a single row or column the reflection is itself.
     """
     if padding == "zeros":
-        return values[None], "SAME"
+        return values[None]
     near = PAD_OFFSET[padding]
     values = tf.concat([values[:near][-1:], values, values[-near:][:1]], 0)
-    return tf.concat([values[:, :near][:, -1:], values, values[:, -near:][:, :1]], 1)[None], "VALID"
+    return tf.concat([values[:, :near][:, -1:], values, values[:, -near:][:, :1]], 1)[None]
 
 
 def mean_activations(network: Network, pictures: Iterable[Picture]) -> Scales:

@@ -64,6 +64,13 @@ class Network:
         return tuple(layer for layer in self.layers if isinstance(layer, Conv))
 
     @property
+    def blocks(self) -> list[tuple[Conv | Relu | Pool, ...]]:
+        """The layers up to each pooling, and those after the last."""
+        ends = [place + 1 for place, layer in enumerate(self.layers) if isinstance(layer, Pool)]
+        cuts = [0, *ends, len(self.layers)]
+        return [self.layers[start:stop] for start, stop in itertools.pairwise(cuts) if start < stop]
+
+    @property
     def name(self) -> str:
         """VGG-16 or VGG-19 if all convolutions are there, else their number; and whether they are 8-bit."""
         names = {layer.name for layer in self.convolutions}
@@ -100,22 +107,6 @@ class Network:
             height, width = (side // 2 * 2 for side in mask.shape)
             mask = mask[:height, :width].reshape(height // 2, 2, width // 2, 2).mean(axis=(1, 3))
         return mask
-
-    @property
-    def halo(self) -> int:
-        """How many pixels from a tile's edge zero padding still affects the deepest layer's features.
-
-        Each convolution adds one position of its layer. Each pooling rounds the sum up to whole positions;
-        at the end it is rounded up to those of the deepest layer, where tiles are cut.
-        """
-        reach, stride = 0, 1
-        for layer in self.layers:
-            if isinstance(layer, Conv):
-                reach += stride
-            elif isinstance(layer, Pool):
-                stride *= 2
-                reach = -(-reach // stride) * stride
-        return -(-reach // stride) * stride
 
     def upto(self, names: Iterable[str]) -> Network:
         """The network up to the deepest of these layers. Raises InputError if one is no convolution of this network."""

@@ -1,0 +1,186 @@
+"""Blocks of the network in strips: a block's features are there for one strip of rows at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nst_graph.model import vgg
+from nst_graph.model.tensorflow import tf, zeros
+from nst_graph.weights import Conv, Network
+
+#: How many layers' features are there at once while a gradient is computed, beside those that are kept for it.
+TRANSIENT = 3
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How many blocks are evaluated in strips, and the rows of the first block's."""
+
+    blocks: int
+    rows: int
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Rows [start, stop) of a block's input whose features are its own, and those they follow from, [first, last)."""
+
+    start: int
+    stop: int
+    first: int
+    last: int
+    #: The end of the rows that no later strip adds a gradient to.
+    end: int
+
+
+def strips(height: int, rows: int, overlap: int) -> list[Strip]:
+    """Cut a block's input into strips of `rows`, an even number, that overlap by `overlap` rows on both sides.
+
+    None has fewer rows than that.
+    """
+    rows = max(overlap, rows // 2 * 2)
+    starts = list(range(0, max(1, height - overlap + 1), rows))
+    cut = [
+        Strip(start, stop, max(0, start - overlap), stop + overlap, stop - overlap)
+        for start, stop in zip(starts, [*starts[1:], height], strict=True)
+    ]
+    last = cut[-1]
+    return [*cut[:-1], Strip(last.start, height, last.first, height, height)]
+
+
+def reach(layers: Sequence[vgg.Layer]) -> int:
+    """How many rows from a strip's edge zero padding affects a block's features, one a convolution; an even number."""
+    return -(-sum(isinstance(layer, Conv) for layer in layers) // 2) * 2
+
+
+def heights(blocks: Sequence[Sequence[vgg.Layer]], rows: int) -> list[int]:
+    """The rows of each block's strips, whose features take as much memory as those of so many of the first's."""
+    numbers = []
+    for poolings, layers in enumerate(blocks):
+        filters = [layer.bias.size for layer in layers if isinstance(layer, Conv)]
+        numbers.append((sum(filters) + TRANSIENT * max(filters)) >> poolings)
+    return [rows * numbers[0] // number for number in numbers]
+
+
+class Block:
+    """A block of the network on rows of its input, which are fed, or those of a variable; in the current graph.
+
+    `features` are those of a strip's own rows, [1, rows, width, filters], by the convolution's name, and `pooled` is
+    what its pooling makes of them, [rows / 2, width / 2, filters].
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        number: int,
+        build: vgg.Build,
+        dtype: tf.DType,
+        source: tf.Variable | None = None,
+    ) -> None:
+        layers = network.blocks[number]
+        self.reach = reach(layers)
+        self.rows = tf.placeholder(tf.int32, (5,))
+        self.start, self.stop, self.first, self.last, self.end = tf.unstack(self.rows)
+        if source is None:
+            channels = next(layer.kernel.shape[2] for layer in layers if isinstance(layer, Conv))
+            self.values = tf.placeholder(dtype, (None, None, channels))
+        else:
+            self.values = tf.ensure_shape(source[self.first : self.last], (None, *source.shape[1:]))
+        tensor = build.first(network, self.values) if number == 0 else self.values[None]
+        features, pooled = build.block(layers, tensor, dtype)
+        start, stop = self.start - self.first, self.stop - self.first
+        self.features = {name: values[:, start:stop] for name, values in features.items()}
+        self.pooled = pooled[0, start // 2 : stop // 2]
+
+    def feed(self, strip: Strip) -> dict[tf.Tensor, Any]:
+        """What says which strip it is."""
+        return {self.rows: (strip.start, strip.stop, strip.first, strip.last, strip.end)}
+
+
+class InStrips:
+    """The first blocks of a network, strip by strip, in the current graph.
+
+    `point` is the picture, and `pooled` what the last of the blocks gives, [1, height, width, filters].
+    """
+
+    def __init__(self, network: Network, build: vgg.Build, picture: tf.Tensor, cut: Cut) -> None:
+        self._point = zeros("point", picture.shape, picture.dtype, use_resource=False)
+        self._load = self._point.assign(picture).op
+        self._blocks: list[Block] = []
+        #: What the blocks take, and what the last of them gives, if it has a pooling.
+        self._kept = [self._point]
+        for number in range(cut.blocks):
+            block = Block(network, number, build, picture.dtype, self._kept[-1])
+            self._blocks.append(block)
+            if number + 1 < len(network.blocks):
+                height, width = (side // 2 for side in self._kept[-1].shape.as_list()[:2])
+                shape = height, width, block.pooled.shape[2]
+                self._kept.append(zeros("pooled", shape, block.pooled.dtype, use_resource=False))
+        self._strips = [
+            strips(kept.shape.as_list()[0], rows, block.reach)
+            for kept, rows, block in zip(self._kept, heights(network.blocks, cut.rows), self._blocks, strict=False)
+        ]
+        self.point, *_, last = tf.identity(self._point), *self._kept
+        self.pooled = tf.identity(last)[None]
+
+    def sums(self, of_strip: Callable[[vgg.Features, slice], Mapping[Any, tf.Tensor]]) -> dict[Any, tf.Tensor]:
+        """The sums over all strips, by key, of what `of_strip` makes of one strip's features and of its rows."""
+        self._sums, self._slopes = dict[Any, tf.Variable](), dict[Any, tf.Variable]()
+        self._gradient = zeros("gradient", self._point.shape, self._point.dtype, use_resource=False)
+        self._forward, self._backward = [], []
+        for number, block in enumerate(self._blocks):
+            parts = of_strip(block.features, slice(block.start, block.stop))
+            self._sums |= {key: zeros("sum", part.shape, part.dtype) for key, part in parts.items()}
+            self._slopes |= {key: zeros("slope", part.shape, part.dtype) for key, part in parts.items()}
+            forward = [self._sums[key].assign_add(part).op for key, part in parts.items()]
+            outputs, slopes = list(parts.values()), [self._slopes[key].read_value() for key in parts]
+            if number + 1 < len(self._kept):
+                kept = self._kept[number + 1][block.start // 2 : block.stop // 2]
+                forward.append(kept.assign(block.pooled).op)
+                outputs, slopes = [*outputs, block.pooled], [*slopes, kept]
+            self._forward.append(forward)
+            (slope,) = tf.gradients(outputs, block.values, slopes)
+            self._backward.append(self._stored(block, slope, self._kept[number] if number else None))
+        self._reset = [total.assign(tf.zeros_like(total)).op for total in self._sums.values()]
+        self._totals = {key: total.read_value() for key, total in self._sums.items()}
+        return self._totals
+
+    def _stored(self, block: Block, slope: tf.Tensor, kept: tf.Variable | None) -> list[tf.Operation]:
+        """Add up the gradients of a block's input where strips overlap.
+
+        Rows to which no later strip adds take the place of what is `kept`, or are added to the picture's gradient.
+        """
+        target, overlap = self._gradient if kept is None else kept, 2 * block.reach
+        carry = zeros("carry", (overlap, *target.shape[1:]), slope.dtype, use_resource=False)
+        both, done = tf.minimum(overlap, block.last - block.first), block.end - block.first
+        slope = tf.concat([slope[:both] + carry[:both], slope[both:]], 0)
+        place = target[block.first : block.end]
+        whole = place + slope[:done] if kept is None else tf.identity(slope[:done])
+        rest = tf.concat([slope[done:], tf.zeros_like(carry)], 0)[:overlap]
+        with tf.control_dependencies([whole, rest]):
+            return [place.assign(whole).op, carry.assign(rest).op]
+
+    def gradient(self, total: tf.Tensor) -> tf.Tensor:
+        """The gradient of equation 7, `total`, which is there once it is evaluated."""
+        nothing = tf.UnconnectedGradients.ZERO
+        kept = self.pooled if len(self._kept) > len(self._blocks) else None
+        sources = [self.point, *([] if kept is None else [kept]), *self._totals.values()]
+        first, *slopes = tf.gradients(total, sources, unconnected_gradients=nothing)
+        self._begin = [self._gradient.assign(first).op]
+        if kept is not None:
+            self._begin.append(self._kept[-1].assign(slopes.pop(0)[0]).op)
+        self._begin += [self._slopes[key].assign(slope).op for key, slope in zip(self._totals, slopes, strict=True)]
+        return tf.identity(self._gradient)
+
+    def evaluate(self, session: tf.Session, terms: Any, feed: Mapping[tf.Tensor, Any]) -> Any:
+        """Evaluate the terms and the gradient."""
+        session.run((self._load, self._reset), feed)
+        for block, cut, forward in zip(self._blocks, self._strips, self._forward, strict=True):
+            for strip in cut:
+                session.run(forward, block.feed(strip))
+        values, _ = session.run((terms, self._begin))
+        for block, cut, backward in reversed(list(zip(self._blocks, self._strips, self._backward, strict=True))):
+            for strip in cut:
+                session.run(backward, block.feed(strip))
+        return values
