@@ -87,5 +87,5 @@ def test_settings_of_a_kind_that_is_none(run):
     (run / "run.json").write_text(json.dumps(record))
     done = run_script("paint.py", "--resume", run)
     assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
-    assert "run.json: --size '512': give a whole number" in done.stderr
+    assert "run.json: size: '512'; give a whole number" in done.stderr
     assert Path(run / "state.npz").exists()

@@ -673,9 +673,7 @@ def test_masks_that_are_none(tmp_path, pictures_dir, network_file, mask, words):
 
 DEFECTS = [(reading, name) for name in ("_stored", "_rgb", "_upright", "_deep", "_formats", "_reduced", "orientation")]
 DEFECTS += [(tiff, name) for name in ("read", "_pages", "_values", "_scaled", "_white", "_channels")]
-DEFECTS += [
-    (profiles, name) for name in ("to_srgb", "_by_imagecms", "_exact", "_curve", "_matrix", "_tags", "_encoded")
-]
+DEFECTS += [(profiles, name) for name in ("to_srgb", "_by_imagecms", "_by_curves", "_curve", "_matrix", "_tags")]
 DEFECTS += [(writing, name) for name in ("to_png", "_write", "_encoded")]
 
 

@@ -100,8 +100,7 @@ def lbfgs(
     """Minimise by SciPy's L-BFGS-B, in float64; bounded keeps every pixel in 0..255.
 
     Rounding in float32 makes the line search give up early at times. It is then restarted from the best picture,
-    without pairs, until that gains nothing. Raises FloatingPointError where something is not finite and a restart
-    gains nothing.
+    without pairs, until that gains nothing. Raises FloatingPointError as `restart` does.
     """
     history, recorder = History(pairs), HostStepRecorder(objective, observe)
     # L-BFGS-B's first step has length one: its variables are the picture over the scale.
@@ -110,7 +109,6 @@ def lbfgs(
     options = {"maxcor": pairs, "maxfun": np.iinfo(np.int32).max, "ftol": 0, "gtol": 0}
 
     def accept(iteration: int) -> None:
-        """Report where the last evaluation was."""
         picture = recorder.picture
         with signals.deferred():  # or a state would have pairs of another picture
             history.append(picture, recorder.gradient)
