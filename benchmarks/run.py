@@ -316,7 +316,10 @@ def alone(given, *options, before=(), **environment):
 
 def memory(given):
     """Peak memory and time of each size, in one piece and in strips."""
-    lines = ["| pixels | rows of strips | peak, GB | seconds an evaluation | microseconds a pixel |", "|---|---|---|---|---|"]
+    lines = [
+        "| pixels | rows of strips | peak, GB | seconds an evaluation | microseconds a pixel |",
+        "|---|---|---|---|---|",
+    ]
     for size in given.sizes:
         for tile in (0, given.tile):
             if not tile and size > given.untiled:

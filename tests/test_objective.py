@@ -8,7 +8,8 @@ from conftest import MEAN, as_reference, random_picture
 
 from nst_graph import images, weights
 from nst_graph.model import losses, vgg
-from nst_graph.model.objective import Objective, Style, TiledObjective
+from nst_graph.model.objective import Objective, Style
+from nst_graph.model.strips import Cut
 from nst_graph.model.tensorflow import tf
 from nst_graph.settings import CHOICES, Settings
 
@@ -93,7 +94,7 @@ def test_targets_are_padded_as_the_picture_is(network, padding):
     picture = random_picture(37, 53)
     for objective in (
         Objective(network, picture, [Style(picture)], setting(padding=padding)),
-        TiledObjective(network, picture, [Style(picture)], setting(padding=padding), 16),
+        Objective(network, picture, [Style(picture)], setting(padding=padding), cut=Cut(2, 16)),
     ):
         other, same = objective(random_picture(37, 53, 1)), objective(picture)
         assert same.total < 1e-9 * other.total

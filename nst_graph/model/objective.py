@@ -81,7 +81,7 @@ class Objective(SessionOwner):
             self._strips = InStrips(network, build, self.picture, cut) if cut else None
             rest = itertools.chain(*network.blocks[cut.blocks if cut else 0 :])
             begin = self._strips.pooled if self._strips else build.first(network, self.picture)
-            features, _ = build.block(list(rest), begin, self._dtype)
+            features, _ = build.block(list(rest), begin, self._dtype, first=cut is None)
             contents, self._styles = extracted.result()
             self._counts = {layer: values.size for layer, values in contents.items()}
             self._build(features, contents)

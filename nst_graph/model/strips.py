@@ -59,8 +59,8 @@ def heights(blocks: Sequence[Sequence[vgg.Layer]], rows: int) -> list[int]:
     numbers = []
     for poolings, layers in enumerate(blocks):
         filters = [layer.bias.size for layer in layers if isinstance(layer, Conv)]
-        numbers.append((sum(filters) + TRANSIENT * max(filters)) >> poolings)
-    return [rows * numbers[0] // number for number in numbers]
+        numbers.append((sum(filters) + TRANSIENT * max(filters)) / 2**poolings)
+    return [int(rows * numbers[0] / number) for number in numbers]
 
 
 class Block:
@@ -88,7 +88,7 @@ class Block:
         else:
             self.values = tf.ensure_shape(source[self.first : self.last], (None, *source.shape[1:]))
         tensor = build.first(network, self.values) if number == 0 else self.values[None]
-        features, pooled = build.block(layers, tensor, dtype)
+        features, pooled = build.block(layers, tensor, dtype, first=number == 0)
         start, stop = self.start - self.first, self.stop - self.first
         self.features = {name: values[:, start:stop] for name, values in features.items()}
         self.pooled = pooled[0, start // 2 : stop // 2]
@@ -127,7 +127,7 @@ class InStrips:
     def sums(self, of_strip: Callable[[vgg.Features, slice], Mapping[Any, tf.Tensor]]) -> dict[Any, tf.Tensor]:
         """The sums over all strips, by key, of what `of_strip` makes of one strip's features and of its rows."""
         self._sums, self._slopes = dict[Any, tf.Variable](), dict[Any, tf.Variable]()
-        self._gradient = zeros("gradient", self._point.shape, self._point.dtype, use_resource=False)
+        self._gradient = zeros("gradient", self._point.shape, self._point.dtype)
         self._forward, self._backward = [], []
         for number, block in enumerate(self._blocks):
             parts = of_strip(block.features, slice(block.start, block.stop))
@@ -155,11 +155,12 @@ class InStrips:
         carry = zeros("carry", (overlap, *target.shape[1:]), slope.dtype, use_resource=False)
         both, done = tf.minimum(overlap, block.last - block.first), block.end - block.first
         slope = tf.concat([slope[:both] + carry[:both], slope[both:]], 0)
-        place = target[block.first : block.end]
-        whole = place + slope[:done] if kept is None else tf.identity(slope[:done])
+        whole = tf.identity(slope[:done])
+        if kept is None:  # read whole, a variable that is written in parts would be copied
+            whole += tf.gather(target, tf.range(block.first, block.end))
         rest = tf.concat([slope[done:], tf.zeros_like(carry)], 0)[:overlap]
         with tf.control_dependencies([whole, rest]):
-            return [place.assign(whole).op, carry.assign(rest).op]
+            return [target[block.first : block.end].assign(whole).op, carry.assign(rest).op]
 
     def gradient(self, total: tf.Tensor) -> tf.Tensor:
         """The gradient of equation 7, `total`, which is there once it is evaluated."""
@@ -171,7 +172,7 @@ class InStrips:
         if kept is not None:
             self._begin.append(self._kept[-1].assign(slopes.pop(0)[0]).op)
         self._begin += [self._slopes[key].assign(slope).op for key, slope in zip(self._totals, slopes, strict=True)]
-        return tf.identity(self._gradient)
+        return self._gradient.read_value()
 
     def evaluate(self, session: tf.Session, terms: Any, feed: Mapping[tf.Tensor, Any]) -> Any:
         """Evaluate the terms and the gradient."""

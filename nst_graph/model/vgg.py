@@ -45,11 +45,14 @@ class Build:
         """What a network's first block takes, of a picture [height, width, 3], RGB in 0..255."""
         return _bordered(picture - network.mean.astype(picture.dtype.as_numpy_dtype), self.padding)
 
-    def block(self, layers: Sequence[Layer], tensor: tf.Tensor, dtype: tf.DType) -> tuple[Features, tf.Tensor]:
+    def block(
+        self, layers: Sequence[Layer], tensor: tf.Tensor, dtype: tf.DType, first: bool = False
+    ) -> tuple[Features, tf.Tensor]:
         """Build layers on what those before them give, [1, height, width, filters], with a picture of type `dtype`.
 
         Returns each convolution's features after its rectifier, by the convolution's name, and what the last layer
-        gives. Convolutions keep the size: the first of the network pads as `padding` says, the others with zeros.
+        gives. Convolutions keep the size: if these are the `first` layers, the first pads as `padding` says, the others
+        with zeros.
         Pooling rounds odd sizes down: a last single row or column is left out, as MatConvNet does with VGG's padding
         of 0, and as the authors' PyTorch code does.
         """
@@ -69,7 +72,7 @@ class Build:
                     cut = cut or winograd.tiling(tensor, transform, max(layer.kernel.shape[2:]))
                     tensor = winograd.convolve(tensor, layer.kernel, cut)
                 else:
-                    is_first = layer.kernel.shape[2] == 3
+                    is_first = first and not features
                     kernel = tf.constant(layer.kernel, dtype, name=f"{layer.name}_kernel")
                     padding = "VALID" if is_first and self.padding != "zeros" else "SAME"
                     kernel = kernel if is_first else rounded(kernel)
@@ -86,7 +89,7 @@ class Build:
 def build(network: Network, picture: tf.Tensor, **how: Any) -> Features:
     """Build a whole network on a picture [height, width, 3]; `how` is that of Build."""
     build = Build(**how)
-    return build.block(network.layers, build.first(network, picture), picture.dtype)[0]
+    return build.block(network.layers, build.first(network, picture), picture.dtype, first=True)[0]
 
 
 def _l2_pool(values: tf.Tensor, **window: Any) -> tf.Tensor:
