@@ -26,7 +26,7 @@ def error(found, expected):
 
 def evaluate(network, picture, pooling, fetch, **how):
     with tf.Graph().as_default() as within, tf.Session(graph=within) as session:
-        tensors = vgg.build(network, tf.constant(picture), pooling, **how)
+        tensors = vgg.build(network, tf.constant(picture), pooling=pooling, **how)
         return session.run({name: fetch(tensor) for name, tensor in tensors.items()})
 
 
@@ -244,7 +244,7 @@ def test_losses_vanish_at_their_targets(network):
     assert objective(style).terms["style"] == 0
 
 
-@pytest.mark.parametrize("pooling", ["average", "max"])
+@pytest.mark.parametrize("pooling", ["average", pytest.param("max", marks=pytest.mark.thorough)])
 def test_real_vgg19(vgg19_file, pooling):
     """The paper's own layers with the real network, at an odd size."""
     settings = Settings(pooling=pooling)
