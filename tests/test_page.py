@@ -275,6 +275,7 @@ def test_a_run_that_goes_on_is_followed(browser, runs):
     assert browser.find_elements("tag name", "iframe") == [] and errors(browser) == []
 
 
+@pytest.mark.thorough
 @browsing
 def test_a_film_that_goes_on_is_followed(browser, runs, tmp_path):
     """Its frames so far, of which the latest is shown, until another is chosen."""

@@ -342,6 +342,7 @@ def test_no_room(words, tmp_path):
     assert int(check_whole(tmp_path / "run")[-1]["iteration"]) == 60
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting takes root")
 def test_a_full_disk(words, tmp_path):
     disk = tmp_path / "disk"

@@ -61,6 +61,7 @@ def test_larger_tiles_where_positions_are_many():
         assert winograd.fastest(tf.TensorShape([1, *size, 128]), kernel) is by
 
 
+@pytest.mark.thorough
 def test_the_objective(vgg19_file, monkeypatch):
     """Loss and gradient on the real network, whole and in strips, against direct convolutions in float64."""
     plain, fewer = Settings(convolutions="direct"), Settings(convolutions="winograd")
