@@ -105,7 +105,10 @@ def test_runs_of_the_version_before(tmp_path, paint, pictures_dir, state):
     paint(run)
     record = json.loads((run / "run.json").read_text())
     listed = {name: [digest] for name, digest in hashes(run).items()}
-    record |= {"mark": "0123456789abcdef", "files": listed, "outcome": record["outcome"] | {"state": state}}
+    offset = record["outcome"].pop("iteration_offset")
+    outcome = record["outcome"] | {"state": state, "before": offset}
+    record["stages"][0]["plan"] = {"tile": None, "pairs": 10, "vector_dtype": None}
+    record |= {"mark": "0123456789abcdef", "files": listed, "outcome": outcome}
     (run / "run.json").write_text(json.dumps(record))
     if state != "finished":
         (run / "state.npz").write_bytes(b"of another kind")

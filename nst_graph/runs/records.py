@@ -50,7 +50,8 @@ def read(path: Path) -> dict[str, Any]:
         text = files.read_text(path / "run.json")
         with decoding():
             record = json.loads(text)
-        if not isinstance(record, dict) or not _is_of(record := _DEFAULTS | record, _RECORD):
+        record = _of_this_version(_DEFAULTS | record) if isinstance(record, dict) else None
+        if record is None or not _is_of(record, _RECORD):
             raise DamagedError("not a record")
         if any((stage.get("plan") or _PLAN).keys() != _PLAN.keys() for stage in record["stages"]):
             raise DamagedError("not a plan")
@@ -63,6 +64,14 @@ def read(path: Path) -> dict[str, Any]:
     except (DamagedError, UnicodeDecodeError) as error:
         raise InputError(f"{path / 'run.json'}: not a run's record; name another directory") from error
     return record
+
+
+def _of_this_version(record: dict[str, Any]) -> dict[str, Any]:
+    """The record of a run of the version before, which has a mark, as it would be now; its plans are forgotten."""
+    if "mark" not in record or not _is_of(record, {"stages": [dict], "outcome": dict}):
+        return record
+    outcome = {"iteration_offset" if name == "before" else name: value for name, value in record["outcome"].items()}
+    return record | {"stages": [stage | {"plan": None} for stage in record["stages"]], "outcome": outcome}
 
 
 def _is_of(value: Any, kind: Any) -> bool:
