@@ -119,13 +119,14 @@ class TargetExtractor(SessionOwner):
         values = picture
         deepest = max((number for number, some in enumerate(fetches) if some), default=-1)
         rows = heights(self._network.blocks, cut.rows) if cut else [len(picture)] * len(self._blocks)
-        for block, height, some in list(zip(self._blocks, rows, fetches, strict=True))[: deepest + 1]:
-            pooled = []
-            for strip in strips(len(values), height, block.reach):
+        for number in range(deepest + 1):
+            block, below = self._blocks[number], []
+            asked = fetches[number], [block.pooled] if number < deepest else []
+            for strip in strips(len(values), rows[number], block.reach):
                 feed = block.feed(strip) | {block.values: values[strip.first : strip.last]}
-                results, below = self.session.run((some, block.pooled), feed)
-                pooled.append(below)
+                results, pooled = self.session.run(asked, feed)
+                below += pooled
                 for layer, result in results.items():
                     parts.setdefault(layer, []).append(result)
-            values = np.concatenate(pooled)
+            values = np.concatenate(below) if below else values
         return parts

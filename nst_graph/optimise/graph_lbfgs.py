@@ -148,12 +148,13 @@ class Vectors:
         y = new - g
         self.measured = _dot(new, direction), _dot(y, y)
 
-        # An accepted step: its pair takes a slot; then x and the gradient move.
+        # An accepted step: x and the gradient move, and its pair takes a slot.
         self._slot, self._row_values = tf.placeholder(tf.int32, ()), tf.placeholder(dtype, flat)
         places = tf.range(flat[0]) * self._pairs + self._slot
         s, y = trial - x, tf.cast(latest.read_value(), dtype) - g
         self._store = [tf.scatter_update(self._steps, places, s).op, tf.scatter_update(self._changes, places, y).op]
-        self._move = [self._x.assign(self._trial.read_value()).op, here.assign(latest.read_value()).op]
+        with tf.control_dependencies([s, y]):
+            self._move = [self._x.assign(self._trial.read_value()).op, here.assign(latest.read_value()).op]
 
         # A row by itself, to load and to save.
         kinds = {"step": self._steps, "change": self._changes}
@@ -189,8 +190,9 @@ class Vectors:
         if satisfies_curvature_condition(curvature, step, change):
             slot = self.order.pop(0) if len(self.order) == self._pairs else len(self.order)
             self.order.append(slot)
-            self._session.run(self._store, {self._slot: slot})
-        self._session.run(self._move)
+            self._session.run((self._move, self._store), {self._slot: slot})
+        else:
+            self._session.run(self._move)
 
     def _two_loops(self, products: Vector) -> tuple[Vector, float]:
         """Nocedal and Wright, algorithm 7.4, on coefficients: of steps and changes, and minus that of the gradient.
