@@ -15,7 +15,7 @@ from nst_graph.errors import InputError
 from nst_graph.images import Picture
 from nst_graph.model import tensorflow
 from nst_graph.model.objective import refuse_unit_gradients
-from nst_graph.model.strips import TRANSIENT, Cut, heights, reach
+from nst_graph.model.strips import Cut, features_at_once, heights, reach
 from nst_graph.model.targets import LEAST_POSITIONS, Style
 from nst_graph.model.tensorflow import gpu_memory, has_gpu
 from nst_graph.settings import STARTS, Settings
@@ -29,7 +29,7 @@ Record = dict[str, Any]
 SHARE = 0.8
 #: The fewest rows of a strip, and curvature pairs with which L-BFGS is worth using; and the share of the time that each
 #: pair less costs (docs/benchmark-corrections.md).
-FEWEST_ROWS, FEWEST_PAIRS, PAIR_TIME = 16, 3, 0.01
+FEWEST_ROWS, FEWEST_PAIRS, PAIR_TIME = 16, 3, 0.02
 #: Bytes of TensorFlow itself, of a number of the features that are there at once (benchmarks/run.py memory), and of a
 #: pixel whatever the strips: pictures, gradient, the content's features.
 BASE, PER_NUMBER, WHOLE_PER_PIXEL = 1.5e9, 5.2, 110
@@ -296,35 +296,39 @@ def plan(
 
     Of what fits it is what takes the least time. Raises InputError where nothing does, or for unit gradients in strips.
     """
-    budget, depth = SHARE * memory, len(network.blocks)
-    largest = max(shape[0] * shape[1], style)
-    width = shape[1] * math.sqrt(largest / (shape[0] * shape[1]))
-    if earlier is not None and _bytes(earlier, network, shape, largest, width, settings) <= budget:
+    budget, (height, width) = SHARE * memory, shape
+    largest = max(height * width, style)
+    # The features of a row of strips, of the largest picture in this shape.
+    row = width * math.sqrt(largest / (height * width)) * sum(features_at_once(network.blocks[0]))
+
+    def bytes_of(one: Plan) -> float:
+        numbers = max(one.rows * row if one.blocks else 0, _features(network, one.blocks) * largest)
+        return _bytes(one, network, height * width, largest, settings) + PER_NUMBER * numbers
+
+    def highest(one: Plan) -> Plan:
+        """The plan with the highest strips that fit."""
+        left = budget - _bytes(one, network, height * width, largest, settings)
+        return replace(one, rows=max(FEWEST_ROWS, min(height, int(left / PER_NUMBER / row) // 2 * 2)))
+
+    if earlier is not None and bytes_of(earlier) <= budget:
         return earlier
-    plans = []
-    for kind in _lbfgs_plans(settings):
-        if settings.tile is not None:
-            plans.append(replace(kind, blocks=depth, rows=settings.tile))
-            continue
-        plans.append(kind)
-        for blocks in range(1, depth + 1):
-            fewest = replace(kind, blocks=blocks, rows=FEWEST_ROWS)
-            left = budget - _bytes(fewest, network, shape, largest, width, settings)
-            rows = FEWEST_ROWS + int(left / (PER_NUMBER * width * sum(_numbers(network, 0)))) // 2 * 2
-            plans.append(replace(fewest, rows=max(FEWEST_ROWS, min(rows, shape[0]))))
-    fitting = [one for one in plans if _bytes(one, network, shape, largest, width, settings) <= budget]
+    kinds, depth = _lbfgs_plans(settings), len(network.blocks)
+    if settings.tile is not None:
+        plans = [replace(kind, blocks=depth, rows=settings.tile) for kind in kinds]
+    else:
+        cut = [[highest(replace(kind, blocks=blocks)) for blocks in range(1, depth + 1)] for kind in kinds]
+        plans = [one for kind, strips in zip(kinds, cut, strict=True) for one in (kind, *strips)]
+    fitting = [one for one in plans if bytes_of(one) <= budget]
     if fitting:
         best = min(fitting, key=lambda one: _time(one, network, settings))
         if best.blocks:
             refuse_unit_gradients(settings)
         return best
-    height = shape[0]
-    least = min(_bytes(one, network, shape, largest, width, settings) for one in plans)
     lighter = "add --optimiser adam, or " if settings.optimiser == "lbfgs" else ""
     lighter += "leave --tile away, or " if settings.tile is not None else ""
     lighter += "take a smaller --style-scale, or " if np.max(settings.style_scale) > 1 else ""
     raise InputError(
-        f"--size {max(height, shape[1])}: painting {shape[1]} x {height} pixels takes {least / 1e9:.4g} GB "
+        f"--size {max(shape)}: painting {width} x {height} pixels takes {min(map(bytes_of, plans)) / 1e9:.4g} GB "
         f"and {budget / 1e9:.1f} GB can be had; {lighter}take a smaller --size"
     )
 
@@ -356,30 +360,20 @@ def _time(plan: Plan, network: Network, settings: Settings) -> float:
     return float((1 + sum(again) / sum(work)) * (1 + PAIR_TIME * (settings.corrections - plan.pairs)))
 
 
-def _filters(network: Network, block: int) -> list[int]:
-    return [layer.bias.size for layer in network.blocks[block] if isinstance(layer, Conv)]
+def _features(network: Network, first: int) -> float:
+    """The features that are there at once, for each pixel, of the blocks from one on in one piece."""
+    numbers = [features_at_once(layers) for layers in network.blocks]
+    kept = sum(numbers[block][0] / 4**block for block in range(first, len(numbers)))
+    return kept + numbers[first][1] / 4**first if first < len(numbers) else 0.0
 
 
-def _numbers(network: Network, block: int) -> tuple[float, float]:
-    """The features that are kept of a block for its gradient, and those that are there besides, for each pixel."""
-    filters = _filters(network, block)
-    return sum(filters) / 4**block, TRANSIENT * max(filters) / 4**block
-
-
-def _bytes(
-    plan: Plan, network: Network, shape: tuple[int, int], largest: float, width: float, settings: Settings
-) -> float:
-    """The memory that painting takes by a plan, of pictures of at most so many pixels, and so wide."""
-    depth = len(network.blocks)
-    rest = [_numbers(network, block) for block in range(plan.blocks, depth)]
-    numbers: float = (sum(kept for kept, _ in rest) + rest[0][1]) * largest if rest else 0.0
-    if plan.blocks:
-        numbers = max(numbers, plan.rows * width * sum(_numbers(network, 0)))
-    pooled: float = sum(_filters(network, block)[-1] / 4 ** (block + 1) for block in range(plan.blocks))
-    total = BASE + (WHOLE_PER_PIXEL + 4 * pooled) * largest + PER_NUMBER * numbers
+def _bytes(plan: Plan, network: Network, pixels: int, largest: float, settings: Settings) -> float:
+    """The memory that painting takes by a plan beside features; `largest` are the pixels of the largest picture."""
+    convolutions = ([layer for layer in layers if isinstance(layer, Conv)] for layers in network.blocks[: plan.blocks])
+    pooled: float = sum(layers[-1].bias.size / 4 ** (block + 1) for block, layers in enumerate(convolutions))
+    total = BASE + (WHOLE_PER_PIXEL + 4 * pooled) * largest
     if settings.optimiser != "lbfgs":
         return total
-    pixels = shape[0] * shape[1]
     if plan.vector_dtype is None:
         return total + 3 * pixels * (SCIPY + SCIPY_PAIR * plan.pairs)
     vectors = GRAPH + (GRAPH_PAIR + settings.bounded) * plan.pairs

@@ -1,5 +1,7 @@
 """L-BFGS in the graph, beside SciPy's, from the same starts."""
 
+import warnings
+
 import numpy as np
 import pytest
 from conftest import random_picture
@@ -205,6 +207,17 @@ def test_the_direction_between_bounds(objective):
     slope, length = made.vectors.compute_direction()
     assert slope == pytest.approx(gradient @ expected, rel=1e-6)
     assert length == pytest.approx(np.linalg.norm(expected), rel=1e-6)
+
+
+def test_nothing_to_do(network):
+    """At a picture without gradient it ends, and no warning is left of it."""
+    part, content = network.upto(["conv4_2"]), random_picture(*SIZE, 1)
+    vectors = Vectors(np.float64, 10)
+    nothing = Objective(part, content, [], Settings(beta=0), source=vectors.point)
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        end = graph_lbfgs(nothing, vectors, content, 5, lambda step: None)
+    assert end.step.iteration == 0 and "does not descend" in end.reason and heard == []
 
 
 def test_another_optimisers_memory(objective):

@@ -54,12 +54,15 @@ def reach(layers: Sequence[vgg.Layer]) -> int:
     return -(-sum(isinstance(layer, Conv) for layer in layers) // 2) * 2
 
 
+def features_at_once(layers: Sequence[vgg.Layer]) -> tuple[int, int]:
+    """How many features of a block are kept for its gradient at each position, and how many are there besides."""
+    filters = [layer.bias.size for layer in layers if isinstance(layer, Conv)]
+    return sum(filters), TRANSIENT * max(filters)
+
+
 def heights(blocks: Sequence[Sequence[vgg.Layer]], rows: int) -> list[int]:
     """The rows of each block's strips, whose features take as much memory as those of so many of the first's."""
-    numbers = []
-    for poolings, layers in enumerate(blocks):
-        filters = [layer.bias.size for layer in layers if isinstance(layer, Conv)]
-        numbers.append((sum(filters) + TRANSIENT * max(filters)) / 2**poolings)
+    numbers = [sum(features_at_once(layers)) / 2**poolings for poolings, layers in enumerate(blocks)]
     return [int(rows * numbers[0] / number) for number in numbers]
 
 

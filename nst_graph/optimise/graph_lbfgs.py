@@ -206,7 +206,7 @@ class Vectors:
         order = [slot for slot in self.order if curvature[slot] > 0]
         of_steps, of_changes, alpha = np.zeros(m), np.zeros(m), np.zeros(m)
         if not order:
-            return np.zeros(2 * m), self._first_step / np.sqrt(square)
+            return np.zeros(2 * m), self._first_step / (math.sqrt(square) or 1.0)
         for slot in reversed(order):
             alpha[slot] = (with_steps[slot] @ np.append(of_changes, -1)) / curvature[slot]
             of_changes[slot] -= alpha[slot]
