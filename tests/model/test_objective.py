@@ -9,7 +9,7 @@ from nst_graph import images, weights
 from nst_graph.model import losses, vgg
 from nst_graph.model.objective import Objective, Style
 from nst_graph.model.strips import Cut
-from nst_graph.model.tensorflow import tf
+from nst_graph.model.tensorflow import initialise, tf
 from nst_graph.settings import CHOICES, Settings
 
 CONTENT_LAYERS = {"conv4_2": 0.7, "conv2_2": 0.3}
@@ -26,6 +26,7 @@ def error(found, expected):
 def evaluate(network, picture, pooling, fetch, **how):
     with tf.Graph().as_default() as within, tf.Session(graph=within) as session:
         tensors = vgg.build(network, tf.constant(picture), pooling=pooling, **how)
+        initialise(session)
         return session.run({name: fetch(tensor) for name, tensor in tensors.items()})
 
 
@@ -77,6 +78,7 @@ def test_the_gradient_at_the_border(layers, network, size, padding, mode):
         picture = tf.placeholder(tf.float64, (None, None, 3))
         features = vgg.build(part, picture, padding=padding)["conv1_1"]
         gradient = tf.gradients(features, picture, tf.constant(slope[None]))
+        initialise(session)
         (pulled,) = session.run(gradient, {picture: random_picture(*size)})
     along = (first_convolution(direction, kernel, np.zeros(bias.size), mode) * slope).sum()
     assert (direction * pulled).sum() == pytest.approx(along, rel=1e-9)
