@@ -44,19 +44,6 @@ def equal(names: Collection[str]) -> dict[str, float]:
 
 #: Of weights and rates; what is much larger float32 cannot hold.
 LARGEST = 1e30
-#: Share of the last scale's iterations that --precision auto leaves to float32.
-FLOAT32_SHARE = 0.1
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A size as in Settings, the iterations there, and the type of the convolutions: of PRECISIONS, but not auto."""
-
-    size: int | None
-    iterations: int
-    precision: str
-
-
 @dataclass(frozen=True)
 class Bounds:
     """What a number, or each of several, may be, what several may be together, and what to give instead."""
@@ -275,26 +262,6 @@ class Settings:
     def layers(self) -> list[str]:
         """The layers in use: those of the terms that weigh anything."""
         return [*(self.content_layers if self.alpha else ()), *(self.style_layers if self.beta else ())]
-
-    def stages(self, fastest: str) -> list[Stage]:
-        """What is painted one after the other; `fastest` is the type that "auto" stands for, but at the end."""
-        precision = fastest if self.precision == "auto" else self.precision
-        scales = zip(self.scales, self.scale_iterations, strict=True)
-        stages = [Stage(size, number, precision) for size, number in scales if size < (self.size or math.inf)]
-        rest = self.iterations
-        if self.precision == "auto" and precision != "float32":
-            stages.append(Stage(self.size, round(rest * (1 - FLOAT32_SHARE)), precision))
-            rest -= stages[-1].iterations
-            precision = "float32"
-        return [*stages, Stage(self.size, rest, precision)]
-
-    def at(self, stage: Stage, shape: tuple[int, int]) -> Settings:
-        """The settings of a stage at which the picture has this height and width."""
-        beta = self.beta
-        if self.ratio_at is not None:
-            sides = shape if len(self.ratio_at) == 2 else [max(shape) if self.side == "longer" else min(shape)]
-            beta *= (math.prod(sides) / math.prod(self.ratio_at)) ** (2 / len(sides))
-        return replace(self, size=stage.size, scales=(), scale_iterations=(), beta=beta, ratio_at=None)
 
     def styles(
         self,
