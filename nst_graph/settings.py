@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import re
 import reprlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from functools import partial
 from numbers import Integral, Real
 from typing import Any, TypeVar
 
@@ -44,6 +44,8 @@ def equal(names: Collection[str]) -> dict[str, float]:
 
 #: Of weights and rates; what is much larger float32 cannot hold.
 LARGEST = 1e30
+
+
 @dataclass(frozen=True)
 class Bounds:
     """What a number, or each of several, may be, what several may be together, and what to give instead."""
@@ -118,7 +120,25 @@ class Option:
         return bool(enough) and self.limits.holds_together(values) and all(map(self.limits.holds, values))
 
 
-def _option(group: str, default: Any, *about: Any, **names: Any) -> Any:
+class Options:
+    """The base of dataclasses whose fields are options, made of values of their types and within their limits.
+
+    Raises InputError, naming the option, where a value cannot be used. Lists serve as tuples, as JSON has them.
+    """
+
+    def __post_init__(self) -> None:
+        for name, option in options_of(type(self)).items():
+            value = _convert(name, getattr(self, name), option.kind, option.remedy)
+            object.__setattr__(self, name, value)
+            _require(option.allows(value), name, value, option.remedy)
+
+
+def options_of(declared: Any) -> dict[str, Option]:
+    """How each field of a dataclass is declared, by name, in their order."""
+    return {one.name: replace(one.metadata["option"], kind=str(one.type)) for one in fields(declared)}
+
+
+def option(group: str, default: Any, *about: Any, **names: Any) -> Any:
     """Declare an option of a group as a field of a dataclass: its default, and the other parts of an Option."""
     metadata = {"option": Option(group, default, *about, **names)}
     if isinstance(default, dict):
@@ -128,12 +148,12 @@ def _option(group: str, default: Any, *about: Any, **names: Any) -> Any:
 
 #: The groups of --help.
 GROUPS = ("what is painted", "the styles", "how it is painted", "how fast, and how large", "what is saved")
-WHAT, STYLE, HOW, SPEED, SAVED = (partial(_option, group) for group in GROUPS)
-PYTHON = partial(_option, "")  # of what is no option of the command line
+WHAT, STYLE, HOW, SPEED, SAVED = (functools.partial(option, group) for group in GROUPS)
+PYTHON = functools.partial(option, "")  # of what is no option of the command line
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(Options):
     """What decides a painting beside its pictures; the defaults are Gatys, Ecker and Bethge (2015).
 
     Raises InputError, naming the option, where a value cannot be used. Lists serve as tuples, as JSON has them.
@@ -241,10 +261,7 @@ class Settings:
     timelapse: str | None = SAVED(None, "a film of the saved pictures at the end", ("gif", "mp4"), "KIND")
 
     def __post_init__(self) -> None:
-        for name, option in OPTIONS.items():
-            value = _convert(name, getattr(self, name), option.kind)
-            object.__setattr__(self, name, value)
-            _require(option.allows(value), name, value, option.remedy)
+        super().__post_init__()
         fits = len(self.scale_iterations) == len(self.scales)
         _require(fits, "scale_iterations", self.scale_iterations, EACH_SCALE.remedy)
         steps = self.optimiser != "lbfgs" or not self.average
@@ -299,10 +316,8 @@ class Settings:
 
 #: Starts that are no picture's path.
 STARTS = ("noise", "content", "style")
-#: How each setting is declared, by name, in the order of the fields.
-OPTIONS: dict[str, Option] = {
-    setting.name: replace(setting.metadata["option"], kind=str(setting.type)) for setting in fields(Settings)
-}
+#: How each setting is declared.
+OPTIONS = options_of(Settings)
 #: The settings that are one of a few names.
 CHOICES = {name: option.choices for name, option in OPTIONS.items() if option.choices}
 Settings.__doc__ = f"{Settings.__doc__}\n    Attributes:\n" + "".join(
@@ -311,29 +326,30 @@ Settings.__doc__ = f"{Settings.__doc__}\n    Attributes:\n" + "".join(
 )
 
 
-def _convert(name: str, value: Any, kind: str) -> Any:
-    """The value as its setting's type: lists as tuples, NumPy's numbers as Python's, relu1_1 as conv1_1."""
-    several = isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping)
+def _convert(name: str, value: Any, kind: str, remedy: str) -> Any:
+    """The value as its option's type: lists as tuples, NumPy's numbers as Python's, relu1_1 as conv1_1."""
+    convert = functools.partial(_convert, name, remedy=remedy)
     if value is None and kind.endswith("None"):
         return None
-    if several and "tuple" in kind:
-        values = tuple(_convert(name, item, "int" if "int" in kind else "float") for item in value)
+    if "tuple" in kind and isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping):
+        values = tuple(convert(item, "int" if "int" in kind else "float") for item in value)
         return values[0] if kind.startswith("float") and len(values) == 1 else values
     if isinstance(value, Mapping) and kind.startswith("Mapping"):
-        typed = {_convert(name, layer, "str"): _convert(name, weight, "float") for layer, weight in value.items()}
-        return {layer_name(layer): weight for layer, weight in typed.items()}
+        return {layer_name(convert(layer, "str")): convert(weight, "float") for layer, weight in value.items()}
     if kind.startswith(("int", "float")) and isinstance(value, Real) and not isinstance(value, bool):
         if isinstance(value, Integral):
             return int(value)
-        if kind.startswith("float") or float(value).is_integer():
-            return float(value) if kind.startswith("float") else int(float(value))
+        if kind.startswith("float"):
+            return float(value)
+        if float(value).is_integer():
+            return int(float(value))
     elif kind == "bool" and isinstance(value, bool):
         return value
     elif name == "init" and isinstance(value, str | os.PathLike) and value not in STARTS:
         return os.fspath(places.path(value))
     elif kind.startswith("str") and isinstance(value, str):
         return SYNONYMS.get(value, value)
-    raise OptionError(name, reprlib.repr(value), OPTIONS[name].remedy)
+    raise OptionError(name, reprlib.repr(value), remedy)
 
 
 def _require(good: bool, name: str, value: Any, remedy: str) -> None:

@@ -6,12 +6,12 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
-from nst_graph import files, places
+from nst_graph import files, films, places
 from nst_graph.commands.common import Parser, file_path, flag, gigabytes, whole_number
 from nst_graph.errors import InputError
 from nst_graph.news import tell
 from nst_graph.recipes import DEFAULT, RECIPES
-from nst_graph.settings import GROUPS, OPTIONS, Option, layer_name
+from nst_graph.settings import GROUPS, OPTIONS, Option, layer_name, options_of
 
 
 def size(text: str) -> int | None:
@@ -20,7 +20,7 @@ def size(text: str) -> int | None:
 
 
 NUMBER, FLAG, SEVERAL = {"metavar": "NUMBER", "type": float}, {"action": "store_true"}, {"nargs": "+"}
-COUNT, WEIGHT = {"metavar": "N", "type": whole_number}, {"metavar": "WEIGHT", "type": float}
+COUNT = {"metavar": "N", "type": whole_number}
 FILE, DIRECTORY = {"metavar": "FILE", "type": file_path}, {"metavar": "DIR", "type": file_path}
 #: Options that are no settings, by name: the help, and what argparse is told.
 EXTRAS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -60,11 +60,9 @@ EXTRAS: dict[str, tuple[str, dict[str, Any]]] = {
     "every": ("paint one frame of so many", COUNT),
     "fps": ("frames a second of the clip (default: its own, of a directory 25)", NUMBER),
     "first_iterations": ("limit of iterations of each shot's first frame; --iterations is that of the others", COUNT),
-    "steadiness": ("weight of what differs from the frame before, where that can be followed (default: 0.3)", WEIGHT),
-    "back": ("how far back the frames lie that one is held to, such as 1 2 4 (default: 1)", COUNT | SEVERAL),
-    "alone": ("paint each frame by itself, as each shot's first", FLAG),
 }
-FILM = ("frames", "every", "fps", "first_iterations", "steadiness", "back", "alone")
+#: Those of a clip.
+CLIP = ("frames", "every", "fps", "first_iterations")
 #: What stands before and after the settings in each of --help's groups of these.
 BESIDE = (("weights", ""), ("masks", ""), ("", ""), ("fast", "winograd read_limit"), ("", ""))
 #: Short names.
@@ -143,11 +141,12 @@ def film_parser() -> argparse.ArgumentParser:
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
     )
-    saved = add_settings(parser)
+    saved = add_settings(parser, options=OPTIONS | options_of(films.Film))
     add(saved, "output", help="directory of the film (default: output/CLIP-STYLE, then -2, -3 ...)", metavar="DIR")
     add(saved, "overwrite", "resume", "like", "quiet")
-    group = parser.add_argument_group("the film")
-    add(group, *FILM)
+    group = parser.add_argument_group(films.GROUP)
+    add(group, *CLIP)
+    _add_declared(group, options_of(films.Film))
     add(group, "workers", help="how many shots are painted at a time (default: 1)")
     add(group, "scheduler")
     return parser
@@ -160,7 +159,9 @@ def add(parser: argparse._ActionsContainer, *names: str, **changes: Any) -> None
         parser.add_argument(flag(name), *SHORT.get(name, ()), **{"help": about} | keywords | changes)
 
 
-def add_settings(parser: argparse.ArgumentParser, several: bool = False) -> argparse._ArgumentGroup:
+def add_settings(
+    parser: argparse.ArgumentParser, several: bool = False, options: Mapping[str, Option] = OPTIONS
+) -> argparse._ArgumentGroup:
     """Add CONTENT, STYLE and the options that say how to paint; returns the last group, of what is saved.
 
     With `several` --recipe and every setting take several values; commas part one that is a list.
@@ -174,17 +175,22 @@ def add_settings(parser: argparse.ArgumentParser, several: bool = False) -> argp
     for title, (before, after) in zip(GROUPS, BESIDE, strict=True):
         group = parser.add_argument_group(title)
         add(group, *before.split())
-        for name, option in OPTIONS.items():
-            if option.group == title:
-                about = f"{option.about}: {', '.join(option.choices)}" if option.choices else option.about
-                default = default_text(option.default)
-                about += f" (default: {default})" if default else ""
-                keywords = _keywords(name, option)
-                if several and "action" not in keywords:
-                    keywords = _of_several(keywords)
-                group.add_argument(flag(name), *option.names.split(), help=about, **keywords)
+        _add_declared(group, options, several)
         add(group, *after.split())
     return group
+
+
+def _add_declared(group: argparse._ArgumentGroup, options: Mapping[str, Option], several: bool = False) -> None:
+    """Add the options that are declared for a group of this title."""
+    for name, option in options.items():
+        if option.group == group.title:
+            about = f"{option.about}: {', '.join(option.choices)}" if option.choices else option.about
+            default = default_text(option.default)
+            about += f" (default: {default})" if default else ""
+            keywords = _keywords(name, option)
+            if several and "action" not in keywords:
+                keywords = _of_several(keywords)
+            group.add_argument(flag(name), *option.names.split(), help=about, **keywords)
 
 
 def default_text(value: Any) -> str:
