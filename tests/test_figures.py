@@ -48,7 +48,8 @@ def folder(tmp_path_factory):
 
 def test_fast_is_that_of_paint(folder):
     words = ["fig2", "--images", str(folder), "--size", "512"]
-    slow, given = (figures._parser().parse_args(more) for more in (words, [*words, "--fast", "--iterations", "7"]))
+    fast = [*words, "--fast", "--iterations", "7"]
+    slow, given = (vars(figures._parser().parse_args(more)) for more in (words, fast))
     figure, name = figures._figure(given)
     painted = cli.job(["photo.jpg", "painting.jpg", "--fast", "--iterations", "7", "--beta", "1000"]).settings
     assert figure.jobs["B"].settings == painted and painted.scales
@@ -143,7 +144,7 @@ def test_sweeps_of_other_settings_lie_beside_each_other(folder, network_file, tm
 )
 def test_a_figure_of_ones_own_pictures(folder, pictures_dir, words, panel, used):
     paths = {"IMAGES": folder, "PHOTO": pictures_dir / "photo.png", "PAINTING": pictures_dir / "painting.png"}
-    figure, name = figures._figure(figures._parser().parse_args([str(paths.get(word, word)) for word in words]))
+    figure, name = figures._figure(vars(figures._parser().parse_args([str(paths.get(word, word)) for word in words])))
     job = figure.jobs[panel]
     assert tuple(path.name for path in (job.content, *job.styles)) == used
     assert name.startswith(f"{words[0]}-photo-")

@@ -201,9 +201,9 @@ def check_workers(workers: int) -> None:
         raise InputError(f"--workers {workers}: give a whole number of 1 or more")
 
 
-def perform(jobs: Sequence[Job], args: argparse.Namespace) -> list[str]:
+def perform(jobs: Sequence[Job], args: dict[str, Any]) -> list[str]:
     """Paint jobs, here or on a cluster; returns a line for each failure."""
     announce_loading()
     from nst_graph.batch import workers
 
-    return workers.perform(jobs, tell, args.scheduler, args.workers)
+    return workers.perform(jobs, tell, args["scheduler"], args["workers"])

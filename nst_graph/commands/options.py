@@ -262,7 +262,8 @@ def switches() -> list[str]:
 def settings(args: dict[str, Any]) -> dict[str, Any]:
     """The settings among the options. Raises InputError where layers are not named as they should be."""
     values = {name: args[name] for name in OPTIONS if name in args}
-    return values | {name: layers(flag(name), words) for name, words in values.items() if name.endswith("_layers")}
+    named = {name: words for name, words in values.items() if name.endswith("_layers") and isinstance(words, list)}
+    return values | {name: layers(flag(name), words) for name, words in named.items()}
 
 
 def layers(option: str, words: Sequence[str]) -> dict[str, float]:

@@ -12,7 +12,7 @@ def main(words: list[str]) -> list[str]:
     about = "a .toml or .csv file: content, styles and any options of each"
     parser.add_argument("list", metavar="LIST", type=common.file_path, help=about)
     options.add(parser, "workers", "scheduler")
-    args = parser.parse_args(words)
-    common.check_workers(args.workers)
-    listed = jobs.read_list(args.list, paint.job, options.switches())
+    args = vars(parser.parse_args(words))
+    common.check_workers(args["workers"])
+    listed = jobs.read_list(args["list"], paint.job, options.switches())
     return common.perform(listed, args)
