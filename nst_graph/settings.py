@@ -101,6 +101,18 @@ class Option:
         return len(self.metavar.split()) if " " in self.metavar else None
 
     @property
+    def help(self) -> str:
+        """What it is about, and its choices."""
+        return f"{self.about}: {', '.join(self.choices)}" if self.choices else self.about
+
+    @property
+    def shown_default(self) -> str:
+        """The default as it is typed; nothing for what is off."""
+        value = () if self.default is None or self.default is False else self.default
+        values = value if isinstance(value, tuple | Mapping) else (value,)
+        return " ".join(f"{each:g}" if isinstance(each, float) else str(each) for each in values)
+
+    @property
     def remedy(self) -> str:
         """What to give in the place of a value that cannot be used."""
         if isinstance(self.limits, Bounds):
@@ -187,12 +199,13 @@ class Settings(Options):
         None, "size, or width and height, whose balance all sizes get: beta follows the pixels", SIDE, "PIXELS"
     )
     content_layers: Mapping[str, float] = WHAT(
-        {"conv4_2": 1.0}, "layers of the content; of n layers, one without a weight gets 1/n", LAYERS
+        {"conv4_2": 1.0}, "layers of the content; of n layers, one without a weight gets 1/n", LAYERS, "LAYER[=WEIGHT]"
     )
     style_layers: Mapping[str, float] = WHAT(
         equal(STYLE_LAYERS),
         "layers of the style, w_l of equation 5; of n layers, one without a weight gets 1/n",
         LAYERS,
+        "LAYER[=WEIGHT]",
     )
     content_loss: str = WHAT("equation1", "how features are compared", CONTENT_LOSSES)
     style_loss: str = WHAT("equation4", "how features' statistics are compared", STYLE_LOSSES)
@@ -321,8 +334,7 @@ OPTIONS = options_of(Settings)
 #: The settings that are one of a few names.
 CHOICES = {name: option.choices for name, option in OPTIONS.items() if option.choices}
 Settings.__doc__ = f"{Settings.__doc__}\n    Attributes:\n" + "".join(
-    f"        {name}: {option.about}{': ' if option.choices else ''}{', '.join(option.choices)}.\n"
-    for name, option in OPTIONS.items()
+    f"        {name}: {option.help}.\n" for name, option in OPTIONS.items()
 )
 
 

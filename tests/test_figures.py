@@ -31,7 +31,7 @@ from nst_graph.figures import notebook, panels, sheets
 from nst_graph.model.objective import Objective, Style
 from nst_graph.recipes import NOTEBOOK, RECIPES
 from nst_graph.runs import records, state
-from nst_graph.settings import STYLE_LAYERS, Settings
+from nst_graph.settings import OPTIONS, STYLE_LAYERS, Settings
 
 needs_dask = pytest.mark.skipif(importlib.util.find_spec("distributed") is None, reason="dask is an extra")
 
@@ -179,7 +179,7 @@ def test_a_matrix(folder, network_file, tmp_path):
     assert min(iio.imread(tmp_path / "sheet" / "matrix.png").shape[:2]) > 300
     assert call(*words).stdout.count("is finished") == 4
     iio.imwrite(tmp_path / "styles" / "a.png", random_picture(40, 48, 3).astype(np.uint8))
-    assert "another picture there is called a too" in call(*words).stderr
+    assert "two panels would be called one-a; rename a picture" in call(*words).stderr
 
 
 @pytest.fixture
@@ -290,7 +290,7 @@ def test_a_wrong_value_in_a_sweep_is_told_before_anything_is_painted(sweep, tmp_
 def test_a_value_of_a_sweep_is_paints(option, words):
     """Commas in the place of spaces."""
     swept = argparse.ArgumentParser()
-    options.add_settings(swept, several=True)
+    options.add_settings(swept, OPTIONS, several=True)
     value = getattr(swept.parse_args(["a.jpg", f"--{option}", words.replace(" ", ",")]), option.replace("-", "_"))
     assert value == [options.parse(["a.jpg", f"--{option}", *words.split()])[option.replace("-", "_")]]
 
@@ -412,7 +412,7 @@ def write_list(directory, name, folder, network_file, iterations=6):
 
 @pytest.mark.parametrize("name", ["list.csv", "list.toml"])
 def test_lists(folder, network_file, tmp_path, name):
-    one, two = jobs.read_list(write_list(tmp_path, name, folder, network_file), cli.job, options.switches())
+    one, two = paint_many.read_list(write_list(tmp_path, name, folder, network_file))
     assert one.output == tmp_path / "a" and two.output == tmp_path / "b"
     assert dict(one.settings.style_layers) == {"conv1_1": 0.5, "conv2_1": 0.5}
     assert one.settings.bounded and not two.settings.bounded
@@ -471,7 +471,7 @@ def test_lists_as_spreadsheets_write_them(tmp_path, encoding, separator):
     ]
     text = "\r\n".join(separator.join(row) for row in rows) + "\r\n"
     (tmp_path / "list.CSV").write_bytes(text.encode(encoding))
-    one, two = jobs.read_list(tmp_path / "list.CSV", cli.job, options.switches())
+    one, two = paint_many.read_list(tmp_path / "list.CSV")
     assert (one.content, one.output) == (tmp_path / "my photo.jpg", tmp_path / "one")
     assert one.styles == (tmp_path / "a b.jpg", tmp_path / "c.jpg")
     assert one.masks == (tmp_path / "m 1.png", tmp_path / "m 2.png")
@@ -545,7 +545,7 @@ def test_decimals_and_several_numbers(tmp_path, column, cell, value):
     for separator in ";\t":
         rows = [["content", "styles", column], ["a.jpg", '"b.jpg;c.jpg"', cell]]
         (tmp_path / "list.csv").write_text("\n".join(map(separator.join, rows)))
-        (job,) = jobs.read_list(tmp_path / "list.csv", cli.job, options.switches())
+        (job,) = paint_many.read_list(tmp_path / "list.csv")
         assert getattr(job.settings, column) == value
 
 
@@ -608,7 +608,9 @@ def test_pictures_as_output_in_a_list(tmp_path, folder, network_file, dask, monk
 def test_every_path_is_relative_to_the_list(tmp_path, name, monkeypatch):
     """Whatever option takes one, from wherever the list is read."""
     actions = [
-        action for action in options.parser()._actions if action.type is file_path and action.dest not in jobs.ALONE
+        action
+        for action in options.parser()._actions
+        if action.type is file_path and action.dest not in paint_many.ALONE
     ]
     values = {action.dest: f"my {action.dest}.png" for action in actions} | {"init": "my start.png"}
     assert {"content", "styles", "masks", "weights", "output"} < set(values)
@@ -625,7 +627,8 @@ def test_every_path_is_relative_to_the_list(tmp_path, name, monkeypatch):
         seen.append(options.parse(words))
         return jobs.Job(Path(), (), Settings(), Path())
 
-    jobs.read_list(Path("lists") / name, job, options.switches())
+    monkeypatch.setattr(paint_many.paint, "job", job)
+    paint_many.read_list(Path("lists") / name)
     for option, value in values.items():
         found = seen[0][option]
         assert [Path(one) for one in (found if isinstance(found, list) else [found])] == [tmp_path / "lists" / value]
