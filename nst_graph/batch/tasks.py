@@ -102,14 +102,13 @@ def _do(
                 return f"{task.name}: {error}"
         return None
 
-    futures, busy = list[Future[str | None]](), set[Future[str | None]]()
+    futures = list[Future[str | None]]()
     with ThreadPoolExecutor(max(1, len(tasks)), initializer=_block_ctrl_c) as threads:
         try:
             for task in tasks:
-                while len(busy) >= room():
-                    busy = wait(busy, 1, FIRST_COMPLETED).not_done
+                while len(busy := [future for future in futures if not future.done()]) >= room():
+                    wait(busy, 1, FIRST_COMPLETED)
                 futures.append(threads.submit(do, task))
-                busy.add(futures[-1])
             return [failure for future in futures if (failure := future.result())]
         except BaseException:
             stopped.set()

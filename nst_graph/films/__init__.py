@@ -12,7 +12,7 @@ from nst_graph import places
 from nst_graph.errors import InputError
 from nst_graph.settings import HOW, WEIGHT, Bounds, Options, at_least, option
 
-#: The difference everywhere, in grey levels, of which the steadiness term is so many losses of the shot's first frame.
+#: The difference everywhere, in grey levels, at which the temporal loss is `steadiness` times the first frame's loss.
 UNIT = 10
 #: How far back a frame may lie that another is held to; all from there on are kept in memory.
 FURTHEST = 32
@@ -34,14 +34,12 @@ class Film(Options):
     """
 
     iterations: int = HOW(100, "limit of iterations of each frame but a shot's first", at_least(0))
-    steadiness: float = FILM(
-        0.3, "weight of what differs from the frame before, where that can be followed", WEIGHT, "WEIGHT"
-    )
+    steadiness: float = FILM(0.3, "weight of the temporal loss", WEIGHT, "WEIGHT")
     back: tuple[int, ...] = FILM((1,), "how far back the frames lie that one is held to, such as 1 2 4", BACK)
     alone: bool = FILM(False, "paint each frame by itself, as each shot's first")
 
     def weight(self, total: float) -> float:
-        """The weight of the steadiness term in a shot whose first frame ended with this loss."""
+        """The factor of the temporal loss in a shot whose first frame ended with this loss."""
         return self.steadiness * total / UNIT**2
 
 
