@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """Print the table of options in docs/usage.md, from Settings."""
 
-from nst_graph.commands.options import default_text
 from nst_graph.settings import GROUPS, OPTIONS
 
 
@@ -12,10 +11,8 @@ def table():
         lines.append(f"| **{group}** | | |")
         for name, option in OPTIONS.items():
             if option.group == group:
-                default = default_text(option.default)
-                about = f"{option.about}: {', '.join(option.choices)}" if option.choices else option.about
-                shown = f" `{default}`" if default else ""
-                lines.append(f"| `--{name.replace('_', '-')}` |{shown} | {about} |")
+                default = f" `{option.shown_default}`" if option.shown_default else ""
+                lines.append(f"| `--{name.replace('_', '-')}` |{default} | {option.help} |")
     return lines
 
 

@@ -5,6 +5,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
+def flag(option: str) -> str:
+    """How an option is called on the command line."""
+    return f"--{option.replace('_', '-')}"
+
+
 class InputError(ValueError):
     """A file or an option is wrong; the message is one line that names it and the remedy."""
 
@@ -15,7 +20,7 @@ class OptionError(InputError):
     def __init__(self, option: str, value: str, remedy: str) -> None:
         value = value or "none"
         super().__init__(option, value, remedy)
-        self.command_line = f"--{option.replace('_', '-')} {value}: {remedy}"
+        self.command_line = f"{flag(option)} {value}: {remedy}"
 
     def __str__(self) -> str:
         return "{}: {}; {}".format(*self.args)

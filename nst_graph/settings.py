@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import re
 import reprlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from functools import partial
 from numbers import Integral, Real
 from typing import Any, TypeVar
 
@@ -44,17 +44,6 @@ def equal(names: Collection[str]) -> dict[str, float]:
 
 #: Of weights and rates; what is much larger float32 cannot hold.
 LARGEST = 1e30
-#: Share of the last scale's iterations that --precision auto leaves to float32.
-FLOAT32_SHARE = 0.1
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A size as in Settings, the iterations there, and the type of the convolutions: of PRECISIONS, but not auto."""
-
-    size: int | None
-    iterations: int
-    precision: str
 
 
 @dataclass(frozen=True)
@@ -112,6 +101,18 @@ class Option:
         return len(self.metavar.split()) if " " in self.metavar else None
 
     @property
+    def help(self) -> str:
+        """What it is about, and its choices."""
+        return f"{self.about}: {', '.join(self.choices)}" if self.choices else self.about
+
+    @property
+    def shown_default(self) -> str:
+        """The default as it is typed; nothing for what is off."""
+        value = () if self.default is None or self.default is False else self.default
+        values = value if isinstance(value, tuple | Mapping) else (value,)
+        return " ".join(f"{each:g}" if isinstance(each, float) else str(each) for each in values)
+
+    @property
     def remedy(self) -> str:
         """What to give in the place of a value that cannot be used."""
         if isinstance(self.limits, Bounds):
@@ -131,7 +132,25 @@ class Option:
         return bool(enough) and self.limits.holds_together(values) and all(map(self.limits.holds, values))
 
 
-def _option(group: str, default: Any, *about: Any, **names: Any) -> Any:
+class Options:
+    """The base of dataclasses whose fields are options, made of values of their types and within their limits.
+
+    Raises InputError, naming the option, where a value cannot be used. Lists serve as tuples, as JSON has them.
+    """
+
+    def __post_init__(self) -> None:
+        for name, option in options_of(type(self)).items():
+            value = _convert(name, getattr(self, name), option.kind, option.remedy)
+            object.__setattr__(self, name, value)
+            _require(option.allows(value), name, value, option.remedy)
+
+
+def options_of(declared: Any) -> dict[str, Option]:
+    """How each field of a dataclass is declared, by name, in their order."""
+    return {one.name: replace(one.metadata["option"], kind=str(one.type)) for one in fields(declared)}
+
+
+def option(group: str, default: Any, *about: Any, **names: Any) -> Any:
     """Declare an option of a group as a field of a dataclass: its default, and the other parts of an Option."""
     metadata = {"option": Option(group, default, *about, **names)}
     if isinstance(default, dict):
@@ -141,12 +160,12 @@ def _option(group: str, default: Any, *about: Any, **names: Any) -> Any:
 
 #: The groups of --help.
 GROUPS = ("what is painted", "the styles", "how it is painted", "how fast, and how large", "what is saved")
-WHAT, STYLE, HOW, SPEED, SAVED = (partial(_option, group) for group in GROUPS)
-PYTHON = partial(_option, "")  # of what is no option of the command line
+WHAT, STYLE, HOW, SPEED, SAVED = (functools.partial(option, group) for group in GROUPS)
+PYTHON = functools.partial(option, "")  # of what is no option of the command line
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(Options):
     """What decides a painting beside its pictures; the defaults are Gatys, Ecker and Bethge (2015).
 
     Raises InputError, naming the option, where a value cannot be used. Lists serve as tuples, as JSON has them.
@@ -180,12 +199,13 @@ class Settings:
         None, "size, or width and height, whose balance all sizes get: beta follows the pixels", SIDE, "PIXELS"
     )
     content_layers: Mapping[str, float] = WHAT(
-        {"conv4_2": 1.0}, "layers of the content; of n layers, one without a weight gets 1/n", LAYERS
+        {"conv4_2": 1.0}, "layers of the content; of n layers, one without a weight gets 1/n", LAYERS, "LAYER[=WEIGHT]"
     )
     style_layers: Mapping[str, float] = WHAT(
         equal(STYLE_LAYERS),
         "layers of the style, w_l of equation 5; of n layers, one without a weight gets 1/n",
         LAYERS,
+        "LAYER[=WEIGHT]",
     )
     content_loss: str = WHAT("equation1", "how features are compared", CONTENT_LOSSES)
     style_loss: str = WHAT("equation4", "how features' statistics are compared", STYLE_LOSSES)
@@ -257,10 +277,7 @@ class Settings:
     timelapse: str | None = SAVED(None, "a film of the saved pictures at the end", ("gif", "mp4"), "KIND")
 
     def __post_init__(self) -> None:
-        for name, option in OPTIONS.items():
-            value = _convert(name, getattr(self, name), option.kind)
-            object.__setattr__(self, name, value)
-            _require(option.allows(value), name, value, option.remedy)
+        super().__post_init__()
         fits = len(self.scale_iterations) == len(self.scales)
         _require(fits, "scale_iterations", self.scale_iterations, EACH_SCALE.remedy)
         steps = self.optimiser != "lbfgs" or not self.average
@@ -278,26 +295,6 @@ class Settings:
     def layers(self) -> list[str]:
         """The layers in use: those of the terms that weigh anything."""
         return [*(self.content_layers if self.alpha else ()), *(self.style_layers if self.beta else ())]
-
-    def stages(self, fastest: str) -> list[Stage]:
-        """What is painted one after the other; `fastest` is the type that "auto" stands for, but at the end."""
-        precision = fastest if self.precision == "auto" else self.precision
-        scales = zip(self.scales, self.scale_iterations, strict=True)
-        stages = [Stage(size, number, precision) for size, number in scales if size < (self.size or math.inf)]
-        rest = self.iterations
-        if self.precision == "auto" and precision != "float32":
-            stages.append(Stage(self.size, round(rest * (1 - FLOAT32_SHARE)), precision))
-            rest -= stages[-1].iterations
-            precision = "float32"
-        return [*stages, Stage(self.size, rest, precision)]
-
-    def at(self, stage: Stage, shape: tuple[int, int]) -> Settings:
-        """The settings of a stage at which the picture has this height and width."""
-        beta = self.beta
-        if self.ratio_at is not None:
-            sides = shape if len(self.ratio_at) == 2 else [max(shape) if self.side == "longer" else min(shape)]
-            beta *= (math.prod(sides) / math.prod(self.ratio_at)) ** (2 / len(sides))
-        return replace(self, size=stage.size, scales=(), scale_iterations=(), beta=beta, ratio_at=None)
 
     def styles(
         self,
@@ -335,41 +332,39 @@ class Settings:
 
 #: Starts that are no picture's path.
 STARTS = ("noise", "content", "style")
-#: How each setting is declared, by name, in the order of the fields.
-OPTIONS: dict[str, Option] = {
-    setting.name: replace(setting.metadata["option"], kind=str(setting.type)) for setting in fields(Settings)
-}
+#: How each setting is declared.
+OPTIONS = options_of(Settings)
 #: The settings that are one of a few names.
 CHOICES = {name: option.choices for name, option in OPTIONS.items() if option.choices}
 Settings.__doc__ = f"{Settings.__doc__}\n    Attributes:\n" + "".join(
-    f"        {name}: {option.about}{': ' if option.choices else ''}{', '.join(option.choices)}.\n"
-    for name, option in OPTIONS.items()
+    f"        {name}: {option.help}.\n" for name, option in OPTIONS.items()
 )
 
 
-def _convert(name: str, value: Any, kind: str) -> Any:
-    """The value as its setting's type: lists as tuples, NumPy's numbers as Python's, relu1_1 as conv1_1."""
-    several = isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping)
+def _convert(name: str, value: Any, kind: str, remedy: str) -> Any:
+    """The value as its option's type: lists as tuples, NumPy's numbers as Python's, relu1_1 as conv1_1."""
+    convert = functools.partial(_convert, name, remedy=remedy)
     if value is None and kind.endswith("None"):
         return None
-    if several and "tuple" in kind:
-        values = tuple(_convert(name, item, "int" if "int" in kind else "float") for item in value)
+    if "tuple" in kind and isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping):
+        values = tuple(convert(item, "int" if "int" in kind else "float") for item in value)
         return values[0] if kind.startswith("float") and len(values) == 1 else values
     if isinstance(value, Mapping) and kind.startswith("Mapping"):
-        typed = {_convert(name, layer, "str"): _convert(name, weight, "float") for layer, weight in value.items()}
-        return {layer_name(layer): weight for layer, weight in typed.items()}
+        return {layer_name(convert(layer, "str")): convert(weight, "float") for layer, weight in value.items()}
     if kind.startswith(("int", "float")) and isinstance(value, Real) and not isinstance(value, bool):
         if isinstance(value, Integral):
             return int(value)
-        if kind.startswith("float") or float(value).is_integer():
-            return float(value) if kind.startswith("float") else int(float(value))
+        if kind.startswith("float"):
+            return float(value)
+        if float(value).is_integer():
+            return int(float(value))
     elif kind == "bool" and isinstance(value, bool):
         return value
     elif name == "init" and isinstance(value, str | os.PathLike) and value not in STARTS:
         return os.fspath(places.path(value))
     elif kind.startswith("str") and isinstance(value, str):
         return SYNONYMS.get(value, value)
-    raise OptionError(name, reprlib.repr(value), OPTIONS[name].remedy)
+    raise OptionError(name, reprlib.repr(value), remedy)
 
 
 def _require(good: bool, name: str, value: Any, remedy: str) -> None:

@@ -25,6 +25,8 @@ Say = Callable[[str], None]
 #: What run.json says of a stage.
 Record = dict[str, Any]
 
+#: Share of the last scale's iterations that --precision auto leaves to float32.
+FLOAT32_SHARE = 0.1
 #: Share of the machine's memory that may be used.
 SHARE = 0.8
 #: The fewest rows of a strip, and curvature pairs with which L-BFGS is worth using; and the share of the time that each
@@ -227,9 +229,30 @@ def _fastest(settings: Settings, earlier: Sequence[str], say: Say) -> str:
     fastest = vgg.fastest_precision(settings.convolutions)
     if settings.precision == "auto" and tensorflow.has_bfloat16():
         say(f"bfloat16 is {vgg.bfloat16_gain(settings.convolutions):.1f} times as fast as float32 here")
-    elif fastest == "float32":
+    elif settings.precision == "bfloat16" and fastest == "float32":
         say("--precision bfloat16: not faster than float32 on this machine; it paints all the same")
     return fastest
+
+
+def schedule(settings: Settings, fastest: str) -> list[Settings]:
+    """The settings of each stage; `fastest` is the precision that "auto" stands for, but at the end."""
+    precision = fastest if settings.precision == "auto" else settings.precision
+    last = replace(settings, scales=(), scale_iterations=(), precision=precision)
+    scales = zip(settings.scales, settings.scale_iterations, strict=True)
+    stages = [replace(last, size=size, iterations=n) for size, n in scales if size < (settings.size or math.inf)]
+    if settings.precision == "auto" and precision != "float32":
+        stages.append(replace(last, iterations=round(settings.iterations * (1 - FLOAT32_SHARE))))
+        last = replace(last, iterations=settings.iterations - stages[-1].iterations, precision="float32")
+    return [*stages, last]
+
+
+def balanced(settings: Settings, shape: tuple[int, int]) -> Settings:
+    """The settings with the beta that keeps the balance at `ratio_at` in a picture of this height and width."""
+    if settings.ratio_at is None:
+        return settings
+    sides = shape if len(settings.ratio_at) == 2 else [images.SIDES[settings.side](shape)]
+    factor = (math.prod(sides) / math.prod(settings.ratio_at)) ** (2 / len(sides))
+    return replace(settings, beta=settings.beta * factor, ratio_at=None)
 
 
 def _sizes(
@@ -242,11 +265,10 @@ def _sizes(
         if settings.size is not None and size >= settings.size:
             say(f"scale {size} is left out: it is not below --size {settings.size}")
     sizes = []
-    for stage in settings.stages(fastest):
+    for stage in schedule(settings, fastest):
         shape = images.fitted_size(last, stage.size, settings.side, settings.squash)
         if stage.size == settings.size or (shape != last and min(shape) >= need):
-            own = replace(settings.at(stage, shape), iterations=stage.iterations, precision=stage.precision)
-            sizes.append((shape, own))
+            sizes.append((shape, balanced(stage, shape)))
         elif shape == last:
             say(f"scale {stage.size} is left out: it is not below the picture's size")
         else:

@@ -38,9 +38,8 @@ from icc import WIDE, cmyk_profile, gamma, grey_profile
 from PIL import Image
 
 from nst_graph import files, images, weights
-from nst_graph.batch import jobs
-from nst_graph.commands import options
 from nst_graph.commands import paint as cli
+from nst_graph.commands import paint_many
 from nst_graph.errors import InputError
 from nst_graph.optimise.steps import Step
 from nst_graph.runs import losses, page, records, state
@@ -272,9 +271,7 @@ def good_lists():
     toml = '[[painting]]\ncontent = "a.jpg"\nstyles = ["b.jpg", "c.jpg"]\nsize = 256\noutput = "out/one"\n'
     toml += 'style-blend = [1.0, 3]\nbounded = true\n\n[[painting]]\ncontent = "d.jpg"\nstyles = "e.jpg"\n'
 
-    def read(path):
-        return jobs.read_list(path, cli.job, options.switches())
-
+    read = paint_many.read_list
     return [Kind("list.csv", table.getvalue().encode(), read), Kind("list.toml", toml.encode(), read)]
 
 

@@ -19,22 +19,26 @@ from nst_graph.model.strips import Cut
 from nst_graph.model.tensorflow import tf
 from nst_graph.optimise import PAIRS
 from nst_graph.recipes import fast
-from nst_graph.settings import Settings, Stage
+from nst_graph.settings import Settings
 
 #: Layers that a picture of 16 x 12 pixels has.
 SHALLOW = {"content_layers": {"conv2_1": 1.0}, "style_layers": {"conv1_1": 0.5, "conv2_1": 0.5}}
 
 
 def test_stages():
+    def painted(settings, fastest):
+        schedule = stages.schedule(settings, fastest)
+        return [(stage.size, stage.iterations, stage.precision) for stage in schedule]
+
     plain = Settings(size=100, iterations=50)
-    assert plain.stages("bfloat16") == [Stage(100, 50, "float32")]
+    assert painted(plain, "bfloat16") == [(100, 50, "float32")]
     coarse = replace(plain, scales=(25, 50), scale_iterations=(7, 8))
-    assert coarse.stages("float32") == [Stage(*stage, "float32") for stage in ((25, 7), (50, 8), (100, 50))]
+    assert painted(coarse, "float32") == [(25, 7, "float32"), (50, 8, "float32"), (100, 50, "float32")]
     auto = replace(coarse, precision="auto")
-    assert auto.stages("float32") == coarse.stages("float32")  # without the machine's help nothing is narrow
-    stages = [Stage(*stage, "bfloat16") for stage in ((25, 7), (50, 8), (100, 45))]
-    assert auto.stages("bfloat16") == [*stages, Stage(100, 5, "float32")]
-    assert replace(plain, precision="bfloat16").stages("float32") == [Stage(100, 50, "bfloat16")]
+    assert painted(auto, "float32") == painted(coarse, "float32")  # without the machine's help nothing is narrow
+    narrow = [(25, 7, "bfloat16"), (50, 8, "bfloat16"), (100, 45, "bfloat16")]
+    assert painted(auto, "bfloat16") == [*narrow, (100, 5, "float32")]
+    assert painted(replace(plain, precision="bfloat16"), "float32") == [(100, 50, "bfloat16")]
 
 
 @pytest.mark.parametrize(
@@ -56,7 +60,7 @@ def test_settings_that_cannot_be_used(changes, words):
 
 def test_scales_that_are_not_below_the_size_are_left_out():
     settings = Settings(size=100, scales=(64, 100, 128), scale_iterations=(1, 2, 3), iterations=4)
-    assert [(stage.size, stage.iterations) for stage in settings.stages("float32")] == [(64, 1), (100, 4)]
+    assert [(stage.size, stage.iterations) for stage in stages.schedule(settings, "float32")] == [(64, 1), (100, 4)]
 
 
 def test_fast_settings_are_good_at_any_size():
@@ -160,7 +164,7 @@ def test_scales(pictures_dir, network_file, tmp_path):
     ],
 )
 def test_beta_follows_the_pixels(changes, shape, factor):
-    settings = Settings(beta=3.0, **changes).at(Stage(shape[1], 1, "float32"), shape)
+    settings = stages.balanced(Settings(beta=3.0, **changes), shape)
     assert settings.beta == pytest.approx(3 * factor) and settings.ratio_at is None
 
 
@@ -170,8 +174,7 @@ def test_the_ratio_of_the_terms_holds_at_other_sizes():
     painted, wanted = rng.uniform(0, 9, (2, 6, 8, 5))
     ratios = []
     for times in (1, 2):
-        stage = Stage(64 * times, 1, "float32")
-        settings = Settings(size=128, ratio_at=(128,)).at(stage, (48 * times, 64 * times))
+        settings = stages.balanced(Settings(size=128, ratio_at=(128,)), (48 * times, 64 * times))
         pair = [np.tile(features, (times, times, 1)) for features in (painted, wanted)]
         content, style = reference.content_loss(*pair), reference.style_loss(*pair)
         ratios.append(settings.alpha * content / (settings.beta * style))

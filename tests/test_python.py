@@ -1,6 +1,7 @@
 """From Python: what paint() takes, checks, warns of and returns, and what settings may be."""
 
 import inspect
+import itertools
 import json
 import re
 import subprocess
@@ -18,6 +19,7 @@ from PIL import Image, ImageCms
 import nst_graph
 from nst_graph import InputError, Settings, images, places
 from nst_graph.errors import Pause
+from nst_graph.films import Film
 from nst_graph.recipes import RECIPES, fast
 from nst_graph.settings import CHOICES
 from nst_graph.weights import sources
@@ -64,16 +66,17 @@ RIGHT |= {
     "str | None": [None],
     "float | tuple[float, ...]": [1.5, [1]],
     "tuple[int, ...] | None": [None, [1]],
+    "tuple[int, ...]": [[1]],
     "tuple[float, ...] | None": [None, [1]],
 }
 
 
-@pytest.mark.parametrize("field", fields(Settings), ids=lambda field: field.name)
-def test_a_value_of_another_type(field):
-    """It is a setting as it should be, or one line that names the setting."""
-    for value in ODD:
+@pytest.mark.parametrize("declared", [Settings, Film])
+def test_a_value_of_another_type(declared):
+    """It is an option as it should be, or one line that names the option."""
+    for field, value in itertools.product(fields(declared), ODD):
         try:
-            found = getattr(Settings(**{field.name: value}), field.name)
+            found = getattr(declared(**{field.name: value}), field.name)
         except InputError as error:
             option = "scale_iterations" if field.name == "scales" and value == [1] else field.name
             assert str(error).startswith(f"{option}: ") and "\n" not in str(error), error

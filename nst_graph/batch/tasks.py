@@ -102,14 +102,13 @@ def _do(
                 return f"{task.name}: {error}"
         return None
 
-    futures, busy = list[Future[str | None]](), set[Future[str | None]]()
+    futures = list[Future[str | None]]()
     with ThreadPoolExecutor(max(1, len(tasks)), initializer=_block_ctrl_c) as threads:
         try:
             for task in tasks:
-                while len(busy) >= room():
-                    busy = wait(busy, 1, FIRST_COMPLETED).not_done
+                while len(busy := [future for future in futures if not future.done()]) >= room():
+                    wait(busy, 1, FIRST_COMPLETED)
                 futures.append(threads.submit(do, task))
-                busy.add(futures[-1])
             return [failure for future in futures if (failure := future.result())]
         except BaseException:
             stopped.set()
@@ -134,13 +133,12 @@ def _by_process(task: Task, stopped: threading.Event) -> Generator[tuple[str, An
         process.start()
         there.close()  # so that the end of the process is the end of the pipe
         try:
-            kind = "news"
-            while kind != "finished":
-                kind, line, results = pipe.recv()
-                if kind == "failed":
-                    raise InputError(line)
-                yield line, results
-                deaths = 0 if results is not None else deaths
+            while (message := pipe.recv()) is not None:
+                if isinstance(message, InputError):
+                    raise message
+                yield message
+                deaths = deaths if message[1] is None else 0
+            yield "is finished", None
             return
         except (EOFError, OSError):  # it ended, perhaps while it sent
             deaths += 1
@@ -157,7 +155,7 @@ def _by_process(task: Task, stopped: threading.Event) -> Generator[tuple[str, An
 
 
 def _work(work: Callable[[Send], object], pipe: connection.Connection) -> None:
-    """In a process: work, and send news, results, and how it ended."""
+    """In a process: work, and send news with results, then None, or the error that ended it."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         for ending in signals.ENDING:  # they may come in pairs
@@ -166,7 +164,7 @@ def _work(work: Callable[[Send], object], pipe: connection.Connection) -> None:
 
     def send(line: str, results: Any = None) -> None:
         try:
-            pipe.send(("news", line, results))
+            pipe.send((line, results))
         except BrokenPipeError:  # nobody is there any more, as _follow is about to find
             stop(signal.SIGTERM, None)
 
@@ -177,10 +175,10 @@ def _work(work: Callable[[Send], object], pipe: connection.Connection) -> None:
     with suppress(KeyboardInterrupt, BrokenPipeError):
         try:
             work(send)
-            pipe.send(("finished", "is finished", None))
+            pipe.send(None)
         except FAILURES as error:
             news.trace(error)
-            pipe.send(("failed", str(error), None))
+            pipe.send(InputError(str(error)))
 
 
 def _follow() -> None:

@@ -10,9 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from nst_graph import images, news, painting, weights
+from nst_graph import images, news, painting
 from nst_graph.batch import tasks
-from nst_graph.batch.jobs import Job
+from nst_graph.batch.jobs import Job, prepare
 from nst_graph.batch.tasks import FAILURES, Send
 from nst_graph.errors import InputError, Pause
 from nst_graph.optimise import Step
@@ -39,10 +39,22 @@ def perform(jobs: Sequence[Job], say: Say, scheduler: str | None = None, workers
     is needed and missing, or no cluster is there.
     """
     with tasks.connect(scheduler) if scheduler else nullcontext() as client:
-        unfinished, failures, missing = _unfinished(jobs, say)
-        if missing or not unfinished:
+        paintings, failures, missing = list[_Painting](), list[str](), list[str]()
+        say_once = functools.cache(say)  # what holds for the weights of all
+        for job in jobs:
+            try:
+                if job.finished():
+                    say(f"{job.output}: is finished")
+                    continue
+            except InputError as error:
+                failures.append(str(error))
+                continue
+            try:
+                paintings.append(_Painting(prepare(job, say_once), 1 if scheduler else workers))
+            except InputError as error:
+                missing.append(f"{job.output}: {error}")
+        if missing or not paintings:
             return failures + missing
-        paintings = [_Painting(job, 1 if scheduler else workers) for job in unfinished]
         if scheduler:
             return failures + _by_cluster(paintings, client, say)
         if workers > 1:
@@ -65,29 +77,6 @@ def _paint_here(one: "_Painting", say: Say) -> str | None:
         news.trace(error)
         send(str(error))
         return f"{one.name}: {error}"
-
-
-def _unfinished(jobs: Sequence[Job], say: Say) -> tuple[list[Job], list[str], list[str]]:
-    """The jobs to paint, with their weights; a line for each failure, and for each that lacks files."""
-    find_weights = functools.cache(lambda network: weights.find(network, say))  # says news once
-    unfinished, failures, missing = list[Job](), list[str](), list[str]()
-    for job in jobs:
-        try:
-            if job.finished():
-                say(f"{job.output}: is finished")
-                continue
-        except InputError as error:
-            failures.append(str(error))
-            continue
-        try:
-            weights_file = job.weights or find_weights(job.settings.network)
-        except InputError as error:
-            missing.append(f"{job.output}: {error}")
-            continue
-        if gone := [str(path) for path in (*job.missing(), weights_file) if not path.exists()]:
-            missing.append(f"{job.output}: {' '.join(gone)}: no such file; nothing was painted, put it there")
-        unfinished.append(replace(job, weights=weights_file))
-    return unfinished, failures, missing
 
 
 def _by_cluster(paintings: Sequence["_Painting"], client: Any, say: Say) -> list[str]:

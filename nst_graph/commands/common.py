@@ -25,7 +25,13 @@ Work = Callable[[list[str]], Sequence[str]]
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser with one-line errors, which name what is near to a wrong name."""
+    """An argument parser with one-line errors, which name what is near to a wrong name.
+
+    An option that is not given leaves no value, so that the recipe decides.
+    """
+
+    def __init__(self, **keywords: Any) -> None:
+        super().__init__(argument_default=argparse.SUPPRESS, allow_abbrev=False, **keywords)
 
     def error(self, message: str) -> NoReturn:
         if unknown := re.search("unrecognized arguments: (-[^ =]*)", message):
@@ -48,11 +54,6 @@ def near(word: str, names: Sequence[str], before: str = "") -> str:
     """What to add to an error about a wrong name: one that it begins, or the nearest one, if there is one."""
     meant = [name for name in names if word and name.startswith(word)] or difflib.get_close_matches(word, names, 1)
     return f"; did you mean {before}{meant[0]}?" if meant else ""
-
-
-def flag(name: str) -> str:
-    """How a setting is called on the command line."""
-    return f"--{name.replace('_', '-')}"
 
 
 def announce_loading() -> None:
@@ -139,13 +140,17 @@ def run_context(output: Path, every: int, args: dict[str, Any]) -> Iterator[dict
     from nst_graph.runs.observers import Progress
 
     record = output / "run.json"
-    before = record.stat().st_mtime_ns if record.exists() else None
+    earlier = record.stat().st_mtime_ns if record.exists() and "resume" not in args else None
+
+    def has_begun() -> bool:
+        return record.exists() and record.stat().st_mtime_ns != earlier
+
     progress = Progress(every, f"watch {short_path(output / 'index.html')}")
     observers = [] if "quiet" in args else [progress.observe]
     try:
         yield {"say": progress.say, "observers": observers, **{mode: mode in args for mode in ("overwrite", "resume")}}
     except OSError as error:
-        if not record.exists():
+        if not has_begun():
             raise
         remedy = f"mend that, then go on with --resume {shlex.quote(str(output))}"
         raise InputError(f"{error.filename or output}: {error.strerror or error}; {remedy}") from error
@@ -153,7 +158,7 @@ def run_context(output: Path, every: int, args: dict[str, Any]) -> Iterator[dict
         final = output / "final.png"
         raise FloatingPointError(f"{error}; {final} is the last good picture" if final.exists() else error) from error
     except KeyboardInterrupt as error:
-        if "resume" not in args and (not record.exists() or record.stat().st_mtime_ns == before):
+        if not has_begun():
             raise
         raise KeyboardInterrupt(f"--resume {shlex.quote(short_path(output))} goes on") from error
     finally:
@@ -173,6 +178,14 @@ def file_path(text: str) -> Path:
         return places.path(text)
     except InputError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def directory_path(text: str) -> Path:
+    """Parse the path of a directory that is there, for argparse."""
+    path = file_path(text)
+    if not path.is_dir():
+        raise argparse.ArgumentTypeError(f"{path}: no such directory; name one with pictures")
+    return path
 
 
 def whole_number(text: str) -> int:
@@ -195,15 +208,18 @@ def gigabytes(text: str) -> float:
 whole_number.__name__, gigabytes.__name__ = "int", "number of GB above 0"
 
 
-def check_workers(workers: int) -> None:
-    """Raise InputError if there would be no worker."""
+def check_workers(args: dict[str, Any]) -> int:
+    """How many paint at a time. Raises InputError if none would."""
+    workers: int = args.get("workers", 1)
     if workers < 1:
         raise InputError(f"--workers {workers}: give a whole number of 1 or more")
+    return workers
 
 
-def perform(jobs: Sequence[Job], args: argparse.Namespace) -> list[str]:
+def perform(jobs: Sequence[Job], args: dict[str, Any]) -> list[str]:
     """Paint jobs, here or on a cluster; returns a line for each failure."""
+    side_by_side = check_workers(args)
     announce_loading()
     from nst_graph.batch import workers
 
-    return workers.perform(jobs, tell, args.scheduler, args.workers)
+    return workers.perform(jobs, tell, args.get("scheduler"), side_by_side)

@@ -2,20 +2,19 @@
 
 import argparse
 import importlib.util
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from nst_graph import files, places
-from nst_graph.batch.jobs import Job
+from nst_graph.batch.jobs import Job, prepare
 from nst_graph.commands import common, options, paint
 from nst_graph.commands.common import short_path
-from nst_graph.errors import InputError
-from nst_graph.figures import painting
+from nst_graph.errors import InputError, flag
+from nst_graph.figures import sheets
 from nst_graph.figures.panels import FIGURES, PHOTOGRAPH, SOURCES, Figure, matrix, sweep
 from nst_graph.news import tell
-from nst_graph.recipes import DEFAULT, RECIPES, fast
+from nst_graph.recipes import DEFAULT, RECIPES
 from nst_graph.settings import OPTIONS, Settings
 
 #: The figures, and what is said of them.
@@ -38,24 +37,23 @@ def _parser() -> argparse.ArgumentParser:
     parser = common.Parser(prog=places.program("figures"), description="Paint the paper's figures, and others.")
     below = parser.add_subparsers(dest="figure", metavar="FIGURE", required=True, help="FIGURE --help has options")
     for name, about in ABOUT.items():
-        default = argparse.SUPPRESS if name == "sweep" else None
-        one = below.add_parser(name, help=about, description=about, argument_default=default, allow_abbrev=False)
+        one = below.add_parser(name, help=about, description=about)
         if name == "sweep":
-            options.add_settings(one, several=True)
+            options.add_settings(one, OPTIONS, several=True)
         else:
             _add_pictures(one, name)
             for option in ("size", "convolutions") if name == "trace" else SHARED:
                 kind = common.whole_number if OPTIONS[option].kind.startswith("int") else str
                 about = f"as in {places.program('paint')} (default: the recipe's, {OPTIONS[option].default})"
-                one.add_argument(common.flag(option), type=kind, help=about)
+                one.add_argument(flag(option), type=kind, help=about)
             if name != "trace":
-                options.add(one, "fast", help="coarse to fine, in fewer iterations")
+                options.add(one, "fast", about="coarse to fine, in fewer iterations")
             options.add(one, "winograd")
-            options.add(one, "weights", help="default: VGG-19, else VGG-16")
+            options.add(one, "weights", about="default: VGG-19, else VGG-16")
             options.add(one, "read_limit")
         if name != "trace":
             about = "default: in output/, named after the figure, its size and iterations"
-            options.add(one, "output", help=about, metavar="DIR", default=None)
+            options.add(one, "output", about=about, metavar="DIR")
             about = "paint these alone, such as B or beta-1000"
             one.add_argument("--panels", metavar="NAME", nargs="+", default=[], help=about)
             options.add(one, "workers", "scheduler")
@@ -67,76 +65,62 @@ def _add_pictures(parser: argparse.ArgumentParser, name: str) -> None:
     """Add the options of a figure's pictures."""
     add = parser.add_argument
     if name == "matrix":
-        add("--contents", metavar="DIR", type=_directory, required=True, help="the photographs")
-        add("--styles", metavar="DIR", type=_directory, required=True, help="the styles")
+        add("--contents", metavar="DIR", type=common.directory_path, required=True, help="the photographs")
+        add("--styles", metavar="DIR", type=common.directory_path, required=True, help="the styles")
         add("--recipe", choices=RECIPES, metavar="NAME", help=f"default: {DEFAULT}")
         return
     about = f"pictures by these names: {', '.join(source.file for source in SOURCES.values())}"
-    add("--images", metavar="DIR", type=_directory, required=name in ("fig2", "trace"), help=about)
+    add("--images", metavar="DIR", type=common.directory_path, required=name in ("fig2", "trace"), help=about)
     if name in FIGURES:
         add("--photograph", metavar="FILE", type=common.file_path, help="in the place of the figure's photograph")
     if name in ("fig1", "fig3"):
         add("--painting", metavar="FILE", type=common.file_path, help="in the place of the figure's only painting")
 
 
-def _directory(text: str) -> Path:
-    """Parse a directory for argparse."""
-    path = common.file_path(text)
-    if not path.is_dir():
-        raise argparse.ArgumentTypeError(f"{path}: no such directory; name one with pictures")
-    return path
-
-
 @common.command("figures")
 def main(words: list[str]) -> list[str]:
     if words[:1] == ["sweep"] and not {"-h", "--help"} & {*words} and "".join(words[1:2])[:1] in ("", "-"):
         raise InputError("CONTENT is missing: name CONTENT and STYLE right after sweep, before the options")
-    args = _parser().parse_args(words)
-    if args.figure == "trace":
+    args = vars(_parser().parse_args(words))
+    kind, limit = args["figure"], args["read_limit"]
+    if kind == "trace":
         common.announce_loading()
         from nst_graph.figures import notebook  # imports TensorFlow
 
-        notebook.run(args.images, args.weights, args.size, args.convolutions or Settings.convolutions, args.read_limit)
+        convolutions = options.settings(args).get("convolutions", Settings.convolutions)
+        notebook.run(args["images"], args.get("weights"), args.get("size"), convolutions, limit)
         return []
-    common.check_workers(args.workers)
+    common.check_workers(args)
     if importlib.util.find_spec("matplotlib") is None:
         raise InputError("figures need matplotlib; pip install 'nst_graph[figures]'")
-    figure, name = _sweep(args) if args.figure == "sweep" else _figure(args)
-    directory = args.output or painting.free(places.OUTPUT / name, figure)
-    if not args.output and directory.name != name:
+    figure, name = _sweep(args) if kind == "sweep" else _figure(args)
+    directory = args.get("output") or sheets.free(places.OUTPUT / name, figure)
+    if "output" not in args and directory.name != name:
         tell(f"{short_path(places.OUTPUT / name)} holds other panels; these go into {short_path(directory)}")
-    perform = partial(common.perform, args=args)
-    return painting.paint(figure, directory / args.figure, args.panels, args.read_limit, perform)
+    return sheets.paint(figure, directory / kind, args["panels"], limit, partial(common.perform, args=args))
 
 
-def _figure(args: argparse.Namespace) -> tuple[Figure, str]:
+def _name(figure: Figure, *parts: str) -> str:
+    """The name of a figure's directory, of these parts, and of the first painting's size and iterations."""
+    settings = next(iter(figure.jobs.values())).settings
+    return "-".join(map(str, (*parts, settings.size or "whole", settings.iterations)))
+
+
+def _figure(args: dict[str, Any]) -> tuple[Figure, str]:
     """A figure of the paper's, or a matrix, and the name of its directory."""
-    own, recipe = [getattr(args, name, None) for name in ("photograph", "painting")], getattr(args, "recipe", None)
-    values = {name: getattr(args, name) for name in SHARED if getattr(args, name) is not None}
-    base = RECIPES[recipe or DEFAULT].settings
-    shared = fast(base, **values) if args.fast else replace(base, **values)
 
     def job(content: Path | None, style: Path | None, changes: dict[str, Any]) -> Job:
-        paths = [path for path in (content, style) if path]  # of the style alone, the size is that of its picture
-        styles = tuple(paths[-1:]) if style else ()
-        settings = replace(shared, **changes)
-        return Job(paths[0], styles, settings, Path(), weights=args.weights, read_limit=args.read_limit)
+        # Of the style alone, the size is that of its picture.
+        pictures = {"content": content or style, "styles": [style] if style else []}
+        return paint.job_of(args | pictures | {"output": None} | changes)
 
-    if args.figure == "matrix":
-        figure = matrix(_pictures(args.contents), _pictures(args.styles), job)
+    own = [args.get(name) for name in ("photograph", "painting")]
+    if args["figure"] == "matrix":
+        figure = matrix(files.pictures(args["contents"]), files.pictures(args["styles"]), job)
     else:
-        figure = FIGURES[args.figure](_sources(args.figure, args.images, *own), job)
-    parts = [args.figure, *(path and path.stem for path in own), recipe, args.fast and "fast"]
-    return figure, "-".join(str(part) for part in (*parts, shared.size or "whole", shared.iterations) if part)
-
-
-def _pictures(directory: Path) -> list[Path]:
-    """The picture files in a directory. Raises InputError if there is none, or two have one name."""
-    paths = files.pictures(directory)
-    for path in paths:
-        if sum(other.stem == path.stem for other in paths) > 1:
-            raise InputError(f"{path}: another picture there is called {path.stem} too; rename one")
-    return paths
+        figure = FIGURES[args["figure"]](_sources(args["figure"], args.get("images"), *own), job)
+    parts = [args["figure"], *(path.stem for path in own if path), args.get("recipe"), "fast" in args and "fast"]
+    return figure, _name(figure, *filter(None, parts))
 
 
 def _sources(name: str, images: Path | None, photograph: Path | None, painting: Path | None) -> dict[str, Path]:
@@ -152,18 +136,16 @@ def _sources(name: str, images: Path | None, photograph: Path | None, painting: 
     return {name: others[name] or (images or Path()) / source.file for name, source in SOURCES.items()}
 
 
-def _sweep(args: argparse.Namespace) -> tuple[Figure, str]:
+def _sweep(args: dict[str, Any]) -> tuple[Figure, str]:
     """The user's pictures by options with several values, which are in the order in which they were given."""
-    values = {name: value for name, value in vars(args).items() if name in SWEPT and isinstance(value, list)}
+    values = {name: value for name, value in args.items() if name in SWEPT and isinstance(value, list)}
     lists = {name: value for name, value in values.items() if len(value) > 1}
     if len(lists) not in (1, 2):
         raise InputError(f"sweep: {len(lists)} options have several values; let one or two, such as --beta 1e3 1e4")
-    styles = [path for style in args.styles for path in files.pictures(style)]
-    shared = vars(args) | {name: value[0] for name, value in values.items()} | {"output": None, "styles": styles}
-    constant = {name: value for name, value in shared.items() if name in {*SWEPT, "fast"} - {*lists}}
-    figure = sweep([args.content, *styles], lists, constant, lambda changes: paint.job_of(shared | changes))
-    jobs = list(figure.jobs.values())
-    for job in jobs:
-        paint.prepare(job, lambda line: None)
-    parts = ["sweep", jobs[0].output.name, *lists, jobs[0].settings.size or "whole", jobs[0].settings.iterations]
-    return figure, "-".join(map(str, parts))
+    styles = [path for style in args["styles"] for path in files.pictures(style)]
+    shared = args | {name: value[0] for name, value in values.items()} | {"output": None, "styles": styles}
+    constant = {name: value for name, value in shared.items() if name in {*SWEPT, "fast", "winograd"} - {*lists}}
+    figure = sweep([args["content"], *styles], lists, constant, lambda changes: paint.job_of(shared | changes))
+    for job in figure.jobs.values():
+        prepare(job, lambda line: None)
+    return figure, _name(figure, "sweep", job.output.name, *lists)

@@ -42,15 +42,16 @@ def _parser() -> common.Parser:
     metavar = "|".join((*NETWORKS, *TASKS))
     below = parser.add_subparsers(dest="task", metavar=metavar, required=True, help="each has --help")
     for name, about in NETWORKS.items():
-        one = below.add_parser(name, help=about, description=f"Get {about}.", allow_abbrev=False)
+        one = below.add_parser(name, help=about, description=f"Get {about}.")
         if name == "vgg19-full":
             one.add_argument("--url", default=sources.VGG19_URL, help="where to download it (default: %(default)s)")
     for name, (about, file) in TASKS.items():
-        one = below.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.", allow_abbrev=False)
+        one = below.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.")
         one.add_argument("file", metavar="FILE", type=common.file_path, help=file)
         if name == "rescale":
-            one.add_argument("--images", metavar="DIR", type=common.file_path, required=True, help="the pictures")
-        options.add(one, "read_limit", default=files.READ_LIMIT)
+            one.add_argument("--images", metavar="DIR", type=common.directory_path, required=True, help="the pictures")
+        options.add(one, "read_limit")
+        one.set_defaults(read_limit=files.READ_LIMIT)
     return parser
 
 
@@ -88,8 +89,6 @@ def rescale(path: Path, directory: Path, limit: float) -> None:
         raise InputError(f"{target}: is there already; move it away and run this again")
     network = weights.read(path, limit)
     need = network.smallest_side(conv.name for conv in network.convolutions)
-    if not directory.is_dir():
-        raise InputError(f"--images {directory}: no directory; name one with pictures")
     resized = []
     for file in tqdm(files.pictures(directory), unit="picture"):
         resized.append(images.fit(images.read(file, limit), RESCALING_SIZE))

@@ -4,14 +4,15 @@ import argparse
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NoReturn
 
-from nst_graph import files, places
-from nst_graph.commands.common import Parser, file_path, flag, gigabytes, whole_number
-from nst_graph.errors import InputError
+from nst_graph import files, films, places
+from nst_graph.commands.common import Parser, file_path, gigabytes, whole_number
+from nst_graph.errors import InputError, flag
 from nst_graph.news import tell
 from nst_graph.recipes import DEFAULT, RECIPES
-from nst_graph.settings import GROUPS, OPTIONS, Option, layer_name
+from nst_graph.settings import GROUPS, OPTIONS, Option, layer_name, options_of
 
 
 def size(text: str) -> int | None:
@@ -19,56 +20,49 @@ def size(text: str) -> int | None:
     return None if text == "original" else whole_number(text)
 
 
-NUMBER, FLAG, SEVERAL = {"metavar": "NUMBER", "type": float}, {"action": "store_true"}, {"nargs": "+"}
-COUNT, WEIGHT = {"metavar": "N", "type": whole_number}, {"metavar": "WEIGHT", "type": float}
-FILE, DIRECTORY = {"metavar": "FILE", "type": file_path}, {"metavar": "DIR", "type": file_path}
-#: Options that are no settings, by name: the help, and what argparse is told.
-EXTRAS: dict[str, tuple[str, dict[str, Any]]] = {
-    "weights": (f"VGG .mat file (default: VGG-19, else VGG-16, of {places.program('get_weights')})", FILE),
-    "masks": (
-        "a grey picture for each STYLE, white where it is to be",
-        SEVERAL | {"metavar": "MASK", "type": file_path},
+def _declare(about: str, kind: str, metavar: str = "", default: Any = None, names: str = "") -> Option:
+    return Option("", default, about, None, metavar, names, kind)
+
+
+#: Options that are no settings, by name.
+EXTRAS = {
+    "weights": _declare(
+        f"VGG .mat file (default: VGG-19, else VGG-16, of {places.program('get_weights')})", "Path", "FILE"
     ),
-    "fast": ("coarse to fine, in fewer iterations and the fastest precision", FLAG),
-    "winograd": (
-        "the same as --convolutions winograd",
-        {"action": "store_const", "dest": "convolutions", "const": "winograd"},
+    "masks": _declare("a grey picture for each STYLE, white where it is to be", "tuple[Path, ...]", "MASK"),
+    "fast": _declare("coarse to fine, in fewer iterations and the fastest precision", "bool"),
+    "winograd": _declare("the same as --convolutions winograd", "bool"),
+    "read_limit": _declare(
+        "most memory to read a picture or weights in; larger ones are refused", "GB", "GB", files.READ_LIMIT
     ),
-    "read_limit": (
-        f"most memory to read a picture or weights in; larger ones are refused (default: {files.READ_LIMIT:g})",
-        {"metavar": "GB", "type": gigabytes},
-    ),
-    "output": (
+    "output": _declare(
         "the picture, as .png, .jpg or .tif, with its run in a directory of that name; or the directory alone "
         "(default: output/CONTENT-STYLE, then -2, -3 ...)",
-        {"metavar": "PLACE", "type": file_path},
+        "Path",
+        "PLACE",
+        names="-o",
     ),
-    "overwrite": ("replace a run, or a picture, that --output names", FLAG),
-    "resume": ("go on with the run in DIR, from its last saved state", DIRECTORY),
-    "more": ("with --resume: N iterations more of a finished run; or a higher --iterations", COUNT),
-    "like": ("paint with the settings and the weights of the run in DIR", DIRECTORY),
-    "quiet": ("print errors alone", FLAG),
-    "example": ("paint the example, as without any argument", FLAG),
-    "recipes": ("list the recipes, and end", FLAG),
-    "version": ("print the version, and end", FLAG),
-    "workers": ("how many paintings are painted at a time (default: 1)", COUNT | {"default": 1}),
-    "scheduler": (
-        "paint on the cluster of this dask scheduler, such as tcp://host:8786",
-        {"metavar": "ADDRESS", "default": None},
+    "overwrite": _declare("replace a run, or a picture, that --output names", "bool"),
+    "resume": _declare("go on with the run in DIR, from its last saved state", "Path", "DIR"),
+    "more": _declare("with --resume: N iterations more of a finished run; or a higher --iterations", "int"),
+    "like": _declare("paint with the settings and the weights of the run in DIR", "Path", "DIR"),
+    "quiet": _declare("print errors alone", "bool", names="-q"),
+    "example": _declare("paint the example, as without any argument", "bool"),
+    "recipes": _declare("list the recipes, and end", "bool"),
+    "version": _declare("print the version, and end", "bool"),
+    "workers": _declare("how many paintings are painted at a time", "int", default=1),
+    "scheduler": _declare("paint on the cluster of this dask scheduler, such as tcp://host:8786", "str", "ADDRESS"),
+    "frames": _declare("the frames to paint, counted from 0, as in 10:60; either end may be left out", "str", "RANGE"),
+    "every": _declare("paint one frame of so many", "int"),
+    "fps": _declare("frames a second of the clip (default: its own, of a directory 25)", "float"),
+    "first_iterations": _declare(
+        "limit of iterations of each shot's first frame; --iterations is that of the others", "int"
     ),
-    "frames": ("the frames to paint, counted from 0, as in 10:60; either end may be left out", {"metavar": "RANGE"}),
-    "every": ("paint one frame of so many", COUNT),
-    "fps": ("frames a second of the clip (default: its own, of a directory 25)", NUMBER),
-    "first_iterations": ("limit of iterations of each shot's first frame; --iterations is that of the others", COUNT),
-    "steadiness": ("weight of what differs from the frame before, where that can be followed (default: 0.3)", WEIGHT),
-    "back": ("how far back the frames lie that one is held to, such as 1 2 4 (default: 1)", COUNT | SEVERAL),
-    "alone": ("paint each frame by itself, as each shot's first", FLAG),
 }
-FILM = ("frames", "every", "fps", "first_iterations", "steadiness", "back", "alone")
+#: Those of a clip.
+CLIP = ("frames", "every", "fps", "first_iterations")
 #: What stands before and after the settings in each of --help's groups of these.
 BESIDE = (("weights", ""), ("masks", ""), ("", ""), ("fast", "winograd read_limit"), ("", ""))
-#: Short names.
-SHORT = {"output": ["-o"], "quiet": ["-q"]}
 #: What to tell of an option that took a picture.
 TOOK = "{} took {}; name the pictures before the options"
 #: What --help shows, in the order in which it is needed.
@@ -112,19 +106,12 @@ class _Help(argparse.Action):
         parser.exit()
 
 
-def parser() -> argparse.ArgumentParser:
-    """The parser; an option that is not given leaves no value, so that the recipe decides."""
-    parser = Parser(
-        prog=places.program("paint"),
-        description="Paint a photograph in the style of a painting, as Gatys, Ecker and Bethge (2015) describe. "
-        f"Without arguments, or with --example, paint an example. Defaults are those of the recipe {DEFAULT}.",
-        usage="%(prog)s CONTENT STYLE [STYLE ...] [option ...]",
-        formatter_class=_Formatter,
-        argument_default=argparse.SUPPRESS,
-        allow_abbrev=False,
-        add_help=False,
-    )
-    add(add_settings(parser), "output", "overwrite", "resume", "more", "like")
+def parser() -> Parser:
+    """The parser of scripts/paint.py."""
+    about = "Paint a photograph in the style of a painting, as Gatys, Ecker and Bethge (2015) describe. "
+    about += f"Without arguments, or with --example, paint an example. Defaults are those of the recipe {DEFAULT}."
+    parser, saved = _parser("paint", "CONTENT", about, OPTIONS, add_help=False)
+    add(saved, "output", "overwrite", "resume", "more", "like")
     group = parser.add_argument_group("other options")
     add(group, "quiet", "example", "recipes", "version")
     group.add_argument("-h", "--help", nargs=0, action=_Help, help="show the options needed most, and end")
@@ -132,35 +119,45 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-def film_parser() -> argparse.ArgumentParser:
-    """The parser of scripts/paint_video.py; an option that is not given leaves no value."""
-    parser = Parser(
-        prog=places.program("paint_video"),
-        description="Paint a film in the style of a painting, steady from frame to frame, as Ruder, Dosovitskiy and "
-        f"Brox (2016) do. Frames are painted as {places.program('paint')} paints pictures, with its options.",
-        usage="%(prog)s CLIP STYLE [STYLE ...] [option ...]",
-        formatter_class=_Formatter,
-        argument_default=argparse.SUPPRESS,
-        allow_abbrev=False,
-    )
-    saved = add_settings(parser)
-    add(saved, "output", help="directory of the film (default: output/CLIP-STYLE, then -2, -3 ...)", metavar="DIR")
+def film_parser() -> Parser:
+    """The parser of scripts/paint_video.py."""
+    about = "Paint a film in the style of a painting, steady from frame to frame, as Ruder, Dosovitskiy and "
+    about += f"Brox (2016) do. Frames are painted as {places.program('paint')} paints pictures, with its options."
+    film = options_of(films.Film)
+    parser, saved = _parser("paint_video", "CLIP", about, OPTIONS | film, add_help=True)
+    add(saved, "output", about="directory of the film (default: output/CLIP-STYLE, then -2, -3 ...)", metavar="DIR")
     add(saved, "overwrite", "resume", "like", "quiet")
-    group = parser.add_argument_group("the film")
-    add(group, *FILM)
-    add(group, "workers", help="how many shots are painted at a time (default: 1)")
+    group = parser.add_argument_group(films.GROUP)
+    add(group, *CLIP)
+    _add_declared(group, film)
+    add(group, "workers", about="how many shots are painted at a time")
     add(group, "scheduler")
     return parser
 
 
+def _parser(
+    name: str, content: str, about: str, options: Mapping[str, Option], add_help: bool
+) -> tuple[Parser, argparse._ArgumentGroup]:
+    """A parser of pictures and options, and the group of what is saved."""
+    parser = Parser(
+        prog=places.program(name),
+        description=about,
+        usage=f"%(prog)s {content} STYLE [STYLE ...] [option ...]",
+        formatter_class=_Formatter,
+        add_help=add_help,
+    )
+    return parser, add_settings(parser, options)
+
+
 def add(parser: argparse._ActionsContainer, *names: str, **changes: Any) -> None:
-    """Add options of EXTRAS by their names, with changes of what argparse is told."""
+    """Add options of EXTRAS by their names, which are declared with these changes."""
     for name in names:
-        about, keywords = EXTRAS[name]
-        parser.add_argument(flag(name), *SHORT.get(name, ()), **{"help": about} | keywords | changes)
+        _add(parser, name, replace(EXTRAS[name], **changes))
 
 
-def add_settings(parser: argparse.ArgumentParser, several: bool = False) -> argparse._ArgumentGroup:
+def add_settings(
+    parser: argparse.ArgumentParser, options: Mapping[str, Option], several: bool = False
+) -> argparse._ArgumentGroup:
     """Add CONTENT, STYLE and the options that say how to paint; returns the last group, of what is saved.
 
     With `several` --recipe and every setting take several values; commas part one that is a list.
@@ -174,53 +171,42 @@ def add_settings(parser: argparse.ArgumentParser, several: bool = False) -> argp
     for title, (before, after) in zip(GROUPS, BESIDE, strict=True):
         group = parser.add_argument_group(title)
         add(group, *before.split())
-        for name, option in OPTIONS.items():
-            if option.group == title:
-                about = f"{option.about}: {', '.join(option.choices)}" if option.choices else option.about
-                default = default_text(option.default)
-                about += f" (default: {default})" if default else ""
-                keywords = _keywords(name, option)
-                if several and "action" not in keywords:
-                    keywords = _of_several(keywords)
-                group.add_argument(flag(name), *option.names.split(), help=about, **keywords)
+        _add_declared(group, options, several)
         add(group, *after.split())
     return group
 
 
-def default_text(value: Any) -> str:
-    """A default as it is typed; nothing for what is off."""
-    values = value if isinstance(value, tuple | Mapping) else () if value is None or value is False else (value,)
-    return " ".join(f"{each:g}" if isinstance(each, float) else str(each) for each in values)
+def _add_declared(group: argparse._ArgumentGroup, options: Mapping[str, Option], several: bool = False) -> None:
+    """Add the options that are declared for a group of this title."""
+    for name, option in options.items():
+        if option.group == group.title:
+            _add(group, name, option, several)
 
 
-def _keywords(name: str, option: Option) -> dict[str, Any]:
-    """What argparse is told of a setting, by its type."""
-    if "Mapping" in option.kind:
-        return {"metavar": "LAYER[=WEIGHT]", "nargs": "+"}
+def _add(parser: argparse._ActionsContainer, name: str, option: Option, several: bool = False) -> None:
+    about = option.help + (f" (default: {option.shown_default})" if option.shown_default else "")
+    parser.add_argument(flag(name), *option.names.split(), help=about, **_keywords(name, option, several))
+
+
+def _keywords(name: str, option: Option, several: bool) -> dict[str, Any]:
+    """What argparse is told of an option, by its type; of several values, commas part one that is a list."""
     if option.kind == "bool":
-        return dict(FLAG)
-    kind = (
-        size if name == "size" else whole_number if "int" in option.kind else float if "float" in option.kind else None
-    )
-    metavar = option.metavar or ("NAME" if option.choices else "NUMBER" if kind is float else "N")
-    keywords: dict[str, Any] = {"type": kind} if kind else {}
-    if "tuple" in option.kind:
-        keywords["nargs"] = option.count or "+"
-    return keywords | {"metavar": tuple(metavar.split()) if option.count else metavar}
+        return {"action": "store_true"}
+    kinds: dict[str, Callable[[str], Any]] = {"Mapping": str, "Path": file_path, "GB": gigabytes}
+    kinds |= {"int": size if name == "size" else whole_number, "float": float}
+    convert = next((kinds[kind] for kind in kinds if kind in option.kind), str)
+    metavar = option.metavar or ("NAME" if option.choices else "NUMBER" if convert is float else "N")
+    is_list = "Mapping" in option.kind or "tuple" in option.kind
 
+    def convert_list(word: str) -> list[Any]:
+        return [convert(part) for part in word.split(",")]
 
-def _of_several(keywords: dict[str, Any]) -> dict[str, Any]:
-    """The same for an option of several values, parted by blanks; one that is a list is parted by commas."""
-    if "nargs" not in keywords:
-        return keywords | {"nargs": "+"}
-    kind, metavar = keywords.get("type", str), keywords["metavar"]
-
-    def parts(word: str) -> list[Any]:
-        return [kind(part) for part in word.split(",")]
-
-    parts.__name__ = f"{kind.__name__},..."  # for argparse's error
-    metavar = f"{metavar},..." if isinstance(metavar, str) else ",".join(metavar)
-    return {"type": parts, "nargs": "+", "metavar": metavar}
+    convert_list.__name__ = f"{convert.__name__},..."  # for argparse's error
+    if is_list and several:
+        metavar = metavar.replace(" ", ",") if option.count else f"{metavar},..."
+        return {"type": convert_list, "nargs": "+", "metavar": metavar}
+    nargs = "+" if several else (option.count or "+") if is_list else None
+    return {"type": convert, "nargs": nargs, "metavar": tuple(metavar.split()) if option.count else metavar}
 
 
 def parse(words: Sequence[str], parser: Callable[[], argparse.ArgumentParser] = parser) -> dict[str, Any]:
@@ -247,16 +233,12 @@ def missing_remedy(args: dict[str, Any]) -> str:
     return "name a photograph and at least one painting, before the options"
 
 
-def switches() -> list[str]:
-    """The options that take no value, by all their names."""
-    names = [name for action in parser()._actions if action.nargs == 0 for name in action.option_strings]
-    return [name.lstrip("-").replace("-", "_") for name in names]
-
-
 def settings(args: dict[str, Any]) -> dict[str, Any]:
     """The settings among the options. Raises InputError where layers are not named as they should be."""
     values = {name: args[name] for name in OPTIONS if name in args}
-    return values | {name: layers(flag(name), words) for name, words in values.items() if name.endswith("_layers")}
+    values |= {"convolutions": "winograd"} if "winograd" in args else {}
+    named = {name: words for name, words in values.items() if name.endswith("_layers") and isinstance(words, list)}
+    return values | {name: layers(flag(name), words) for name, words in named.items()}
 
 
 def layers(option: str, words: Sequence[str]) -> dict[str, float]:

@@ -2,23 +2,22 @@
 
 import importlib.util
 import os
-import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from nst_graph import files, places
-from nst_graph.batch import jobs
-from nst_graph.batch.jobs import Job
+from nst_graph.batch.jobs import Job, prepare
 from nst_graph.commands import common, options
-from nst_graph.commands.common import flag, short_path
-from nst_graph.errors import InputError, OptionError
+from nst_graph.commands.common import short_path
+from nst_graph.errors import InputError, OptionError, flag
 from nst_graph.news import count, tell
 from nst_graph.recipes import DEFAULT, RECIPES, fast
 from nst_graph.runs import records
 from nst_graph.runs.directory import Directory, check_depth, claimed, split_output
+from nst_graph.settings import Settings
 
 #: The example that is painted when it is asked for, in a few minutes.
 EXAMPLE_STYLE = Path(__file__).with_name("example-painting.jpg")
@@ -26,8 +25,6 @@ EXAMPLE = {"recipe": "studio", "smoothness": 20, "iterations": 100, "save_every"
 
 #: The longest name, in bytes, of a run's directory that is named after its pictures; systems allow 255 or less.
 LONGEST_NAME = 200
-#: The layers that need not be looked for in a file of weights.
-IN_EVERY_VGG = re.compile("conv[1-5]_[12]|conv[3-5]_3")
 
 
 @common.command("paint", "nothing was painted yet")
@@ -88,7 +85,7 @@ def job_of(args: dict[str, Any]) -> Job:
             raise InputError("--like: has settings of its own; leave --recipe out")
         directory, _ = split_output(args["like"])
         record = records.read(directory)
-        base, weights = jobs.settings_of(record, directory, args), jobs.weights_of(record, directory, args)
+        base, weights = _base(record, directory, args)
     settings = fast(base, **values) if "fast" in args else replace(base, **values)
     masks, paths = tuple(args.get("masks", ())), [path for style in styles for path in files.pictures(style)]
     names = list(dict.fromkeys(path.stem or path.absolute().name for path in (content, *styles)))
@@ -114,6 +111,24 @@ def _shortened(name: str, size: int) -> str:
     return name if len(data) <= size else os.fsdecode(data[:size].decode(errors="ignore").encode()) or "run"
 
 
+def _base(record: dict[str, Any], directory: Path, args: dict[str, Any]) -> tuple[Settings, Path]:
+    """A run's settings and weights, whose files are where they are now, but those that are named anew."""
+    settings = records.settings(record, directory)
+    if record["init"] and "init" not in args:
+        settings = replace(settings, init=str(records.find(record["init"], [directory])))
+    weights = args.get("weights") or records.find(record["weights"], filter(None, (directory, places.MODEL)))
+    return settings, weights
+
+
+def resumed(record: dict[str, Any], directory: Path, args: dict[str, Any]) -> Job:
+    """The job of a run to go on with, but for options that are named anew. Raises InputError if a file is gone."""
+    content, *styles = (records.find(source, [directory]) for source in (record["content"], *record["styles"]))
+    masks = args.get("masks") or [records.find(source, [directory]) for source in record["masks"]]
+    settings, weights = _base(record, directory, args)
+    limit = args.get("read_limit", record["read_limit"])
+    return Job(content, tuple(styles), settings, directory, tuple(masks), weights, limit)
+
+
 def _resumed(args: dict[str, Any]) -> Job | None:
     """The job of the run to resume, with the options that may differ; None if it is finished."""
     directory, _ = split_output(args["resume"])
@@ -133,23 +148,24 @@ def _resumed(args: dict[str, Any]) -> Job | None:
         values["iterations"] = _limit(args, record["outcome"])
     elif "more" in args:
         raise InputError(f"--more {args['more']}: {directory} is not finished; --resume alone goes on")
-    job = jobs.resumed(record, directory, args)
+    job = resumed(record, directory, args)
     return replace(job, settings=replace(job.settings, **values))
 
 
 def _limit(args: dict[str, Any], outcome: dict[str, Any]) -> int:
     """The limit of iterations with which a finished run goes on. Raises InputError."""
-    more: int | None = args.get("more")
-    limit: int | None = args.get("iterations")
     iterations, before = outcome.get("iterations"), outcome.get("iteration_offset")
     if type(iterations) is not int or type(before) is not int:
         raise InputError(f"{args['resume']}: a run of an older version, which cannot go on; paint on with --init")
     reached = iterations - before  # at its last size
-    if more is not None and (limit is not None or more < 1):
-        raise InputError(f"--more {more}: give a whole number above 0, and no --iterations")
-    if limit is not None and limit <= reached:
+    if "more" in args:
+        if args["more"] < 1 or "iterations" in args:
+            raise InputError(f"--more {args['more']}: give a whole number above 0, and no --iterations")
+        return reached + int(args["more"])
+    limit: int = args["iterations"]
+    if limit <= reached:
         raise InputError(f"--iterations {limit}: {reached} are painted already; give more, or leave it out")
-    return limit if limit is not None else reached + (more or 0)
+    return limit
 
 
 @contextmanager
@@ -163,15 +179,3 @@ def claimed_job(job: Job, args: Collection[str]) -> Iterator[Job]:
         if directory.path != job.output:
             tell(f"{short_path(job.output)} is there already; this painting goes into {short_path(directory.path)}")
         yield replace(job, output=directory.path)
-
-
-def prepare(job: Job, say: Callable[[str], None]) -> Job:
-    """The job with its weights. Raises InputError for what can be told before TensorFlow, which takes seconds."""
-    from nst_graph import weights  # imports NumPy
-
-    for path in job.missing():
-        raise InputError(f"{path}: no such file; name a picture file")
-    weights_file = job.weights or weights.find(job.settings.network, say)
-    if not weights_file.exists() or not all(map(IN_EVERY_VGG.fullmatch, job.settings.layers)):
-        weights.read(weights_file, job.read_limit).upto(job.settings.layers)
-    return replace(job, weights=weights_file)

@@ -8,10 +8,10 @@ from functools import partial
 from typing import Any
 
 from nst_graph import files
-from nst_graph.batch import jobs, tasks
+from nst_graph.batch import tasks
 from nst_graph.commands import common, options, paint
-from nst_graph.commands.common import flag, short_path
-from nst_graph.errors import InputError
+from nst_graph.commands.common import short_path
+from nst_graph.errors import InputError, flag
 from nst_graph.films import Film, check_packages, check_record
 from nst_graph.news import tell
 from nst_graph.runs import records
@@ -30,8 +30,7 @@ def main(words: list[str]) -> list[str]:
 
 def _paint(args: dict[str, Any]) -> None:
     check_packages()
-    scheduler, workers = args.pop("scheduler"), args.pop("workers")
-    common.check_workers(workers)
+    scheduler, workers = args.get("scheduler"), common.check_workers(args)
     for name in WITHOUT:
         if name in args:
             raise InputError(f"{flag(name)}: films have no use for it; leave it out")
@@ -82,13 +81,13 @@ def _resumed(args: dict[str, Any]) -> Any:
     """What to go on with; None if the film is finished. Raises InputError."""
     from nst_graph.films.clips import Clip  # imports NumPy
 
-    directory, own = args["resume"], args.keys() - {"content", "styles", "resume", "quiet"}
+    directory, own = args["resume"], args.keys() - {"content", "styles", "resume", "quiet", "scheduler", "workers"}
     common.refuse_options(directory, "film", [*map(flag, own), *(["CLIP"] if args["content"] else [])])
     record = records.read(directory)
     check_record(directory, record)
     if record.get("outcome", {}).get("state") == "finished":
         return None
-    job = jobs.resumed(record, directory, {})
+    job = paint.resumed(record, directory, {})
     try:
         selection = {name: record["film"][name] for name in ("start", "stop", "every", "rate")}
         selection["rate"] = selection["rate"] and Fraction(selection["rate"])

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nst_graph.batch.jobs import Job
-from nst_graph.errors import InputError
+from nst_graph.errors import InputError, flag
 from nst_graph.news import count
 from nst_graph.settings import STYLE_LAYERS, equal
 
@@ -149,7 +149,7 @@ def sweep(
 
 def label(option: str, value: Any) -> str:
     """An option of paint.py with its value, as it is written."""
-    return f"--{option.replace('_', '-')} {_text(value)}".rstrip()
+    return f"{flag(option)} {_text(value)}".rstrip()
 
 
 def _text(value: Any) -> str:

@@ -1,47 +1,45 @@
 """Films: a clip's frames, what moves between them, and a film painted frame by frame."""
 
+from __future__ import annotations
+
 import importlib.util
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from nst_graph import places
 from nst_graph.errors import InputError
-from nst_graph.settings import LARGEST
+from nst_graph.settings import HOW, WEIGHT, Bounds, Options, at_least, option
 
-#: The difference that Film.steadiness speaks of, in grey levels.
+#: The difference everywhere, in grey levels, at which the temporal loss is `steadiness` times the first frame's loss.
 UNIT = 10
 #: How far back a frame may lie that another is held to; all from there on are kept in memory.
 FURTHEST = 32
+BACK = Bounds(
+    lambda back: 1 <= back <= FURTHEST,
+    f"give whole numbers from 1 to {FURTHEST}, 1 first, each larger than the last",
+    lambda several: list(several) == sorted({1, *several}),
+)
+#: The group of these options in --help.
+GROUP = "the film"
+FILM = partial(option, GROUP)
 
 
 @dataclass(frozen=True)
-class Film:
-    """How the frames of a film hang together. Raises InputError, naming the option, where a value cannot be used."""
+class Film(Options):
+    """How the frames of a film hang together. `back` is Ruder, Dosovitskiy and Brox's J, the nearest first.
 
-    #: Iterations of each frame but the first of a shot, which has those of the settings.
-    iterations: int = 100
-    #: The steadiness term of a difference of ten grey levels everywhere, in units of the loss that the first frame
-    #: of the shot ended with; with 0 a frame only starts from the one before.
-    steadiness: float = 0.3
-    #: How many frames back those lie that a frame is held to: Ruder, Dosovitskiy and Brox's J, the nearest first.
-    back: Sequence[int] = (1,)
-    #: Paint each frame as if it were the first.
-    alone: bool = False
+    The first frame of a shot has the iterations of the settings. Raises InputError where a value cannot be used.
+    """
 
-    def __post_init__(self) -> None:
-        if self.iterations < 0:
-            raise InputError(f"--iterations {self.iterations}: give a whole number of 0 or more")
-        if not 0 <= self.steadiness <= LARGEST:
-            raise InputError(f"--steadiness {self.steadiness}: give a number from 0 to 1e30")
-        if list(self.back) != sorted({1, *self.back}) or self.back[-1] > FURTHEST:
-            named = " ".join(map(str, self.back))
-            remedy = f"give whole numbers from 1 to {FURTHEST}, 1 first, each larger than the last"
-            raise InputError(f"--back {named}: {remedy}")
+    iterations: int = HOW(100, "limit of iterations of each frame but a shot's first", at_least(0))
+    steadiness: float = FILM(0.3, "weight of the temporal loss", WEIGHT, "WEIGHT")
+    back: tuple[int, ...] = FILM((1,), "how far back the frames lie that one is held to, such as 1 2 4", BACK)
+    alone: bool = FILM(False, "paint each frame by itself, as each shot's first")
 
     def weight(self, total: float) -> float:
-        """The weight of the steadiness term in a shot whose first frame ended with this loss."""
+        """The factor of the temporal loss in a shot whose first frame ended with this loss."""
         return self.steadiness * total / UNIT**2
 
 

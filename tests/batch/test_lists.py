@@ -20,7 +20,6 @@ from conftest import ROOT, run_here
 from nst_graph import files, images
 from nst_graph.batch import jobs
 from nst_graph.commands import options, paint_many
-from nst_graph.commands import paint as cli
 from nst_graph.commands.common import file_path
 from nst_graph.runs import records, state
 from nst_graph.settings import Settings
@@ -49,7 +48,7 @@ def write_list(directory, name, folder, network_file, iterations=6):
 
 @pytest.mark.parametrize("name", ["list.csv", "list.toml"])
 def test_lists(folder, network_file, tmp_path, name):
-    one, two = jobs.read_list(write_list(tmp_path, name, folder, network_file), cli.job, options.switches())
+    one, two = paint_many.read_list(write_list(tmp_path, name, folder, network_file))
     assert one.output == tmp_path / "a" and two.output == tmp_path / "b"
     assert dict(one.settings.style_layers) == {"conv1_1": 0.5, "conv2_1": 0.5}
     assert one.settings.bounded and not two.settings.bounded
@@ -108,7 +107,7 @@ def test_lists_as_spreadsheets_write_them(tmp_path, encoding, separator):
     ]
     text = "\r\n".join(separator.join(row) for row in rows) + "\r\n"
     (tmp_path / "list.CSV").write_bytes(text.encode(encoding))
-    one, two = jobs.read_list(tmp_path / "list.CSV", cli.job, options.switches())
+    one, two = paint_many.read_list(tmp_path / "list.CSV")
     assert (one.content, one.output) == (tmp_path / "my photo.jpg", tmp_path / "one")
     assert one.styles == (tmp_path / "a b.jpg", tmp_path / "c.jpg")
     assert one.masks == (tmp_path / "m 1.png", tmp_path / "m 2.png")
@@ -182,7 +181,7 @@ def test_decimals_and_several_numbers(tmp_path, column, cell, value):
     for separator in ";\t":
         rows = [["content", "styles", column], ["a.jpg", '"b.jpg;c.jpg"', cell]]
         (tmp_path / "list.csv").write_text("\n".join(map(separator.join, rows)))
-        (job,) = jobs.read_list(tmp_path / "list.csv", cli.job, options.switches())
+        (job,) = paint_many.read_list(tmp_path / "list.csv")
         assert getattr(job.settings, column) == value
 
 
@@ -245,7 +244,9 @@ def test_pictures_as_output_in_a_list(tmp_path, folder, network_file, dask, monk
 def test_every_path_is_relative_to_the_list(tmp_path, name, monkeypatch):
     """Whatever option takes one, from wherever the list is read."""
     actions = [
-        action for action in options.parser()._actions if action.type is file_path and action.dest not in jobs.ALONE
+        action
+        for action in options.parser()._actions
+        if action.type is file_path and action.dest not in paint_many.ALONE
     ]
     values = {action.dest: f"my {action.dest}.png" for action in actions} | {"init": "my start.png"}
     assert {"content", "styles", "masks", "weights", "output"} < set(values)
@@ -262,7 +263,8 @@ def test_every_path_is_relative_to_the_list(tmp_path, name, monkeypatch):
         seen.append(options.parse(words))
         return jobs.Job(Path(), (), Settings(), Path())
 
-    jobs.read_list(Path("lists") / name, job, options.switches())
+    monkeypatch.setattr(paint_many.paint, "job", job)
+    paint_many.read_list(Path("lists") / name)
     for option, value in values.items():
         found = seen[0][option]
         assert [Path(one) for one in (found if isinstance(found, list) else [found])] == [tmp_path / "lists" / value]

@@ -22,8 +22,7 @@ from PIL import Image
 
 import nst_graph
 from nst_graph import images, painting
-from nst_graph.batch import jobs
-from nst_graph.commands import options
+from nst_graph.commands import options, paint_many
 from nst_graph.commands import paint as cli
 from nst_graph.commands.common import whole_number
 from nst_graph.errors import InputError
@@ -405,7 +404,7 @@ def test_other_programs_names(tmp_path, habit, words):
         named = dict(pair.partition(" ")[::2] for pair in habit.removeprefix("--").split(" --"))
         rows = [["content", "styles", *named], [PHOTO, PAINTING, *named.values()]]
         (tmp_path / "list.csv").write_text("\n".join(",".join(row) for row in rows))
-        assert jobs.read_list(tmp_path / "list.csv", cli.job, options.switches()) == [job]
+        assert paint_many.read_list(tmp_path / "list.csv") == [job]
 
 
 def test_a_layer_by_two_names(paint):

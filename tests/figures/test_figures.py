@@ -26,14 +26,15 @@ from nst_graph.figures import notebook, panels, sheets
 from nst_graph.model.objective import Objective, Style
 from nst_graph.recipes import NOTEBOOK, RECIPES
 from nst_graph.runs import records
-from nst_graph.settings import STYLE_LAYERS, Settings
+from nst_graph.settings import OPTIONS, STYLE_LAYERS, Settings
 
 needs_dask = pytest.mark.skipif(importlib.util.find_spec("distributed") is None, reason="dask is an extra")
 
 
 def test_fast_is_that_of_paint(folder):
     words = ["fig2", "--images", str(folder), "--size", "512"]
-    slow, given = (figures._parser().parse_args(more) for more in (words, [*words, "--fast", "--iterations", "7"]))
+    fast = [*words, "--fast", "--iterations", "7"]
+    slow, given = (vars(figures._parser().parse_args(more)) for more in (words, fast))
     figure, name = figures._figure(given)
     painted = cli.job(["photo.jpg", "painting.jpg", "--fast", "--iterations", "7", "--beta", "1000"]).settings
     assert figure.jobs["B"].settings == painted and painted.scales
@@ -128,7 +129,7 @@ def test_sweeps_of_other_settings_lie_beside_each_other(folder, network_file, tm
 )
 def test_a_figure_of_ones_own_pictures(folder, pictures_dir, words, panel, used):
     paths = {"IMAGES": folder, "PHOTO": pictures_dir / "photo.png", "PAINTING": pictures_dir / "painting.png"}
-    figure, name = figures._figure(figures._parser().parse_args([str(paths.get(word, word)) for word in words]))
+    figure, name = figures._figure(vars(figures._parser().parse_args([str(paths.get(word, word)) for word in words])))
     job = figure.jobs[panel]
     assert tuple(path.name for path in (job.content, *job.styles)) == used
     assert name.startswith(f"{words[0]}-photo-")
@@ -163,7 +164,7 @@ def test_a_matrix(folder, network_file, tmp_path):
     assert min(iio.imread(tmp_path / "sheet" / "matrix.png").shape[:2]) > 300
     assert call(*words).stdout.count("is finished") == 4
     iio.imwrite(tmp_path / "styles" / "a.png", random_picture(40, 48, 3).astype(np.uint8))
-    assert "another picture there is called a too" in call(*words).stderr
+    assert "two panels would be called one-a; rename a picture" in call(*words).stderr
 
 
 @pytest.fixture
@@ -274,7 +275,7 @@ def test_a_wrong_value_in_a_sweep_is_told_before_anything_is_painted(sweep, tmp_
 def test_a_value_of_a_sweep_is_paints(option, words):
     """Commas in the place of spaces."""
     swept = argparse.ArgumentParser()
-    options.add_settings(swept, several=True)
+    options.add_settings(swept, OPTIONS, several=True)
     value = getattr(swept.parse_args(["a.jpg", f"--{option}", words.replace(" ", ",")]), option.replace("-", "_"))
     assert value == [options.parse(["a.jpg", f"--{option}", *words.split()])[option.replace("-", "_")]]
 

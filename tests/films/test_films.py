@@ -30,7 +30,7 @@ from nst_graph.model.objective import Objective, Style, TargetExtractor, Tempora
 from nst_graph.model.strips import Cut
 from nst_graph.optimise import PAIRS, Vectors, minimise
 from nst_graph.runs.page import write_gallery
-from nst_graph.settings import Settings
+from nst_graph.settings import Settings, options_of
 from nst_graph.weights import sources
 
 pytest.importorskip("cv2", reason="needs the extra video")
@@ -544,7 +544,7 @@ def test_the_commands_of_the_page(tmp_path, network_file, pictures_dir, monkeypa
     save(tmp_path / "frames", shot(13), "{}.png")
     encode("clip.mp4", shot(13))
     page = (ROOT / "docs" / "video.md").read_text()
-    assert all(f"`--{name.replace('_', '-')}" in page for name in options.FILM)
+    assert all(f"`--{name.replace('_', '-')}" in page for name in (*options.CLIP, *options_of(Film)))
     for line in re.search(r"```sh\n(.*?)```", page, re.DOTALL)[1].splitlines():
         words = line.split()[2:]
         few = [] if "--resume" in words else ["--first-iterations", 2, "--iterations", 1]

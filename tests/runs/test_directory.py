@@ -17,9 +17,7 @@ from conftest import ROOT, hashes, random_layers, random_picture, run_here, run_
 
 import nst_graph
 from nst_graph import images, painting, places
-from nst_graph.batch import jobs
-from nst_graph.commands import options
-from nst_graph.commands import paint as cli
+from nst_graph.commands import paint_many
 from nst_graph.errors import InputError, Pause
 from nst_graph.runs import page
 from nst_graph.settings import Settings
@@ -274,7 +272,7 @@ def test_like_another_run(tmp_path, paint, pictures_dir, network_file):
     assert two["settings"] == one["settings"] | {"seed": 3}
     assert two["weights"] == one["weights"] and two["content"]["path"] == str(pair[0])
     (tmp_path / "list.csv").write_text(f"content,styles,like,output\n{pair[0]},{pair[1]},one,three\n")
-    (job,) = jobs.read_list(tmp_path / "list.csv", cli.job, options.switches())
+    (job,) = paint_many.read_list(tmp_path / "list.csv")
     assert job.settings == settings and job.weights == network_file
     refused([*pair, "--like", tmp_path / "none"], "none: holds no run")
     refused([*pair, "--like", tmp_path / "one", "--recipe", "devos"], "leave --recipe out")

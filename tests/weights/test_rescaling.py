@@ -41,7 +41,7 @@ def test_rescaling(request, weights_file, tmp_path):
     [
         (["rescale"], "the following arguments are required: FILE, --images"),
         (["rescale", "{file}", "--images", "{empty}"], "holds no picture"),
-        (["rescale", "{file}", "--images", "/none"], "no directory"),
+        (["rescale", "{file}", "--images", "/none"], "no such directory"),
         (["vgg16", "{file}"], "unrecognized arguments"),
     ],
 )  # fmt: skip
