@@ -91,16 +91,29 @@ class StoppedError(Exception):
 
 
 class StepRecorder:
-    """The point that an optimiser is at: counts evaluations, and reports accepted steps."""
+    """The point that an optimiser is at: counts evaluations, and reports accepted steps.
 
-    def __init__(self, observe: Observer) -> None:
-        self._observe = observe
+    With an `objective` it has the picture evaluated last, and the gradient there, as arrays.
+    """
+
+    def __init__(self, observe: Observer, objective: Function | None = None) -> None:
+        self._observe, self._objective = observe, objective
         self._began = time.monotonic()
         self._evaluations = 0
         self._terms: Mapping[str, float] = {}
         self.total = np.nan
         self.restarts = 0
         self.last: Step
+        self.picture: Floats
+        self.gradient: Floats
+
+    def evaluate(self, picture: Floats) -> None:
+        """Move to a picture, which is not copied. Raises FloatingPointError where something is not finite."""
+        assert self._objective is not None
+        evaluation = self._objective(picture)
+        self.picture, self.gradient = picture, evaluation.gradient
+        finite = {name: bool(np.isfinite(getattr(self, name)).all()) for name in ("picture", "gradient")}
+        self.take(evaluation.terms, evaluation.total, **finite)
 
     def take(self, terms: Mapping[str, float], total: float, **finite: bool) -> None:
         """Take an evaluation. Raises FloatingPointError where its loss, or what is named, is not finite."""
@@ -121,23 +134,6 @@ class StepRecorder:
             self._observe(self.last)
         except StopIteration as error:
             raise StoppedError(self.last) from error
-
-
-class HostStepRecorder(StepRecorder):
-    """A recorder whose picture and gradient are arrays."""
-
-    def __init__(self, objective: Function, observe: Observer) -> None:
-        super().__init__(observe)
-        self._objective = objective
-        self.picture: Floats
-        self.gradient: Floats
-
-    def evaluate(self, picture: Floats) -> None:
-        """Move to a picture, which is not copied. Raises FloatingPointError where something is not finite."""
-        evaluation = self._objective(picture)
-        self.picture, self.gradient = picture, evaluation.gradient
-        finite = {name: bool(np.isfinite(getattr(self, name)).all()) for name in ("picture", "gradient")}
-        self.take(evaluation.terms, evaluation.total, **finite)
 
 
 def restart(recorder: StepRecorder, iterations: int, attempt: Callable[[bool], str], warm: bool) -> Outcome:
