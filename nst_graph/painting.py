@@ -200,7 +200,7 @@ def paint_stages(
             settings = replace(stage.settings, iterations=iterations, corrections=stage.plan.pairs)
             outcome = minimise(objective, picture, settings, counter.observe, state, vectors)
             ends = index + 1 == len(stages) or stages[index + 1].shape != stage.shape
-            counter.keep({} if ends else dict(outcome.step.optimizer_state()))
+            counter.final_state = {} if ends else dict(outcome.step.optimizer_state())
             step = counter.counted(outcome.step)
             stack.close()
             del objective, vectors

@@ -10,7 +10,7 @@ from nst_graph.films import check_record, media
 from nst_graph.films.clips import Clip, Outline
 from nst_graph.images import Picture
 from nst_graph.optimise import Step
-from nst_graph.runs import losses, page, records
+from nst_graph.runs import losses, records
 from nst_graph.runs.run import BaseRun
 
 #: The first columns of losses.csv, which has a row a frame; `beside` are the seconds beside the optimiser's.
@@ -112,10 +112,6 @@ class FilmRun(BaseRun):
     @property
     def _reach(self) -> int:
         return int(self._record["film"]["back"][-1])
-
-    def _publish(self) -> None:
-        page.update_gallery(self.path.parent)  # first, as the page has a link to it
-        self._directory.put("index.html", page.of_film(self.path))
 
     def _frame(self, number: int) -> Path:
         return self.path / f"frame-{number:05}.png"

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -173,11 +174,8 @@ class OffsetObserver:
     same_size: bool = False
     total_iterations: int = 0
     left: Callable[[int], float] = lambda iteration: 1.0
-    _optimizer_state: Arrays | None = field(default=None, init=False)
-
-    def keep(self, optimizer_state: Arrays) -> None:
-        """Take the last step's state, which cannot be read any more once the stage has ended."""
-        self._optimizer_state = optimizer_state
+    #: The last step's, once the stage has ended, when it cannot be read any more.
+    final_state: Arrays | None = field(default=None, init=False)
 
     def observe(self, step: Step) -> None:
         """Pass a step on, unless it only repeats the start."""
@@ -189,19 +187,11 @@ class OffsetObserver:
         """The step with the counts of all stages before added."""
 
         def optimizer_state() -> Arrays:
-            return step.optimizer_state() if self._optimizer_state is None else self._optimizer_state
+            return step.optimizer_state() if self.final_state is None else self.final_state
 
-        start, left = self.start, self.left(step.iteration)
-        counted = replace(
-            step, stage=self.stage, total_iterations=self.total_iterations, left=left, optimizer_state=optimizer_state
-        )
-        if start is None:
-            return counted
-        return replace(
-            counted,
-            iteration_offset=start.iteration_offset if self.same_size else start.iteration,
-            iteration=step.iteration + start.iteration,
-            evaluations=step.evaluations + start.evaluations,
-            seconds=step.seconds + start.seconds,
-            restarts=step.restarts + start.restarts,
-        )
+        counts: dict[str, Any] = {"stage": self.stage, "total_iterations": self.total_iterations}
+        if (start := self.start) is not None:
+            for name in ("iteration", "evaluations", "seconds", "restarts"):
+                counts[name] = getattr(step, name) + getattr(start, name)
+            counts["iteration_offset"] = start.iteration_offset if self.same_size else start.iteration
+        return replace(step, left=self.left(step.iteration), optimizer_state=optimizer_state, **counts)

@@ -25,6 +25,7 @@ from nst_graph.settings import Settings
 from nst_graph.stages import InputFiles, PreparedStage, Say
 from nst_graph.version import __version__
 
+Stages = Sequence[PreparedStage]
 #: Packages whose versions are recorded.
 PACKAGES = ("tensorflow", "scipy", "numpy", "imageio", "pillow")
 #: Minimum seconds between two updates of losses.csv and the page, and of losses.png and the gallery, which take longer.
@@ -39,7 +40,7 @@ class BaseRun:
 
     def __init__(self, path: Path, picture: Path | None = None, overwrite: bool = False, resume: bool = False) -> None:
         """Raises InputError as `claimed` does, and `state.reached` with `resume`."""
-        self.path, self._resume, self._is_open = path, resume, False
+        self.path, self._resume, self._is_open, self._listed = path, resume, False, -math.inf
         #: What a resumed run was begun with, and the step that it reached; None at the start.
         self._earlier: dict[str, Any] = {}
         self.resume_from: Step | None = None
@@ -52,9 +53,7 @@ class BaseRun:
         self.stages: list[dict[str, Any]] = self._earlier.get("stages", [])
         self._is_finished = self._earlier.get("outcome", {}).get("state") == "finished"
 
-    def open(
-        self, sources: InputFiles, network: str, settings: Settings, stages: Sequence[PreparedStage], **more: Any
-    ) -> None:
+    def open(self, sources: InputFiles, network: str, settings: Settings, stages: Stages, **more: Any) -> None:
         """Remove an older run unless it goes on, and write run.json, which says `more` of a film.
 
         Raises InputError if the run was begun with other sources or settings, would replace a source, or the directory
@@ -91,8 +90,11 @@ class BaseRun:
         """Save what the run needs, or its page shows, of what it is painted from."""
 
     def _publish(self) -> None:
-        """Write the page."""
-        raise NotImplementedError
+        """Write the page, and now and then the gallery, which takes longer."""
+        if time.monotonic() - self._listed > GALLERY_EVERY:
+            page.update_gallery(self.path.parent)  # first, as the page has a link to it
+            self._listed = time.monotonic()
+        self._directory.put("index.html", page.of_run(self.path))
 
     def _record_outcome(self, outcome: dict[str, Any]) -> None:
         self._record["outcome"] = outcome
@@ -108,7 +110,7 @@ class BaseRun:
     def _end(self, outcome: dict[str, Any]) -> None:
         with signals.ignored():  # or it would be taken for unfinished, without what it takes to go on
             self._record_outcome(outcome)
-            self._is_open = False
+            self._is_open, self._listed = False, -math.inf
             if outcome["state"] == "finished":
                 self._directory.remove(r"state\.npz|\.sources/.*")
             self._publish()
@@ -139,16 +141,14 @@ class Run(BaseRun):
         self._say, self._last = say, self.resume_from
         rows = losses.read(self.path)
         self._rows = {number: row for number, row in rows.items() if self._last and number <= self._last.iteration}
-        self._written, self._drawn, self._listed = -math.inf, time.monotonic(), -math.inf
+        self._written, self._drawn = -math.inf, time.monotonic()
 
-    def open(
-        self, sources: InputFiles, network: str, settings: Settings, stages: Sequence[PreparedStage], **more: Any
-    ) -> None:
-        """As of every run."""
+    def open(self, sources: InputFiles, network: str, settings: Settings, stages: Stages, **more: Any) -> None:
+        """Open it as every run; one that is finished goes on to a new limit of iterations."""
         check_depth(self._directory.picture, settings.depth)
         self._save_every, self._finish = settings.save_every, stages[-1].finish
         self._depth, self._texts = settings.depth, records.texts(settings, network)
-        if self._is_finished:  # it goes on to a new limit
+        if self._is_finished:
             self._earlier["settings"]["iterations"] = settings.iterations
         super().open(sources, network, settings, stages, **more)
         self._events = Events(self.path, self._say) if settings.tensorboard else None
@@ -207,7 +207,7 @@ class Run(BaseRun):
         if self._last is not None:
             counts = {name: getattr(self._last, name) for name in state.FIELDS if name != "terms"}
             outcome |= {"iterations": counts.pop("iteration")} | counts | {"seconds": round(self._last.seconds, 3)}
-        self._drawn = self._listed = -math.inf
+        self._drawn = -math.inf
         super()._end(outcome)
 
     def _save(self, step: Step, name: str) -> Picture:
@@ -216,7 +216,7 @@ class Run(BaseRun):
         return picture
 
     def _publish(self) -> None:
-        """Write losses.csv and the page, and now and then the curves and the gallery, which take longer."""
+        """Write losses.csv too, and now and then the curves."""
         if self._rows:
             self._directory.put("losses.csv", losses.to_csv(self._rows))
             if time.monotonic() - self._drawn > PLOT_EVERY:
@@ -224,14 +224,11 @@ class Run(BaseRun):
                 if plot is not None:
                     self._directory.put("losses.png", plot)
                 self._drawn = time.monotonic()
-        if time.monotonic() - self._listed > GALLERY_EVERY:
-            page.update_gallery(self.path.parent)  # first, as the page has a link to it
-            self._listed = time.monotonic()
-        self._directory.put("index.html", page.of_run(self.path))
+        super()._publish()
         self._written = time.monotonic()
 
 
-def _describe(sources: InputFiles, network: str, settings: Settings, stages: Sequence[PreparedStage]) -> dict[str, Any]:
+def _describe(sources: InputFiles, network: str, settings: Settings, stages: Stages) -> dict[str, Any]:
     """Everything needed to repeat the painting, and what was decided for each stage."""
     height, width = stages[-1].shape[:2]
     return {
