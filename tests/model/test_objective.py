@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import reference
-import scipy.linalg
 from conftest import MEAN, as_reference, random_picture
 
 from nst_graph import images, weights
@@ -180,19 +179,6 @@ def test_content_gradient_is_zero_where_features_are_not_positive(network):
     assert evaluation.total == 0 and not evaluation.gradient.any()
 
 
-def wasserstein(painted, wanted, share):
-    """The distance from SciPy's matrix roots; `share` [positions] says how much each of the painted counts."""
-    share = share / share.sum()
-    means = share @ painted, wanted.mean(0)
-    spreads = [(rows - mean) * np.sqrt(share)[:, None] for rows, mean in [(painted, means[0])]]
-    spreads.append((wanted - means[1]) / np.sqrt(len(wanted)))
-    guard = 1e-5 * np.mean(wanted**2) * np.eye(wanted.shape[1])
-    one, other = (spread.T @ spread + guard for spread in spreads)
-    root = scipy.linalg.sqrtm(other)
-    traces = np.trace(one + other - 2 * scipy.linalg.sqrtm(root @ one @ root)).real
-    return (np.sum((means[0] - means[1]) ** 2) + traces) / len(guard)
-
-
 @pytest.mark.parametrize("masked", [False, True])
 def test_wasserstein(masked):
     random = np.random.default_rng(0)
@@ -208,7 +194,8 @@ def test_wasserstein(masked):
         def at(picture):
             return session.run(loss, {given: picture})
 
-        assert at(painted) == pytest.approx(wasserstein(painted.reshape(72, 6), wanted.reshape(35, 6), share), rel=1e-9)
+        expected = reference.wasserstein(painted.reshape(72, 6), wanted.reshape(35, 6), share)
+        assert at(painted) == pytest.approx(expected, rel=1e-9)
         step = 1e-5 * random.normal(size=painted.shape)
         slope = np.sum(session.run(gradient, {given: painted}) * step)
         assert (at(painted + step) - at(painted - step)) / 2 == pytest.approx(slope, rel=1e-5)
