@@ -57,7 +57,7 @@ def flicker(frames, painted, index, back):
     """The mean squared difference of a painted frame to one before, moved, where that can be trusted."""
     guide = flow.temporal_target(frames[index], [(frames[index - back], painted[index - back])], 0)
     squares = np.square(painted[index] - guide.picture).mean(-1)
-    return float((squares * guide.trust).sum() / guide.trust.sum())
+    return float((squares * guide.flow_consistency).sum() / guide.flow_consistency.sum())
 
 
 def strip(path, films):

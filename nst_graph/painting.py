@@ -19,7 +19,7 @@ from nst_graph.news import count
 from nst_graph.optimise import Outcome, Step, Vectors, minimise
 from nst_graph.optimise.steps import Arrays, OffsetObserver
 from nst_graph.runs import records, timelapse
-from nst_graph.runs.run import Run, describe
+from nst_graph.runs.run import Run
 from nst_graph.settings import DEPTHS, Settings
 from nst_graph.stages import InputFiles, InputImages, PreparedStage, Say, prepare_stages
 from nst_graph.weights import Network
@@ -139,8 +139,7 @@ def _paint(
                 )
             say(f"goes on from iteration {step.iteration}")
         if run:
-            decided = [stage.record() for stage in stages]
-            run.open(describe(paths, whole.name, settings, last, decided), paths, settings, last)
+            run.open(paths, whole.name, settings, stages)
             observers = [run.observe, *observers]
         outcome = paint_stages(network, stages, step, observers, say, stack)
         if run:
@@ -201,7 +200,7 @@ def paint_stages(
             settings = replace(stage.settings, iterations=iterations, corrections=stage.plan.pairs)
             outcome = minimise(objective, picture, settings, counter.observe, state, vectors)
             ends = index + 1 == len(stages) or stages[index + 1].shape != stage.shape
-            counter.keep({} if ends else dict(outcome.step.optimizer_state()))
+            counter.final_state = {} if ends else dict(outcome.step.optimizer_state())
             step = counter.counted(outcome.step)
             stack.close()
             del objective, vectors

@@ -34,7 +34,7 @@ def main(words: list[str]) -> list[str]:
         width = max(map(len, RECIPES))
         tell(*(f"{name:{width}}  {recipe.about}" for name, recipe in RECIPES.items()))
     elif "version" in args:
-        tell(records.software())
+        tell(records.SOFTWARE)
     else:
         with common.silence("quiet" in args):
             _paint(args)

@@ -2,19 +2,16 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from nst_graph import files, images
+from nst_graph import images
 from nst_graph.films import check_record, media
 from nst_graph.films.clips import Clip, Outline
 from nst_graph.images import Picture
 from nst_graph.optimise import Step
-from nst_graph.runs import losses, page, records
-from nst_graph.runs.directory import writing
+from nst_graph.runs import losses, records
 from nst_graph.runs.run import BaseRun
-from nst_graph.stages import InputFiles
 
 #: The first columns of losses.csv, which has a row a frame; `beside` are the seconds beside the optimiser's.
 COLUMNS = ("frame", "iterations", "evaluations", "seconds", "beside")
@@ -31,22 +28,29 @@ class Frame:
 
 
 @dataclass(frozen=True)
-class ShotProgress:
-    """How far a shot is painted: the first frame that is not finished, and what it is painted from."""
+class Shot:
+    """A shot to be painted: the numbers of its frames, and how far it is."""
 
+    place: int
+    frames: range
+    #: The first frame that is not finished.
     number: int
     #: The loss that the first frame of the shot ended with; None where there is none, or losses.csv does not say it.
-    total: float | None = None
+    total: float | None
     #: The last frames before, at most `reach`, as they were painted; unless the last is that of the film, as their
     #: files have them.
-    painted: tuple[Picture, ...] = ()
-    reach: int = 1
+    painted: tuple[Picture, ...]
+    reach: int
 
-    def after(self, frame: Frame) -> "ShotProgress":
+    @property
+    def is_finished(self) -> bool:
+        return self.number not in self.frames
+
+    def after(self, frame: Frame) -> "Shot":
         """The same once that frame is finished."""
         total = frame.step.total if self.total is None else self.total
         painted = (*self.painted, frame.step.picture.astype(np.float32))[-self.reach :]
-        return ShotProgress(frame.number + 1, total, painted, self.reach)
+        return replace(self, number=frame.number + 1, total=total, painted=painted)
 
 
 class FilmRun(BaseRun):
@@ -68,35 +72,30 @@ class FilmRun(BaseRun):
             self._latest = {int(name): memory[name].astype(np.float32) for name in memory if name.isdecimal()}
             self._latest[step.iteration] = step.picture.astype(np.float32)
 
-    def open(self, record: dict[str, Any], sources: InputFiles) -> None:
-        """Begin the film, or go on with it. Raises InputError if it was begun with other sources or settings."""
-        with writing(self.path):
-            self._begin(record, sources)
-        self._is_open = True
-
-    def progress(self, shot: range) -> ShotProgress:
-        """How far the shot of these frames is painted."""
-        first = next((number for number in shot if not self._frame(number).exists()), shot.stop)
-        total = next((self._rows[number]["total"] for number in range(shot.start, first) if number in self._rows), None)
+    def shot(self, place: int, frames: range) -> Shot:
+        """The shot of these frames, as far as it is painted."""
+        number = next((number for number in frames if not self._frame(number).exists()), frames.stop)
+        total = next((self._rows[one]["total"] for one in range(frames.start, number) if one in self._rows), None)
         painted = []
-        for number in range(max(shot.start, first - self._reach), first) if first < shot.stop else ():
-            exact = self._latest.get(number)
-            painted.append(images.read(self._frame(number), files.READ_LIMIT) if exact is None else exact)
-        return ShotProgress(first, total, tuple(painted), self._reach)
+        for other in range(max(frames.start, number - self._reach), number) if number < frames.stop else ():
+            exact = self._latest.get(other)
+            painted.append(images.read(self._frame(other)) if exact is None else exact)
+        return Shot(place, frames, number, total, tuple(painted), self._reach)
 
     def add(self, frame: Frame) -> None:
         """Add a frame, and its row to losses.csv; its file comes last, as with it the frame is finished."""
         number, step = frame.number, frame.step
-        kept = range(number - self._reach, number)  # from which the frame is painted again, if it must be
-        memory = {str(other): picture for other, picture in self._latest.items() if other in kept}
-        self._latest = {int(name): picture for name, picture in memory.items()} | {number: step.picture.astype("f4")}
+        # From those in reach the frame is painted again, if it must be.
+        kept = {other: self._latest[other] for other in range(number - self._reach, number) if other in self._latest}
+        memory = {str(other): picture for other, picture in kept.items()}
         self._save_state(replace(step, iteration=number, iteration_offset=0, optimizer_state=lambda: memory))
+        self._latest = kept | {number: step.picture.astype(np.float32)}
         counts = {"frame": number, "iterations": step.iteration, "evaluations": step.evaluations}
         seconds = {"seconds": step.seconds, "beside": frame.beside}
         self._rows[number] = {**counts, **seconds, **step.terms, "total": step.total}
         self._directory.put("losses.csv", losses.to_csv(self._rows))
         self._directory.put(self._frame(number).name, frame.png)
-        self._show()
+        self._publish()
 
     def finish(self, clip: Clip, outline: Outline) -> str | None:
         """Write film.mp4, and remove the state; why the film is silent, if the clip is not."""
@@ -107,25 +106,12 @@ class FilmRun(BaseRun):
             self._directory.put("film.mp4", unfinished.read_bytes())
         finally:
             unfinished.unlink(missing_ok=True)
-        self._stop("finished")
-        self._is_open = False
-        self._directory.remove(r"state\.npz")
+        self._end({"state": "finished"})
         return why
 
     @property
     def _reach(self) -> int:
         return int(self._record["film"]["back"][-1])
-
-    def _stop(self, reason: str) -> None:
-        self._describe({"state": reason})
-
-    def _describe(self, outcome: dict[str, Any]) -> None:
-        super()._describe(outcome)
-        self._show()
-
-    def _show(self) -> None:
-        page.update_gallery(self.path.parent)  # first, as the page has a link to it
-        self._directory.put("index.html", page.of_film(self.path))
 
     def _frame(self, number: int) -> Path:
         return self.path / f"frame-{number:05}.png"

@@ -18,15 +18,14 @@ from nst_graph import images, machine, painting
 from nst_graph.errors import InputError
 from nst_graph.films import Film, check_packages, flow
 from nst_graph.films.clips import Clip
-from nst_graph.films.film_run import FilmRun, Frame, ShotProgress
+from nst_graph.films.film_run import FilmRun, Frame, Shot
 from nst_graph.images import Picture
 from nst_graph.model.objective import Objective, TargetExtractor, TemporalTarget
 from nst_graph.optimise import Step, Vectors, minimise
 from nst_graph.optimise.steps import OffsetObserver
-from nst_graph.runs import records, run
+from nst_graph.runs import records
 from nst_graph.settings import Settings
 from nst_graph.stages import InputFiles, InputImages, PreparedStage, Say, prepare_stages
-from nst_graph.weights import Network
 
 Observer = Callable[[Step], None]
 Keep = Callable[[Frame], object]
@@ -63,18 +62,17 @@ def paint_film(
     sources = InputFiles.named(clip.path, styles, masks, settings, weights_file, clip.read_limit, say)
     with FilmRun(output, overwrite, resume) as film_run:
         outline = clip.outline(say)
-        plan = FilmPlan(clip, sources, settings, film, film_run.stages, side_by_side)
-        studio = _Studio(plan, next(clip.frames()), say)
-        parts = studio.parts(studio.inputs.photograph, say)
-        plan = studio.plan = replace(plan, stages=[part.record() for part in parts])
+        first = next(clip.frames())
+        studio = _Studio(FilmPlan(clip, sources, settings, film, film_run.stages, side_by_side), first, say)
+        stages = studio.stages(first, say)
         counts = {"shots": outline.shots, "frames": sum(outline.shots), "seconds": outline.seconds}
-        record = run.describe(sources, studio.network.name, settings, parts[-1], plan.stages)
-        film_run.open(record | {"film": clip.facts() | asdict(film) | counts}, sources)
-        height, width = parts[-1].shape[:2]
-        del parts
-        say(f"{studio.network.name} paints {width} x {height} pixels: {outline}")
+        film_run.open(sources, studio.name, settings, stages, film=clip.facts() | asdict(film) | counts)
+        plan = studio.plan = replace(studio.plan, stages=[stage.record() for stage in stages])
+        height, width = stages[-1].shape[:2]
+        del stages
+        say(f"{studio.name} paints {width} x {height} pixels: {outline}")
         ranges = itertools.starmap(range, itertools.pairwise(itertools.accumulate(outline.shots, initial=1)))
-        shots = [Shot(place, frames, film_run.progress(frames)) for place, frames in enumerate(ranges, 1)]
+        shots = [film_run.shot(place, frames) for place, frames in enumerate(ranges, 1)]
         if share is None:
             studio.paint_all(shots, film_run.add, list(observers), say)
         else:
@@ -109,22 +107,6 @@ class FilmPlan:
             yield number, frame
 
 
-@dataclass(frozen=True)
-class Shot:
-    """A shot to be painted: the numbers of its frames, and how far it is."""
-
-    place: int
-    frames: range
-    progress: ShotProgress
-
-    @property
-    def is_finished(self) -> bool:
-        return self.progress.number not in self.frames
-
-    def after(self, frame: Frame) -> Shot:
-        return replace(self, progress=self.progress.after(frame))
-
-
 class ShotTask:
     """A shot that is painted elsewhere, as one of batch's tasks; its frames are kept as they come."""
 
@@ -142,8 +124,8 @@ class ShotTask:
 
     def interval(self) -> Callable[[list[Path]], tuple[str | None, list[Frame]]]:
         """Goes with the frames to paint; before them, if these are finished, the shot's first and those in reach."""
-        first, begin = self._shot.frames.start, self._shot.progress.number
-        end, reach = min(begin + INTERVAL, self._shot.frames.stop), self._shot.progress.reach
+        first, begin = self._shot.frames.start, self._shot.number
+        end, reach = min(begin + INTERVAL, self._shot.frames.stop), self._shot.reach
         while max(self._taken, default=0) + 1 < end:
             number, photograph = next(self._photographs)
             self._taken = {kept: self._taken[kept] for kept in self._taken if kept == first or kept >= begin - reach}
@@ -190,14 +172,14 @@ class _Studio:
     def __init__(self, plan: FilmPlan, photograph: Picture, say: Say) -> None:
         """Raises InputError if a file cannot be read."""
         self.plan = plan
-        self.inputs = InputImages.read(plan.sources, plan.settings, say, say, photograph)
-        self.network = painting.network_of(plan.sources, say)
-        self._used = self.network.upto(plan.settings.layers)
+        self._images = InputImages.read(plan.sources, plan.settings, say, say, photograph)
+        whole = painting.network_of(plan.sources, say)
+        self.name, self.network = whole.name, whole.upto(plan.settings.layers)
 
-    def parts(self, photograph: Picture, say: Say = lambda line: None) -> list[PreparedStage]:
+    def stages(self, photograph: Picture, say: Say = lambda line: None) -> list[PreparedStage]:
         """The stages of a shot with this first frame."""
-        plan, inputs = self.plan, replace(self.inputs, photograph=photograph)
-        return prepare_stages(inputs, self._used, plan.settings, say, plan.stages, plan.side_by_side)
+        plan, inputs = self.plan, replace(self._images, photograph=photograph)
+        return prepare_stages(inputs, self.network, plan.settings, say, plan.stages, plan.side_by_side)
 
     def paint_all(self, shots: Sequence[Shot], keep: Keep, observers: Sequence[Observer], say: Say) -> None:
         """Paint one shot after the other; observers get steps as those of the whole film."""
@@ -208,28 +190,28 @@ class _Studio:
         planned = [other if place else first for shot in shots for place in range(len(shot.frames))]
         total, seconds, numbered = sum(planned), 0.0, enumerate(self.plan.clip.frames(), 1)
 
-        def observer(number: int) -> Observer:
-            gone, before = seconds, sum(planned[: number - 1])
+        def observe(number: int, step: Step) -> None:
+            iteration = sum(planned[: number - 1]) + step.iteration
+            left, gone = 1 - iteration / max(1, total), seconds + step.seconds
+            for observer in observers:
+                observer(replace(step, iteration=iteration, seconds=gone, total_iterations=total, left=left))
 
-            def observe(step: Step) -> None:
-                nonlocal seconds
-                seconds, iteration = gone + step.seconds, before + step.iteration
-                left = 1 - iteration / max(1, total)
-                for observe_film in observers:
-                    observe_film(replace(step, seconds=seconds, iteration=iteration, total_iterations=total, left=left))
-
-            return observe
+        def keep_and_count(frame: Frame) -> None:
+            nonlocal seconds
+            seconds += frame.step.seconds
+            keep(frame)
 
         for shot in shots:
             if not shot.is_finished:
-                self.paint(shot, self.plan.frames(shot, numbered), keep, observer, say)
+                self.paint(shot, self.plan.frames(shot, numbered), keep_and_count, observe, say)
 
+    @painting.memory_errors()
     def paint(
         self,
         shot: Shot,
         frames: Iterator[Numbered],
         keep: Keep,
-        observer: Callable[[int], Observer] = lambda number: lambda step: None,
+        observe: Callable[[int, Step], None] = lambda number, step: None,
         say: Say = lambda line: None,
     ) -> None:
         """Paint the frames of a shot that are not finished.
@@ -237,64 +219,64 @@ class _Studio:
         Of those before, `frames` has the shot's first, and those from the one furthest `back` on.
         """
         started, settings = time.monotonic(), self.plan.settings
-        texts = records.texts(settings, self.network.name)
-        start = next(frames)
-        painter = _ShotPainter(self.parts(start[1]), self._used, settings, self.plan.film, say)
-        earlier: deque[Picture] = deque(maxlen=shot.progress.reach)
-        with contextlib.closing(painter):
-            for number, frame_of_clip in itertools.chain([start], frames):
-                part = painter.part(frame_of_clip)
-                photograph = part.photograph
-                if number >= shot.progress.number:
-                    with painting.memory_errors():
-                        target = painter.target(photograph, earlier, shot.progress)
-                        step = painter.paint(photograph, target, observer(number))
-                    picture = part.finish(step.picture.astype(np.float32))
-                    png = images.to_png(picture, settings.depth, texts)
+        texts = records.texts(settings, self.name)
+        first = next(frames)
+        earlier: deque[Picture] = deque(maxlen=shot.reach)
+        with _ShotPainter(self, first[1], say) as painter:
+            for number, frame_of_clip in itertools.chain([first], frames):
+                stage = painter.stage(frame_of_clip)
+                if number >= shot.number:
+                    target = painter.target(stage.photograph, earlier, shot)
+                    step = painter.paint(stage, target, partial(observe, number))
+                    png = images.to_png(stage.finish(step.picture.astype(np.float32)), settings.depth, texts)
                     now = time.monotonic()
                     frame = Frame(number, step, max(0.0, now - started - step.seconds), png)
                     started, shot = now, shot.after(frame)
                     keep(frame)
-                earlier.append(photograph)
+                earlier.append(stage.photograph)
 
 
-class _ShotPainter:
+class _ShotPainter(contextlib.ExitStack):
     """Paints the frames from one cut to the next. Graph and styles' targets are made once, for the first to paint."""
 
-    def __init__(self, parts: list[PreparedStage], network: Network, settings: Settings, film: Film, say: Say) -> None:
-        self._parts, self._network, self._settings, self._film, self._say = parts, network, settings, film, say
-        self._targets = TargetExtractor(network, settings)
+    def __init__(self, studio: _Studio, photograph: Picture, say: Say) -> None:
+        super().__init__()
+        self._network, self._settings, self._film = studio.network, studio.plan.settings, studio.plan.film
+        self._stages, self._say = studio.stages(photograph), say
         self._objectives = dict[int, tuple[Objective, Vectors | None]]()
+        self.callback(machine.release_memory)
+        self._targets = self.enter_context(TargetExtractor(self._network, self._settings))
 
-    def close(self) -> None:
-        """Give the memory back."""
-        self._targets.close()
-        for objective, _ in self._objectives.values():
-            objective.close()
-        machine.release_memory()
-
-    def part(self, frame: Picture, index: int = -1) -> PreparedStage:
+    def stage(self, frame: Picture, index: int = -1) -> PreparedStage:
         """A stage of painting this frame, which is brought to its size."""
-        part = self._parts[index]
-        height, width = part.shape[:2]
-        photograph = images.resize(frame, height, width, self._settings.resample)
-        return part.with_photograph(photograph)
+        stage = self._stages[index]
+        height, width = stage.shape[:2]
+        return stage.with_photograph(images.resize(frame, height, width, self._settings.resample))
 
-    def target(self, frame: Picture, earlier: Sequence[Picture], progress: ShotProgress) -> TemporalTarget | None:
+    def target(self, frame: Picture, earlier: Sequence[Picture], shot: Shot) -> TemporalTarget | None:
         """What a frame is held to, from earlier ones; None for the first one, and for all that are alone."""
-        pairs = list(zip(reversed(earlier), reversed(progress.painted), strict=False))
-        if not pairs or progress.total is None or self._film.alone:
+        pairs = list(zip(reversed(earlier), reversed(shot.painted), strict=False))
+        if not pairs or shot.total is None or self._film.alone:
             return None
         held = [pairs[back - 1] for back in self._film.back if back <= len(pairs)]
-        return flow.temporal_target(frame, held, self._film.weight(progress.total))
+        return flow.temporal_target(frame, held, self._film.weight(shot.total))
 
-    def paint(self, frame: Picture, target: TemporalTarget | None, observe: Observer) -> Step:
-        """Paint a frame: from the target's picture, and held to it where that can be trusted; or as a first one."""
-        *coarse, last = parts = [self.part(frame, index) for index in range(len(self._parts))]
-        iterations, previous = last.settings.iterations, None
+    def paint(self, last: PreparedStage, target: TemporalTarget | None, observe: Observer) -> Step:
+        """Paint a frame at the last stage: held to the target's picture where that can be trusted; or as a first one.
+
+        It starts from that picture; where it cannot be trusted, from what the scale below paints of the photograph, as
+        white noise would not become a painting in a few iterations, nor does the photograph at the film's size.
+        """
+        coarse = [self.stage(last.photograph, index) for index in range(len(self._stages) - 1)]
+        previous, iterations = None, last.settings.iterations
         if target is not None:
-            iterations = self._film.iterations
-            start, previous = self._moved(parts, target, observe)
+            start, iterations = target.picture, self._film.iterations
+            smaller = [index for index, stage in enumerate(coarse) if stage.shape != last.shape]
+            if smaller and not target.flow_consistency.all():
+                small = coarse[smaller[-1]]
+                begin = self.stage(flow.filled(target, last.photograph), smaller[-1]).photograph
+                previous = self._minimise(smaller[-1], small, begin, small.settings.iterations, observe)
+                start = flow.filled(target, painting.warm_start(previous, small, last)[0])
         elif coarse:
             with contextlib.ExitStack() as objectives:
                 how = None, [observe], self._say, objectives
@@ -304,29 +286,10 @@ class _ShotPainter:
             start = last.start(self._network)
         return self._minimise(len(coarse), last, start, iterations, observe, previous, target)
 
-    def _moved(
-        self, parts: Sequence[PreparedStage], target: TemporalTarget, observe: Observer
-    ) -> tuple[Picture, Step | None]:
-        """The target's picture; where it cannot be trusted, what the scale below paints of the photograph.
-
-        White noise would not become a painting in a few iterations, nor does the photograph at the film's size.
-        """
-        photograph = parts[-1].photograph
-        smaller = [index for index, part in enumerate(parts) if part.shape != photograph.shape]
-        if not smaller or target.flow_consistency.all():
-            return target.picture, None
-        part = parts[smaller[-1]]
-        small = part.photograph
-        height, width = small.shape[:2]
-        start = images.resize(flow.filled(target, photograph), height, width, self._settings.resample)
-        step = self._minimise(smaller[-1], part, start, part.settings.iterations, observe)
-        anew, _ = painting.warm_start(step, part, parts[-1])
-        return flow.filled(target, anew), step
-
     def _minimise(
         self,
         index: int,
-        part: PreparedStage,
+        stage: PreparedStage,
         start: Picture,
         iterations: int,
         observe: Observer,
@@ -335,11 +298,12 @@ class _ShotPainter:
     ) -> Step:
         """Paint a stage, after a step of the `previous` one if there is one. What is returned can be sent elsewhere."""
         if index not in self._objectives:
-            steady = index + 1 == len(self._parts) and self._film.steadiness > 0
-            self._objectives[index] = painting.objective_of(self._network, self._parts[index], self._targets, steady)
+            steady = index + 1 == len(self._stages) and self._film.steadiness > 0
+            self._objectives[index] = painting.objective_of(self._network, stage, self._targets, steady)
+            self.enter_context(self._objectives[index][0])
         objective, vectors = self._objectives[index]
-        objective.turn_to(part.photograph, target)
-        settings = replace(part.settings, iterations=iterations, corrections=part.plan.pairs)
+        objective.turn_to(stage.photograph, target)
+        settings = replace(stage.settings, iterations=iterations, corrections=stage.plan.pairs)
         offset = OffsetObserver([observe], index, previous)
         step = offset.counted(minimise(objective, start, settings, offset.observe, vectors=vectors).step)
         return replace(step, read=partial(np.asarray, step.picture), optimizer_state=dict)

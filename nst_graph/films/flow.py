@@ -41,7 +41,7 @@ def warp(values: npt.NDArray[np.float32], flow: Flow) -> npt.NDArray[np.float32]
     """Values [height, width, channels] at p + flow(p), by cubic convolution; beyond the border those at it."""
     import cv2
 
-    at = _grid(flow) + flow
+    at = _targets(flow)
     warped: npt.NDArray[np.float32] = cv2.remap(
         values, at[..., 0], at[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
     )
@@ -62,7 +62,7 @@ def consistency(forward: Flow, backward: Flow) -> Mask:
     disoccluded = _square(returned + backward) > 0.01 * (_square(returned) + _square(backward)) + 0.5
     slopes = sum(np.square(slope).sum(-1) for slope in np.gradient(backward, axis=(0, 1)))
     boundary = slopes > 0.01 * _square(backward) + 0.002
-    places = _grid(backward) + backward
+    places = _targets(backward)
     last = np.array(backward.shape[1::-1]) - 1
     outside = ((places < 0) | (places > last)).any(-1)
     consistent: Mask = (~(disoccluded | boundary | outside)).astype(np.float32)
@@ -93,9 +93,10 @@ def filled(target: TemporalTarget, picture: Picture) -> Picture:
     return both
 
 
-def _grid(flow: Flow) -> Flow:
+def _targets(flow: Flow) -> Flow:
+    """Where the flow leads: p + flow(p) at each point p."""
     height, width = flow.shape[:2]
-    return np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).astype(np.float32)
+    return np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).astype(np.float32) + flow
 
 
 def _square(flow: Flow) -> npt.NDArray[np.float32]:

@@ -8,7 +8,7 @@ from typing import cast
 import numpy as np
 
 from nst_graph.evaluation import Floats
-from nst_graph.optimise.steps import BOUNDS, Arrays, Function, HostStepRecorder, Observer, Outcome, check_shapes
+from nst_graph.optimise.steps import BOUNDS, Arrays, Function, Observer, Outcome, StepRecorder, check_shapes
 from nst_graph.settings import Settings
 
 #: What the next step needs, by name.
@@ -26,32 +26,37 @@ def descend(
     and Ba 2015, section 7.2). `optimizer_state` is an earlier step's, to go on from. Raises InputError where it is
     another optimiser's, FloatingPointError where something is not finite.
     """
-    advance, state = (_adam, _moments(start)) if settings.optimiser == "adam" else (_descent, _SHARE)
-    mean: State = {"last": start, "sum": np.zeros_like(start), "weight": np.array(0.0)} if settings.average else {}
+    advance = _adam if settings.optimiser == "adam" else _descent
+    state = _initial(start, settings)
     if optimizer_state:
-        check_shapes({name: array.shape for name, array in {**state, **mean}.items()}, optimizer_state)
-        state, mean = ({name: cast(Floats, optimizer_state[name]) for name in names} for names in (state, mean))
-    recorder = HostStepRecorder(objective, observe)
-    recorder.evaluate(mean.get("last", start))
+        check_shapes({name: array.shape for name, array in state.items()}, optimizer_state)
+        state = cast(State, dict(optimizer_state))
+    recorder = StepRecorder(observe, objective)
+    recorder.evaluate(state.get("last", start))
     if not optimizer_state:
-        state = {**state, **({"most": np.array(recorder.total)} if "most" in state else {})}
-        mean = _averaged(mean, recorder.picture, settings.average)
-    _report(recorder, 0, state, mean)
+        most: State = {"most": np.array(recorder.total)} if "most" in state else {}
+        state = _averaged({**state, **most}, recorder.picture, settings.average)
+    _report(recorder, 0, state)
     for iteration in range(1, settings.iterations + 1):
         with np.errstate(over="ignore"):  # what is not finite is told
-            state = advance(recorder, settings, state)
+            state = {**state, **advance(recorder, settings, state)}
         if not all(np.isfinite(array).all() for array in state.values()):
             raise FloatingPointError(f"the optimiser's mean gradients are not finite at iteration {iteration}")
-        mean = _averaged(mean, recorder.picture, settings.average)
-        _report(recorder, iteration, state, mean)
+        state = _averaged(state, recorder.picture, settings.average)
+        _report(recorder, iteration, state)
     return Outcome(recorder.last, "the limit of iterations is reached")
 
 
-def _moments(start: Floats) -> State:
-    return {"t": np.array(0.0), "m": np.zeros(start.shape, np.float32), "v": np.zeros(start.shape, np.float32)}
+def _initial(start: Floats, settings: Settings) -> State:
+    """Adam's t, m and v; or the share of the rate, and the loss at the start. With `average`, what that is made of."""
+    zeros, zero = np.zeros(start.shape, np.float32), np.array(0.0)
+    adam = settings.optimiser == "adam"
+    state: State = {"t": zero, "m": zeros, "v": zeros} if adam else {"share": np.array(1.0), "most": np.array(np.inf)}
+    mean: State = {"last": start, "sum": np.zeros_like(start), "weight": zero} if settings.average else {}
+    return {**state, **mean}
 
 
-def _adam(recorder: HostStepRecorder, settings: Settings, state: State) -> State:
+def _adam(recorder: StepRecorder, settings: Settings, state: State) -> State:
     """A step of Adam: Kingma and Ba 2015 (arXiv 1412.6980), algorithm 1, with the order of operations of section 2.
 
     So epsilon is added to sqrt(v) before that is corrected, as in TensorFlow.
@@ -67,11 +72,7 @@ def _adam(recorder: HostStepRecorder, settings: Settings, state: State) -> State
     return {"t": np.array(t), "m": m, "v": v}
 
 
-#: Before the first step: the share of the rate, and the loss at the start.
-_SHARE: State = {"share": np.array(1.0), "most": np.array(np.inf)}
-
-
-def _descent(recorder: HostStepRecorder, settings: Settings, state: State) -> State:
+def _descent(recorder: StepRecorder, settings: Settings, state: State) -> State:
     """A step against the gradient; one to more than the loss at the start is taken anew, at half the rate."""
     share, most = float(state["share"]), float(state["most"])
     scale = np.asarray(settings.pixel_scale, np.float32)
@@ -80,7 +81,7 @@ def _descent(recorder: HostStepRecorder, settings: Settings, state: State) -> St
         try:
             recorder.evaluate(_bounded(picture - np.float32(share) * step, settings))
             if recorder.total <= most or share < LEAST_SHARE:
-                return {"share": np.array(share), "most": state["most"]}
+                return {"share": np.array(share)}
         except FloatingPointError:
             if share < LEAST_SHARE:
                 raise
@@ -92,14 +93,14 @@ def _bounded(picture: Floats, settings: Settings) -> Floats:
     return np.clip(picture, *BOUNDS) if settings.bounded else picture
 
 
-def _averaged(mean: State, picture: Floats, decay: float) -> State:
-    """A running mean with one more picture; nothing where none is kept."""
-    if not mean:
-        return mean
-    total = np.float32(decay) * mean["sum"] + np.float32(1 - decay) * picture
-    return {"last": picture, "sum": total, "weight": np.array(decay * float(mean["weight"]) + 1 - decay)}
+def _averaged(state: State, picture: Floats, decay: float) -> State:
+    """The state with one more picture in the running mean, if one is kept."""
+    if "sum" not in state:
+        return state
+    total = np.float32(decay) * state["sum"] + np.float32(1 - decay) * picture
+    return {**state, "last": picture, "sum": total, "weight": np.array(decay * float(state["weight"]) + 1 - decay)}
 
 
-def _report(recorder: HostStepRecorder, iteration: int, state: State, mean: State) -> None:
-    picture: Floats = mean["sum"] / np.float32(mean["weight"]) if mean else recorder.picture
-    recorder.accept(iteration, lambda: picture, lambda: {**state, **mean})
+def _report(recorder: StepRecorder, iteration: int, state: State) -> None:
+    picture: Floats = state["sum"] / np.float32(state["weight"]) if "sum" in state else recorder.picture
+    recorder.accept(iteration, lambda: picture, lambda: state)

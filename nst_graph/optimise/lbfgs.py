@@ -13,16 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from nst_graph import signals
 from nst_graph.evaluation import Floats
-from nst_graph.optimise.steps import (
-    BOUNDS,
-    Arrays,
-    Function,
-    HostStepRecorder,
-    Observer,
-    Outcome,
-    check_shapes,
-    restart,
-)
+from nst_graph.optimise.steps import BOUNDS, Arrays, Function, Observer, Outcome, StepRecorder, check_shapes, restart
 
 Vector = npt.NDArray[np.float64]
 #: Curvature pairs that are kept. With more an iteration gains a little and takes longer: SciPy
@@ -102,7 +93,7 @@ def lbfgs(
     Rounding in float32 makes the line search give up early at times. It is then restarted from the best picture,
     without pairs, until that gains nothing. Raises FloatingPointError as `restart` does.
     """
-    history, recorder = History(pairs), HostStepRecorder(objective, observe)
+    history, recorder = History(pairs), StepRecorder(observe, objective)
     # L-BFGS-B's first step has length one: its variables are the picture over the scale.
     scale = first_step(start.size)
     bounds = scipy.optimize.Bounds(BOUNDS[0] / scale, BOUNDS[1] / scale) if bounded else None

@@ -3,10 +3,12 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from nst_graph import signals
 from nst_graph.errors import InputError
 from nst_graph.evaluation import Evaluation, Floats
 from nst_graph.news import count
@@ -91,16 +93,30 @@ class StoppedError(Exception):
 
 
 class StepRecorder:
-    """The point that an optimiser is at: counts evaluations, and reports accepted steps."""
+    """The point that an optimiser is at: counts evaluations, and reports accepted steps.
 
-    def __init__(self, observe: Observer) -> None:
-        self._observe = observe
+    With an `objective` it has the picture evaluated last, and the gradient there, as arrays.
+    """
+
+    def __init__(self, observe: Observer, objective: Function | None = None) -> None:
+        self._observe, self._objective = observe, objective
         self._began = time.monotonic()
         self._evaluations = 0
         self._terms: Mapping[str, float] = {}
         self.total = np.nan
         self.restarts = 0
         self.last: Step
+        self.picture: Floats
+        self.gradient: Floats
+
+    def evaluate(self, picture: Floats) -> None:
+        """Move to a picture, which is not copied. Raises FloatingPointError where something is not finite."""
+        assert self._objective is not None
+        with signals.deferred():  # or TensorFlow might swallow what they raise, where its C++ calls Python
+            evaluation = self._objective(picture)
+        self.picture, self.gradient = picture, evaluation.gradient
+        finite = {name: bool(np.isfinite(getattr(self, name)).all()) for name in ("picture", "gradient")}
+        self.take(evaluation.terms, evaluation.total, **finite)
 
     def take(self, terms: Mapping[str, float], total: float, **finite: bool) -> None:
         """Take an evaluation. Raises FloatingPointError where its loss, or what is named, is not finite."""
@@ -121,23 +137,6 @@ class StepRecorder:
             self._observe(self.last)
         except StopIteration as error:
             raise StoppedError(self.last) from error
-
-
-class HostStepRecorder(StepRecorder):
-    """A recorder whose picture and gradient are arrays."""
-
-    def __init__(self, objective: Function, observe: Observer) -> None:
-        super().__init__(observe)
-        self._objective = objective
-        self.picture: Floats
-        self.gradient: Floats
-
-    def evaluate(self, picture: Floats) -> None:
-        """Move to a picture, which is not copied. Raises FloatingPointError where something is not finite."""
-        evaluation = self._objective(picture)
-        self.picture, self.gradient = picture, evaluation.gradient
-        finite = {name: bool(np.isfinite(getattr(self, name)).all()) for name in ("picture", "gradient")}
-        self.take(evaluation.terms, evaluation.total, **finite)
 
 
 def restart(recorder: StepRecorder, iterations: int, attempt: Callable[[bool], str], warm: bool) -> Outcome:
@@ -177,11 +176,8 @@ class OffsetObserver:
     same_size: bool = False
     total_iterations: int = 0
     left: Callable[[int], float] = lambda iteration: 1.0
-    _optimizer_state: Arrays | None = field(default=None, init=False)
-
-    def keep(self, optimizer_state: Arrays) -> None:
-        """Take the last step's state, which cannot be read any more once the stage has ended."""
-        self._optimizer_state = optimizer_state
+    #: The last step's, once the stage has ended, when it cannot be read any more.
+    final_state: Arrays | None = field(default=None, init=False)
 
     def observe(self, step: Step) -> None:
         """Pass a step on, unless it only repeats the start."""
@@ -193,19 +189,11 @@ class OffsetObserver:
         """The step with the counts of all stages before added."""
 
         def optimizer_state() -> Arrays:
-            return step.optimizer_state() if self._optimizer_state is None else self._optimizer_state
+            return step.optimizer_state() if self.final_state is None else self.final_state
 
-        start, left = self.start, self.left(step.iteration)
-        counted = replace(
-            step, stage=self.stage, total_iterations=self.total_iterations, left=left, optimizer_state=optimizer_state
-        )
-        if start is None:
-            return counted
-        return replace(
-            counted,
-            iteration_offset=start.iteration_offset if self.same_size else start.iteration,
-            iteration=step.iteration + start.iteration,
-            evaluations=step.evaluations + start.evaluations,
-            seconds=step.seconds + start.seconds,
-            restarts=step.restarts + start.restarts,
-        )
+        counts: dict[str, Any] = {"stage": self.stage, "total_iterations": self.total_iterations}
+        if (start := self.start) is not None:
+            for name in ("iteration", "evaluations", "seconds", "restarts"):
+                counts[name] = getattr(step, name) + getattr(start, name)
+            counts["iteration_offset"] = start.iteration_offset if self.same_size else start.iteration
+        return replace(step, left=self.left(step.iteration), optimizer_state=optimizer_state, **counts)

@@ -32,13 +32,9 @@ SILENT, SILENT_ITERATIONS, SILENT_FILM = 300.0, 10, 1800.0
 
 
 def of_run(directory: Path) -> bytes:
-    """A run's index.html, from its run.json, losses.csv and pictures."""
-    return _fill("page.html", _made(directory, _page))
-
-
-def of_film(directory: Path) -> bytes:
-    """A film's index.html, from its run.json and frames."""
-    return _fill("film.html", _made(directory, _film))
+    """The index.html of a run, a painting or a film, from the files in its directory."""
+    run = _made(directory, lambda path, record: (_film if "film" in record else _page)(path, record))
+    return _fill("film.html" if "painted" in run else "page.html", run)
 
 
 def update_gallery(directory: Path) -> None:

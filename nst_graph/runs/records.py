@@ -15,6 +15,8 @@ from nst_graph.errors import DamagedError, InputError, decoding
 from nst_graph.settings import DEPTHS, PRECISIONS, STARTS, Settings
 from nst_graph.version import __version__
 
+#: The program, with its version.
+SOFTWARE = f"nst_graph {__version__}"
 #: The subdirectories of an unfinished run's copies of its sources, and of the events for TensorBoard.
 COPIES, TENSORBOARD = ".sources", "tensorboard"
 #: The endings of files that are not yet whole, and of events.
@@ -100,15 +102,10 @@ def settings(record: dict[str, Any], path: Path) -> Settings:
         raise InputError(f"{path / 'run.json'}: {error}; or paint anew with --overwrite") from error
 
 
-def software() -> str:
-    """The program, with its version."""
-    return f"nst_graph {__version__}"
-
-
 def texts(settings: Settings, network: str) -> dict[str, str]:
     """What a picture says of how it was painted, by keywords: no dates, and "FILE" for a picture that was the start."""
     values = asdict(settings) | ({} if settings.init in STARTS else {"init": "FILE"})
-    return {"Software": software(), "Network": network, "Settings": json.dumps(values)}
+    return {"Software": SOFTWARE, "Network": network, "Settings": json.dumps(values)}
 
 
 def differences(earlier: dict[str, Any], now: dict[str, Any]) -> list[str]:

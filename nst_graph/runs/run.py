@@ -5,7 +5,7 @@ import math
 import os
 import platform
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
 from importlib.metadata import version
@@ -25,6 +25,7 @@ from nst_graph.settings import Settings
 from nst_graph.stages import InputFiles, PreparedStage, Say
 from nst_graph.version import __version__
 
+Stages = Sequence[PreparedStage]
 #: Packages whose versions are recorded.
 PACKAGES = ("tensorflow", "scipy", "numpy", "imageio", "pillow")
 #: Minimum seconds between two updates of losses.csv and the page, and of losses.png and the gallery, which take longer.
@@ -39,7 +40,7 @@ class BaseRun:
 
     def __init__(self, path: Path, picture: Path | None = None, overwrite: bool = False, resume: bool = False) -> None:
         """Raises InputError as `claimed` does, and `state.reached` with `resume`."""
-        self.path, self._resume, self._is_open = path, resume, False
+        self.path, self._resume, self._is_open, self._listed = path, resume, False, -math.inf
         #: What a resumed run was begun with, and the step that it reached; None at the start.
         self._earlier: dict[str, Any] = {}
         self.resume_from: Step | None = None
@@ -52,23 +53,28 @@ class BaseRun:
         self.stages: list[dict[str, Any]] = self._earlier.get("stages", [])
         self._is_finished = self._earlier.get("outcome", {}).get("state") == "finished"
 
-    def _begin(self, record: dict[str, Any], sources: InputFiles) -> None:
-        """Remove an older run unless it goes on, and write run.json.
+    def open(self, sources: InputFiles, network: str, settings: Settings, stages: Stages, **more: Any) -> None:
+        """Remove an older run unless it goes on, and write run.json, which says `more` of a film.
 
-        Raises InputError if the run was begun with other sources or settings, or would replace a source.
+        Raises InputError if the run was begun with other sources or settings, would replace a source, or the directory
+        cannot be written.
         """
-        self._record = json.loads(json.dumps(record))
+        self._record = json.loads(json.dumps(_describe(sources, network, settings, stages) | more))
         if self._resume:
             if different := records.differences(self._earlier, self._record):
                 raise InputError("; ".join(different) + "; resume with what it was begun with, or paint elsewhere")
             # The sources may now be the copies in the directory, which are removed at the end.
             self._record |= {name: self._earlier[name] for name in records.SOURCES}
         self._check_apart(sources)
-        # Before run.json is written, so that an old state never has a new record.
-        self._directory.remove(r".*\.unfinished.*" if self._resume else r"(?!run\.json).*")
-        if self._is_finished and self.resume_from is not None:
-            self._save_state(self.resume_from)  # before run.json says that it is not finished
-        self._describe({"state": "painting"})
+        with writing(self.path):
+            # Before run.json is written, so that an old state never has a new record.
+            self._directory.remove(r".*\.unfinished.*" if self._resume else r"(?!run\.json).*")
+            if self._is_finished and self.resume_from is not None:
+                self._save_state(self.resume_from)  # before run.json says that it is not finished
+            self._record_outcome({"state": "painting"})
+            self._save_inputs(sources, stages[-1])
+            self._publish()
+        self._is_open = True
 
     def _check_apart(self, sources: InputFiles) -> None:
         """Raise InputError if what is painted from is about to be replaced."""
@@ -80,16 +86,34 @@ class BaseRun:
             if picture is not None and picture.exists() and picture.samefile(source):
                 raise InputError(f"--output {picture}: is what is painted from; name another")
 
-    def _describe(self, outcome: dict[str, Any]) -> None:
+    def _save_inputs(self, sources: InputFiles, stage: PreparedStage) -> None:
+        """Save what the run needs, or its page shows, of what it is painted from."""
+
+    def _publish(self) -> None:
+        """Write the page, and now and then the gallery, which takes longer."""
+        if time.monotonic() - self._listed > GALLERY_EVERY:
+            page.update_gallery(self.path.parent)  # first, as the page has a link to it
+            self._listed = time.monotonic()
+        self._directory.put("index.html", page.of_run(self.path))
+
+    def _record_outcome(self, outcome: dict[str, Any]) -> None:
         self._record["outcome"] = outcome
         self._directory.describe(self._record)
 
     def _save_state(self, step: Step) -> None:
         self._directory.write("state.npz", lambda file: state.write(step, file))
 
-    def _stop(self, outcome: str) -> None:
+    def _stop(self, state: str) -> None:
         """Save what there is, and say how the run ended."""
-        raise NotImplementedError
+        self._end({"state": state})
+
+    def _end(self, outcome: dict[str, Any]) -> None:
+        with signals.ignored():  # or it would be taken for unfinished, without what it takes to go on
+            self._record_outcome(outcome)
+            self._is_open, self._listed = False, -math.inf
+            if outcome["state"] == "finished":
+                self._directory.remove(r"state\.npz|\.sources/.*")
+            self._publish()
 
     def __enter__(self) -> Self:
         return self
@@ -117,31 +141,26 @@ class Run(BaseRun):
         self._say, self._last = say, self.resume_from
         rows = losses.read(self.path)
         self._rows = {number: row for number, row in rows.items() if self._last and number <= self._last.iteration}
-        self._written, self._drawn, self._listed = -math.inf, time.monotonic(), -math.inf
+        self._written, self._drawn = -math.inf, time.monotonic()
 
-    def open(self, record: dict[str, Any], sources: InputFiles, settings: Settings, stage: PreparedStage) -> None:
-        """Prepare the directory, and write run.json.
-
-        `record` is what `describe` returns, and `stage` that of the last stage. Raises InputError as `_begin` does, or
-        if the directory cannot be written.
-        """
+    def open(self, sources: InputFiles, network: str, settings: Settings, stages: Stages, **more: Any) -> None:
+        """Open it as every run; one that is finished goes on to a new limit of iterations."""
         check_depth(self._directory.picture, settings.depth)
-        self._save_every, self._finish = settings.save_every, stage.finish
-        self._depth, self._texts = settings.depth, records.texts(settings, record["weights"]["network"])
-        if self._is_finished:  # it goes on to a new limit
+        self._save_every, self._finish = settings.save_every, stages[-1].finish
+        self._depth, self._texts = settings.depth, records.texts(settings, network)
+        if self._is_finished:
             self._earlier["settings"]["iterations"] = settings.iterations
+        super().open(sources, network, settings, stages, **more)
+        self._events = Events(self.path, self._say) if settings.tensorboard else None
+
+    def _save_inputs(self, sources: InputFiles, stage: PreparedStage) -> None:
+        for role, source in sources.by_role().items():  # so that it can go on if they are moved or deleted
+            if not (self.path / records.COPIES / role).exists():
+                self._directory.put(f"{records.COPIES}/{role}", source.read_bytes())
         shown = {"content": stage.with_alpha(stage.photograph)}
         shown |= {f"style-{number}": style.picture for number, style in enumerate(stage.styles, 1)}
-        with writing(self.path):
-            self._begin(record, sources)
-            for role, source in sources.by_role().items():  # so that it can go on if they are moved or deleted
-                if not (self.path / records.COPIES / role).exists():
-                    self._directory.put(f"{records.COPIES}/{role}", source.read_bytes())
-            for name, picture in shown.items():
-                self._directory.put(f"{name}.png", images.to_png(picture))
-            self._publish()
-        self._is_open = True
-        self._events = Events(self.path, self._say) if settings.tensorboard else None
+        for name, picture in shown.items():
+            self._directory.put(f"{name}.png", images.to_png(picture))
 
     def observe(self, step: Step) -> None:
         """Log a step, and save its picture and the state every `save_every` iterations; of the start, its picture."""
@@ -169,14 +188,13 @@ class Run(BaseRun):
                 self._directory.put(f"timelapse.{kind}", timelapse.film(self.path, kind))
             except DamagedError as error:
                 self._say(f"no timelapse: {error}")
-        with signals.ignored():  # or it would be taken for unfinished, without what it takes to go on
-            self._end({"state": "finished", "reason": reason})
+        self._end({"state": "finished", "reason": reason})
 
-    def _stop(self, outcome: str) -> None:
+    def _stop(self, state: str) -> None:
         if self._last is not None:
             self._save_state(self._last)
         self._save_end()
-        self._end({"state": outcome})
+        super()._stop(state)
 
     def _save_end(self) -> None:
         if self._last is not None:
@@ -189,12 +207,8 @@ class Run(BaseRun):
         if self._last is not None:
             counts = {name: getattr(self._last, name) for name in state.FIELDS if name != "terms"}
             outcome |= {"iterations": counts.pop("iteration")} | counts | {"seconds": round(self._last.seconds, 3)}
-        self._describe(outcome)
-        self._is_open = False
-        if outcome["state"] == "finished":
-            self._directory.remove(r"state\.npz|\.sources/.*")
-        self._drawn = self._listed = -math.inf
-        self._publish()
+        self._drawn = -math.inf
+        super()._end(outcome)
 
     def _save(self, step: Step, name: str) -> Picture:
         picture = self._finish(step.picture.astype(np.float32, copy=False))
@@ -202,7 +216,7 @@ class Run(BaseRun):
         return picture
 
     def _publish(self) -> None:
-        """Write losses.csv and the page, and now and then the curves and the gallery, which take longer."""
+        """Write losses.csv too, and now and then the curves."""
         if self._rows:
             self._directory.put("losses.csv", losses.to_csv(self._rows))
             if time.monotonic() - self._drawn > PLOT_EVERY:
@@ -210,18 +224,13 @@ class Run(BaseRun):
                 if plot is not None:
                     self._directory.put("losses.png", plot)
                 self._drawn = time.monotonic()
-        if time.monotonic() - self._listed > GALLERY_EVERY:
-            page.update_gallery(self.path.parent)  # first, as the page has a link to it
-            self._listed = time.monotonic()
-        self._directory.put("index.html", page.of_run(self.path))
+        super()._publish()
         self._written = time.monotonic()
 
 
-def describe(
-    sources: InputFiles, network: str, settings: Settings, stage: PreparedStage, stages: Sequence[Mapping[str, Any]]
-) -> dict[str, Any]:
-    """Everything needed to repeat the painting; `stages` say what is painted at each size, and how."""
-    height, width = stage.shape[:2]
+def _describe(sources: InputFiles, network: str, settings: Settings, stages: Stages) -> dict[str, Any]:
+    """Everything needed to repeat the painting, and what was decided for each stage."""
+    height, width = stages[-1].shape[:2]
     return {
         "content": records.source(sources.content),
         "styles": [records.source(path) for path in sources.styles],
@@ -232,7 +241,7 @@ def describe(
         "read_limit": sources.read_limit,
         "width": width,
         "height": height,
-        "stages": stages,
+        "stages": [stage.record() for stage in stages],
         "versions": {"python": platform.python_version(), "nst_graph": __version__}
         | {package: version(package) for package in PACKAGES},
         # "0", "1", or null if TensorFlow decides.

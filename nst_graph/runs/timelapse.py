@@ -42,9 +42,6 @@ def film(directory: Path, kind: str) -> bytes:
             next(frames).save(encoded, "GIF", save_all=True, append_images=frames, duration=1000 // RATE, loop=0)
         return encoded.getvalue()
     with decoding()(iio.imopen)(encoded, "w", extension=".mp4", plugin="pyav") as mp4:
-        with decoding():
-            mp4.init_video_stream("libx264", fps=RATE)
         for picture in shown:
-            with decoding():
-                mp4.write_frame(picture)
+            decoding()(mp4.write)(picture, codec="libx264", fps=RATE, is_batch=False)
     return encoded.getvalue()

@@ -338,6 +338,26 @@ def test_an_interruption_amid_a_step_leaves_a_whole_state(pictures_dir, network_
     assert nst_graph.paint(*pair, settings, weights_file=network_file, output=tmp_path, resume=True)
 
 
+@pytest.mark.parametrize("settings", [{"lbfgs": "scipy"}, {"lbfgs": "graph"}, {"optimiser": "adam"}])
+def test_an_interruption_amid_an_evaluation_is_heard_after_it(
+    pictures_dir, network_file, tmp_path, monkeypatch, settings
+):
+    """In it TensorFlow swallows one in a hundred: its FlattenDictItems calls Tensor.__hash__, and clears errors."""
+    evaluate, ended = Objective.evaluate, []
+
+    def interrupted(self, *arguments):
+        signal.raise_signal(signal.SIGTERM)
+        result = evaluate(self, *arguments)
+        ended.append(0)
+        return result
+
+    monkeypatch.setattr(Objective, "evaluate", interrupted)
+    words = [pictures_dir / "photo.png", pictures_dir / "painting.png", "--weights", network_file]
+    words += [word for name, value in settings.items() for word in (f"--{name}", value)]
+    assert run_here("paint.py", *words, "--output", tmp_path / "run").returncode == 130
+    assert ended == [0]
+
+
 @pytest.mark.parametrize("optimiser", ["lbfgs", "adam", "gradient-descent"])
 def test_bounded_pixels_stay_in_range(optimiser):
     target = np.linspace(-100, 400, 60).reshape(4, 5, 3)

@@ -289,7 +289,7 @@ def test_a_film_that_goes_on_is_followed(browser, runs, tmp_path):
             frame = tmp_path / f"frame-{number:05}.png"
             iio.imwrite(frame, random_picture(48, 64, number).astype(np.uint8))
             os.utime(frame, (now, now + 10 * number))
-        file.write_bytes(page.of_film(tmp_path))
+        file.write_bytes(page.of_run(tmp_path))
 
     write_frames(1, 2, 3)
     look(browser, file)
