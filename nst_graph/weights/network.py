@@ -190,8 +190,9 @@ def _conv(name: str, fields: dict[str, Value], depth: int) -> Conv:
     if filters.shape != (3, 3, depth, biases.size):
         raise InputError(f"{name}'s filters are {filters.shape}, not (3, 3, {depth}, {biases.size}): not a VGG")
     with np.errstate(over="ignore"):
-        kernel: Array = np.ascontiguousarray(filters, dtype=np.float32)
-        bias: Array = np.ascontiguousarray(biases, dtype=np.float32).ravel()
+        # Copies, or they would keep all of the file in memory.
+        kernel: Array = np.array(filters, np.float32, order="C")
+        bias: Array = np.array(biases, np.float32).ravel()
     if not (np.isfinite(kernel).all() and np.isfinite(bias).all()):
         raise InputError(f"{name} holds weights that are not finite")
     return Conv(name, kernel, bias)
