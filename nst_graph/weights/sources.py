@@ -281,10 +281,9 @@ class _Unpickler(pickle.Unpickler):
             raise pickle.UnpicklingError(f"it names {module}.{name}, which is none of a tensor's parts")
         return _TORCH_NAMES[module, name]
 
-    def persistent_load(self, pid: Any) -> tuple[str, npt.DTypeLike, int]:
-        """A storage: its key, and its type and count of numbers."""
-        _, dtype, key, _, count, _ = pid
-        return key, dtype, count
+    def persistent_load(self, pid: Any) -> Any:
+        """A storage: its kind, the type of its numbers, its key, its device, its count of numbers, and None."""
+        return pid
 
 
 def read_torch(data: bytes) -> dict[str, npt.NDArray[np.generic]]:
@@ -295,10 +294,10 @@ def read_torch(data: bytes) -> dict[str, npt.NDArray[np.generic]]:
     """
     file = io.BytesIO(data)
     _, _, _, tensors, keys = (_Unpickler(file).load() for _ in range(5))
-    storages = {key: (dtype, count) for (key, dtype, count), *_ in tensors.values()}
+    storages = {key: (dtype, count) for (_, dtype, key, _, count, _), *_ in tensors.values()}
     numbers = {}
     for key in keys:
         dtype, count = storages[key]
         file.seek(8, io.SEEK_CUR)  # the count once more
         numbers[key] = np.frombuffer(file.read(count * np.dtype(dtype).itemsize), dtype)
-    return {name: numbers[key].reshape(shape) for name, ((key, *_), _, shape, *_) in tensors.items()}
+    return {name: numbers[storage[2]].reshape(shape) for name, (storage, _, shape, *_) in tensors.items()}
