@@ -19,28 +19,3 @@ from nst_graph.images.arrays import (
 )
 from nst_graph.images.reading import read, read_mask
 from nst_graph.images.writing import Files, ImageLike, as_list, to_file, to_png
-
-__all__ = [
-    "SIDES",
-    "Files",
-    "ImageLike",
-    "Mask",
-    "Picture",
-    "alpha",
-    "as_list",
-    "enlarge_change",
-    "fit",
-    "fitted_size",
-    "keep_colours",
-    "match_colours",
-    "opaque",
-    "read",
-    "read_mask",
-    "resample",
-    "resize",
-    "start",
-    "to_bytes",
-    "to_file",
-    "to_png",
-    "unpremultiply",
-]

@@ -98,20 +98,18 @@ def _pages(parent: tifffile.TiffFile | tifffile.TiffPage) -> Iterator[tifffile.T
 def _values(path: Path, page: tifffile.TiffPage) -> npt.NDArray[Any]:
     """The stored values of a page in its own shape."""
     width = np.dtype(page.dtype).itemsize
-    size = math.prod(page.shape) * width
-    is_plain = page.compression == COMPRESSION.NONE and page.predictor == PREDICTOR.NONE
-    data = b"" if is_plain else _unpacked(page, size)
+    data = _unpacked(page, math.prod(page.shape) * width) if page.compression in DEFLATED else b""
     if page.predictor != PREDICTOR.FLOATINGPOINT:
         with decoding():
             return np.asarray(page.asarray())
     if page.is_tiled:
         raise _unreadable(path, "a floating-point predictor in tiles")
-    if len(data) < size:
-        raise DamagedError("it unpacks to less than its pixels")
     # Adobe's Technical Note 3, which tifffile lacks: each row has the first bytes of all values, then the second ones,
     # and so on, all stored as differences.
     samples = page.shape[-1] if page.axes == "YXS" else 1
-    rows = np.frombuffer(data, np.uint8, size).reshape(-1, page.imagewidth * width, samples)
+    with decoding():
+        rows = np.frombuffer(data, np.uint8, math.prod(page.shape) * width)
+    rows = rows.reshape(-1, page.imagewidth * width, samples)
     planes = rows.cumsum(axis=1, dtype=np.uint8).reshape(len(rows), width, -1).swapaxes(1, 2)
     return np.ascontiguousarray(planes).view(f">f{width}").reshape(page.shape)
 
@@ -122,14 +120,12 @@ def _unpacked(page: tifffile.TiffPage, size: int) -> bytes:
     for offset, length in zip(page.dataoffsets, page.databytecounts, strict=False):
         with decoding():
             page.parent.filehandle.seek(offset)
-            data = page.parent.filehandle.read(length)
-        if page.compression in DEFLATED:
-            with decoding():
-                data = zlib.decompressobj().decompress(data, remaining + 1)
-        remaining -= len(data)
+            packed = page.parent.filehandle.read(length)
+        with decoding():
+            strips.append(zlib.decompressobj().decompress(packed, remaining + 1))
+        remaining -= len(strips[-1])
         if remaining < 0:
             raise DamagedError("it unpacks to more than its pixels")
-        strips.append(data)
     return b"".join(strips)
 
 

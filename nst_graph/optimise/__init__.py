@@ -10,8 +10,6 @@ from nst_graph.optimise.lbfgs import PAIRS, lbfgs
 from nst_graph.optimise.steps import Arrays, Function, Observer, Outcome, Step, StoppedError
 from nst_graph.settings import Settings
 
-__all__ = ["PAIRS", "Outcome", "Step", "Vectors", "descend", "graph_lbfgs", "lbfgs", "minimise"]
-
 
 def minimise(
     objective: Function,

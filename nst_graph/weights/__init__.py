@@ -2,5 +2,3 @@
 
 from nst_graph.weights.network import Conv, Network, Pool, Relu, are_transposed, mirrors, read, write
 from nst_graph.weights.sources import find
-
-__all__ = ["Conv", "Network", "Pool", "Relu", "are_transposed", "find", "mirrors", "read", "write"]

@@ -93,7 +93,7 @@ class Network:
         return sum(isinstance(layer, Pool) for layer in before)
 
     def smallest_side(self, names: Iterable[str]) -> int:
-        """The smallest height or width, in pixels, that leaves each of these layers at least one position."""
+        """The smallest height or width of a picture in which each of these layers has a position."""
         return max(1 << self.poolings(name) for name in names)
 
     def positions(self, picture: npt.NDArray[np.floating], name: str) -> int:
@@ -147,17 +147,15 @@ def _network(content: dict[str, Value]) -> Network:
     for cell in cells:
         fields = _fields(cell)
         name, kind = str(fields.get("name", "")), fields.get("type", "pool" if "pool" in fields else "relu")
-        if "filters" in fields or "weights" in fields:
-            kind = "conv"
-        if kind == "conv":
+        if kind == "conv" or "filters" in fields or "weights" in fields:
             if not re.fullmatch(r"conv[0-9]+_[0-9]+", name):
                 if name:
                     break  # fc6, or not a VGG
                 name = f"conv{block}_{index + 1}"
             layout = "oldest" if "filters" in fields else "older"
-            conv = _conv(name, fields, depth)
-            if conv.name in [layer.name for layer in layers]:
+            if name in [layer.name for layer in layers]:
                 raise InputError(f"{name} comes twice: not a VGG")
+            conv = _conv(name, fields, depth)
             layers.append(conv)
             depth, index = conv.bias.size, index + 1
         elif kind == "relu" and layers:
@@ -175,9 +173,7 @@ def _network(content: dict[str, Value]) -> Network:
     for layer, after in itertools.pairwise([*layers, None]):
         if isinstance(layer, Conv) and not isinstance(after, Relu):
             raise InputError(f"no rectifier follows {layer.name}: not a VGG")
-    if "meta" in content:
-        layout = "current"
-    return Network(tuple(layers), _mean(content), layout)
+    return Network(tuple(layers), _mean(content), "current" if "meta" in content else layout)
 
 
 def _conv(name: str, fields: dict[str, Value], depth: int) -> Conv:
@@ -190,8 +186,9 @@ def _conv(name: str, fields: dict[str, Value], depth: int) -> Conv:
     if filters.shape != (3, 3, depth, biases.size):
         raise InputError(f"{name}'s filters are {filters.shape}, not (3, 3, {depth}, {biases.size}): not a VGG")
     with np.errstate(over="ignore"):
-        kernel: Array = np.ascontiguousarray(filters, dtype=np.float32)
-        bias: Array = np.ascontiguousarray(biases, dtype=np.float32).ravel()
+        # Copies, or they would keep all of the file in memory.
+        kernel: Array = np.array(filters, np.float32, order="C")
+        bias: Array = np.array(biases, np.float32).ravel()
     if not (np.isfinite(kernel).all() and np.isfinite(bias).all()):
         raise InputError(f"{name} holds weights that are not finite")
     return Conv(name, kernel, bias)
@@ -209,12 +206,11 @@ def _mean(content: dict[str, Value]) -> Array:
 
 
 def _fields(value: Value) -> dict[str, Value]:
-    """The non-empty fields of a struct; none if the value is not a struct."""
+    """The non-empty fields of a struct, or of a cell with only that; none if the value is no struct."""
     while isinstance(value, list) and len(value) == 1:
         (value,) = value
-    if not isinstance(value, dict):
-        return {}
-    return {name: field for name, field in value.items() if field is not None and len(field) > 0}
+    fields = value if isinstance(value, dict) else {}
+    return {name: field for name, field in fields.items() if field is not None and len(field) > 0}
 
 
 def _array(value: Value) -> npt.NDArray[np.generic]:
@@ -252,24 +248,14 @@ def _struct(layer: Conv | Relu | Pool) -> dict[str, Any]:
 
 
 class Mirrors(NamedTuple):
-    """How closely a layer's mirrored filters match filters of the same layer: mean best cosine similarity.
+    """How closely a layer's mirrored filters match its filters: mean best cosine similarity.
 
-    VGG was trained with random left-right mirroring, so left_right is normally larger. If up_down
-    is larger, the file has its kernels transposed, [width, height].
+    VGG was trained with random left-right mirroring, so left_right is larger, unless kernels lie transposed in the
+    file, [width, height].
     """
 
     left_right: float
     up_down: float
-
-
-def are_transposed(network: Network) -> bool:
-    """Whether kernels are [width, height]: each early layer's filters match better mirrored up-down.
-
-    Only the first six layers are compared, to save time, and of those the ones with filters enough for a sign.
-    Weights not trained on ImageNet go undetected.
-    """
-    compared = [mirrors(conv) for conv in network.convolutions[:6] if conv.bias.size >= 64]
-    return len(compared) >= 4 and all(mirror.left_right < mirror.up_down for mirror in compared)
 
 
 def mirrors(conv: Conv) -> Mirrors:
@@ -282,3 +268,12 @@ def mirrors(conv: Conv) -> Mirrors:
         return float((mirrored.T @ filters).max(axis=1).mean())
 
     return Mirrors(left_right=best(1), up_down=best(0))
+
+
+def are_transposed(network: Network) -> bool:
+    """Whether kernels are [width, height], by the first six layers, but those with too few filters for a sign.
+
+    Weights not trained on ImageNet go undetected.
+    """
+    compared = [mirrors(conv) for conv in network.convolutions[:6] if conv.bias.size >= 64]
+    return len(compared) >= 4 and all(mirror.left_right < mirror.up_down for mirror in compared)

