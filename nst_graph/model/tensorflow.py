@@ -23,7 +23,7 @@ from typing import Any, Self
 
 import numpy.typing as npt
 
-from nst_graph import machine
+from nst_graph import machine, signals
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # or one run would take the whole card
@@ -113,11 +113,20 @@ def has_bfloat16() -> bool:
     return has_gpu() or machine.has_bfloat16()
 
 
+class Session(tf.Session):  # type: ignore[misc]
+    """A session whose calls are not interrupted: TensorFlow swallows one of a hundred KeyboardInterrupts."""
+
+    def run(self, *arguments: Any, **named: Any) -> Any:
+        """As TensorFlow's; what interrupts it is heard at its end."""
+        with signals.deferred():
+            return super().run(*arguments, **named)
+
+
 def session(graph: tf.Graph) -> tf.Session:
     """A session of a graph. On a processor it does without Grappler, which takes seconds and gains nothing here."""
     config = tf.ConfigProto()
     config.graph_options.rewrite_options.disable_meta_optimizer = not has_gpu()
-    return tf.Session(graph=graph, config=config)
+    return Session(graph=graph, config=config)
 
 
 class SessionOwner:

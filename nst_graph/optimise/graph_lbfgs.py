@@ -49,8 +49,7 @@ def graph_lbfgs(
 
     def evaluate(step: float) -> tuple[float, float]:
         nonlocal slope, change
-        with signals.deferred():  # or TensorFlow might swallow what they raise, where its C++ calls Python
-            terms, total, (slope, change) = objective.evaluate(vectors.measured, {vectors.step: step})
+        terms, total, (slope, change) = objective.evaluate(vectors.measured, {vectors.step: step})
         recorder.take(terms, total, gradient=bool(np.isfinite(change)))
         return total, slope
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nst_graph import signals
 from nst_graph.errors import InputError
 from nst_graph.evaluation import Evaluation, Floats
 from nst_graph.news import count
@@ -112,8 +111,7 @@ class StepRecorder:
     def evaluate(self, picture: Floats) -> None:
         """Move to a picture, which is not copied. Raises FloatingPointError where something is not finite."""
         assert self._objective is not None
-        with signals.deferred():  # or TensorFlow might swallow what they raise, where its C++ calls Python
-            evaluation = self._objective(picture)
+        evaluation = self._objective(picture)
         self.picture, self.gradient = picture, evaluation.gradient
         finite = {name: bool(np.isfinite(getattr(self, name)).all()) for name in ("picture", "gradient")}
         self.take(evaluation.terms, evaluation.total, **finite)
