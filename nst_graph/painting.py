@@ -252,7 +252,7 @@ def _news(stage: PreparedStage, iterations: int, warm: bool) -> str:
     """A line that says what will be painted."""
     settings, plan, (height, width) = stage.settings, stage.plan, stage.shape[:2]
     names = {"lbfgs": f"{'the graph' if _vector_dtype(stage, warm) else 'SciPy'}'s L-BFGS", "adam": "Adam"}
-    name = names.get(settings.optimiser, "gradient descent")
+    name = names.get(settings.optimiser, settings.optimiser.replace("-", " "))
     line = f"{count(iterations, 'iteration')} of {name} at {width} x {height} in {settings.precision}"
     if plan.blocks:
         line += f", {count(plan.blocks, 'block')} of the network in strips of {plan.rows} rows"
