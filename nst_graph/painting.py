@@ -34,6 +34,11 @@ class Painting:
     Where the photograph is not opaque it is [height, width, 4], with that alpha.
     `network` is the one that painted, such as VGG-19. Where the start was given as a picture in memory, the
     settings' `init` is "FILE".
+
+    >>> painting = paint("photo.jpg", "painting.jpg", Settings(size=40, iterations=5))
+    >>> painting.outcome.step.iteration, painting.settings.alpha
+    (5, 1.0)
+    >>> painting.save("result.jpg")
     """
 
     picture: Picture
@@ -90,6 +95,10 @@ def paint(
 
     Raises InputError, before anything is written, where a picture or a setting cannot be used, or is not what a run
     was begun with. KeyboardInterrupt, and Pause from an observer, pass through once the state is saved.
+
+    >>> photograph = np.zeros((32, 40, 3), np.uint8)
+    >>> paint(photograph, ["monet.jpg", "munch.jpg"], Settings(iterations=5)).picture.shape
+    (32, 40, 3)
     """
     settings = settings or Settings()
     if resume and output is None:
