@@ -90,14 +90,12 @@ def paint(
     beside that picture file, as scripts/paint.py does it, or with `resume` an unfinished one is continued.
     `read_limit` is the memory that reading a file may take, in GB, and `side_by_side` the number of paintings among
     which the machine's memory is shared. `observers` get every Step; one that raises StopIteration ends the painting
-    there. `say` gets lines of news; without it those that are warnings, as of another network than is wanted, are
-    Python's.
+    there. `say` gets lines of news; without it those that warn, as of another network, are Python's warnings.
 
     Raises InputError, before anything is written, where a picture or a setting cannot be used, or is not what a run
     was begun with. KeyboardInterrupt, and Pause from an observer, pass through once the state is saved.
 
-    >>> photograph = np.zeros((32, 40, 3), np.uint8)
-    >>> paint(photograph, ["monet.jpg", "munch.jpg"], Settings(iterations=5)).picture.shape
+    >>> paint(np.zeros((32, 40, 3), np.uint8), ["monet.jpg", "munch.jpg"], Settings(iterations=5)).picture.shape
     (32, 40, 3)
     """
     settings = settings or Settings()
