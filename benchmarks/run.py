@@ -35,7 +35,8 @@ import scipy.io
 from nst_graph import images, weights
 from nst_graph.model.objective import Objective, Style
 from nst_graph.model.strips import Cut
-from nst_graph.model.tensorflow import fastest_precision, tf
+from nst_graph.model.tensorflow import tf
+from nst_graph.model.vgg import fastest_precision
 from nst_graph.optimise import PAIRS, Vectors, minimise
 from nst_graph.painting import paint
 from nst_graph.recipes import fast
@@ -132,7 +133,7 @@ def time_to_loss(given):
     ours("Adam, rate 10", adam)
     goal = min(loss for _, loss in traces["Adam, rate 10"])  # it wavers; at its end it may be above
     ours("ours, --fast", fast(plain, iterations=given.steps))
-    if fastest_precision(True) == "bfloat16":
+    if fastest_precision("auto") == "bfloat16":
         ours("ours, --precision bfloat16", replace(plain, precision="bfloat16"))
     ours("ours, the paper's settings", plain)
     ours("ours, --convolutions direct", replace(plain, convolutions="direct"))

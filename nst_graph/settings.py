@@ -252,6 +252,9 @@ class Settings:
     scales: tuple[int, ...] = SPEED((), "longer sides to paint at first", SCALES, "PIXELS")
     scale_iterations: tuple[int, ...] = SPEED((), "iterations at each of --scales", EACH_SCALE, "N")
     tile: int | None = SPEED(None, "rows of strips, for large pictures (default: as memory demands)", TILE, "PIXELS")
+    memory: float | None = SPEED(
+        None, "memory that a painting may take, in GB (default: 80 % of the machine's)", POSITIVE, "GB"
+    )
     save_every: int = SAVED(100, "iterations between pictures", at_least(1))
     depth: int = SAVED(8, "bits a colour of the saved pictures: 8, or 16 for printing", BITS, "BITS")
     tensorboard: bool = SAVED(False, "write losses and pictures for TensorBoard too")

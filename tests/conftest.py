@@ -16,6 +16,7 @@ import pytest
 import scipy.io
 
 from nst_graph import weights
+from nst_graph.figures import panels
 
 # Begun in the background of a shell, the tests and what they start would not hear Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -126,6 +127,16 @@ def pictures_dir(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    """All pictures but Picasso's and Kandinsky's, as here."""
+    directory = tmp_path_factory.mktemp("images")
+    for seed, key in enumerate(("photograph", "turner", "vangogh", "munch")):
+        jpeg = random_picture(48, 64, seed).astype(np.uint8)
+        iio.imwrite(directory / panels.SOURCES[key].file, jpeg)
+    return directory
+
+
+@pytest.fixture(scope="session")
 def vgg19_file():
     path = ROOT / "model" / "imagenet-vgg-verydeep-19-8bit.mat"
     assert path.exists(), "VGG-19 is missing: make test sets it up"
@@ -152,3 +163,11 @@ def run_here(name, *arguments):
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         status = main(list(map(str, arguments)))
     return SimpleNamespace(returncode=status, stdout=out.getvalue(), stderr=err.getvalue())
+
+
+@pytest.fixture
+def cluster():
+    """Two workers of dask."""
+    distributed = pytest.importorskip("distributed", reason="dask is an extra")
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster:
+        yield cluster

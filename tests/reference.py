@@ -5,6 +5,7 @@ A network is a list of ("conv", name, kernel [3, 3, in, out], bias), ("relu", na
 """
 
 import numpy as np
+import scipy.linalg
 from scipy.signal import correlate
 
 
@@ -73,3 +74,16 @@ def terms(network, mean, picture, content, styles, content_layers, style_layers,
         for name, weight in style_layers.items():
             style_term += share * weight * style_loss(painted[name], wanted[name])
     return content_term, style_term
+
+
+def wasserstein(painted, wanted, share):
+    """The distance from SciPy's matrix roots; `share` [positions] says how much each of the painted counts."""
+    share = share / share.sum()
+    means = share @ painted, wanted.mean(0)
+    spreads = [(rows - mean) * np.sqrt(share)[:, None] for rows, mean in [(painted, means[0])]]
+    spreads.append((wanted - means[1]) / np.sqrt(len(wanted)))
+    guard = 1e-5 * np.mean(wanted**2) * np.eye(wanted.shape[1])
+    one, other = (spread.T @ spread + guard for spread in spreads)
+    root = scipy.linalg.sqrtm(other)
+    traces = np.trace(one + other - 2 * scipy.linalg.sqrtm(root @ one @ root)).real
+    return (np.sum((means[0] - means[1]) ** 2) + traces) / len(guard)

@@ -13,7 +13,7 @@ import nst_graph
 from nst_graph import images, machine, stages, weights
 from nst_graph.commands import paint as cli
 from nst_graph.errors import InputError
-from nst_graph.model import tensorflow
+from nst_graph.model import vgg
 from nst_graph.model.objective import Objective, Style
 from nst_graph.model.strips import Cut
 from nst_graph.model.tensorflow import tf
@@ -96,7 +96,7 @@ def test_bfloat16_is_near_float32(vgg19_file):
 
 @pytest.mark.thorough
 def test_auto_ends_near_float32(vgg19_file, tmp_path, monkeypatch):
-    monkeypatch.setattr(tensorflow, "fastest_precision", lambda winograd: "bfloat16")
+    monkeypatch.setattr(vgg, "fastest_precision", lambda convolutions: "bfloat16")
     import imageio.v3 as iio
 
     iio.imwrite(tmp_path / "photo.png", random_picture(72, 96, 1).astype(np.uint8))
@@ -116,7 +116,7 @@ def test_auto_ends_near_float32(vgg19_file, tmp_path, monkeypatch):
 @pytest.mark.parametrize(("precision", "told"), [("bfloat16", True), ("auto", False)])
 def test_a_processor_without_bfloat16_is_told(monkeypatch, pictures_dir, network_file, precision, told):
     """To whom asks for bfloat16; what `auto`, which --fast stands for, took is in the line on each stage."""
-    monkeypatch.setattr(tensorflow, "fastest_precision", lambda winograd: "float32")
+    monkeypatch.setattr(vgg, "fastest_precision", lambda convolutions: "float32")
     said = []
     nst_graph.paint(
         pictures_dir / "photo.png", pictures_dir / "painting.png", Settings(iterations=1, precision=precision),

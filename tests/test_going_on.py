@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from conftest import run_here
 
-from nst_graph.model import tensorflow
+from nst_graph.model import vgg
 from nst_graph.settings import LBFGS, OPTIMISERS, PRECISIONS
 
 #: Where a run is killed; its last state is then that of iteration 20.
@@ -22,10 +22,10 @@ COMMAND = """
 import importlib, os, sys
 from nst_graph import stages
 from nst_graph.films.film_run import FilmRun
-from nst_graph.model import tensorflow
+from nst_graph.model import tensorflow, vgg
 from nst_graph.runs.run import Run
 command, at, fastest, vectors, *words = sys.argv[1:]
-tensorflow.fastest_precision = lambda winograd: fastest
+vgg.fastest_precision = lambda convolutions: fastest
 plan = stages._lbfgs_plans
 stages._lbfgs_plans = lambda settings: [one for one in plan(settings) if vectors in ("", str(one.vector_dtype))]
 def and_die(record, reached):
@@ -117,11 +117,11 @@ def test_killed_and_resumed(case, pictures_dir, network_file, tmp_path, monkeypa
 
     decided = json.loads((killed / "run.json").read_text())["stages"]
     other = "float32" if fastest == "bfloat16" else "bfloat16"
-    monkeypatch.setattr(tensorflow, "fastest_precision", lambda winograd: other)  # now a timing would say another
+    monkeypatch.setattr(vgg, "fastest_precision", lambda convolutions: other)  # now a timing would say another
     done = run_here("paint.py", "--resume", str(killed))
     assert done.returncode == 0, done.stderr
     assert "goes on from iteration 20" in done.stdout
-    monkeypatch.setattr(tensorflow, "fastest_precision", lambda winograd: fastest)
+    monkeypatch.setattr(vgg, "fastest_precision", lambda convolutions: fastest)
     assert run_here("paint.py", *words, "--output", str(whole)).returncode == 0
     record = json.loads((killed / "run.json").read_text())
     assert record["stages"] == decided
@@ -152,7 +152,7 @@ def test_a_film_keeps_what_was_decided(pictures_dir, network_file, tmp_path, mon
     kill("paint_video", 2, "bfloat16", "float32", *words)
     decided = json.loads((film / "run.json").read_text())["stages"]
     assert decided[0]["precision"] == "bfloat16" and decided[0]["plan"]["vector_dtype"] == "float32"
-    monkeypatch.setattr(tensorflow, "fastest_precision", lambda winograd: "float32")
+    monkeypatch.setattr(vgg, "fastest_precision", lambda convolutions: "float32")
     done = run_here("paint_video.py", "--resume", film)
     assert done.returncode == 0, done.stderr
     record = json.loads((film / "run.json").read_text())

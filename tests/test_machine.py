@@ -16,7 +16,7 @@ import nst_graph
 from nst_graph import machine, places
 from nst_graph.commands import paint as cli
 from nst_graph.errors import Pause
-from nst_graph.model import tensorflow
+from nst_graph.model import vgg
 from nst_graph.settings import Settings
 
 SETTINGS = ["--iterations", "4", "--save-every", "2"]
@@ -239,28 +239,20 @@ def test_onednn_is_on_where_it_helps(given):
     assert on == str(said == "1") or (given is None and avx2 == "False")
 
 
-@pytest.mark.parametrize(
-    ("gain", "winograd", "fastest"),
-    [
-        (2.1, False, "bfloat16"),
-        (1.0, False, "float32"),
-        (0.57, False, "float32"),
-        (2.1, True, "bfloat16"),
-        (1.5, True, "float32"),
-    ],
-)
-def test_bfloat16_must_be_worth_it(monkeypatch, gain, winograd, fastest):
+@pytest.mark.parametrize(("gain", "fastest"), [(2.1, "bfloat16"), (1.0, "float32"), (0.57, "float32")])
+def test_bfloat16_must_be_worth_it(monkeypatch, gain, fastest):
     """A Xeon with the dot product and without AMX takes longer in bfloat16."""
-    monkeypatch.setattr(tensorflow, "has_bfloat16", lambda: True)
-    monkeypatch.setattr(tensorflow, "bfloat16_gain", lambda: gain)
-    assert tensorflow.fastest_precision(winograd) == fastest
-    monkeypatch.setattr(tensorflow, "has_bfloat16", lambda: False)
-    assert tensorflow.fastest_precision(winograd) == "float32"
+    monkeypatch.setattr(vgg, "has_bfloat16", lambda: True)
+    monkeypatch.setattr(vgg, "bfloat16_gain", lambda convolutions: gain)
+    assert vgg.fastest_precision("auto") == fastest
+    monkeypatch.setattr(vgg, "has_bfloat16", lambda: False)
+    assert vgg.fastest_precision("auto") == "float32"
 
 
-def test_the_gain_is_measured():
-    assert 0.001 < tensorflow.bfloat16_gain() < 1000
-    assert tensorflow.bfloat16_gain() == tensorflow.bfloat16_gain()
+@pytest.mark.parametrize("convolutions", ["auto", "direct"])
+def test_the_gain_is_measured(convolutions):
+    assert 0.001 < vgg.bfloat16_gain(convolutions) < 1000
+    assert vgg.bfloat16_gain(convolutions) == vgg.bfloat16_gain(convolutions)
 
 
 def test_without_avx512(words, tmp_path, pictures_dir, network_file):

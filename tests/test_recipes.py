@@ -9,7 +9,6 @@ import pytest
 import reference
 from conftest import MEAN, ROOT, as_reference, random_picture
 from PIL import Image
-from test_objective import wasserstein
 
 import nst_graph.painting
 from nst_graph import places, weights
@@ -138,7 +137,7 @@ def crowson(painted, content, style, picture):
     total = 0.015 * np.mean((painted["conv4_2"] - content["conv4_2"]) ** 2)
     for name, weight in zip(FIRST, (256, 64, 16, 4, 1), strict=True):
         rows = [each[name].reshape(-1, each[name].shape[-1]) for each in (painted, style)]
-        total += weight / 341 * wasserstein(*rows, np.ones(len(rows[0])))
+        total += weight / 341 * reference.wasserstein(*rows, np.ones(len(rows[0])))
     wide = np.pad(picture / 255, ((1, 1), (1, 1), (0, 0)), "edge")
     straight = np.mean((wide[1:-1, 2:] - wide[1:-1, 1:-1]) ** 2) + np.mean((wide[2:, 1:-1] - wide[1:-1, 1:-1]) ** 2)
     across = np.mean((wide[1:, 1:] - wide[:-1, :-1]) ** 2) + np.mean((wide[1:, :-1] - wide[:-1, 1:]) ** 2)

@@ -69,6 +69,8 @@ def heights(blocks: Sequence[Sequence[vgg.Layer]], rows: int) -> list[int]:
 class Block:
     """A block of the network on rows of its input, which are fed, or those of a variable; in the current graph.
 
+    A strip has about so many `rows`.
+
     `features` are those of a strip's own rows, [1, rows, width, filters], by the convolution's name, and `pooled` is
     what its pooling makes of them, [rows / 2, width / 2, filters].
     """
@@ -80,6 +82,7 @@ class Block:
         build: vgg.Build,
         dtype: tf.DType,
         source: tf.Variable | None = None,
+        rows: int | None = None,
     ) -> None:
         layers = network.blocks[number]
         self.reach = reach(layers)
@@ -91,14 +94,19 @@ class Block:
         else:
             self.values = tf.ensure_shape(source[self.first : self.last], (None, *source.shape[1:]))
         tensor = build.first(network, self.values) if number == 0 else self.values[None]
-        features, pooled = build.block(layers, tensor, dtype, first=number == 0)
+        features, pooled = build.block(layers, tensor, dtype, first=number == 0, rows=rows)
         start, stop = self.start - self.first, self.stop - self.first
-        self.features = {name: values[:, start:stop] for name, values in features.items()}
-        self.pooled = pooled[0, start // 2 : stop // 2]
+        # Of tf.slice the gradient is tf.pad, which takes all cores, and of values[start:stop] it is not.
+        self.features = {name: _rows(values, start, stop) for name, values in features.items()}
+        self.pooled = _rows(pooled, start // 2, stop // 2)[0]
 
     def feed(self, strip: Strip) -> dict[tf.Tensor, Any]:
         """What says which strip it is."""
         return {self.rows: (strip.start, strip.stop, strip.first, strip.last, strip.end)}
+
+
+def _rows(values: tf.Tensor, start: tf.Tensor, stop: tf.Tensor) -> tf.Tensor:
+    return tf.ensure_shape(tf.slice(values, [0, start, 0, 0], [-1, stop - start, -1, -1]), [1, None, *values.shape[2:]])
 
 
 class InStrips:
@@ -113,17 +121,16 @@ class InStrips:
         self._blocks: list[Block] = []
         #: What the blocks take, and what the last of them gives, if it has a pooling.
         self._kept = [self._point]
-        for number in range(cut.blocks):
-            block = Block(network, number, build, picture.dtype, self._kept[-1])
+        self._strips: list[list[Strip]] = []
+        for number, rows in enumerate(heights(network.blocks, cut.rows)[: cut.blocks]):
+            height = self._kept[-1].shape.as_list()[0]
+            block = Block(network, number, build, picture.dtype, self._kept[-1], min(rows, height))
+            self._strips.append(strips(height, rows, block.reach))
             self._blocks.append(block)
             if number + 1 < len(network.blocks):
                 height, width = (side // 2 for side in self._kept[-1].shape.as_list()[:2])
                 shape = height, width, block.pooled.shape[2]
                 self._kept.append(zeros("pooled", shape, block.pooled.dtype, use_resource=False))
-        self._strips = [
-            strips(kept.shape.as_list()[0], rows, block.reach)
-            for kept, rows, block in zip(self._kept, heights(network.blocks, cut.rows), self._blocks, strict=False)
-        ]
         self.point, *_, last = tf.identity(self._point), *self._kept
         self.pooled = tf.identity(last)[None]
 

@@ -12,7 +12,7 @@ from nst_graph.evaluation import Floats
 from nst_graph.images import Mask, Picture
 from nst_graph.model import losses, vgg
 from nst_graph.model.strips import Block, Cut, heights, strips
-from nst_graph.model.tensorflow import SessionOwner, session, tf
+from nst_graph.model.tensorflow import SessionOwner, initialise, session, tf
 from nst_graph.settings import Settings
 from nst_graph.weights import Network
 
@@ -82,6 +82,7 @@ class TargetExtractor(SessionOwner):
                 {layer: statistic(some[layer], None) for layer in styles if layer in some} for some in features
             ]
             self.session = session(graph)
+            initialise(self.session)
 
     def features(self, picture: Picture, cut: Cut | None = None) -> dict[str, Floats]:
         """The content features [1, height, width, filters] of a picture [height, width, 3], by layer."""

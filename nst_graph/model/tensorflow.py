@@ -16,11 +16,12 @@ import os
 import shutil
 import sys
 import tempfile
-import timeit
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache, partial
+from functools import cache
 from typing import Any, Self
+
+import numpy.typing as npt
 
 from nst_graph import machine
 
@@ -76,15 +77,11 @@ atexit.register(gc.freeze)  # or Python looks for garbage once more before it en
 # By itself TensorFlow lets a GPU round the factors of products to TF32, which has 10 bits for float32's 23.
 tf.config.experimental.enable_tensor_float_32_execution(False)
 
-__all__ = ["SessionOwner", "fastest_precision", "gpu_memory", "gpu_name", "has_bfloat16", "has_gpu", "initialise"]
+__all__ = ["SessionOwner", "computed", "gpu_memory", "gpu_name", "has_bfloat16", "has_gpu", "initialise"]
 __all__ += ["load", "session", "tf", "zeros"]
 
 #: Numbers of a variable that is initialised by itself.
 LARGE = 10_000_000
-#: The side of the matrices that are multiplied to tell how fast bfloat16 is, and how often.
-SIDE, TRIES = 1024, 5
-#: The least gain that pays, over float32 and over Winograd's convolutions in float32.
-GAIN, GAIN_OVER_WINOGRAD = 1.2, 1.9
 
 
 @cache
@@ -114,28 +111,6 @@ def gpu_memory() -> int:
 def has_bfloat16() -> bool:
     """Whether products of bfloat16 are computed on a GPU, or by the processor."""
     return has_gpu() or machine.has_bfloat16()
-
-
-@cache
-def bfloat16_gain() -> float:
-    """How many times as fast matrices are multiplied in bfloat16 as in float32, measured once."""
-    # The instruction alone says little: one Xeon that has it, without AMX, takes 1.7 times as long.
-    with tf.Graph().as_default() as graph, tf.Session(graph=graph) as session:
-        products: list[Callable[[], object]] = []
-        for dtype in (tf.float32, tf.bfloat16):
-            matrix = tf.Variable(tf.ones((SIDE, SIDE), dtype))
-            products.append(partial(session.run, tf.matmul(matrix, matrix).op))
-        session.run(tf.global_variables_initializer())
-        times = [[timeit.timeit(product, number=1) for product in products] for _ in range(TRIES)]
-    # The quickest of each: other work on the machine only slows.
-    float32, bfloat16 = (min(column) for column in zip(*times, strict=True))
-    return float(float32 / bfloat16)
-
-
-def fastest_precision(winograd: bool) -> str:
-    """The type in which painting is fastest here; `winograd` says whether float32 has Winograd's convolutions."""
-    pays = has_bfloat16() and bfloat16_gain() > (GAIN_OVER_WINOGRAD if winograd else GAIN)
-    return "bfloat16" if pays else "float32"
 
 
 def session(graph: tf.Graph) -> tf.Session:
@@ -173,6 +148,13 @@ def initialise(session: tf.Session) -> None:
 def load(session: tf.Session, variable: tf.Variable, value: Any) -> None:
     """Give a variable a value. Its initial value is fed: the array does not become a constant of the graph."""
     session.run(variable.initializer, {variable.initializer.inputs[1]: value})
+
+
+def computed(make: Callable[[], npt.NDArray[Any]], shape: Sequence[int], dtype: npt.DTypeLike) -> tf.Tensor:
+    """What a function makes when it is evaluated: for initial values, as constants are copied several times."""
+    kind = tf.as_dtype(dtype)
+    values = tf.numpy_function(lambda: make().astype(kind.as_numpy_dtype, copy=False), [], kind)
+    return tf.ensure_shape(values, shape)
 
 
 def zeros(name: str, shape: Sequence[int], dtype: tf.DType = tf.float32, use_resource: bool = True) -> tf.Variable:

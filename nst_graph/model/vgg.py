@@ -1,7 +1,9 @@
 """A Network as a TensorFlow 1.x graph: convolution, rectifier and pooling, built by hand; and networks rescaled."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import timeit
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,7 @@ import numpy.typing as npt
 
 from nst_graph.images import Picture
 from nst_graph.model import winograd
-from nst_graph.model.tensorflow import has_bfloat16, session, tf
+from nst_graph.model.tensorflow import computed, has_bfloat16, initialise, session, tf
 from nst_graph.weights import Conv, Network, Pool, Relu
 
 Layer = Conv | Relu | Pool
@@ -23,6 +25,9 @@ PAD_OFFSET = {"replicate": 1, "reflect": 2}
 #: By which style-transfer-pytorch multiplies the root of a sum of four squares, to keep the size of features; and
 #: the least such sum, whose gradient is zero.
 L2_SCALE, LEAST_SQUARES = 0.78, 1e-12
+#: Height, width and filters of the convolution that tells how fast bfloat16 is, as those of VGG's third block, how
+#: often it is tried, and the least gain that pays.
+TRIED, TRIES, GAIN = (48, 64, 256), 5, 1.2
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,7 @@ class Build:
         return _bordered(picture - network.mean.astype(picture.dtype.as_numpy_dtype), self.padding)
 
     def block(
-        self, layers: Sequence[Layer], tensor: tf.Tensor, dtype: tf.DType, first: bool = False
+        self, layers: Sequence[Layer], tensor: tf.Tensor, dtype: tf.DType, first: bool = False, rows: int | None = None
     ) -> tuple[Features, tf.Tensor]:
         """Build layers on what those before them give, [1, height, width, filters], with a picture of type `dtype`.
 
@@ -54,7 +59,7 @@ class Build:
         gives. Convolutions keep the size: if these are the `first` layers, the first pads as `padding` says, the others
         with zeros.
         Pooling rounds odd sizes down: a last single row or column is left out, as MatConvNet does with VGG's padding
-        of 0, and as the authors' PyTorch code does.
+        of 0, and as the authors' PyTorch code does. Of an unknown height there are about so many `rows`.
         """
         narrow = dtype if self.compute is None or not has_bfloat16() else self.compute
 
@@ -67,15 +72,18 @@ class Build:
         for layer in layers:
             if isinstance(layer, Conv):
                 bias = tf.constant(layer.bias, tensor.dtype, name=f"{layer.name}_bias")
-                transform = winograd.fastest(tensor.shape, layer.kernel) if by_winograd else None
+                transform = (
+                    winograd.fastest(tensor.shape[1] or rows, tensor.shape[2], layer.kernel) if by_winograd else None
+                )
                 if transform is not None:
                     cut = cut or winograd.tiling(tensor, transform, max(layer.kernel.shape[2:]))
                     tensor = winograd.convolve(tensor, layer.kernel, cut)
                 else:
                     is_first = first and not features
-                    kernel = tf.constant(layer.kernel, dtype, name=f"{layer.name}_kernel")
-                    padding = "VALID" if is_first and self.padding != "zeros" else "SAME"
+                    kernel = computed(partial(np.asarray, layer.kernel), layer.kernel.shape, dtype)
                     kernel = kernel if is_first else rounded(kernel)
+                    kernel = tf.Variable(kernel, trainable=False, name=f"{layer.name}_kernel", use_resource=True)
+                    padding = "VALID" if is_first and self.padding != "zeros" else "SAME"
                     tensor = tf.nn.conv2d(tensor, kernel, strides=1, padding=padding, name=layer.name)
                 tensor = tf.nn.bias_add(tensor, bias)
             elif isinstance(layer, Relu):
@@ -90,6 +98,32 @@ def build(network: Network, picture: tf.Tensor, **how: Any) -> Features:
     """Build a whole network on a picture [height, width, 3]; `how` is that of Build."""
     build = Build(**how)
     return build.block(network.layers, build.first(network, picture), picture.dtype, first=True)[0]
+
+
+@cache
+def bfloat16_gain(convolutions: str) -> float:
+    """How many times as fast as in float32 a convolution and its gradient are in bfloat16, measured once."""
+    # The instruction alone says little: one Xeon that has it, without AMX, takes 1.7 times as long.
+    *size, filters = TRIED
+    layers = [Conv("tried", np.ones((3, 3, filters, filters), np.float32), np.ones(filters, np.float32))]
+    with tf.Graph().as_default() as graph, session(graph) as running:
+        works: list[Callable[[], object]] = []
+        for compute in (None, tf.bfloat16):
+            ones = tf.ones((1, *size, filters), tf.bfloat16 if compute and has_bfloat16() else tf.float32)
+            values = tf.Variable(ones, use_resource=True).read_value()
+            build = Build(compute=compute, convolutions=convolutions)
+            _, results = build.block(layers, values, tf.float32)
+            works.append(partial(running.run, (results.op, tf.gradients(results, values)[0].op)))
+        initialise(running)
+        times = [[timeit.timeit(work, number=1) for work in works] for _ in range(TRIES)]
+    # The quickest of each: other work on the machine only slows.
+    float32, bfloat16 = (min(column) for column in zip(*times, strict=True))
+    return float(float32 / bfloat16)
+
+
+def fastest_precision(convolutions: str) -> str:
+    """The type in which painting is fastest here, where those of float32 are `convolutions`."""
+    return "bfloat16" if has_bfloat16() and bfloat16_gain(convolutions) > GAIN else "float32"
 
 
 def _l2_pool(values: tf.Tensor, **window: Any) -> tf.Tensor:
@@ -117,6 +151,7 @@ def mean_activations(network: Network, pictures: Iterable[Picture]) -> Scales:
     with tf.Graph().as_default() as graph, session(graph) as running:
         picture = tf.placeholder(tf.float32, (None, None, 3))
         means = {name: tf.reduce_mean(tensor, [0, 1, 2]) for name, tensor in build(network, picture).items()}
+        initialise(running)
         measured = [
             (running.run(means, {picture: shown}), {name: network.positions(shown, name) for name in means})
             for shown in pictures  # one by one: all of them may be more than memory holds

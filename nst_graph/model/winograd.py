@@ -13,23 +13,21 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nst_graph.model.tensorflow import has_gpu, tf
+from nst_graph.model.tensorflow import computed, has_gpu, tf
 
 Matrix = npt.NDArray[np.float64]
 
 
-class WinogradTransform(NamedTuple):
-    """F(m x m, 3 x 3): the sides m of what a tile gives and m + 2 of what it is computed from; the paper's matrices."""
+class Matrices(NamedTuple):
+    """The paper's B^T of values, G of the kernel and A^T of results."""
 
-    step: int
-    side: int
     values: Matrix
     kernel: Matrix
     results: Matrix
 
 
-def _transform(*points: float) -> WinogradTransform:
-    """By m + 1 finite points."""
+def _matrices(points: Matrix) -> Matrices:
+    """By m + 1 finite points, and infinity."""
     m, others = len(points) - 1, [np.delete(points, row) for row in range(len(points))]
     # B^T: coefficients of the product of all x - p but the row's own.
     values = np.array([*(np.append(np.poly(rest)[::-1], 0) for rest in others), np.poly(points)[::-1]])
@@ -38,11 +36,28 @@ def _transform(*points: float) -> WinogradTransform:
     kernel = np.array([*(np.vander(points, 3, increasing=True) / differences[:, None]), (0, 0, 1)])
     # A^T: powers of the points.
     results = np.column_stack([np.vander(points, m, increasing=True).T, np.arange(m) == m - 1])
-    return WinogradTransform(m, m + 2, values, kernel, results)
+    return Matrices(values, kernel, results)
 
 
-SMALL = _transform(0, 1, -1, 2, -2)
-LARGE = _transform(0, 1, -1, 2, -2, 0.5, -0.5)
+class WinogradTransform:
+    """F(m x m, 3 x 3) by m + 1 points, of which 0 is the first: `step` is m, and `side` of a tile of values m + 2.
+
+    The gradient convolves with the kernel turned by 180 degrees. At 1 / p that is the kernel at p over p^2: so by the
+    reciprocal points, 0 and infinity changing places, the gradient takes the kernel at the points that it has anyway.
+    """
+
+    def __init__(self, *points: float) -> None:
+        self.step, self.side = len(points) - 1, len(points) + 1
+        self.ahead = _matrices(np.array(points))
+        values, kernel, results = _matrices(np.array([0, *(1 / point for point in points[1:])]))
+        order = [self.side - 1, *range(1, self.side - 1), 0]
+        turned = kernel[order, ::-1]
+        shares = (turned * self.ahead.kernel).sum(1) / np.square(self.ahead.kernel).sum(1)
+        self.back = Matrices(values[order], turned, results[:, order] * shares)
+
+
+SMALL = WinogradTransform(0, 1, -1, 2, -0.5)
+LARGE = WinogradTransform(0, 1, -1, 2, -2, 0.5, -0.5)
 #: The fewest pairs of filters, in and out, with which they are faster than tf.nn.conv2d, on a processor and a GPU.
 PAIRS, PAIRS_ON_GPU = 64 * 64, 128 * 128
 #: The fewest positions with which they are, and those at which LARGE, with its larger kernels, is faster than SMALL.
@@ -52,9 +67,8 @@ POSITIONS, MANY_POSITIONS = 96, 2048
 STRIP, LEAST_TILES = 1_500_000, 96
 
 
-def fastest(shape: tf.TensorShape, kernel: npt.NDArray[np.floating]) -> WinogradTransform | None:
-    """What convolves values [1, height, width, in] fastest, if anything; of unknown sides, as of tiles, are many."""
-    height, width = shape[1:3]
+def fastest(height: int | None, width: int | None, kernel: npt.NDArray[np.floating]) -> WinogradTransform | None:
+    """What convolves values [1, height, width, in] fastest, if anything; of unknown sides are many positions."""
     positions = MANY_POSITIONS if height is None or width is None else height * width
     pairs = PAIRS_ON_GPU if has_gpu() else PAIRS
     if kernel.shape[2] * kernel.shape[3] < pairs or positions < POSITIONS:
@@ -103,33 +117,32 @@ def convolve(values: tf.Tensor, kernel: npt.NDArray[np.floating], cut: Tiling) -
     `values` are [1, height, width, in], `kernel` is [3, 3, in, out]. Variables keep the kernel's
     points: initialise them before.
     """
-    ahead = _points(kernel, cut.by, values.dtype)
-    back = _points(np.flip(kernel, (0, 1)).swapaxes(2, 3), cut.by, values.dtype)
-    outputs = _convolve(tf.stop_gradient(values), ahead, cut)
+    points = _points(kernel, cut.by, values.dtype)
+    outputs = _convolve(tf.stop_gradient(values), points, cut, is_gradient=False)
     # tf.custom_gradient would do the same, and keep the graph for as long as the process lives.
     with values.graph.gradient_override_map({"IdentityN": "Winograd"}):
-        result, *_ = tf.identity_n([outputs, values, back, *cut[1:]])
+        result, *_ = tf.identity_n([outputs, values, points, *cut[1:]])
     return result
 
 
 @tf.RegisterGradient("Winograd")  # type: ignore[untyped-decorator]
 def _gradient(op: tf.Operation, slope: tf.Tensor, *_: tf.Tensor) -> tuple[tf.Tensor | None, ...]:
-    _, _, back, *cut = op.inputs
-    by = next(by for by in (SMALL, LARGE) if by.side**2 == back.shape[0])
-    return None, _convolve(slope, back, Tiling(by, *cut)), *[None] * (1 + len(cut))
+    _, _, points, *cut = op.inputs
+    by = next(by for by in (SMALL, LARGE) if by.side**2 == points.shape[0])
+    return None, _convolve(slope, points, Tiling(by, *cut), is_gradient=True), *[None] * (1 + len(cut))
 
 
 def _points(kernel: npt.NDArray[np.floating], by: WinogradTransform, dtype: tf.DType) -> tf.Variable:
-    """A kernel at its points [side * side, in, out], in a variable: a constant is copied several times."""
+    """A kernel at its points [side * side, in, out], in a variable."""
     inner, outer = kernel.shape[2:]
-    rows = tf.numpy_function(lambda: kernel.reshape(9, -1).astype(dtype.as_numpy_dtype), [], dtype)
-    rows.set_shape([9, inner * outer])
-    points = tf.reshape(_at_points(by.kernel, rows), [by.side**2, inner, outer])
+    rows = computed(lambda: kernel.reshape(9, -1), [9, inner * outer], dtype)
+    points = tf.reshape(_at_points(by.ahead.kernel, rows), [by.side**2, inner, outer])
     return tf.Variable(points, trainable=False, use_resource=True)
 
 
-def _convolve(values: tf.Tensor, points: tf.Tensor, cut: Tiling) -> tf.Tensor:
-    by, (inner, outer) = cut.by, points.shape[1:]
+def _convolve(values: tf.Tensor, points: tf.Tensor, cut: Tiling, is_gradient: bool) -> tf.Tensor:
+    by, matrices = cut.by, cut.by.back if is_gradient else cut.by.ahead
+    inner, outer = points.shape[:0:-1] if is_gradient else points.shape[1:]
     height, width = tf.unstack(tf.shape(values)[1:3])
     picture = tf.reshape(values, [height, width, inner])  # of which rows need no copy
 
@@ -138,8 +151,9 @@ def _convolve(values: tf.Tensor, points: tf.Tensor, cut: Tiling) -> tf.Tensor:
         start, end, above, below = tf.unstack(strip)
         padded = tf.pad(picture[start:end], [[above, below], [1, cut.right], [0, 0]])
         tiles = tf.gather(tf.reshape(padded, [-1, inner]), cut.values)  # of all the first value, of all the second ...
-        products = tf.matmul(tf.reshape(_at_points(by.values, tiles), [by.side**2, -1, inner]), points)
-        return tf.gather(tf.reshape(_at_points(by.results, products), [-1, outer]), cut.results)
+        at_points = tf.reshape(_at_points(matrices.values, tiles), [by.side**2, -1, inner])
+        products = tf.matmul(at_points, points, transpose_b=is_gradient)
+        return tf.gather(tf.reshape(_at_points(matrices.results, products), [-1, outer]), cut.results)
 
     if cut.strips.shape[0] == 1:
         outputs = convolved(cut.strips[0])

@@ -17,7 +17,7 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 import reference
-from conftest import MEAN, ROOT, random_picture, run_script, save_mat
+from conftest import MEAN, ROOT, random_picture, run_here, run_script, save_mat
 from PIL import Image
 
 import nst_graph
@@ -656,3 +656,31 @@ def test_real_vgg19(vgg19_file, tmp_path):
     table = rows(tmp_path / "run")
     assert painting.outcome.step.iteration == 50
     assert float(table[-1]["total"]) < 0.1 * float(table[0]["total"])
+
+
+def test_texture_and_reconstruction(pictures_dir, network_file, tmp_path):
+    common = ["--weights", network_file, "--iterations", 20]
+    for name, words in (("painting.png", ["--alpha", 0]), ("photo.png", ["--beta", 0])):
+        done = run_here("paint.py", pictures_dir / name, *words, *common, "--output", tmp_path / name[:-4])
+        assert done.returncode == 0, done.stderr
+    header, *texture = (tmp_path / "painting" / "losses.csv").read_text().splitlines()
+    assert header.endswith("content,style,total")
+    assert {row.split(",")[3] for row in texture} == {"0"}
+    assert float(texture[-1].split(",")[4]) < 0.5 * float(texture[0].split(",")[4])
+    _, *reconstruction = (tmp_path / "photo" / "losses.csv").read_text().splitlines()
+    assert {row.split(",")[4] for row in reconstruction} == {"0"}
+    assert float(reconstruction[-1].split(",")[3]) < 0.5 * float(reconstruction[0].split(",")[3])
+
+
+def test_recipes_option():
+    done = run_script("paint.py", "--recipes")
+    assert done.returncode == 0 and done.stderr == ""
+    assert [line.split()[0] for line in done.stdout.splitlines()] == list(nst_graph.recipes.RECIPES)
+
+
+def test_options_win_over_the_recipe(pictures_dir, network_file, tmp_path):
+    words = [pictures_dir / "photo.png", pictures_dir / "painting.png", "--recipe", "devos", "--size", 33]
+    done = run_here("paint.py", *words, "--weights", network_file, "--iterations", 1, "--output", tmp_path / "run")
+    assert done.returncode == 0
+    settings = json.loads((tmp_path / "run" / "run.json").read_text())["settings"]
+    assert (settings["squash"], settings["size"], settings["iterations"]) == ([640, 480], 33, 1)

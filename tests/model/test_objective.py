@@ -3,14 +3,13 @@
 import numpy as np
 import pytest
 import reference
-import scipy.linalg
 from conftest import MEAN, as_reference, random_picture
 
 from nst_graph import images, weights
 from nst_graph.model import losses, vgg
 from nst_graph.model.objective import Objective, Style
 from nst_graph.model.strips import Cut
-from nst_graph.model.tensorflow import tf
+from nst_graph.model.tensorflow import initialise, tf
 from nst_graph.settings import CHOICES, Settings
 
 CONTENT_LAYERS = {"conv4_2": 0.7, "conv2_2": 0.3}
@@ -27,6 +26,7 @@ def error(found, expected):
 def evaluate(network, picture, pooling, fetch, **how):
     with tf.Graph().as_default() as within, tf.Session(graph=within) as session:
         tensors = vgg.build(network, tf.constant(picture), pooling=pooling, **how)
+        initialise(session)
         return session.run({name: fetch(tensor) for name, tensor in tensors.items()})
 
 
@@ -78,6 +78,7 @@ def test_the_gradient_at_the_border(layers, network, size, padding, mode):
         picture = tf.placeholder(tf.float64, (None, None, 3))
         features = vgg.build(part, picture, padding=padding)["conv1_1"]
         gradient = tf.gradients(features, picture, tf.constant(slope[None]))
+        initialise(session)
         (pulled,) = session.run(gradient, {picture: random_picture(*size)})
     along = (first_convolution(direction, kernel, np.zeros(bias.size), mode) * slope).sum()
     assert (direction * pulled).sum() == pytest.approx(along, rel=1e-9)
@@ -180,19 +181,6 @@ def test_content_gradient_is_zero_where_features_are_not_positive(network):
     assert evaluation.total == 0 and not evaluation.gradient.any()
 
 
-def wasserstein(painted, wanted, share):
-    """The distance from SciPy's matrix roots; `share` [positions] says how much each of the painted counts."""
-    share = share / share.sum()
-    means = share @ painted, wanted.mean(0)
-    spreads = [(rows - mean) * np.sqrt(share)[:, None] for rows, mean in [(painted, means[0])]]
-    spreads.append((wanted - means[1]) / np.sqrt(len(wanted)))
-    guard = 1e-5 * np.mean(wanted**2) * np.eye(wanted.shape[1])
-    one, other = (spread.T @ spread + guard for spread in spreads)
-    root = scipy.linalg.sqrtm(other)
-    traces = np.trace(one + other - 2 * scipy.linalg.sqrtm(root @ one @ root)).real
-    return (np.sum((means[0] - means[1]) ** 2) + traces) / len(guard)
-
-
 @pytest.mark.parametrize("masked", [False, True])
 def test_wasserstein(masked):
     random = np.random.default_rng(0)
@@ -208,7 +196,8 @@ def test_wasserstein(masked):
         def at(picture):
             return session.run(loss, {given: picture})
 
-        assert at(painted) == pytest.approx(wasserstein(painted.reshape(72, 6), wanted.reshape(35, 6), share), rel=1e-9)
+        expected = reference.wasserstein(painted.reshape(72, 6), wanted.reshape(35, 6), share)
+        assert at(painted) == pytest.approx(expected, rel=1e-9)
         step = 1e-5 * random.normal(size=painted.shape)
         slope = np.sum(session.run(gradient, {given: painted}) * step)
         assert (at(painted + step) - at(painted - step)) / 2 == pytest.approx(slope, rel=1e-5)

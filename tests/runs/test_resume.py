@@ -18,7 +18,7 @@ from conftest import ROOT, random_layers, run_here, run_script, save_mat
 import nst_graph
 from nst_graph import images, optimise
 from nst_graph.errors import Pause
-from nst_graph.model import tensorflow
+from nst_graph.model import vgg
 from nst_graph.optimise import steps
 from nst_graph.runs import records, state
 from nst_graph.runs.run import Run
@@ -169,7 +169,7 @@ def paint_until(iteration, words, output, **settings):
 )
 @pytest.mark.parametrize("stop", [3, 10, 15])
 def test_stages_go_on(words, tmp_path, monkeypatch, settings, stop):
-    monkeypatch.setattr(tensorflow, "fastest_precision", lambda winograd: "bfloat16")
+    monkeypatch.setattr(vgg, "fastest_precision", lambda convolutions: "bfloat16")
     content, style, _, weights_file = words
     given = {"weights_file": weights_file}
     whole = nst_graph.paint(content, style, Settings(**settings), **given).outcome.step
@@ -194,7 +194,7 @@ def test_what_bfloat16_leaves_is_painted_in_float32(words, tmp_path, monkeypatch
             settings = replace(settings, iterations=settings.iterations - 11)
         return optimise.minimise(objective, start, settings, *rest)
 
-    monkeypatch.setattr(tensorflow, "fastest_precision", lambda winograd: "bfloat16")
+    monkeypatch.setattr(vgg, "fastest_precision", lambda convolutions: "bfloat16")
     monkeypatch.setattr(painting, "minimise", early)
     content, style, _, weights_file = words
     settings = {"iterations": 20, "precision": "auto", "scales": (24,), "scale_iterations": (5,)}

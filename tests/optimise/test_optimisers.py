@@ -1,4 +1,4 @@
-"""L-BFGS: it minimises, counts, restarts, and gives up only when it must."""
+"""L-BFGS minimises, counts, restarts and gives up only when it must; Adam and gradient descent by their formulas."""
 
 import csv
 import itertools
@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import scipy.optimize
-from conftest import run_here
+from conftest import random_picture, run_here
 
 import nst_graph
 from nst_graph import optimise
@@ -336,3 +336,66 @@ def test_an_interruption_amid_a_step_leaves_a_whole_state(pictures_dir, network_
     newest = by_age(memory)[-1]
     np.testing.assert_allclose(memory[f"step-{newest}"], steps[-1] - steps[-2], atol=1e-3)
     assert nst_graph.paint(*pair, settings, weights_file=network_file, output=tmp_path, resume=True)
+
+
+@pytest.mark.parametrize("optimiser", ["lbfgs", "adam", "gradient-descent"])
+def test_bounded_pixels_stay_in_range(optimiser):
+    target = np.linspace(-100, 400, 60).reshape(4, 5, 3)
+
+    def pull(picture):
+        difference = picture - target
+        return Evaluation({}, float((difference**2).sum() / 2), difference)
+
+    start = np.full(target.shape, 128, np.float32)
+    seen = []
+    settings = Settings(optimiser=optimiser, rate=0.5 if optimiser != "adam" else 5, iterations=200, bounded=True)
+    outcome = optimise.minimise(pull, start, settings, lambda step: seen.append(step.picture))
+    assert all(picture.min() >= 0 and picture.max() <= 255 for picture in seen)
+    np.testing.assert_allclose(outcome.step.picture, np.clip(target, 0, 255), atol=1)
+
+
+def test_adam_by_its_formula():
+    """Kingma and Ba 2015, algorithm 1 as TensorFlow 1 has it: epsilon inside the corrected rate."""
+    start = random_picture(3, 4, 1)
+
+    def objective(picture):
+        gradient = np.sin(picture / 30).astype(np.float32)
+        return Evaluation({}, float(-30 * np.cos(picture / 30).sum()), gradient)
+
+    seen = []
+    settings = Settings(optimiser="adam", rate=2.0, beta1=0.8, epsilon=0.01, iterations=15)
+    optimise.minimise(objective, start, settings, lambda step: seen.append(step.picture))
+    x, mean, square = start.astype(np.float64), 0.0, 0.0
+    for t in range(1, 16):
+        gradient = np.sin(x / 30)
+        mean, square = 0.8 * mean + 0.2 * gradient, 0.999 * square + 0.001 * gradient**2
+        x = x - 2.0 * np.sqrt(1 - 0.999**t) / (1 - 0.8**t) * mean / (np.sqrt(square) + 0.01)
+        np.testing.assert_allclose(seen[t], x, atol=1e-3)
+
+
+def test_gradient_descent_by_its_formula():
+    start = random_picture(3, 4, 1)
+    seen = []
+    settings = Settings(optimiser="gradient-descent", rate=0.25, iterations=10)
+    optimise.minimise(lambda p: Evaluation({}, float((p**2).sum() / 2), p), start, settings, seen.append)
+    assert [step.evaluations for step in seen] == list(range(1, 12))
+    np.testing.assert_allclose(seen[-1].picture, start * 0.75**10, rtol=1e-5)
+
+
+@pytest.mark.parametrize("optimiser", ["adam", "gradient-descent"])
+def test_scaled_pixels_are_the_optimisers_variables(optimiser):
+    """As if a program took steps in pixels that it divided itself."""
+    start, scale = random_picture(3, 4, 1), np.float32([58.395, 57.12, 255])
+    same = {"optimiser": optimiser, "rate": 0.01, "epsilon": 0.1, "iterations": 15}
+
+    def objective(picture):
+        return Evaluation({}, float(-30 * np.cos(picture / 30).sum()), np.sin(picture / 30).astype(np.float32))
+
+    def divided(variables):
+        found = objective(variables * scale)
+        return Evaluation({}, found.total, found.gradient * scale)
+
+    scaled = optimise.minimise(objective, start, Settings(pixel_scale=tuple(map(float, scale)), **same), lambda _: None)
+    plain = optimise.minimise(divided, start / scale, Settings(**same), lambda _: None)
+    np.testing.assert_allclose(scaled.step.picture, plain.step.picture * scale, rtol=1e-4)
+    assert np.abs(scaled.step.picture - start).max() > 1

@@ -979,14 +979,6 @@ def test_no_cluster_there(film):
     one_line(film("--scheduler", "tcp://127.0.0.1:9"), "--scheduler tcp://127.0.0.1:9", "start one there")
 
 
-@pytest.fixture
-def cluster():
-    """Two workers of dask."""
-    distributed = pytest.importorskip("distributed", reason="needs the extra many")
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster:
-        yield cluster
-
-
 @pytest.mark.thorough
 def test_shots_on_a_cluster(shots, tmp_path, cluster):
     """The same bytes as by one process; a first interval, and one that goes on, held to more than the last frame."""

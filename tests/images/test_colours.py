@@ -1,0 +1,65 @@
+"""Colours: the content's chrominance kept, or the styles' colours matched."""
+
+from dataclasses import replace
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+from conftest import random_picture
+from skimage import color
+
+import nst_graph
+from nst_graph import images
+from nst_graph.settings import Settings
+
+SMALL = Settings(iterations=20, save_every=100)
+
+
+@pytest.fixture
+def paint(pictures_dir, network_file):
+    def call(*styles, settings=SMALL, **options):
+        files = [pictures_dir / name for name in styles or ["painting.png"]]
+        return nst_graph.paint(pictures_dir / "photo.png", files, settings, weights_file=network_file, **options)
+
+    return call
+
+
+def test_luminance_keeps_the_contents_chrominance(paint, pictures_dir):
+    result = paint(settings=replace(SMALL, colours="luminance"))
+    content = images.read(pictures_dir / "photo.png")
+    found, expected = color.rgb2yuv(result.picture / 255), color.rgb2yuv(content / 255)
+    np.testing.assert_allclose(found[..., 1:], expected[..., 1:], atol=1e-5)
+    assert result.picture.min() >= -1e-3 and result.picture.max() <= 255.001
+    # Where nothing gives way, the luminance is the painting's.
+    wanted = color.rgb2yuv(np.clip(result.outcome.step.picture, 0, 255) / 255)[..., 0]
+    assert np.mean(np.abs(found[..., 0] - wanted) < 1e-4) > 0.6
+
+
+def test_luminance_in_saved_pictures(paint, pictures_dir, tmp_path):
+    paint(settings=replace(SMALL, colours="luminance"), output=tmp_path / "run")
+    saved = iio.imread(tmp_path / "run" / "final.png")
+    content = images.read(pictures_dir / "photo.png")
+    difference = color.rgb2yuv(saved / 255)[..., 1:] - color.rgb2yuv(content / 255)[..., 1:]
+    assert np.abs(difference).max() < 1 / 255  # rounding to 8 bits
+
+
+def test_histogram_matching():
+    style, content = random_picture(40, 50, 1), random_picture(60, 30, 2) * 0.5 + 60
+    matched = images.match_colours(style, content, "histogram")
+    for band in range(3):
+        shares = np.linspace(0.05, 0.95, 10)
+        np.testing.assert_allclose(
+            np.quantile(matched[..., band], shares), np.quantile(content[..., band], shares), atol=2
+        )
+
+
+def test_covariance_matching():
+    style, content = 0.3 * random_picture(40, 50, 1) + 90, 0.2 * random_picture(60, 30, 2) + 100
+    matched = images.match_colours(style, content, "covariance").reshape(-1, 3)
+    np.testing.assert_allclose(matched.mean(0), content.reshape(-1, 3).mean(0), rtol=1e-3)
+    np.testing.assert_allclose(np.cov(matched.T), np.cov(content.reshape(-1, 3).T), rtol=1e-2, atol=0.05)
+
+
+@pytest.mark.parametrize("how", ["histogram", "covariance"])
+def test_matched_colours_reach_the_targets(paint, how):
+    assert paint(settings=replace(SMALL, colours=how)).outcome.step.total != paint().outcome.step.total
