@@ -1,9 +1,8 @@
 """A Neural Algorithm of Artistic Style (Gatys, Ecker and Bethge 2015) as a TensorFlow 1.x graph.
 
-    import nst_graph
-
-    painting = nst_graph.paint("photo.jpg", "painting.jpg", nst_graph.Settings(size=256))
-    painting.save("result.png")
+    >>> import nst_graph
+    >>> painting = nst_graph.paint("photo.jpg", "painting.jpg", nst_graph.Settings(size=256, iterations=5))
+    >>> painting.save("result.png")
 
 Settings are how to paint, RECIPES those of systems that people know, `fast` makes them quick, and
 `paint` paints. What needs TensorFlow is imported when it is first used.

@@ -11,7 +11,12 @@ def flag(option: str) -> str:
 
 
 class InputError(ValueError):
-    """A file or an option is wrong; the message is one line that names it and the remedy."""
+    """A file or an option is wrong; the message is one line that names it and the remedy.
+
+    >>> nst_graph.Settings(beta=-1)
+    Traceback (most recent call last):
+    nst_graph.errors.OptionError: beta: -1; give a number from 0 to 1e30
+    """
 
 
 class OptionError(InputError):

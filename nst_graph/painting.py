@@ -34,6 +34,11 @@ class Painting:
     Where the photograph is not opaque it is [height, width, 4], with that alpha.
     `network` is the one that painted, such as VGG-19. Where the start was given as a picture in memory, the
     settings' `init` is "FILE".
+
+    >>> painting = paint("photo.jpg", "painting.jpg", Settings(size=40, iterations=5))
+    >>> painting.outcome.step.iteration, painting.settings.alpha
+    (5, 1.0)
+    >>> painting.save("result.jpg")
     """
 
     picture: Picture
@@ -85,11 +90,13 @@ def paint(
     beside that picture file, as scripts/paint.py does it, or with `resume` an unfinished one is continued.
     `read_limit` is the memory that reading a file may take, in GB, and `side_by_side` the number of paintings among
     which the machine's memory is shared. `observers` get every Step; one that raises StopIteration ends the painting
-    there. `say` gets lines of news; without it those that are warnings, as of another network than is wanted, are
-    Python's.
+    there. `say` gets lines of news; without it those that warn, as of another network, are Python's warnings.
 
     Raises InputError, before anything is written, where a picture or a setting cannot be used, or is not what a run
     was begun with. KeyboardInterrupt, and Pause from an observer, pass through once the state is saved.
+
+    >>> paint(np.zeros((32, 40, 3), np.uint8), ["monet.jpg", "munch.jpg"], Settings(iterations=5)).picture.shape
+    (32, 40, 3)
     """
     settings = settings or Settings()
     if resume and output is None:
@@ -251,7 +258,7 @@ def _news(stage: PreparedStage, iterations: int, warm: bool) -> str:
     """A line that says what will be painted."""
     settings, plan, (height, width) = stage.settings, stage.plan, stage.shape[:2]
     names = {"lbfgs": f"{'the graph' if _vector_dtype(stage, warm) else 'SciPy'}'s L-BFGS", "adam": "Adam"}
-    name = names.get(settings.optimiser, "gradient descent")
+    name = names.get(settings.optimiser, settings.optimiser.replace("-", " "))
     line = f"{count(iterations, 'iteration')} of {name} at {width} x {height} in {settings.precision}"
     if plan.blocks:
         line += f", {count(plan.blocks, 'block')} of the network in strips of {plan.rows} rows"

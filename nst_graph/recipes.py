@@ -17,6 +17,9 @@ def fast(settings: Settings, **changes: Any) -> Settings:
     """The settings as --fast paints them, coarse to fine, in fewer iterations; `changes` are made, and win over that.
 
     Where the size is the photograph's there is one scale. Raises InputError as Settings does.
+
+    >>> fast(Settings(size=512), beta=1e5).scales
+    (64, 128)
     """
     size = replace(settings, scales=(), scale_iterations=(), size=changes.get("size", settings.size)).size
     scales = tuple(round(share * size) for share in FAST_SCALES if size and share * size >= SMALLEST_SCALE)
@@ -31,7 +34,12 @@ def fast(settings: Settings, **changes: Any) -> Settings:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Settings under a name, and a line that says whose they are."""
+    """Settings under a name, and a line that says whose they are.
+
+    >>> studio = RECIPES["studio"].settings
+    >>> replace(studio, size=256).beta
+    100000.0
+    """
 
     about: str
     settings: Settings

@@ -169,6 +169,10 @@ class Settings(Options):
     """What decides a painting beside its pictures; the defaults are Gatys, Ecker and Bethge (2015).
 
     Raises InputError, naming the option, where a value cannot be used. Lists serve as tuples, as JSON has them.
+
+    >>> settings = Settings(size=256, style_layers={"conv1_1": 0.5, "relu2_1": 0.5})
+    >>> settings.beta, settings.layers
+    (1000.0, ['conv4_2', 'conv1_1', 'conv2_1'])
     """
 
     network: str = PYTHON(

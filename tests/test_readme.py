@@ -1,5 +1,7 @@
-"""The README's commands, as printed, on small pictures."""
+"""The README's commands, as printed, on small pictures; and the examples in docstrings."""
 
+import doctest
+import importlib
 import re
 import shlex
 
@@ -36,6 +38,9 @@ MAINS = {
 ELSEWHERE = ("make ", ". .venv/", "python scripts/get_weights.py vgg", "tensorboard ", "python tests/fuzzing.py")
 #: The pictures that the README's commands name.
 PICTURES = ("photo.jpg", "painting.jpg", "monet.jpg", "munch.jpg", "sky.png", "ground.png")
+#: The modules of public names, whose docstrings have examples.
+EXAMPLES = ("nst_graph", *(f"nst_graph.{name}" for name in ("errors", "settings", "recipes", "painting")))
+EXAMPLES += ("nst_graph.images.arrays", "nst_graph.model.losses")
 
 
 @pytest.fixture
@@ -116,6 +121,17 @@ def test_python(directory):
     np.testing.assert_allclose(names["again"].picture.clip(0, 255), final, atol=0.01)
 
 
+@pytest.mark.parametrize("module", EXAMPLES)
+def test_docstrings(module, directory):
+    results = doctest.testmod(importlib.import_module(module), extraglobs={"nst_graph": nst_graph})
+    assert results.attempted and not results.failed
+
+
+def test_each_public_name_has_an_example():
+    without = {name for name in nst_graph.__all__ if ">>> " not in (getattr(nst_graph, name).__doc__ or "")}
+    assert without == {"RECIPES", "__version__"} and "RECIPES" in nst_graph.Recipe.__doc__
+
+
 def test_make_targets():
     makefile = (ROOT / "Makefile").read_text()
     for line in (line for block in BLOCKS for line in block):
@@ -130,11 +146,17 @@ def test_links():
 
 
 def test_the_code_is_all_there():
-    """Each package, and each module beside them, has a row."""
+    """Each package and module is named, and what is said to be in a file is there."""
     page = (ROOT / "docs" / "architecture.md").read_text()
     package = ROOT / "nst_graph"
     for path in [*package.glob("[!_]*.py"), *package.glob("*/__init__.py")]:
         assert f"(../nst_graph/{path.relative_to(package).as_posix()})" in page, path
+    for path in package.glob("*/[!_]*.py"):
+        assert f"`{path.name}`" in page, path
+    places = re.findall(r"`(\w+)`\s+in\s+\[[^]]+\]\(\.\./(\S+\.py)\)", page)
+    assert len(places) > 12
+    for name, file in places:
+        assert re.search(rf"(def|class) {name}\b|^{name} =", (ROOT / file).read_text(), re.MULTILINE), (name, file)
 
 
 def test_promises_name_tests_that_are_there():

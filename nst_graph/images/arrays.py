@@ -28,7 +28,11 @@ NOISES: dict[str, Callable[[np.random.RandomState, float, Floats, tuple[int, ...
 
 
 def resize(picture: Picture, height: int, width: int, method: str = "lanczos") -> Picture:
-    """Resample with one of RESAMPLINGS, which widen as they shrink, clipped to 0..255."""
+    """Resample with one of RESAMPLINGS, which widen as they shrink, clipped to 0..255.
+
+    >>> resize(np.ones((4, 6, 3), np.float32), 2, 3).shape
+    (2, 3, 3)
+    """
     return np.clip(resample(picture, height, width, method), 0, 255)
 
 
@@ -87,7 +91,11 @@ def enlarge_change(picture: Picture, photograph: Picture, larger: Picture) -> Pi
 
 
 def fit(picture: Picture, size: int) -> Picture:
-    """Shrink so that the longer side has `size` pixels; a smaller picture keeps its size."""
+    """Shrink so that the longer side has `size` pixels; a smaller picture keeps its size.
+
+    >>> fit(np.ones((40, 60, 3), np.float32), 30).shape
+    (20, 30, 3)
+    """
     return resize(picture, *fitted_size(picture.shape, size))
 
 
@@ -127,6 +135,10 @@ def match_colours(style: Picture, content: Picture, how: str) -> Picture:
 
     For "covariance", a linear map gives the style's pixels the content's mean and covariance (Gatys, Bethge, Hertzmann
     and Shechtman 2016, "Preserving Color in Neural Artistic Style Transfer", with symmetric square roots).
+
+    >>> grey, red = (np.full((2, 2, 3), colour, np.float32) for colour in ((9, 9, 9), (200, 0, 0)))
+    >>> match_colours(grey, red, "covariance")[0, 0].tolist()
+    [200.0, 0.0, 0.0]
     """
     if how == "histogram":
         from skimage.exposure import match_histograms
@@ -144,7 +156,12 @@ def _root(covariance: Floats) -> Floats:
 
 
 def keep_colours(painted: Picture, content: Picture) -> Picture:
-    """The painting's luminance, changed where that is not an RGB colour, with the content's chrominance, in YUV."""
+    """The painting's luminance, changed where that is not an RGB colour, with the content's chrominance, in YUV.
+
+    >>> red, grey = (np.full((1, 1, 3), colour, np.float32) for colour in ((200, 0, 0), (9, 9, 9)))
+    >>> keep_colours(red, grey).round().tolist()
+    [[[60.0, 60.0, 60.0]]]
+    """
     from skimage import color
 
     luminance = color.rgb2yuv(np.clip(painted, 0, 255) / 255)[..., 0]
