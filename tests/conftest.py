@@ -1,8 +1,9 @@
 """Small networks, in files of every layout, and small pictures."""
 
 import contextlib
+import csv
 import hashlib
-import importlib
+import importlib.util
 import io
 import signal
 import subprocess
@@ -16,7 +17,9 @@ import pytest
 import scipy.io
 
 from nst_graph import weights
+from nst_graph.errors import Pause
 from nst_graph.figures import panels
+from nst_graph.runs import losses
 
 # Begun in the background of a shell, the tests and what they start would not hear Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -25,6 +28,9 @@ ROOT = Path(__file__).resolve().parent.parent
 MEAN = (123.68, 116.779, 103.939)
 BLOCKS = (2, 2, 3, 3, 3)
 FILTERS = (6, 7, 8, 9, 10)
+#: Settings of paintings in which the layers do not matter: the graph is built in a fraction of the time.
+FIRST_LAYERS = {"content_layers": {"conv1_1": 1.0}, "style_layers": {"conv1_1": 1.0}}
+LOSSES_PNG = iio.imwrite("<bytes>", np.zeros((1, 1, 3), np.uint8), extension=".png")
 
 
 def random_layers(seed=0, blocks=BLOCKS, filters=FILTERS):
@@ -102,6 +108,12 @@ def random_picture(height, width, seed=0):
     return np.clip(picture, 0, 255).astype(np.float32)
 
 
+@pytest.fixture(autouse=True)
+def quick_curves(monkeypatch):
+    """Drawing losses.png takes a quarter of a small painting's time; but where it is tried one picture serves all."""
+    monkeypatch.setattr(losses, "draw", lambda curves, say: LOSSES_PNG)
+
+
 @pytest.fixture(scope="session")
 def layers():
     return random_layers()
@@ -124,6 +136,23 @@ def pictures_dir(tmp_path_factory):
     iio.imwrite(directory / "painting.png", random_picture(40, 56, 2).astype(np.uint8))
     iio.imwrite(directory / "other.png", random_picture(50, 50, 3).astype(np.uint8))
     return directory
+
+
+@pytest.fixture(scope="session")
+def pair(pictures_dir):
+    """A photograph and a painting."""
+    return pictures_dir / "photo.png", pictures_dir / "painting.png"
+
+
+@pytest.fixture
+def without(monkeypatch):
+    """A function that hides a package that is installed."""
+    find = importlib.util.find_spec
+
+    def hide(package):
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == package else find(name))
+
+    return hide
 
 
 @pytest.fixture(scope="session")
@@ -150,10 +179,22 @@ def vgg16_file():
     return path
 
 
+@pytest.fixture
+def impatient(monkeypatch):
+    """A scheduler that is not there is waited for one second, not ten."""
+    distributed = pytest.importorskip("distributed", reason="dask is an extra")
+    client = distributed.Client
+    monkeypatch.setattr(distributed, "Client", lambda address, timeout: client(address, timeout=1))
+
+
+def command(name, *arguments):
+    """What a user runs."""
+    return [sys.executable, str(ROOT / "scripts" / name), *map(str, arguments)]
+
+
 def run_script(name, *arguments, **options):
     """Run a script as a user does; returns the finished process with its output as text."""
-    command = [sys.executable, str(ROOT / "scripts" / name), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, **options)
+    return subprocess.run(command(name, *arguments), capture_output=True, text=True, timeout=300, **options)
 
 
 def run_here(name, *arguments):
@@ -163,6 +204,22 @@ def run_here(name, *arguments):
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         status = main(list(map(str, arguments)))
     return SimpleNamespace(returncode=status, stdout=out.getvalue(), stderr=err.getvalue())
+
+
+def stop_at(iteration, error=Pause):
+    """An observer that ends a painting there, as if for now."""
+
+    def observe(step):
+        if step.iteration == iteration:
+            raise error
+
+    return observe
+
+
+def loss_rows(directory):
+    """The rows of a run's losses.csv, as text by column."""
+    with (directory / "losses.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
 @pytest.fixture

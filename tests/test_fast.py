@@ -83,7 +83,7 @@ def test_bfloat16_is_near_float32(vgg19_file):
         for layer in whole.layers
     )
     network = replace(whole, layers=tuple(rounded))
-    content, style = random_picture(96, 128, 1), Style(random_picture(96, 128, 2))
+    content, style = random_picture(72, 96, 1), Style(random_picture(72, 96, 2))
     picture = images.start(content, network.mean, 0.5, 0)
     wide = Objective(network, content, [style], settings)(picture)
     for narrow in (
@@ -101,8 +101,6 @@ def test_bfloat16_is_near_float32(vgg19_file):
 @pytest.mark.thorough
 def test_auto_ends_near_float32(vgg19_file, tmp_path, monkeypatch):
     monkeypatch.setattr(vgg, "fastest_precision", lambda convolutions: "bfloat16")
-    import imageio.v3 as iio
-
     iio.imwrite(tmp_path / "photo.png", random_picture(72, 96, 1).astype(np.uint8))
     totals = {}
     for precision in ("float32", "auto"):
@@ -118,12 +116,12 @@ def test_auto_ends_near_float32(vgg19_file, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("precision", "told"), [("bfloat16", True), ("auto", False)])
-def test_a_processor_without_bfloat16_is_told(monkeypatch, pictures_dir, network_file, precision, told):
+def test_a_processor_without_bfloat16_is_told(monkeypatch, pair, network_file, precision, told):
     """To whom asks for bfloat16; what `auto`, which --fast stands for, took is in the line on each stage."""
     monkeypatch.setattr(vgg, "fastest_precision", lambda convolutions: "float32")
     said = []
     nst_graph.paint(
-        pictures_dir / "photo.png", pictures_dir / "painting.png", Settings(iterations=1, precision=precision),
+        *pair, Settings(iterations=1, precision=precision),
         weights_file=network_file, say=said.append,
     )  # fmt: skip
     assert any("not faster than float32 on this machine" in line for line in said) == told
@@ -131,13 +129,12 @@ def test_a_processor_without_bfloat16_is_told(monkeypatch, pictures_dir, network
     assert any(line.endswith("in bfloat16" if told else "in float32") for line in said)
 
 
-def test_scales(pictures_dir, network_file, tmp_path):
+def test_scales(pair, network_file, tmp_path):
     """Iterations count on, sizes grow, and the last scale's loss is that of the picture itself."""
     settings = Settings(size=64, iterations=6, scales=(16, 24, 32), scale_iterations=(9, 3, 4), save_every=1)
     steps, said = [], []
-    files = pictures_dir / "photo.png", pictures_dir / "painting.png"
     painting = nst_graph.paint(
-        *files, settings, weights_file=network_file, output=tmp_path / "run", observers=[steps.append], say=said.append
+        *pair, settings, weights_file=network_file, output=tmp_path / "run", observers=[steps.append], say=said.append
     )
     assert "scale 16 is left out: a side would have fewer than the 16 pixels that the layers need" in said
     assert [step.iteration for step in steps] == list(range(14))
@@ -147,7 +144,7 @@ def test_scales(pictures_dir, network_file, tmp_path):
     seconds = [step.seconds for step in steps]
     assert seconds == sorted(seconds)
     network = weights.read(network_file).upto(settings.layers)
-    photo, style = (images.read(file) for file in files)
+    photo, style = (images.read(file) for file in pair)
     whole = Objective(network, photo, [Style(images.resize(style, 48, 64))], Settings())
     assert whole(painting.outcome.step.picture).total == pytest.approx(painting.outcome.step.total, rel=1e-5)
 
@@ -181,12 +178,11 @@ def test_the_ratio_of_the_terms_holds_at_other_sizes():
     assert ratios[0] == pytest.approx(ratios[1], rel=1e-12)
 
 
-def test_the_ratio_at_coarse_scales(pictures_dir, network_file):
+def test_the_ratio_at_coarse_scales(pair, network_file):
     """Each scale's loss has the beta of its pixels, and the last that of the size that is meant."""
     steps = []
     settings = Settings(size=64, iterations=2, scales=(16, 32), scale_iterations=(2, 2), ratio_at=(64,), **SHALLOW)
-    files = pictures_dir / "photo.png", pictures_dir / "painting.png"
-    nst_graph.paint(*files, settings, weights_file=network_file, observers=[steps.append])
+    nst_graph.paint(*pair, settings, weights_file=network_file, observers=[steps.append])
     assert {step.picture.shape[1] for step in steps} == {16, 32, 64}
     for step in steps:
         beta = 1000 * (step.picture.shape[1] / 64) ** 2
@@ -201,16 +197,15 @@ def test_an_enlarged_painting_has_the_photographs_detail():
     np.testing.assert_allclose(images.enlarge_change(small + 40, small, photograph), photograph + 40, rtol=1e-5)
 
 
-def test_scales_above_a_small_picture_are_left_out(pictures_dir, network_file):
+def test_scales_above_a_small_picture_are_left_out(pair, network_file):
     steps = []
     settings = Settings(scales=(32, 64, 256), scale_iterations=(2, 3, 4), iterations=5)
-    files = pictures_dir / "photo.png", pictures_dir / "painting.png"
-    nst_graph.paint(*files, settings, weights_file=network_file, observers=[steps.append])
+    nst_graph.paint(*pair, settings, weights_file=network_file, observers=[steps.append])
     assert [step.picture.shape[1] for step in steps] == [32] * 3 + [64] * 5
 
 
-def test_fast_on_the_command_line(pictures_dir, network_file, tmp_path):
-    words = [pictures_dir / "photo.png", pictures_dir / "painting.png", "--weights", network_file, "--fast"]
+def test_fast_on_the_command_line(pair, network_file, tmp_path):
+    words = [*pair, "--weights", network_file, "--fast"]
     done = run_here("paint.py", *words, "--iterations", 5, "--output", tmp_path / "run")
     assert done.returncode == 0
     assert [line for line in done.stdout.splitlines() if line.endswith(("in float32", "in bfloat16"))]
@@ -274,10 +269,7 @@ def test_what_does_not_fit_is_cut_or_refused(network_file, tmp_path, monkeypatch
     ("groups", "limit"),
     [
         ("0::/\n", "memory.max"),
-        (
-            "0::/system.slice/slurmstepd.scope/job_7/step_0/user/task_0\n",
-            "system.slice/slurmstepd.scope/job_7/memory.max",
-        ),
+        ("0::/system.slice/slurm.scope/job_7/step_0/user/task_0\n", "system.slice/slurm.scope/job_7/memory.max"),
         ("4:memory:/slurm/uid_0/job_7/step_0\n0::/\n", "memory/slurm/uid_0/job_7/memory.limit_in_bytes"),
         ("5:cpu,memory:/docker/0123\n", "memory/memory.limit_in_bytes"),
     ],
@@ -296,11 +288,11 @@ def test_memory_of_the_control_group(monkeypatch, tmp_path, groups, limit):
         assert machine.memory() == memory
 
 
-def test_strips_paint_the_same(pictures_dir, network_file):
+def test_strips_paint_the_same(pair, network_file):
     totals = []
     for tile in (None, 16):
         painting = nst_graph.paint(
-            pictures_dir / "photo.png", pictures_dir / "painting.png", Settings(iterations=5, tile=tile),
+            *pair, Settings(iterations=5, tile=tile),
             weights_file=network_file,
         )  # fmt: skip
         totals.append(painting.outcome.step.total)

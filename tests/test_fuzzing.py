@@ -8,7 +8,7 @@ from pathlib import Path
 import fuzzing
 import numpy as np
 import pytest
-from conftest import run_here, run_script
+from conftest import run_here
 
 from nst_graph.errors import InputError
 from nst_graph.runs.run import Run
@@ -85,7 +85,7 @@ def test_settings_of_a_kind_that_is_none(run):
     record = json.loads((run / "run.json").read_text())
     record["settings"]["size"] = "512"
     (run / "run.json").write_text(json.dumps(record))
-    done = run_script("paint.py", "--resume", run)
+    done = run_here("paint.py", "--resume", run)
     assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
     assert "run.json: size: '512'; give a whole number" in done.stderr
     assert Path(run / "state.npz").exists()

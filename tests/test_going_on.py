@@ -1,16 +1,14 @@
 """Runs that are killed with kill -9 and resumed: every optimiser's state goes through the file, by the command."""
 
-import csv
 import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 
 import numpy as np
 import pytest
-from conftest import run_here
+from conftest import loss_rows, run_here
+from processes import run_python
 
 from nst_graph.model import vgg
 from nst_graph.settings import LBFGS, OPTIMISERS, PRECISIONS
@@ -71,8 +69,7 @@ QUICK = 5
 
 def kill(*words):
     """Run COMMAND until it kills itself."""
-    command = [sys.executable, "-c", COMMAND, *map(str, words)]
-    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    assert run_python(COMMAND, *words).returncode == -signal.SIGKILL
 
 
 def test_no_kind_of_state_is_left_out():
@@ -91,20 +88,8 @@ def test_killed_and_resumed(case, pictures_dir, network_file, tmp_path, monkeypa
     """The resumed run has every iteration once, keeps what was decided at its begin, and ends as one left alone."""
     options, kinds = CASES[case]
     words = [str(pictures_dir / "photo.png"), str(pictures_dir / "painting.png"), "--weights", str(network_file)]
-    words += [
-        "--content-layers",
-        "conv2_1",
-        "--style-layers",
-        "conv1_1",
-        "conv2_1",
-        "--init",
-        "content",
-        "--iterations",
-        "100" if case == "graph-bfloat16-tiled" else "200",  # rounding may end it early, in one piece too
-        "--save-every",
-        str(SAVE_EVERY),
-        *options.split(),
-    ]
+    words += f"--iterations 100 --save-every {SAVE_EVERY} --init content".split()
+    words += f"--content-layers conv2_1 --style-layers conv1_1 conv2_1 {options}".split()
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     fastest = "bfloat16" if "auto" in case else "float32"
     kill("paint", KILLED_AT, fastest, "float32" if "float32" in case else "", *words, "--output", killed)
@@ -127,7 +112,7 @@ def test_killed_and_resumed(case, pictures_dir, network_file, tmp_path, monkeypa
     assert record["stages"] == decided
     assert record["outcome"]["state"] == "finished"
     assert not os.path.exists(killed / "state.npz")
-    rows, alone = (list(csv.DictReader((run / "losses.csv").open())) for run in (killed, whole))
+    rows, alone = map(loss_rows, (killed, whole))
     assert [row["iteration"] for row in rows] == [row["iteration"] for row in alone]
     tolerance = 0.02 if kinds.keys() >= PAIRS.keys() else 1e-3
     assert float(rows[-1]["total"]) == pytest.approx(float(alone[-1]["total"]), rel=tolerance)
@@ -138,17 +123,9 @@ def test_a_film_keeps_what_was_decided(pictures_dir, network_file, tmp_path, mon
     frames.mkdir()
     for number in range(3):
         shutil.copy(pictures_dir / "photo.png", frames / f"{number}.png")
-    words = [
-        frames,
-        pictures_dir / "painting.png",
-        "--weights",
-        network_file,
-        "--precision",
-        "auto",
-        "--lbfgs",
-        "graph",
-    ]
-    words += ["--iterations", 4, "--first-iterations", 4, "--init", "content", "--output", film]
+    words = [frames, pictures_dir / "painting.png", "--weights", network_file, "--output", film]
+    words += ["--precision", "auto", "--lbfgs", "graph", "--iterations", "4"]
+    words += ["--first-iterations", "4", "--init", "content"]
     kill("paint_video", 2, "bfloat16", "float32", *words)
     decided = json.loads((film / "run.json").read_text())["stages"]
     assert decided[0]["precision"] == "bfloat16" and decided[0]["plan"]["vector_dtype"] == "float32"

@@ -65,8 +65,7 @@ def test_the_wheel_holds_the_package_alone(wheel):
 
 
 @pytest.mark.thorough
-def test_it_paints(installed, tmp_path, pictures_dir, network_file):
-    pair = [pictures_dir / "photo.png", pictures_dir / "painting.png"]
+def test_it_paints(installed, tmp_path, pair, network_file):
     done = run(installed, "nst-paint", *pair, "--weights", network_file, "--iterations", 2, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert (tmp_path / "output" / "photo-painting" / "final.png").exists()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -10,7 +11,8 @@ import time
 import imageio.v3 as iio
 import numpy as np
 import pytest
-from conftest import ROOT, run_script
+from conftest import command, run_here, run_script, stop_at
+from processes import run_python
 
 import nst_graph
 from nst_graph import machine, places
@@ -26,9 +28,8 @@ ODD_NAME = "a 'b' \"c\"\n<script>\x1b[31m Ťüη 山水.png"
 
 
 @pytest.fixture
-def words(pictures_dir, network_file, tmp_path):
-    paths = [pictures_dir / "photo.png", pictures_dir / "painting.png"]
-    return [*paths, "--weights", network_file, "--output", tmp_path / "run", *SETTINGS]
+def words(pair, network_file, tmp_path):
+    return [*pair, "--weights", network_file, "--output", tmp_path / "run", *SETTINGS]
 
 
 def painted(done, directory):
@@ -52,14 +53,14 @@ def test_environments(words, tmp_path, changes):
     assert said == kept.get("TF_ENABLE_ONEDNN_OPTS", "1" if machine.has_avx2() else None)
 
 
-def test_an_empty_environment(words, tmp_path):
-    painted(run_script("paint.py", *words, env={}), tmp_path / "run")
-
-
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="not on this system")
-def test_one_core(words, tmp_path):
+def test_an_empty_environment_and_one_core(words, tmp_path):
+    """There TensorFlow, too, prints nothing."""
     core = {min(os.sched_getaffinity(0))}
-    painted(run_script("paint.py", *words, preexec_fn=lambda: os.sched_setaffinity(0, core)), tmp_path / "run")
+    done = run_script("paint.py", *words, env={}, preexec_fn=lambda: os.sched_setaffinity(0, core))
+    painted(done, tmp_path / "run")
+    beginnings = (str(words[0]), "loading ", "VGG-16 paints", "iteration ", "4 iterations", "watch ", "painted ")
+    assert all(line.startswith(beginnings) for line in done.stdout.splitlines()), done.stdout
 
 
 def test_names_of_any_letters(words, tmp_path, pictures_dir):
@@ -109,7 +110,7 @@ def test_another_file_system(words, tmp_path):
     os.mkdir(target)
     try:
         output.symlink_to(target)
-        painted(run_script("paint.py", *words), output)
+        painted(run_here("paint.py", *words), output)
     finally:
         shutil.rmtree(target)
 
@@ -120,34 +121,40 @@ def test_a_read_only_file_system(words, tmp_path):
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", disk], capture_output=True).returncode:
         pytest.skip("nothing can be mounted here")
     try:
-        done = run_script("paint.py", *words[:4], "--output", disk / "run", *SETTINGS)
+        done = run_here("paint.py", *words[:4], "--output", disk / "run", *SETTINGS)
         assert done.returncode == 2 and done.stderr.count("\n") == 1
         assert "Read-only file system; name a directory that can be written" in done.stderr
     finally:
         subprocess.run(["umount", disk], check=True)
 
 
-@pytest.mark.parametrize("place", range(4), ids=["content", "style", "weights", "list"])
-def test_a_pipe_that_nobody_writes_to(words, tmp_path, place):
-    """Reading it would wait for ever."""
+#: Several command lines in one process: the status of each.
+EACH = """
+import json, sys
+from nst_graph.commands.paint import main
+print([main(words) for words in json.loads(sys.argv[1])])
+"""
+
+
+def test_a_pipe_that_nobody_writes_to(words, tmp_path):
+    """In the place of content, style, weights or a list: reading it would wait for ever."""
     os.mkfifo(tmp_path / "pipe.csv")
-    given = words[:4]
-    given[{0: 0, 1: 1, 2: 3, 3: 0}[place]] = tmp_path / "pipe.csv"
-    if place == 3:
-        done = run_script("paint_many.py", tmp_path / "pipe.csv")
-    else:
-        done = run_script("paint.py", *given, "--output", tmp_path / "run")
-    assert done.returncode == 2 and "pipe.csv: a pipe or a device" in done.stderr and done.stderr.count("\n") == 1
+    lines = [[*map(str, words)] for _ in range(3)]
+    for line, place in zip(lines, (0, 1, 3), strict=True):
+        line[place] = str(tmp_path / "pipe.csv")
+    done, listed = run_python(EACH, json.dumps(lines)), run_script("paint_many.py", tmp_path / "pipe.csv")
+    assert done.stdout.splitlines()[-1] == "[2, 2, 2]" and listed.returncode == 2
+    for told, count in ((done.stderr, 3), (listed.stderr, 1)):
+        assert told.count("pipe.csv: a pipe or a device") == told.count("\n") == count
 
 
-def run_without_privileges(*arguments):
-    """As a user whom permissions bind; root gives up what lets it pass them by."""
-    command = [sys.executable, str(ROOT / "scripts" / "paint.py"), *map(str, arguments)]
-    if os.geteuid() == 0:
-        if shutil.which("setpriv") is None:
-            pytest.skip("root passes permissions by, and there is no setpriv")
-        command = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", *command]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+def without_privileges():
+    """What goes before a command for a user whom permissions bind; root gives up what lets it pass them by."""
+    if os.geteuid() != 0:
+        return []
+    if shutil.which("setpriv") is None:
+        pytest.skip("root passes permissions by, and there is no setpriv")
+    return ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
 
 
 def test_permissions(words, tmp_path, pictures_dir):
@@ -157,16 +164,20 @@ def test_permissions(words, tmp_path, pictures_dir):
     closed.mkdir()
     for path, mode in ((photo, 0o000), (weights, 0o000), (closed, 0o555)):
         path.chmod(mode)
-    outputs = ["--output", closed / "run", *SETTINGS]
-    cases = [
-        (["--output", tmp_path / "run"], [photo, *words[1:4]], f"{photo}: Permission denied; name a file"),
-        (["--output", tmp_path / "run"], [*words[:3], weights], f"{weights}: Permission denied; name a file"),
-        (outputs, words[:4], f"--output {closed / 'run'}: Permission denied; name a directory that can be written"),
-    ]
-    for output, given, expected in cases:
-        done = run_without_privileges(*given, *output)
-        assert done.returncode == 2 and expected in done.stderr and done.stderr.count("\n") == 1, done.stderr
-        assert not (tmp_path / "run").exists()
+    cases = {
+        f"{photo}: Permission denied; name a file": [photo, *words[1:]],
+        f"{weights}: Permission denied; name a file": [*words[:3], weights, *words[4:]],
+        f"--output {closed / 'run'}: Permission denied; name a directory that can be written": [
+            *words, "--output", closed / "run"
+        ],
+    }  # fmt: skip
+    lines = json.dumps([[*map(str, line)] for line in cases.values()])
+    command = [*without_privileges(), sys.executable, "-c", EACH, lines]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.stdout.splitlines()[-1] == "[2, 2, 2]"
+    for expected, told in zip(cases, done.stderr.splitlines(), strict=True):
+        assert expected in told
+    assert not (tmp_path / "run").exists()
     closed.chmod(0o755)
 
 
@@ -176,8 +187,8 @@ def test_permissions(words, tmp_path, pictures_dir):
 )
 def test_standard_streams(words, tmp_path, how):
     """Nobody reads, or nothing is there to write to: the painting is finished all the same."""
-    command = " ".join(f"'{word}'" for word in (sys.executable, ROOT / "scripts" / "paint.py", *words))
-    done = subprocess.run(["bash", "-o", "pipefail", "-c", f"{command} {how}"], capture_output=True, text=True)
+    line = f"{shlex.join(command('paint.py', *words))} {how}"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", line], capture_output=True, text=True)
     painted(done, tmp_path / "run")
 
 
@@ -222,7 +233,7 @@ def test_processors(monkeypatch, tmp_path, flags, most, avx2, bfloat16):
     assert not machine.has_bfloat16()
 
 
-@pytest.mark.parametrize("given", [None, "0", "1"])
+@pytest.mark.parametrize("given", [None, "0", pytest.param("1", marks=pytest.mark.thorough)])
 def test_onednn_is_on_where_it_helps(given):
     """What the user says stands; else AVX2 turns it on, before TensorFlow is imported."""
     environment = {name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"}
@@ -233,7 +244,7 @@ def test_onednn_is_on_where_it_helps(given):
         "from tensorflow.python.util import _pywrap_util_port\n"
         "print(os.environ.get('TF_ENABLE_ONEDNN_OPTS'), machine.has_avx2(), _pywrap_util_port.IsMklEnabled())"
     )
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    done = run_python(code, env=environment)
     said, avx2, on = done.stdout.split()
     assert said == (given or ("1" if avx2 == "True" else "None"))
     assert on == str(said == "1") or (given is None and avx2 == "False")
@@ -258,7 +269,7 @@ def test_the_gain_is_measured(convolutions):
 def test_without_avx512(words, tmp_path, pictures_dir, network_file):
     """oneDNN held to AVX2 paints the same picture but for rounding."""
     painted(run_script("paint.py", *words, env=os.environ | {"ONEDNN_MAX_CPU_ISA": "AVX2"}), tmp_path / "run")
-    painted(run_script("paint.py", *words[:4], "--output", tmp_path / "other", *SETTINGS), tmp_path / "other")
+    painted(run_here("paint.py", *words[:4], "--output", tmp_path / "other", *SETTINGS), tmp_path / "other")
     totals = [json.loads((tmp_path / name / "run.json").read_text())["outcome"]["total"] for name in ("run", "other")]
     assert totals[0] == pytest.approx(totals[1], rel=0.02)
     first, second = (iio.imread(tmp_path / name / "final.png").astype(float) for name in ("run", "other"))
@@ -267,37 +278,32 @@ def test_without_avx512(words, tmp_path, pictures_dir, network_file):
 
 def test_pipes_in_the_places_of_a_runs_files(tmp_path, pictures_dir, network_file):
     """Neither losses.csv of an unfinished run nor a gallery is waited for."""
-
-    def pause(step):
-        if step.iteration == 2:
-            raise Pause
-
     pair, run = (pictures_dir / "photo.png", pictures_dir / "painting.png"), tmp_path / "run"
     os.mkfifo(tmp_path / "index.html")
     with pytest.raises(Pause):
-        nst_graph.paint(*pair, Settings(iterations=4), weights_file=network_file, output=run, observers=[pause])
+        nst_graph.paint(*pair, Settings(iterations=4), weights_file=network_file, output=run, observers=[stop_at(2)])
     (run / "losses.csv").unlink()
     os.mkfifo(run / "losses.csv")
-    done = run_script("paint.py", "--resume", run)
+    done = run_here("paint.py", "--resume", run)
     assert (done.returncode, done.stderr) == (0, "") and (run / "losses.csv").is_file()
 
 
 #: What one system has and another has not; other packages' modules differ by system, and are there already.
 ELSEWHERE = """
-import asyncio, os, psutil, signal, sys
+import asyncio, contextlib, os, psutil, signal, sys
 for module in ("fcntl", "resource", "termios", "pwd", "grp"):
     sys.modules[module] = None
 for where, names in ((os, ("sysconf", "O_NOFOLLOW")), (signal, ("SIGHUP",))):
     for name in names:
         delattr(where, name)
 from nst_graph.commands.paint import main
+with contextlib.suppress(SystemExit):
+    main(["--help-all"])
 sys.exit(main(sys.argv[1:]))
 """
 
 
-@pytest.mark.parametrize("paints", [False, True], ids=["help", "a painting"])
-def test_without_what_windows_lacks(words, tmp_path, paints):
-    given = [str(word) for word in words] if paints else ["--help-all"]
-    done = subprocess.run([sys.executable, "-c", ELSEWHERE, *given], capture_output=True, text=True)
+def test_without_what_windows_lacks(words, tmp_path):
+    done = run_python(ELSEWHERE, *words)
     assert done.returncode == 0, done.stderr
-    assert "--noise-ratio" in done.stdout or (tmp_path / "run" / "final.png").exists()
+    assert "--noise-ratio" in done.stdout and (tmp_path / "run" / "final.png").exists()

@@ -1,7 +1,9 @@
 """What users do by mistake, and find out later: each ends with one line, or with what was meant."""
 
+import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -10,7 +12,8 @@ from pathlib import Path
 import imageio.v3 as iio
 import numpy as np
 import pytest
-from conftest import ROOT, random_picture, run_here, run_script
+from conftest import FIRST_LAYERS, ROOT, random_picture, run_here, run_script, stop_at
+from processes import run_python
 
 import nst_graph
 from nst_graph import files
@@ -18,7 +21,7 @@ from nst_graph.errors import Pause
 from nst_graph.runs import run
 from nst_graph.settings import Settings
 
-FEW = ("--size", 32, "--iterations", 4, "--save-every", 2)
+FEW = ("--size", 32, "--iterations", 4, "--save-every", 2, "--content-layers", "conv1_1", "--style-layers", "conv1_1")
 WORDS = ("photo.png", "painting.png", "--weights", "weights.mat", *FEW)
 
 
@@ -38,16 +41,10 @@ def paint(*words):
 
 def begun(output):
     """A run that stopped at its second iteration."""
-
-    def pause(step):
-        if step.iteration == 2:
-            raise Pause
-
-    settings = Settings(size=32, iterations=4, save_every=2)
+    settings = Settings(size=32, iterations=4, save_every=2, **FIRST_LAYERS)
+    given = {"weights_file": "weights.mat", "output": output, "observers": [stop_at(2)]}
     with pytest.raises(Pause):
-        nst_graph.paint(
-            "photo.png", "painting.png", settings, weights_file="weights.mat", output=output, observers=[pause]
-        )
+        nst_graph.paint("photo.png", "painting.png", settings, **given)
 
 
 def write_list(painting="painting.png"):
@@ -96,15 +93,13 @@ def test_resumed_from_within(here, monkeypatch, below, word):
     assert run_here("paint.py", "--resume", word, "--more", 2).returncode == 0
 
 
-def test_a_notebooks_backend(here):
-    """MPLBACKEND names a backend that is not installed here."""
-    environment = os.environ | {"MPLBACKEND": "no-such-backend"}
-    command = [sys.executable, ROOT / "scripts" / "paint.py", "photo.png", "painting.png", "--weights", "weights.mat"]
-    done = subprocess.run(
-        [*map(str, command), *map(str, FEW), "--output", "run"], env=environment, capture_output=True, text=True
-    )
+def test_settings_of_matplotlib_are_left_aside(here):
+    """No backend, LaTeX or font that is not there, nor what is no setting, ends a painting or changes its curves."""
+    Path("matplotlibrc").write_text("text.usetex: True\nfont.family: nowhere\nno setting at all\n")
+    environment = os.environ | {"MATPLOTLIBRC": ".", "MPLBACKEND": "no-such-backend"}
+    done = run_script("paint.py", *WORDS, "--output", "run", env=environment)
     assert (done.returncode, done.stderr) == (0, "")
-    assert (here / "run" / "losses.png").exists()
+    assert iio.imread("run/losses.png").shape[:2] == (450, 800)
 
 
 def test_a_notebooks_backend_from_python(here):
@@ -114,8 +109,7 @@ import nst_graph
 settings = nst_graph.Settings(size=32, iterations=2)
 nst_graph.paint("photo.png", "painting.png", settings, weights_file="weights.mat", output="run")
 """
-    environment = os.environ | {"MPLBACKEND": "no-such-backend"}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    done = run_python(code, env=os.environ | {"MPLBACKEND": "no-such-backend"})
     assert done.returncode == 0, done.stderr
     assert (here / "run" / "final.png").exists() and not (here / "run" / "losses.png").exists()
 
@@ -123,13 +117,8 @@ nst_graph.paint("photo.png", "painting.png", settings, weights_file="weights.mat
 def test_without_the_environment(here):
     """By a Python that has not what the program needs."""
     for script in sorted((ROOT / "scripts").glob("[!s]*.py")):
-        done = subprocess.run(
-            [sys.executable, "-S", script, "--help"],
-            env={"PATH": os.environ["PATH"]},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        command, environment = [sys.executable, "-S", script, "--help"], {"PATH": os.environ["PATH"]}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 2 and done.stdout == ""
         assert "make paint" in done.stderr and done.stderr.count("\n") == 1
 
@@ -164,8 +153,7 @@ def test_the_home_directory(here, monkeypatch):
     assert done.returncode == 0 and {path.name for path in here.iterdir()} == {"home", "list.csv", "~"}
     assert f"painted {here / '~' / 'final.png'}: " in done.stdout  # as it can be named again
     code = "from nst_graph import places; print(places.MODEL)"
-    environment = os.environ | {"NST_GRAPH_HOME": "~/weights"}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    done = run_python(code, env=os.environ | {"NST_GRAPH_HOME": "~/weights"})
     assert done.stdout == f"{home / 'weights'}\n"
 
 
@@ -182,8 +170,6 @@ def test_an_address_in_the_place_of_a_picture(here, address):
 
 def test_interrupted_while_it_finishes(here, monkeypatch):
     """Once run.json says that the run is finished, Ctrl-C does not make it unfinished."""
-    import signal
-
     draw = run.losses.draw
 
     def interrupted(losses, say):
@@ -231,8 +217,6 @@ def test_a_name_as_long_as_the_system_allows(here):
     "outcome", [{}, {"iterations": "4", "iteration_offset": 0}, {"iterations": 4, "iteration_offset": None}]
 )
 def test_more_of_a_run_whose_record_lacks_counts(here, outcome):
-    import json
-
     assert paint("--output", "run").returncode == 0
     path = here / "run" / "run.json"
     record = json.loads(path.read_text())
@@ -261,29 +245,16 @@ def test_a_directory_named_like_a_picture(here):
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_settings_of_matplotlib_are_left_aside(here):
-    """LaTeX that is not there, a font that is not, what is no setting: none ends a painting, or changes its curves."""
-    Path("matplotlibrc").write_text("text.usetex: True\nfont.family: nowhere\nno setting at all\n")
-    done = run_script("paint.py", *WORDS, "--output", "run", env=os.environ | {"MATPLOTLIBRC": "."})
-    assert done.returncode == 0, done.stderr
-    assert iio.imread("run/losses.png").shape[:2] == (450, 800)
-
-
-@pytest.mark.parametrize("debug", ["0", "1"])
-def test_a_defect_of_ours_is_told_as_one(here, debug):
+@pytest.mark.parametrize("debug", ["0", pytest.param("1", marks=pytest.mark.thorough)])
+def test_a_defect_of_ours_is_told_as_one(here, debug, monkeypatch):
     """Not as the user's mistake: in one line with where to report it, status 1; the traceback is for who asks."""
-    broken = "from nst_graph.images import reading; reading._rgb = None; "
-    broken += "import sys; from nst_graph.commands.paint import main; sys.exit(main())"
-
-    def run(*words):
-        command, environment = [sys.executable, "-c", broken, *map(str, words)], os.environ | {"NST_GRAPH_DEBUG": debug}
-        return subprocess.run(command, capture_output=True, text=True, env=environment)
-
-    done = run(*WORDS, "--output", "run")
+    monkeypatch.setenv("NST_GRAPH_DEBUG", debug)
+    broken = "import sys; from nst_graph.images import reading; reading._rgb = None\n"
+    done = run_python(broken + "from nst_graph.commands.paint import main; sys.exit(main())", *WORDS, "--output", "run")
     assert done.returncode == 1
     lines = done.stderr.splitlines()
     assert "a defect of nst_graph" in lines[-1] and "TypeError" in lines[-1] and "/issues" in lines[-1]
     assert len(lines) == 1 if debug == "0" else "Traceback" in lines[0]
     assert not Path("run").exists()
-    done = run("photo.png", "nothing.png", "--output", "run")
+    done = run_here("paint.py", "photo.png", "nothing.png", "--output", "run")
     assert done.returncode == 2 and ("Traceback" in done.stderr) == (debug == "1")

@@ -5,23 +5,30 @@ import shutil
 
 import numpy as np
 import pytest
-from conftest import BLOCKS, hashes, random_layers, random_picture, save_mat
+from conftest import BLOCKS, hashes, random_layers, random_picture, run_here, save_mat
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from nst_graph import images, weights
-from nst_graph.commands import common, figures, get_weights, options, paint_many
-from nst_graph.commands import paint as cli
+from nst_graph.commands import common, figures, options
 from nst_graph.model.objective import Objective, Style
 from nst_graph.model.strips import Cut
 from nst_graph.runs import records
 from nst_graph.settings import CHOICES, Settings
 
-#: The same examples in every run.
-few = settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-many = settings(few, max_examples=100)
 LAYERS = [f"conv{block}_{index + 1}" for block, count in enumerate(BLOCKS, 1) for index in range(count)]
+
+
+def few(examples):
+    """The same so many in every run."""
+    skipped = list(HealthCheck)
+    return settings(max_examples=examples, deadline=None, derandomize=True, suppress_health_check=skipped)
+
+
+def often(quick, thorough):
+    """A test of so many examples at each change, and of more for make test-all."""
+    return pytest.mark.parametrize("examples", [quick, pytest.param(thorough, marks=pytest.mark.thorough)])
 
 
 @pytest.fixture(scope="module")
@@ -60,36 +67,29 @@ def tasks(draw):
     return wanted, (draw(side), draw(side)), paintings, cut
 
 
-def check_loss_and_gradient(narrow, task, seed):
-    wanted, size, paintings, cut = task
-    part = narrow.upto(wanted.layers)
-    shares = wanted.blend(paintings)
-    styles = [Style(random_picture(*size, seed + 2 + n), share) for n, share in enumerate(shares)]
-    picture, content = random_picture(*size, seed), random_picture(*size, seed + 1)
-    whole, in_strips = Objective(part, content, styles, wanted), Objective(part, content, styles, wanted, cut=cut)
-    one, other = whole(picture), in_strips(picture)
-    whole.close()
-    in_strips.close()
-    assert np.isfinite(one.total) and np.isfinite(one.gradient).all()
-    assert one.gradient.shape == other.gradient.shape == (*size, 3)
-    assert other.total == pytest.approx(one.total, rel=1e-4)
-    np.testing.assert_allclose(other.gradient, one.gradient, rtol=0, atol=1e-4 * np.abs(one.gradient).max())
+@often(6, 60)
+def test_loss_and_gradient(narrow, examples):
+    @few(examples)
+    @given(task=tasks(), seed=st.integers(0, 9))
+    def check(task, seed):
+        wanted, size, paintings, cut = task
+        part = narrow.upto(wanted.layers)
+        shares = wanted.blend(paintings)
+        styles = [Style(random_picture(*size, seed + 2 + n), share) for n, share in enumerate(shares)]
+        picture, content = random_picture(*size, seed), random_picture(*size, seed + 1)
+        whole, in_strips = Objective(part, content, styles, wanted), Objective(part, content, styles, wanted, cut=cut)
+        one, other = whole(picture), in_strips(picture)
+        whole.close()
+        in_strips.close()
+        assert np.isfinite(one.total) and np.isfinite(one.gradient).all()
+        assert one.gradient.shape == other.gradient.shape == (*size, 3)
+        assert other.total == pytest.approx(one.total, rel=1e-4)
+        np.testing.assert_allclose(other.gradient, one.gradient, rtol=0, atol=1e-4 * np.abs(one.gradient).max())
+
+    check()
 
 
-@settings(few, max_examples=6)
-@given(task=tasks(), seed=st.integers(0, 9))
-def test_loss_and_gradient(narrow, task, seed):
-    check_loss_and_gradient(narrow, task, seed)
-
-
-@pytest.mark.thorough
-@settings(few, max_examples=60)
-@given(task=tasks(), seed=st.integers(0, 9))
-def test_loss_and_gradient_often(narrow, task, seed):
-    check_loss_and_gradient(narrow, task, seed)
-
-
-@many
+@few(100)
 @given(pixels=arrays.arrays(np.uint8, st.tuples(st.integers(1, 300), st.integers(1, 300), st.just(3))))
 def test_saving_loses_nothing(tmp_path, pixels):
     (tmp_path / "a.png").write_bytes(images.to_png(pixels.astype(np.float32)))
@@ -113,20 +113,8 @@ SUITED = {
 def command_lines(draw):
     """Words for paint.py beside the two pictures; iterations stay few, most values suit their options."""
     words = ["--iterations", draw(st.sampled_from(["1", "2", "3"] * 4 + ["0", "-1", "x"]))]
-    left_out = (
-        "help",
-        "iterations",
-        "output",
-        "weights",
-        "resume",
-        "recipes",
-        "overwrite",
-        "help_all",
-        "version",
-        "example",
-        "more",
-        "like",
-    )
+    left_out = {"help", "iterations", "output", "weights", "resume", "recipes", "overwrite", "help_all", "version"}
+    left_out |= {"example", "more", "like"}
     given = {
         action.option_strings[0]: action
         for action in options.parser()._actions
@@ -144,39 +132,31 @@ def command_lines(draw):
     return words
 
 
-@settings(few, max_examples=12)
-@given(words=command_lines())
-@example(words=["--style-scale", "1e300"])
-@example(words=["--style-scale", "1000"])
-@example(words=["--style-scale", "1e30", "--bounded"])
-@example(words=["--optimiser", "adam", "--rate", "1e308", "--iterations", "2"])
-@example(words=["--alpha", "1e308", "--iterations", "2"])
-@example(words=["--read-limit", "nan"])
-@example(words=["--init", "\0"])
-@example(words=["--masks", "\0"])
-def test_a_run_or_exit_2(tmp_path_factory, pictures_dir, network_file, words, capsys):
-    check_a_run_or_exit_2(tmp_path_factory.mktemp("any"), pictures_dir, network_file, words, capsys)
+@often(12, 100)
+def test_a_run_or_exit_2(tmp_path_factory, pictures_dir, network_file, examples):
+    @few(examples)
+    @given(words=command_lines())
+    @example(words=["--style-scale", "1e300"])
+    @example(words=["--style-scale", "1000"])
+    @example(words=["--style-scale", "1e30", "--bounded"])
+    @example(words=["--optimiser", "adam", "--rate", "1e308", "--iterations", "2"])
+    @example(words=["--alpha", "1e308", "--iterations", "2"])
+    @example(words=["--read-limit", "nan"])
+    @example(words=["--init", "\0"])
+    @example(words=["--masks", "\0"])
+    def check(words):
+        output = tmp_path_factory.mktemp("any") / "run"
+        pair = pictures_dir / "photo.png", pictures_dir / "painting.png"
+        if "--iterations" not in words:
+            words = [*words, "--iterations", "1"]
+        done = run_here("paint.py", *pair, "--weights", network_file, "--output", output, *words)
+        if done.returncode == 0:
+            assert (output / "final.png").exists() and not (output / "state.npz").exists()
+        else:
+            assert done.returncode == 2 and done.stderr.startswith("paint.py: error: "), done.stderr
+            assert done.stderr.count("\n") == 1, done.stderr
 
-
-@pytest.mark.thorough
-@settings(few, max_examples=100)
-@given(words=command_lines())
-def test_a_run_or_exit_2_often(tmp_path_factory, pictures_dir, network_file, words, capsys):
-    check_a_run_or_exit_2(tmp_path_factory.mktemp("any"), pictures_dir, network_file, words, capsys)
-
-
-def check_a_run_or_exit_2(directory, pictures_dir, network_file, words, capsys):
-    output = directory / "run"
-    given = [pictures_dir / "photo.png", pictures_dir / "painting.png", "--weights", network_file, "--output", output]
-    if "--iterations" not in words:
-        words = [*words, "--iterations", "1"]
-    capsys.readouterr()
-    status = cli.main([*map(str, given), *words])
-    error = capsys.readouterr().err
-    if status == 0:
-        assert (output / "final.png").exists() and not (output / "state.npz").exists()
-    else:
-        assert status == 2 and error.startswith("paint.py: error: ") and error.count("\n") == 1, error
+    check()
 
 
 #: Names that runs, figures and people give to files.
@@ -186,6 +166,7 @@ NAMES += [".run.json.unfinished"]
 NAMES += ["fig1.png", "fig2.pdf", "B/final.png", "tensorboard/events.out.tfevents.1.host", ".sources/content"]
 NAMES += ["notes.txt", "photo.jpg", "Tuebingen_Neckarfront.jpg", "iteration-1.png", "narrow-rescaled.mat"]
 BYTES = st.sampled_from([b"", b"{}", b"mine", b"\x89PNG\r\n\x1a\n"])
+STRANGERS = st.dictionaries(st.sampled_from(NAMES), BYTES, max_size=4)
 
 
 def entry(pair, words, **values):
@@ -213,55 +194,44 @@ def commands(draw):
     return name, []
 
 
-def check_strangers(place, pictures_dir, network_file, begun, strangers, command, capsys):
+@often(8, 100)
+def test_strangers_keep_their_bytes(tmp_path_factory, pictures_dir, network_file, examples):
     """Files that are not a run's have the same bytes after a command, whatever it came to."""
-    pair = [str(pictures_dir / "photo.png"), str(pictures_dir / "painting.png")]
-    weights_file = str(network_file)
-    given = [*pair, "--weights", weights_file, "--output", str(place)]
-    if begun:
-        assert cli.main([*given, "--iterations", "2", "--save-every", "1"]) == 0
-    place.mkdir(exist_ok=True)
-    written = set(hashes(place))
-    for name, data in strangers.items():
-        (place / name).parent.mkdir(exist_ok=True)
-        (place / name).write_bytes(data)
-    before = {name: digest for name, digest in hashes(place).items() if name not in written or name in strangers}
-    if begun and "run.json" not in strangers:  # what has the name of a run's file is the run's
-        before = {name: digest for name, digest in before.items() if not records.NAMES.fullmatch(name)}
-    name, words = command
-    if name in ("paint", "overwrite"):
-        status = cli.main([*given, *words, *(["--overwrite"] if name == "overwrite" else [])])
-    elif name == "resume":
-        status = cli.main(["--resume", str(place)])
-    elif name == "paint_many":
-        listed = place.with_suffix(".toml")
-        listed.write_text(entry(pair, words, weights=weights_file, output=str(place)))
-        status = paint_many.main([str(listed)])
-    elif name == "figures":
-        status = figures.main([*words, "--images", str(place), "--weights", weights_file, "--output", str(place)])
-    else:
-        shutil.copy(network_file, place / "narrow.mat")
-        status = get_weights.main(["rescale", str(place / "narrow.mat"), "--images", str(place)])
-    capsys.readouterr()
-    assert status in (0, 2)
-    after = hashes(place)
-    assert {name: after.get(name) for name in before} == before
 
+    @few(examples)
+    @given(begun=st.booleans(), strangers=STRANGERS, command=commands())
+    @example(begun=False, strangers={"fig1.png": b"mine"}, command=("figures", ["fig1"]))
+    @example(begun=True, strangers={"final.psd": b"retouched"}, command=("overwrite", []))
+    def check(begun, strangers, command):
+        place = tmp_path_factory.mktemp("any") / "place"
+        pair = [str(pictures_dir / "photo.png"), str(pictures_dir / "painting.png")]
+        where = ["--weights", str(network_file), "--output", str(place)]
+        if begun:
+            assert run_here("paint.py", *pair, *where, "--iterations", 2, "--save-every", 1).returncode == 0
+        place.mkdir(exist_ok=True)
+        written = set(hashes(place))
+        for name, data in strangers.items():
+            (place / name).parent.mkdir(exist_ok=True)
+            (place / name).write_bytes(data)
+        before = {name: digest for name, digest in hashes(place).items() if name not in written or name in strangers}
+        if begun and "run.json" not in strangers:  # what has the name of a run's file is the run's
+            before = {name: digest for name, digest in before.items() if not records.NAMES.fullmatch(name)}
+        name, words = command
+        if name in ("paint", "overwrite"):
+            done = run_here("paint.py", *pair, *where, *words, *["--overwrite"] * (name == "overwrite"))
+        elif name == "resume":
+            done = run_here("paint.py", "--resume", place)
+        elif name == "paint_many":
+            listed = place.with_suffix(".toml")
+            listed.write_text(entry(pair, words, weights=str(network_file), output=str(place)))
+            done = run_here("paint_many.py", listed)
+        elif name == "figures":
+            done = run_here("figures.py", *words, "--images", place, *where)
+        else:
+            shutil.copy(network_file, place / "narrow.mat")
+            done = run_here("get_weights.py", "rescale", place / "narrow.mat", "--images", place)
+        assert done.returncode in (0, 2)
+        after = hashes(place)
+        assert {name: after.get(name) for name in before} == before
 
-@settings(few, max_examples=8)
-@given(begun=st.booleans(), strangers=st.dictionaries(st.sampled_from(NAMES), BYTES, max_size=4), command=commands())
-@example(begun=False, strangers={"fig1.png": b"mine"}, command=("figures", ["fig1"]))
-@example(begun=True, strangers={"final.psd": b"retouched"}, command=("overwrite", []))
-def test_strangers_keep_their_bytes(tmp_path_factory, pictures_dir, network_file, begun, strangers, command, capsys):
-    place = tmp_path_factory.mktemp("any") / "place"
-    check_strangers(place, pictures_dir, network_file, begun, strangers, command, capsys)
-
-
-@pytest.mark.thorough
-@settings(few, max_examples=100)
-@given(begun=st.booleans(), strangers=st.dictionaries(st.sampled_from(NAMES), BYTES, max_size=4), command=commands())
-def test_strangers_keep_their_bytes_often(
-    tmp_path_factory, pictures_dir, network_file, begun, strangers, command, capsys
-):
-    place = tmp_path_factory.mktemp("any") / "place"
-    check_strangers(place, pictures_dir, network_file, begun, strangers, command, capsys)
+    check()

@@ -4,8 +4,6 @@ import inspect
 import itertools
 import json
 import re
-import subprocess
-import sys
 import warnings
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -13,18 +11,20 @@ from pathlib import Path
 import imageio.v3 as iio
 import numpy as np
 import pytest
-from conftest import MEAN, ROOT, random_picture, run_here
+from conftest import FIRST_LAYERS, MEAN, ROOT, random_picture, run_here, stop_at
 from PIL import Image, ImageCms
+from processes import run_python
 
 import nst_graph
 from nst_graph import InputError, Settings, images, places
+from nst_graph.commands import paint as command
 from nst_graph.errors import Pause
 from nst_graph.films import Film
 from nst_graph.recipes import RECIPES, fast
 from nst_graph.settings import CHOICES
 from nst_graph.weights import sources
 
-FEW = Settings(iterations=2)
+FEW = Settings(iterations=2, **FIRST_LAYERS)
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def paint(pictures_dir, network_file):
 def test_the_face():
     """Small, all there, and at hand before TensorFlow is."""
     code = "import sys, nst_graph; print({'numpy', 'tensorflow', 'PIL'} & set(sys.modules), nst_graph.__version__)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    done = run_python(code, cwd=ROOT)
     assert done.stdout == f"set() {nst_graph.__version__}\n"
     assert all(getattr(nst_graph, name) is not None and name in dir(nst_graph) for name in nst_graph.__all__)
     assert f"\nversion: {nst_graph.__version__}\n" in (ROOT / "CITATION.cff").read_text()
@@ -131,8 +131,8 @@ def test_arrays_and_images_are_as_good_as_files(paint, pictures_dir):
         lambda array: Image.fromarray(array).convert("RGBA"),
         lambda array: np.insert(array, 3, 255, axis=2),
     ):
-        np.testing.assert_array_equal(paint(convert(photo), convert(painting)).picture, wanted)
         np.testing.assert_array_equal(paint(convert(photo), [convert(painting)]).picture, wanted)
+    np.testing.assert_array_equal(paint(photo, painting).picture, wanted)
     grey = photo[..., 0]
     wanted = paint(np.repeat(grey[..., None], 3, axis=2)).picture
     for given in (grey, grey[..., None], Image.fromarray(grey)):
@@ -237,16 +237,11 @@ def test_a_painting_is_a_picture(paint):
 def test_a_run_of_arrays_is_gone_on_with(paint, pictures_dir, network_file, tmp_path):
     """By Python with the same arrays, or by the command line from the copies in its directory."""
     arrays = [random_picture(48, 64, 1).astype(np.uint8), random_picture(40, 56, 2)]
-    settings = Settings(iterations=6, save_every=2, optimiser="adam")
+    settings = Settings(iterations=6, save_every=2, optimiser="adam", **FIRST_LAYERS)
     wanted = paint(*arrays, settings, output=tmp_path / "whole")
-
-    def pause(step):
-        if step.iteration == 4:
-            raise Pause
-
     for name in ("python", "command"):
         with pytest.raises(Pause):
-            paint(*arrays, settings, output=tmp_path / name, observers=[pause])
+            paint(*arrays, settings, output=tmp_path / name, observers=[stop_at(4)])
     with pytest.raises(InputError, match="content.* was begun with other bytes"):
         paint(arrays[0][::-1], arrays[1], settings, output=tmp_path / "python", resume=True)
     found = paint(*arrays, settings, output=tmp_path / "python", resume=True)
@@ -293,8 +288,6 @@ def test_what_a_painting_knows(paint, pictures_dir, network_file, tmp_path):
 
 def test_recipes_and_fast_are_the_command_lines(pictures_dir, network_file, tmp_path):
     """--recipe and --fast, with options that win over both, are what the public names make."""
-    from nst_graph.commands import paint as command
-
     pair = str(pictures_dir / "photo.png"), str(pictures_dir / "painting.png")
     for name, recipe in nst_graph.RECIPES.items():
         assert command.job([*pair, "--recipe", name]).settings == recipe.settings == RECIPES[name].settings

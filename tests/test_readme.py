@@ -8,7 +8,7 @@ import shlex
 import imageio.v3 as iio
 import numpy as np
 import pytest
-from conftest import ROOT, random_picture
+from conftest import ROOT, random_picture, stop_at
 
 import nst_graph
 from nst_graph import images, places
@@ -96,13 +96,8 @@ def check_commands(blocks, directory, capsys):
 def test_resume(directory):
     (line,) = (line for block in BLOCKS for line in block if "--resume" in line)
     words = shlex.split(line, comments=True)[2:]
-
-    def pause(step):
-        if step.iteration == 3:
-            raise Pause
-
     with pytest.raises(Pause):
-        nst_graph.paint("photo.jpg", "painting.jpg", Settings(iterations=5), output=words[-1], observers=[pause])
+        nst_graph.paint("photo.jpg", "painting.jpg", Settings(iterations=5), output=words[-1], observers=[stop_at(3)])
     assert cli.main(words) == 0
 
 

@@ -1,5 +1,6 @@
 """Every recipe's loss at its start, from the tables' formulas alone, and that it falls."""
 
+import functools
 import re
 from dataclasses import asdict, replace
 
@@ -43,13 +44,15 @@ def measured(directory):
     """Features by network, pooling and picture, each computed once."""
     cache = {}
 
+    @functools.cache
+    def layers(rescaled):
+        return as_reference(weights.read(directory / f"imagenet-vgg-verydeep-19-8bit{'-rescaled' * rescaled}.mat"))
+
     def features(rescaled, replicated, pooling, picture):
         key = rescaled, replicated, pooling, picture.shape, picture.tobytes()
         if key not in cache:
-            file = "imagenet-vgg-verydeep-19-8bit" + ("-rescaled" if rescaled else "") + ".mat"
-            layers = as_reference(weights.read(directory / file))
             convolution = convolve_replicated if replicated else reference.convolve_fast
-            cache[key] = reference.features(layers, MEAN, picture, pooling, convolution)
+            cache[key] = reference.features(layers(rescaled), MEAN, picture, pooling, convolution)
         return cache[key]
 
     return features
@@ -239,10 +242,10 @@ def test_loss_at_the_start(name, directory, measured, monkeypatch):
     assert steps[0].total == pytest.approx(expected, rel=1e-4)
 
 
-def falls(name, photograph, style, **where):
+def falls(name, photograph, style, size, **where):
     totals = []
     nst_graph.paint(
-        photograph, style, replace(RECIPES[name].settings, size=128, iterations=15),
+        photograph, style, replace(RECIPES[name].settings, size=size, iterations=15),
         observers=[lambda step: totals.append(step.total)], **where,
     )  # fmt: skip
     return len(totals) == 16 and totals[-1] < 0.95 * totals[0]
@@ -255,7 +258,7 @@ ON_VGG16 = [name for name, recipe in RECIPES.items() if recipe.settings.network 
 def test_it_runs_and_its_loss_falls(name, directory, tmp_path, monkeypatch):
     monkeypatch.setattr(places, "MODEL", directory)
     iio.imwrite(tmp_path / "photo.png", random_picture(96, 128, 1).astype(np.uint8))
-    assert falls(name, tmp_path / "photo.png", cli.EXAMPLE_STYLE)
+    assert falls(name, tmp_path / "photo.png", cli.EXAMPLE_STYLE, 64)
 
 
 @pytest.mark.thorough
@@ -263,7 +266,7 @@ def test_it_runs_and_its_loss_falls(name, directory, tmp_path, monkeypatch):
 def test_it_runs_and_its_loss_falls_on_vgg16(name, vgg16_file):
     """On photographs: the author's rates are too large for a style of strong contrast, as docs/recipes.md says."""
     china = cli._example_photograph()
-    assert falls(name, china, china.with_name("flower.jpg"), weights_file=vgg16_file)
+    assert falls(name, china, china.with_name("flower.jpg"), 128, weights_file=vgg16_file)
 
 
 def test_no_recipe_is_named_outside_its_file():

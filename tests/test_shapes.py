@@ -5,7 +5,7 @@ from dataclasses import replace
 import imageio.v3 as iio
 import numpy as np
 import pytest
-from conftest import random_picture, run_here
+from conftest import FIRST_LAYERS, random_picture, run_here, stop_at
 from PIL import Image
 
 import nst_graph
@@ -14,7 +14,7 @@ from nst_graph.commands import paint as cli
 from nst_graph.errors import Pause
 from nst_graph.stages import InputFiles, InputImages
 
-FEW = Settings(iterations=2, size=None)
+FEW = Settings(iterations=2, size=None, **FIRST_LAYERS)
 FILES = InputFiles(*[None] * 6)
 
 
@@ -44,9 +44,9 @@ def test_sizes():
     assert fast.size is None and fast.scales == ()
 
 
-def test_a_photograph_is_enlarged(pictures_dir, network_file, tmp_path):
+def test_a_photograph_is_enlarged(pictures_dir, pair, network_file, tmp_path):
     """At each scale below the size, too; without --enlarge the news say what would."""
-    words = [pictures_dir / "photo.png", pictures_dir / "painting.png", "--weights", network_file]
+    words = [*pair, "--weights", network_file]
     words += ["--size", 128, "--iterations", 1, "--scales", 32, 96, "--scale-iterations", 1, 1, "--init", "content"]
     done = run_here("paint.py", *words, "--enlarge", "--output", tmp_path / "large")
     assert [f"at {size} in" in done.stdout for size in ("32 x 24", "96 x 72", "128 x 96")] == [True] * 3
@@ -167,13 +167,8 @@ def test_transparency_in_tiles_and_resumed(paint, tmp_path):
     filled = images.opaque(images.read(path, ground=None), 96, 128)
     settings = Settings(iterations=4, save_every=2, optimiser="adam", tile=64, init="content")
     wanted = paint(filled, settings=settings).picture
-
-    def pause(step):
-        if step.iteration == 2:
-            raise Pause
-
     with pytest.raises(Pause):
-        paint(path, settings=settings, output=tmp_path / "run", observers=[pause])
+        paint(path, settings=settings, output=tmp_path / "run", observers=[stop_at(2)])
     found = paint(path, settings=settings, output=tmp_path / "run", resume=True).picture
     assert np.abs(found[..., :3] - wanted).mean() < 0.01  # an array keeps 16 bits
     np.testing.assert_array_equal(found[..., 3], disc(96, 128)[..., 3])

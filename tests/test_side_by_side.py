@@ -2,12 +2,11 @@
 
 import json
 import shutil
-import subprocess
-import sys
 import time
 
 import pytest
-from conftest import ROOT, hashes, run_here
+from conftest import hashes, run_here, run_script
+from processes import start_script
 
 from nst_graph import machine, painting, places, stages
 from nst_graph.runs.directory import claimed
@@ -20,22 +19,17 @@ def words(pictures_dir, network_file):
     return [*map(str, pair), "--weights", str(network_file), "--iterations", "3"]
 
 
-def begin(*words):
-    command = [sys.executable, str(ROOT / "scripts" / "paint.py"), *map(str, words)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
 def test_begun_together_each_has_a_directory(words, tmp_path):
     """As by a loop of a shell: none is told where to paint."""
     name = f"photo-{time.time_ns()}"
     photograph = shutil.copy(words[0], tmp_path / f"{name}.png")
     try:
-        runs = [begin(photograph, *words[1:]) for _ in range(3)]
+        runs = [start_script("paint.py", photograph, *words[1:]) for _ in range(2)]
         for run in runs:
             _, error = run.communicate(timeout=120)
             assert run.returncode == 0, error
         made = sorted(places.OUTPUT.glob(f"{name}-painting*"))
-        assert [path.name for path in made] == [f"{name}-painting{number}" for number in ("", "-2", "-3")]
+        assert [path.name for path in made] == [f"{name}-painting{number}" for number in ("", "-2")]
         for path in made:
             assert json.loads((path / "run.json").read_text())["outcome"]["state"] == "finished"
     finally:
@@ -46,9 +40,8 @@ def test_begun_together_each_has_a_directory(words, tmp_path):
 def test_the_second_of_one_directory_writes_nothing(words, tmp_path):
     """It is refused while the first has only claimed the place, and once that has painted there."""
     with claimed(tmp_path / "run"):
-        second = begin(*words, "--output", tmp_path / "run")
-        _, error = second.communicate(timeout=120)
-        assert second.returncode == 2 and "another process paints there" in error
+        second = run_script("paint.py", *words, "--output", tmp_path / "run")
+        assert second.returncode == 2 and "another process paints there" in second.stderr
         assert {*hashes(tmp_path)} == {"run/.lock"}
     assert not (tmp_path / "run").exists()  # which nobody used
     assert run_here("paint.py", *words, "--output", tmp_path / "run").returncode == 0

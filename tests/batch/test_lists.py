@@ -1,7 +1,6 @@
 """Lists of paintings: read, painted alone, by processes and through dask."""
 
 import contextlib
-import csv
 import importlib.util
 import json
 import os
@@ -15,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from conftest import ROOT, run_here
+from conftest import loss_rows, run_here
+from processes import start_script, wait_until
 
 from nst_graph import files, images
 from nst_graph.batch import jobs
@@ -284,11 +284,8 @@ def test_cells_that_cannot_be_used(tmp_path, text, expected):
     list_is_refused(tmp_path / "list.csv", expected)
 
 
-def test_without_dask(folder, network_file, tmp_path, monkeypatch, capsys):
-    from nst_graph.commands import paint_many
-
-    find = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "distributed" else find(name))
+def test_without_dask(folder, network_file, tmp_path, without, capsys):
+    without("distributed")
     path = write_list(tmp_path, "list.toml", folder, network_file)
     assert paint_many.main([str(path)]) == 0
     assert (tmp_path / "a" / "final.png").exists() and (tmp_path / "b" / "final.png").exists()
@@ -305,8 +302,7 @@ def test_two_at_a_time(folder, network_file, tmp_path):
     (tmp_path / "none.jpg").write_text("no picture")
     bad = f'\n[[painting]]\ncontent = "none.jpg"\nstyles = "none.jpg"\nweights = "{network_file}"\n'
     path.write_text(path.read_text().replace("content", init) + bad)
-    command = [sys.executable, str(ROOT / "scripts" / "paint_many.py"), str(path), "--workers", "2"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = start_script("paint_many.py", path, "--workers", 2)
     together = 0
     while process.poll() is None:
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -334,12 +330,8 @@ def long_list(tmp_path, folder, network_file, iterations):
 def begin_two(folder, network_file, tmp_path, iterations):
     """Two paintings at a time that have saved their states: the process, and those that paint."""
     path = long_list(tmp_path, folder, network_file, iterations)
-    command = [sys.executable, str(ROOT / "scripts" / "paint_many.py"), str(path), "--workers", "2"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0)
-    deadline = time.monotonic() + 200
-    while not all((tmp_path / name / "state.npz").exists() for name in "ab"):
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.05)
+    process = start_script("paint_many.py", path, "--workers", 2, process_group=0)
+    wait_until(lambda: all((tmp_path / name / "state.npz").exists() for name in "ab"), process)
     both = psutil.Process(process.pid).children()
     return process, sorted(both, key=lambda one: sum(one.cpu_times()[:2]))[-2:]
 
@@ -353,8 +345,7 @@ def test_of_two_at_a_time_one_is_killed(folder, network_file, tmp_path, one):
     assert process.returncode == 0, err
     assert "ended with status -9, another one goes on" in out and "goes on from iteration" in out
     for name in "ab":
-        with (tmp_path / name / "losses.csv").open(newline="") as file:
-            assert [int(row["iteration"]) for row in csv.DictReader(file)] == list(range(151))
+        assert [int(row["iteration"]) for row in loss_rows(tmp_path / name)] == list(range(151))
 
 
 TASKS = """
@@ -418,11 +409,8 @@ def test_nobody_paints_on_when_the_command_is_killed(folder, network_file, tmp_p
     process.communicate()
 
 
-def test_one_that_fails_leaves_the_others(folder, network_file, tmp_path, monkeypatch, capsys):
-    from nst_graph.commands import paint_many
-
-    find = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "distributed" else find(name))
+def test_one_that_fails_leaves_the_others(folder, network_file, tmp_path, without, capsys):
+    without("distributed")
     path = write_list(tmp_path, "list.csv", folder, network_file)
     (tmp_path / "none.jpg").write_text("no picture")
     path.write_text(path.read_text().replace(f"{folder / 'the_scream.jpg'},40", "none.jpg,40", 1))
@@ -432,18 +420,12 @@ def test_one_that_fails_leaves_the_others(folder, network_file, tmp_path, monkey
     assert (tmp_path / "b" / "final.png").exists()
 
 
-@needs_dask
 @pytest.mark.thorough
 def test_what_a_cluster_leaves_can_be_gone_on_with_alone(folder, network_file, tmp_path, cluster):
     """Interrupted between intervals; then --resume, without dask, in the same directory."""
     path = long_list(tmp_path, folder, network_file, 400)
-    command = [sys.executable, str(ROOT / "scripts" / "paint_many.py"), str(path)]
-    command += ["--scheduler", cluster.scheduler_address]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 200
-    while not all((tmp_path / name / "state.npz").exists() for name in "ab"):
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.05)
+    process = start_script("paint_many.py", path, "--scheduler", cluster.scheduler_address)
+    wait_until(lambda: all((tmp_path / name / "state.npz").exists() for name in "ab"), process)
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=100)
     assert process.returncode == 130
@@ -455,8 +437,7 @@ def test_what_a_cluster_leaves_can_be_gone_on_with_alone(folder, network_file, t
         assert records.read(tmp_path / name)["outcome"]["state"] == "finished"
 
 
-@needs_dask
-def test_no_scheduler_there(folder, network_file, tmp_path):
+def test_no_scheduler_there(folder, network_file, tmp_path, impatient):
     path = write_list(tmp_path, "list.toml", folder, network_file)
     done = run_here("paint_many.py", path, "--scheduler", "tcp://127.0.0.1:9")
     assert done.returncode == 2 and "--scheduler tcp://127.0.0.1:9" in done.stderr

@@ -1,15 +1,11 @@
 """scripts/paint.py as a user runs it: files, options, errors, interruption."""
 
-import csv
 import json
 import os
 import pty
 import re
 import signal
-import subprocess
-import sys
 import termios
-import time
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,8 +13,9 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 import reference
-from conftest import MEAN, ROOT, random_picture, run_here, run_script, save_mat
+from conftest import MEAN, ROOT, loss_rows, random_picture, run_here, run_script, save_mat, stop_at
 from PIL import Image
+from processes import run_python, start_script, wait_until
 
 import nst_graph
 from nst_graph import images, painting
@@ -39,16 +36,8 @@ def paint(tmp_path, pictures_dir, network_file, capsys):
     def call(*words, defaults=True):
         words = [str(word) for word in words]
         if defaults:
-            words += [
-                "--weights",
-                str(network_file),
-                "--output",
-                str(tmp_path / "run"),
-                "--iterations",
-                "10",
-                "--save-every",
-                "5",
-            ]
+            words += ["--weights", str(network_file), "--output", str(tmp_path / "run")]
+            words += ["--iterations", "10", "--save-every", "5"]
         try:
             status = cli.main(words)
         except SystemExit as exit:
@@ -58,13 +47,8 @@ def paint(tmp_path, pictures_dir, network_file, capsys):
     return call
 
 
-def rows(directory):
-    with (directory / "losses.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def test_files(paint, tmp_path, pictures_dir):
-    status, out, err = paint(pictures_dir / "photo.png", pictures_dir / "painting.png")
+def test_files(paint, tmp_path, pair):
+    status, out, err = paint(*pair)
     run = tmp_path / "run"
     assert (status, err) == (0, "")
     assert "VGG-16 paints 64 x 48 pixels" in out and "only 64 x 48 pixels, --size is 512: it keeps its size" in out
@@ -77,7 +61,7 @@ def test_files(paint, tmp_path, pictures_dir):
     assert (run / "final.png").read_bytes() == (run / "iteration-00010.png").read_bytes()
     start = images.start(np.zeros((48, 64, 3), np.float32), np.array(MEAN, np.float32), 1.0, 0)
     np.testing.assert_array_equal(iio.imread(run / "iteration-00000.png"), images.to_bytes(start))
-    table = rows(run)
+    table = loss_rows(run)
     assert list(table[0]) == ["iteration", "evaluations", "seconds", "content", "style", "total"]
     assert [int(row["iteration"]) for row in table] == list(range(11))
     for row in table:
@@ -92,16 +76,9 @@ def os_umask():
     return umask
 
 
-def test_run_json_is_enough_to_run_it_again(paint, tmp_path, pictures_dir):
-    paint(
-        pictures_dir / "photo.png",
-        pictures_dir / "painting.png",
-        "--seed",
-        5,
-        "--style-layers",
-        "conv1_1",
-        "conv3_2=0.25",
-    )
+def test_run_json_is_enough_to_run_it_again(paint, tmp_path, pair):
+    words = ["--seed", 5, "--style-layers", "conv1_1", "conv3_2=0.25"]
+    paint(*pair, *words)
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert record["settings"]["style_layers"] == {"conv1_1": 0.5, "conv3_2": 0.25}
     assert record["outcome"]["state"] == "finished" and record["outcome"]["iterations"] == 10
@@ -118,33 +95,10 @@ def test_run_json_is_enough_to_run_it_again(paint, tmp_path, pictures_dir):
 
 def test_first_row_is_the_equations(paint, tmp_path, pictures_dir, layers):
     """Other pictures, layers, weights and starts than the defaults, against the reference."""
-    options = [
-        "--size",
-        "40",
-        "--alpha",
-        "3",
-        "--beta",
-        "7",
-        "--pooling",
-        "max",
-        "--init",
-        "style",
-        "--noise-ratio",
-        "0.25",
-        "--seed",
-        "11",
-    ]
-    options += [
-        "--content-layers",
-        "conv3_2",
-        "conv2_1=2",
-        "--style-layers",
-        "conv1_2=0.1",
-        "conv4_3",
-        "--style-blend",
-        "1",
-        "3",
-    ]
+    options = ["--size", "40", "--alpha", "3", "--beta", "7", "--pooling", "max", "--init", "style"]
+    options += ["--noise-ratio", "0.25"]
+    options += ["--seed", "11", "--content-layers", "conv3_2", "conv2_1=2", "--style-layers", "conv1_2=0.1", "conv4_3"]
+    options += ["--style-blend", "1", "3"]
     photo, painting, other = (pictures_dir / name for name in ("photo.png", "painting.png", "other.png"))
     status, _, _ = paint(photo, painting, other, *options)
     assert status == 0
@@ -156,7 +110,7 @@ def test_first_row_is_the_equations(paint, tmp_path, pictures_dir, layers):
         layers, MEAN, start, content, styles, {"conv3_2": 0.5, "conv2_1": 2}, {"conv1_2": 0.1, "conv4_3": 0.5},
         [0.25, 0.75], pooling="max",
     )  # fmt: skip
-    first = rows(tmp_path / "run")[0]
+    first = loss_rows(tmp_path / "run")[0]
     assert float(first["content"]) == pytest.approx(content_term, rel=1e-5)
     assert float(first["style"]) == pytest.approx(style_term, rel=1e-5)
     assert float(first["total"]) == pytest.approx(3 * content_term + 7 * style_term, rel=1e-5)
@@ -181,23 +135,21 @@ def test_starts(paint, pictures_dir, network_file, tmp_path, monkeypatch, option
     np.testing.assert_array_equal(iio.imread(tmp_path / "run" / "final.png"), images.to_bytes(start))
 
 
-def test_an_old_run_is_kept_without_overwrite(paint, tmp_path, pictures_dir):
-    words = pictures_dir / "photo.png", pictures_dir / "painting.png"
-    assert paint(*words)[0] == 0
+def test_an_old_run_is_kept_without_overwrite(paint, tmp_path, pair):
+    assert paint(*pair)[0] == 0
     before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
-    status, _, err = paint(*words, "--seed", 1)
+    status, _, err = paint(*pair, "--seed", 1)
     assert status == 2 and "--overwrite" in err and err.count("\n") == 1
     assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
-    status, _, _ = paint(*words, "--seed", 1, "--save-every", "7", "--overwrite")
+    status, _, _ = paint(*pair, "--seed", 1, "--save-every", "7", "--overwrite")
     assert status == 0
     assert (tmp_path / "run" / "final.png").read_bytes() != before["final.png"]
 
 
-def test_twice_the_same(paint, tmp_path, pictures_dir):
-    words = pictures_dir / "photo.png", pictures_dir / "painting.png"
-    paint(*words)
+def test_twice_the_same(paint, tmp_path, pair):
+    paint(*pair)
     first = (tmp_path / "run" / "final.png").read_bytes()
-    paint(*words, "--overwrite")
+    paint(*pair, "--overwrite")
     assert (tmp_path / "run" / "final.png").read_bytes() == first
 
 
@@ -264,8 +216,8 @@ def test_bad_input_in_what_the_fixture_sets(paint, pictures_dir, network_file, t
     assert not (tmp_path / "run").exists()
 
 
-def test_output_that_cannot_be_written(paint, pictures_dir, network_file):
-    words = [pictures_dir / PHOTO, pictures_dir / PAINTING, "--weights", network_file, "--output", "/proc/none/run"]
+def test_output_that_cannot_be_written(paint, pair, network_file):
+    words = [*pair, "--weights", network_file, "--output", "/proc/none/run"]
     status, _, err = paint(*words, defaults=False)
     assert status == 2 and "/proc/none/run" in err and err.count("\n") == 1
 
@@ -279,9 +231,9 @@ def test_output_that_cannot_be_written(paint, pictures_dir, network_file):
     ],
     ids=["gradient descent", "Adam", "L-BFGS"],
 )
-def test_a_loss_that_grows_without_bound(paint, pictures_dir, tmp_path, options):
+def test_a_loss_that_grows_without_bound(paint, pair, tmp_path, options):
     """Nothing that is not finite is saved: picture, state and losses are the last good ones."""
-    status, _, err = paint(pictures_dir / PHOTO, pictures_dir / PAINTING, *options)
+    status, _, err = paint(*pair, *options)
     assert status == 2 and "take a smaller --rate" in err and err.count("\n") == 1
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert record["outcome"]["state"].startswith(("failed: the loss is", "failed: the gradient is not finite"))
@@ -291,31 +243,31 @@ def test_a_loss_that_grows_without_bound(paint, pictures_dir, tmp_path, options)
     assert f"{tmp_path / 'run' / 'final.png'} is the last good picture" in err
     kept = state.read(tmp_path / "run" / "state.npz")
     assert np.isfinite(kept.picture).all() and np.isfinite(kept.total)
-    assert all(np.isfinite(float(value)) for row in rows(tmp_path / "run") for value in row.values())
-    assert int(rows(tmp_path / "run")[-1]["iteration"]) == kept.iteration
+    assert all(np.isfinite(float(value)) for row in loss_rows(tmp_path / "run") for value in row.values())
+    assert int(loss_rows(tmp_path / "run")[-1]["iteration"]) == kept.iteration
     np.testing.assert_array_equal(iio.imread(tmp_path / "run" / "final.png"), images.to_bytes(kept.picture))
 
 
-def test_memory_that_runs_out(paint, pictures_dir, tmp_path, monkeypatch):
+def test_memory_that_runs_out(paint, pair, tmp_path, monkeypatch):
     from nst_graph import painting
 
     def exhausted(*_):
         raise painting.tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
 
     monkeypatch.setattr(painting, "minimise", exhausted)
-    status, _, err = paint(pictures_dir / PHOTO, pictures_dir / PAINTING)
+    status, _, err = paint(*pair)
     assert status == 2 and "memory ran out; take a smaller --size" in err and err.count("\n") == 1
 
 
-def test_unit_gradients_with_tiles_are_refused_before_anything_is_written(paint, pictures_dir, tmp_path):
-    status, _, err = paint(pictures_dir / PHOTO, pictures_dir / PAINTING, "--unit-gradients", "--tile", 16)
+def test_unit_gradients_with_tiles_are_refused_before_anything_is_written(paint, pair, tmp_path):
+    status, _, err = paint(*pair, "--unit-gradients", "--tile", 16)
     assert status == 2 and "--unit-gradients" in err and not (tmp_path / "run").exists()
 
 
-def test_nan_in_weights(paint, pictures_dir, tmp_path, layers):
+def test_nan_in_weights(paint, pair, tmp_path, layers):
     kind, name, kernel, bias = layers[0]
     path = save_mat(tmp_path / "nan.mat", [(kind, name, kernel, bias * np.nan), *layers[1:]], "current")
-    words = [pictures_dir / PHOTO, pictures_dir / PAINTING, "--weights", path, "--output", tmp_path / "run"]
+    words = [*pair, "--weights", path, "--output", tmp_path / "run"]
     status, _, err = paint(*words, defaults=False)
     assert status == 2 and "nan.mat" in err and "not finite" in err and err.count("\n") == 1
 
@@ -355,7 +307,7 @@ def test_help_imports_nothing_slow():
     done = run_script("paint.py", "--help-all")
     assert done.returncode == 0 and "--noise-ratio" in done.stdout
     code = "import sys, nst_graph.commands.paint as it; it.options.parser().format_help(); print(*sys.modules)"
-    modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.split()
+    modules = run_python(code).stdout.split()
     assert "nst_graph.commands.paint" in modules
     assert not {"tensorflow", "scipy", "numpy", "imageio"} & set(modules)
 
@@ -412,23 +364,13 @@ def test_a_layer_by_two_names(paint):
     assert status == 2 and "named twice" in err
 
 
-def test_quiet_and_version(paint, pictures_dir, tmp_path):
-    words = pictures_dir / PHOTO, pictures_dir / PAINTING, "--quiet"
+def test_quiet_and_version(paint, pair, tmp_path):
+    words = *pair, "--quiet"
     assert paint(*words) == (0, "", "")
     assert (tmp_path / "run" / "final.png").exists()
     status, told, err = paint(*words)  # a run is there
     assert (status, told) == (2, "") and "--overwrite" in err
     assert paint("--version", defaults=False) == (0, f"nst_graph {version('nst_graph')}\n", "")
-
-
-def test_nothing_of_tensorflows_noise(pictures_dir, network_file, tmp_path):
-    done = run_script(
-        "paint.py", pictures_dir / PHOTO, pictures_dir / PAINTING, "--weights", network_file, "--iterations", 2,
-        "--output", tmp_path / "run",
-    )  # fmt: skip
-    assert done.returncode == 0 and done.stderr == ""
-    beginnings = (str(pictures_dir), "loading ", "VGG-16 paints", "iteration ", "2 iterations", "watch ", "painted ")
-    assert all(line.startswith(beginnings) for line in done.stdout.splitlines())
 
 
 BEFORE = """
@@ -456,28 +398,27 @@ def test_what_is_wrong_is_told_before_tensorflow_is_loaded(pictures_dir, network
         pair,
     ]
     code = BEFORE.format(lines=lines, output=str(tmp_path / "run"))
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    done = run_python(code, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("\n") == len(lines) and "run.json: not a run's record" in done.stderr
 
 
-def test_an_interruption_before_anything_is_painted(paint, pictures_dir, tmp_path, monkeypatch):
+def test_an_interruption_before_anything_is_painted(paint, pair, tmp_path, monkeypatch):
     """There is nothing to resume: no directory, or the run that was to be replaced."""
-    words = [pictures_dir / PHOTO, pictures_dir / PAINTING]
 
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
         patch.setattr(painting.weights, "read", interrupted)
-        assert paint(*words)[::2] == (130, "paint.py: interrupted; nothing was painted yet\n")
+        assert paint(*pair)[::2] == (130, "paint.py: interrupted; nothing was painted yet\n")
         assert not (tmp_path / "run").exists()
     with monkeypatch.context() as patch:
         patch.setattr(painting, "minimise", interrupted)
-        assert paint(*words)[::2] == (130, f"paint.py: interrupted; --resume {tmp_path / 'run'} goes on\n")
+        assert paint(*pair)[::2] == (130, f"paint.py: interrupted; --resume {tmp_path / 'run'} goes on\n")
     with monkeypatch.context() as patch:
         patch.setattr(painting.weights, "read", interrupted)
-        assert paint(*words, "--overwrite")[2] == "paint.py: interrupted; nothing was painted yet\n"
+        assert paint(*pair, "--overwrite")[2] == "paint.py: interrupted; nothing was painted yet\n"
         status, _, err = paint("--resume", tmp_path / "run", defaults=False)
         assert (status, err) == (130, f"paint.py: interrupted; --resume {tmp_path / 'run'} goes on\n")
 
@@ -495,29 +436,31 @@ class Finder:
 sys.meta_path.insert(0, Finder())
 sys.exit(it.main(["--example", "--output", "none/run"]))
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = run_python(code)
     assert (done.returncode, done.stderr) == (130, "paint.py: interrupted; nothing was painted yet\n")
 
 
-def test_news_of_one_thing(paint, pictures_dir, network_file, tmp_path):
-    words = [pictures_dir / PHOTO, pictures_dir / PAINTING, "--weights", network_file, "--iterations", 1]
+def test_news_of_one_thing(paint, pair, network_file, tmp_path):
+    words = [*pair, "--weights", network_file, "--iterations", 1]
     _, told, _ = paint(*words, "--output", tmp_path / "run", defaults=False)
     assert "1 iteration of SciPy's L-BFGS" in told and "1 iterations" not in told
     assert f"watch {tmp_path / 'run' / 'index.html'}\n" in told
     assert told.splitlines()[-1].startswith(f"painted {tmp_path / 'run' / 'final.png'}: 1 iteration in 00:0")
 
 
-def test_scales_that_are_left_out_are_not_waited_for(paint, pictures_dir):
+def test_scales_that_are_left_out_are_not_waited_for(paint, pair):
     words = ["--scales", 8, 48, "--scale-iterations", 7, 3]  # and 10 at the last
-    _, told, _ = paint(pictures_dir / PHOTO, pictures_dir / PAINTING, *words)
+    _, told, _ = paint(*pair, *words)
     assert "scale 8 is left out" in told and "iteration 13 of 13: " in told and "of 20" not in told
 
 
-@pytest.mark.parametrize("name", ["my result.png", "result.jpg", "result.JPEG", "result.tif", "result.tiff"])
-@pytest.mark.parametrize("depth", [8, 16])
-def test_a_picture_as_output(tmp_path, pictures_dir, network_file, name, depth, capsys):
+@pytest.mark.parametrize(
+    ("name", "depth"),
+    [("my result.png", 8), ("a.png", 16), ("a.JPEG", 8), ("a.jpg", 16), ("a.tif", 16), ("a.tiff", 8)],
+)
+def test_a_picture_as_output(tmp_path, pair, network_file, name, depth, capsys):
     """It is the result, in the kind that its name says, and its run lies beside it."""
-    words = [pictures_dir / PHOTO, pictures_dir / PAINTING, "--weights", network_file, "--iterations", "2"]
+    words = [*pair, "--weights", network_file, "--iterations", "2"]
     words = [str(word) for word in (*words, "-o", tmp_path / name, "--depth", depth)]
     status = cli.main(words)
     told = capsys.readouterr()
@@ -534,9 +477,9 @@ def test_a_picture_as_output(tmp_path, pictures_dir, network_file, name, depth, 
     assert depth == 8 or len(np.unique(result)) > 256
 
 
-def test_a_picture_as_output_is_kept(paint, tmp_path, pictures_dir, network_file, monkeypatch):
+def test_a_picture_as_output_is_kept(paint, tmp_path, pictures_dir, pair, network_file, monkeypatch):
     """It is replaced only where the run wrote it, or with --overwrite; never a picture that is painted from."""
-    words = [pictures_dir / PHOTO, pictures_dir / PAINTING, "--weights", network_file, "--iterations", 1]
+    words = [*pair, "--weights", network_file, "--iterations", 1]
     mine = tmp_path / "a.png"
     mine.write_bytes(b"mine")
     status, _, err = paint(*words, "--output", mine, defaults=False)
@@ -563,13 +506,9 @@ def test_a_picture_as_output_of_an_interrupted_run(paint, tmp_path, pictures_dir
     picture, pair = tmp_path / "a.jpg", [pictures_dir / PHOTO, pictures_dir / PAINTING]
 
     def begin(output):
-        def interrupt(step):
-            if step.iteration == 2:
-                raise KeyboardInterrupt
-
+        how = {"weights_file": network_file, "output": output, "observers": [stop_at(2, KeyboardInterrupt)]}
         with pytest.raises(KeyboardInterrupt):
-            settings = Settings(iterations=4)
-            nst_graph.paint(*pair, settings, weights_file=network_file, output=output, observers=[interrupt])
+            nst_graph.paint(*pair, Settings(iterations=4), **how)
 
     begin(picture)
     first = picture.read_bytes()
@@ -589,13 +528,9 @@ def test_a_picture_as_output_of_an_interrupted_run(paint, tmp_path, pictures_dir
 def test_interrupt(tmp_path, network_file):
     iio.imwrite(tmp_path / "large.png", random_picture(200, 300).astype(np.uint8))
     run = tmp_path / "run"
-    command = [sys.executable, ROOT / "scripts" / "paint.py", tmp_path / "large.png", tmp_path / "large.png"]
-    command += ["--weights", network_file, "--output", run, "--iterations", "100000"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
-    while not (run / "losses.csv").exists() or len(rows(run)) < 5:
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.1)
+    words = [tmp_path / "large.png"] * 2 + ["--weights", network_file, "--output", run, "--iterations", 100000]
+    process = start_script("paint.py", *words)
+    wait_until(lambda: (run / "losses.csv").exists() and len(loss_rows(run)) >= 5, process)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
@@ -603,18 +538,17 @@ def test_interrupt(tmp_path, network_file):
     record = json.loads((run / "run.json").read_text())["outcome"]
     assert record["state"] == "interrupted"
     assert iio.imread(run / "final.png").shape == (200, 300, 3)
-    assert int(rows(run)[-1]["iteration"]) == record["iterations"] >= 4
+    assert int(loss_rows(run)[-1]["iteration"]) == record["iterations"] >= 4
     assert sorted(path.name for path in run.iterdir() if path.name.startswith(".")) == [".lock", ".sources"]
 
 
 # Some terminals say that they have no columns.
 @pytest.mark.parametrize("columns", [60, *(pytest.param(other, marks=pytest.mark.thorough) for other in (200, 0))])
-def test_a_bar_on_a_terminal(pictures_dir, network_file, tmp_path, columns):
-    command = [sys.executable, ROOT / "scripts" / "paint.py", pictures_dir / PHOTO, pictures_dir / PAINTING]
-    command += ["--weights", network_file, "--output", tmp_path / "run", "--iterations", "30"]
+def test_a_bar_on_a_terminal(pair, network_file, tmp_path, columns):
+    words = [*pair, "--weights", network_file, "--iterations", 30]
     master, terminal = pty.openpty()
     termios.tcsetwinsize(terminal, (24, columns))
-    process = subprocess.Popen(command, stdout=terminal, stderr=terminal)
+    process = start_script("paint.py", *words, "--output", tmp_path / "run", stdout=terminal, stderr=terminal)
     os.close(terminal)
     shown = b""
     try:
@@ -630,17 +564,18 @@ def test_a_bar_on_a_terminal(pictures_dir, network_file, tmp_path, columns):
     assert (columns or 80) - 1 <= max(widths) <= (columns or 80)
 
 
-def test_names_that_begin_with_a_dash(tmp_path, pictures_dir, network_file):
+def test_names_that_begin_with_a_dash(tmp_path, pictures_dir, network_file, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     for name in (PHOTO, PAINTING):
         (tmp_path / f"-{name}").write_bytes((pictures_dir / name).read_bytes())
     words = ["--weights", network_file, "--iterations", 1, "--output", "run", "--", f"-{PHOTO}", f"-{PAINTING}"]
-    done = run_script("paint.py", *words, cwd=tmp_path)
+    done = run_here("paint.py", *words)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "run" / "final.png").exists()
 
 
-def test_a_style_that_is_scaled_away(paint, pictures_dir):
-    status, _, err = paint(pictures_dir / PHOTO, pictures_dir / PAINTING, "--style-scale", "0.1")
+def test_a_style_that_is_scaled_away(paint, pair):
+    status, _, err = paint(*pair, "--style-scale", "0.1")
     assert status == 2 and "take a larger --style-scale or --size" in err
 
 
@@ -652,7 +587,7 @@ def test_real_vgg19(vgg19_file, tmp_path):
         tmp_path / "photo.png", cli.EXAMPLE_STYLE, Settings(size=128, iterations=50),
         weights_file=vgg19_file, output=tmp_path / "run",
     )  # fmt: skip
-    table = rows(tmp_path / "run")
+    table = loss_rows(tmp_path / "run")
     assert painting.outcome.step.iteration == 50
     assert float(table[-1]["total"]) < 0.1 * float(table[0]["total"])
 
@@ -677,8 +612,8 @@ def test_recipes_option():
     assert [line.split()[0] for line in done.stdout.splitlines()] == list(nst_graph.recipes.RECIPES)
 
 
-def test_options_win_over_the_recipe(pictures_dir, network_file, tmp_path):
-    words = [pictures_dir / "photo.png", pictures_dir / "painting.png", "--recipe", "devos", "--size", 33]
+def test_options_win_over_the_recipe(pair, network_file, tmp_path):
+    words = [*pair, "--recipe", "devos", "--size", 33]
     done = run_here("paint.py", *words, "--weights", network_file, "--iterations", 1, "--output", tmp_path / "run")
     assert done.returncode == 0
     settings = json.loads((tmp_path / "run" / "run.json").read_text())["settings"]

@@ -1,21 +1,17 @@
 """The paper's figures, sweeps and sheets, alone and through dask."""
 
 import argparse
-import csv
-import importlib.util
 import os
 import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
 import pytest
-from conftest import ROOT, random_picture, run_here
+from conftest import loss_rows, random_picture, run_here
 from PIL import Image
+from processes import start_script, wait_until
 
 from nst_graph import images, places, weights
 from nst_graph.batch import jobs
@@ -27,8 +23,6 @@ from nst_graph.model.objective import Objective, Style
 from nst_graph.recipes import NOTEBOOK, RECIPES
 from nst_graph.runs import records
 from nst_graph.settings import OPTIONS, STYLE_LAYERS, Settings
-
-needs_dask = pytest.mark.skipif(importlib.util.find_spec("distributed") is None, reason="dask is an extra")
 
 
 def test_fast_is_that_of_paint(folder):
@@ -168,11 +162,10 @@ def test_a_matrix(folder, network_file, tmp_path):
 
 
 @pytest.fixture
-def sweep(folder, network_file, tmp_path, monkeypatch, capsys):
+def sweep(folder, network_file, tmp_path, monkeypatch, without, capsys):
     """A sweep of two pictures, without dask: its exit status, what it said and the figures it laid out."""
-    find, laid = importlib.util.find_spec, []
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "distributed" else find(name))
-    compose = sheets.compose
+    without("distributed")
+    laid, compose = [], sheets.compose
     monkeypatch.setattr(sheets, "compose", lambda figure, *rest: laid.append(figure) or compose(figure, *rest))
     pair = [str(folder / "Tuebingen_Neckarfront.jpg"), str(folder / "the_scream.jpg")]
 
@@ -204,17 +197,8 @@ def test_panels_are_not_reduced(folder, tmp_path):
 
 def test_a_sweep(sweep, tmp_path):
     """Two options by their values, the first in columns; what has one value holds for all; nothing is painted twice."""
-    words = [
-        "--style-scale",
-        "1",
-        "2",
-        "--style-layers",
-        "conv1_1",
-        "conv1_1,conv2_1=0.25",
-        "--beta",
-        "1e4",
-        "--bounded",
-    ]
+    words = ["--style-scale", "1", "2", "--style-layers", "conv1_1", "conv1_1,conv2_1=0.25"]
+    words += ["--beta", "1e4", "--bounded"]
     status, told, (figure, _) = sweep(*words)
     assert status == 0 and f"{tmp_path}: 4 paintings" in told
     second = "style-layers-conv1_1,conv2_1=0.25"
@@ -376,19 +360,14 @@ def test_the_notebooks_resizing():
     assert shapes == [(512, 682), (512, 646)]
 
 
-@needs_dask
 @pytest.mark.thorough
 def test_a_figure_by_two_workers_one_of_which_is_killed(folder, network_file, tmp_path, cluster):
     """The figure is complete all the same, by either L-BFGS, and no more than an interval is painted twice."""
     words = ["sweep", folder / "Tuebingen_Neckarfront.jpg", folder / "the_scream.jpg", "--lbfgs", "scipy", "graph"]
     words += ["--weights", network_file, "--size", 64, "--iterations", 150, "--save-every", 10]
     words += ["--output", tmp_path / "figure", "--scheduler", cluster.scheduler_address]
-    command = [sys.executable, str(ROOT / "scripts" / "figures.py"), *map(str, words)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 200
-    while len(list((tmp_path / "figure").glob("*/state.npz"))) < 2:
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.05)
+    process = start_script("figures.py", *words)
+    wait_until(lambda: len(list((tmp_path / "figure").glob("*/state.npz"))) == 2, process)
     busy = max((worker.process.pid for worker in cluster.workers.values()), key=_processor_seconds)
     os.kill(busy, signal.SIGKILL)
     out, err = process.communicate(timeout=400)
@@ -398,9 +377,7 @@ def test_a_figure_by_two_workers_one_of_which_is_killed(folder, network_file, tm
         directory = tmp_path / "figure" / name
         assert records.read(directory)["outcome"]["state"] == "finished"
         assert records.read(directory)["content"]["path"] == str(folder / "Tuebingen_Neckarfront.jpg")
-        with (directory / "losses.csv").open(newline="") as file:
-            iterations = [int(row["iteration"]) for row in csv.DictReader(file)]
-        assert iterations == list(range(151))
+        assert [int(row["iteration"]) for row in loss_rows(directory)] == list(range(151))
         assert len(list(directory.glob("iteration-*.png"))) == 16
         assert not (directory / "state.npz").exists()
     assert (tmp_path / "figure" / "sweep.png").exists()

@@ -1,16 +1,11 @@
 """Films: flow and trust against known motion, the steadiness term, clips of every kind, killed and resumed films."""
 
-import csv
-import importlib.util
 import itertools
 import os
 import pickle
 import re
 import shutil
 import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
@@ -20,8 +15,9 @@ import imageio.v3 as iio
 import numpy as np
 import psutil
 import pytest
-from conftest import ROOT, hashes, random_picture, run_here, run_script
+from conftest import ROOT, hashes, loss_rows, random_picture, run_here, run_script, stop_at
 from PIL import Image
+from processes import run_python, start_script, wait_until
 
 from nst_graph import images, places
 from nst_graph.commands import options
@@ -132,13 +128,10 @@ def film(clip, pictures_dir, network_file, tmp_path):
 
     def paint(*options, content=clip, output=tmp_path / "film", iterations=("--first-iterations", 20)):
         given = [content, pictures_dir / "painting.png", "--weights", network_file, "--output", output]
-        return run_here("paint_video.py", *given, "--iterations", 10, *iterations, *options), output
+        given += ["--content-layers", "conv2_1", "--style-layers", "conv1_1", "conv2_1", "--iterations", 10]
+        return run_here("paint_video.py", *given, *iterations, *options), output
 
     return paint
-
-
-def rows(output):
-    return list(csv.DictReader((output / "losses.csv").read_text().splitlines()))
 
 
 # The objective
@@ -524,9 +517,8 @@ def test_wrong_options(film, clip):
     one_line(film(output=clip / "new.mp4"), "name a directory; film.mp4 is written there")
 
 
-def test_missing_packages(monkeypatch, film):
-    real = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "cv2" else real(name))
+def test_missing_packages(without, film):
+    without("cv2")
     one_line(film(), "films need opencv-python-headless: pip install 'nst_graph[video]'")
 
 
@@ -564,7 +556,7 @@ def test_a_film(film, clip):
         f"frame-0000{number}.png" for number in (1, 2, 3)
     ]
     assert times_of(output / "film.mp4") == pytest.approx([0, 1 / 6, 1 / 3, 1 / 2])
-    table = rows(output)
+    table = loss_rows(output)
     assert [(row["frame"], row["iterations"]) for row in table] == [("1", "20"), ("2", "10"), ("3", "10")]
     assert float(table[0]["steadiness"]) == 0 < float(table[1]["steadiness"])
     first, second = (Image.open(output / f"frame-0000{number}.png") for number in (1, 2))
@@ -618,10 +610,10 @@ def test_each_shot_begins_anew(film, tmp_path, monkeypatch):
     cut = save(tmp_path / "cut", [*shot(3, 1), *(frame / 4 for frame in shot(3, 2))])
     run, output = film(content=cut)
     assert run.returncode == 0, run.stderr
-    assert [row["iterations"] for row in rows(output)] == ["20", "10", "10", "20", "10", "10"]
+    assert [row["iterations"] for row in loss_rows(output)] == ["20", "10", "10", "20", "10", "10"]
     assert len(made) == 2
     _, alone = film("--frames", "3:4", content=cut, output=tmp_path / "alone")
-    assert float(rows(output)[3]["total"]) == pytest.approx(float(rows(alone)[0]["total"]), rel=1e-3)
+    assert float(loss_rows(output)[3]["total"]) == pytest.approx(float(loss_rows(alone)[0]["total"]), rel=1e-3)
 
 
 def test_colours_and_scales(film, tmp_path):
@@ -630,7 +622,7 @@ def test_colours_and_scales(film, tmp_path):
     more = ("--colours", "luminance", "--scales", 40, "--scale-iterations", 7)
     run, output = film(*more, "--frames", ":2", iterations=("--first-iterations", 9))
     assert run.returncode == 0, run.stderr
-    assert [row["iterations"] for row in rows(output)] == ["16", "17"]
+    assert [row["iterations"] for row in loss_rows(output)] == ["16", "17"]
     for number, frame in enumerate(shot(6)[:2], 1):
         painted = np.float32(Image.open(output / f"frame-0000{number}.png"))
         assert np.abs(painted - images.keep_colours(painted, np.float32(np.uint8(frame)))).mean() < 2
@@ -670,7 +662,7 @@ def test_steadier_than_frames_alone(pictures_dir, network_file, tmp_path):
     """Known motion: the warping error is at most a third of that of frames painted alone, at the same style loss."""
     frames = [scene(index)[0] for index in range(5)]
     clip = Clip.named(save(tmp_path / "scene", frames, "{}.png"), (0, None, 1))
-    settings = Settings(iterations=100)
+    settings = Settings(iterations=50)
     flicker, style = {}, {}
     for name, film in (("steady", Film()), ("alone", Film(alone=True))):
         output = tmp_path / name
@@ -681,7 +673,7 @@ def test_steadier_than_frames_alone(pictures_dir, network_file, tmp_path):
             true, visible = motion(index)
             warped = flow.warp(painted[index - 1], true)
             errors.append(np.mean(np.square(painted[index] - warped)[visible]))
-        flicker[name], style[name] = np.mean(errors), np.mean([float(row["style"]) for row in rows(output)])
+        flicker[name], style[name] = np.mean(errors), np.mean([float(row["style"]) for row in loss_rows(output)])
     assert flicker["steady"] < flicker["alone"] / 3
     assert style["steady"] < 1.05 * style["alone"]
 
@@ -689,20 +681,13 @@ def test_steadier_than_frames_alone(pictures_dir, network_file, tmp_path):
 def test_a_film_goes_on(film, clip, tmp_path):
     """Interrupted after four frames, it goes on with the fifth as if it had not been; what does not fit is refused."""
     output = tmp_path / "film"
-    seen = []
-
-    def stop(step):
-        seen.append(step.iteration)
-        if step.iteration == 55:
-            raise KeyboardInterrupt
-
     whole, painted = film("--back", 1, 2, 4, output=tmp_path / "whole")[1], Film(10, back=(1, 2, 4))
-    given = Clip.named(clip, (0, None, 1)), [tmp_path.parent / "x"], Settings(iterations=20), painted, output
     record = filming.records.read(whole)
-    given = (given[0], [filming.Path(record["styles"][0]["path"])], *given[2:])
-    weights_file = filming.Path(record["weights"]["path"])
+    styles, weights_file = [Path(record["styles"][0]["path"])], Path(record["weights"]["path"])
+    layers = {"content_layers": {"conv2_1": 1.0}, "style_layers": {"conv1_1": 0.5, "conv2_1": 0.5}}
+    given = Clip.named(clip, (0, None, 1)), styles, Settings(iterations=20, **layers), painted, output
     with pytest.raises(KeyboardInterrupt):
-        filming.paint_film(*given, weights_file=weights_file, observers=[stop])
+        filming.paint_film(*given, weights_file=weights_file, observers=[stop_at(55, KeyboardInterrupt)])
     assert filming.records.read(output)["outcome"] == {"state": "interrupted"}
     begun = hashes(output)
     assert {f"frame-0000{number}.png" for number in range(1, 5)} == {name for name in begun if "frame-" in name}
@@ -714,8 +699,8 @@ def test_a_film_goes_on(film, clip, tmp_path):
     run = run_here("paint_video.py", "--resume", output)
     assert run.returncode == 0, run.stderr
     assert all(hashes(output)[name] == begun[name] for name in begun if "frame-" in name)
-    assert [row["frame"] for row in rows(output)] == list("123456")
-    for one, other in zip(rows(output), rows(whole), strict=True):
+    assert [row["frame"] for row in loss_rows(output)] == list("123456")
+    for one, other in zip(loss_rows(output), loss_rows(whole), strict=True):
         assert float(one["total"]) == pytest.approx(float(other["total"]), rel=1e-4)
     assert not (output / "state.npz").exists()
     assert "is finished" in run_here("paint_video.py", "--resume", output).stdout
@@ -776,14 +761,12 @@ def test_killed_twenty_times(pictures_dir, network_file, tmp_path):
     clip = save(tmp_path / "clip", shot(30, step=(0, 1)))
     output, log = tmp_path / "film", tmp_path / "log"
     given = [clip, pictures_dir / "painting.png", network_file, output, log]
-    run = subprocess.run(
-        [sys.executable, "-c", KILLED, *map(str, given)], capture_output=True, text=True, cwd=ROOT, timeout=600
-    )
+    run = run_python(KILLED, *given, cwd=ROOT)
     assert run.stdout.split()[-1] == "0", run.stderr
     assert len(list(Clip.named(output / "film.mp4", (0, None, 1)).frames())) == 30
     added = [int(line) for line in log.read_text().split()]
     assert len(added) == len(set(added)) and 29 <= len(added) <= 30
-    assert [int(row["frame"]) for row in rows(output)] == list(range(1, 31))
+    assert [int(row["frame"]) for row in loss_rows(output)] == list(range(1, 31))
     assert not [path for path in output.iterdir() if path.name.startswith(".") and path.name != ".lock"]
 
 
@@ -805,9 +788,7 @@ def shots(tmp_path, pictures_dir, network_file):
         new = [clip, pictures_dir / "painting.png", "--weights", network_file, "--output", output]
         new += ["--first-iterations", iterations, "--iterations", iterations]
         words = [*(["--resume", output] if resume else new), *more]
-        command = [sys.executable, ROOT / "scripts" / "paint_video.py", *words]
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        begun.append(subprocess.Popen([*map(str, command)], process_group=0, **pipes))
+        begun.append(start_script("paint_video.py", *words, process_group=0))
         return begun[-1], output
 
     yield begin
@@ -823,13 +804,6 @@ def ended(process, status=0):
     return out, err
 
 
-def until(process, happened, seconds=200):
-    deadline = time.monotonic() + seconds
-    while not happened():
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def frames_of(output):
     """The bytes of a film's frames, by number, beside which there is no directory."""
     assert not any(path.is_dir() for path in output.iterdir())
@@ -837,11 +811,12 @@ def frames_of(output):
 
 
 def without_seconds(output):
-    return [{name: cell for name, cell in row.items() if name not in ("seconds", "beside")} for row in rows(output)]
+    left_out = {"seconds", "beside"}
+    return [{name: cell for name, cell in row.items() if name not in left_out} for row in loss_rows(output)]
 
 
 def check_film(output, frames):
-    assert list(frames_of(output)) == [int(row["frame"]) for row in rows(output)] == list(range(1, frames + 1))
+    assert list(frames_of(output)) == [int(row["frame"]) for row in loss_rows(output)] == list(range(1, frames + 1))
     assert len(list(Clip.named(output / "film.mp4", (0, None, 1)).frames())) == frames
     assert not (output / "state.npz").exists()
 
@@ -917,7 +892,7 @@ def test_shots_side_by_side(shots, tmp_path):
 def begin_two(shots, iterations):
     """Two shots on their way: the process, those that paint, and the directory."""
     process, output = shots(5, "--workers", 2, iterations=iterations)
-    until(process, lambda: all((output / f"frame-{number:05}.png").exists() for number in (1, 6)))
+    wait_until(lambda: all((output / f"frame-{number:05}.png").exists() for number in (1, 6)), process)
     both = psutil.Process(process.pid).children()
     return process, sorted(both, key=lambda one: sum(one.cpu_times()[:2]))[-2:], output
 
@@ -967,15 +942,13 @@ def test_a_shot_that_fails(tmp_path, network_file):
     assert filming.records.read(tmp_path / "film")["outcome"]["state"].startswith("failed: shot 1")
 
 
-def test_wrong_workers(film, monkeypatch):
+def test_wrong_workers(film, without):
     one_line(film("--workers", 0), "--workers 0: give a whole number of 1 or more")
-    real = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "distributed" else real(name))
+    without("distributed")
     one_line(film("--scheduler", "tcp://127.0.0.1:9"), "--scheduler: needs dask.distributed")
 
 
-def test_no_cluster_there(film):
-    pytest.importorskip("distributed", reason="needs the extra many")
+def test_no_cluster_there(film, impatient):
     one_line(film("--scheduler", "tcp://127.0.0.1:9"), "--scheduler tcp://127.0.0.1:9", "start one there")
 
 
@@ -996,11 +969,11 @@ def test_shots_on_a_cluster(shots, tmp_path, cluster):
 def test_a_worker_of_a_cluster_is_killed(shots, cluster):
     """Its interval is painted again; interrupted, the film goes on without a cluster."""
     process, output = shots(6, "--scheduler", cluster.scheduler_address, iterations=60)
-    until(process, lambda: any(output.glob("frame-*.png")))
+    wait_until(lambda: any(output.glob("frame-*.png")), process)
     busy = [psutil.Process(worker.process.pid) for worker in cluster.workers.values()]
     max(busy, key=lambda one: sum(one.cpu_times()[:2])).kill()
     before = len(frames_of(output))
-    until(process, lambda: len(frames_of(output)) > before)
+    wait_until(lambda: len(frames_of(output)) > before, process)
     process.send_signal(signal.SIGTERM)
     assert "--resume" in ended(process, 130)[1]
     begun = frames_of(output)

@@ -8,6 +8,7 @@ from unittest.mock import Mock
 
 import imageio.v3 as iio
 import numpy as np
+import png
 import pytest
 import tifffile
 from conftest import MEAN, random_picture, run_here
@@ -136,24 +137,9 @@ def test_sixteen_bit_colour(tmp_path):
 
 
 def test_sixteen_bit_colour_png(tmp_path):
-    deep = (PICTURE * 257).astype(">u2")
-    write_png16(tmp_path / "a.png", deep)
+    rows = b"".join(b"\0" + row.tobytes() for row in (PICTURE * 257).astype(">u2"))
+    (tmp_path / "a.png").write_bytes(png.encode(30, 20, 16, 2, zlib.compress(rows)))
     np.testing.assert_allclose(images.read(tmp_path / "a.png"), PICTURE, atol=1e-4)
-
-
-def write_png16(path, pixels):
-    """A minimal PNG writer: Pillow cannot write 16-bit colour."""
-    import struct
-    import zlib
-
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    height, width, _ = pixels.shape
-    rows = b"".join(b"\0" + row.tobytes() for row in pixels)
-    header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
-    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunks)
 
 
 def test_palette_and_first_frame(tmp_path):
@@ -342,10 +328,8 @@ def test_odd_tags_beside_the_rotation(tmp_path, tag):
 def test_long_text_in_a_png(tmp_path, chunk):
     packed = zlib.compress(bytes(3_000_000))
     bodies = {b"iTXt": b"XML:com.adobe.xmp\0\1\0\0\0" + packed, b"tEXt": b"Comment\0" + b"x" * 70_000_000}
-    body = bodies.get(chunk, b"name\0\0" + packed)
-    extra = struct.pack(">I", len(body)) + chunk + body + struct.pack(">I", zlib.crc32(chunk + body))
-    data = images.to_png(COLOUR.astype(np.float32))
-    (tmp_path / "a.png").write_bytes(data[:33] + extra + data[33:])
+    data = png.insert(images.to_png(COLOUR.astype(np.float32)), chunk, bodies.get(chunk, b"name\0\0" + packed))
+    (tmp_path / "a.png").write_bytes(data)
     np.testing.assert_array_equal(images.read(tmp_path / "a.png"), COLOUR)
 
 
@@ -355,14 +339,9 @@ def test_a_transparent_colour_of_sixteen_bits(tmp_path):
     Image.fromarray(deep).save(tmp_path / "a.png", transparency=int(deep[3, 4]))
     expected = np.where(deep == deep[3, 4], 255, GREY_PICTURE)
     np.testing.assert_allclose(images.read(tmp_path / "a.png")[..., 0], expected)
-
-    def chunk(name, body):
-        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-
-    header = struct.pack(">IIBBBBB", 2, 1, 16, 2, 0, 0, 0)
     row = b"\0" + struct.pack(">6H", 257, 0, 0, 258, 0, 0)
-    data = chunk(b"IHDR", header) + chunk(b"tRNS", row[1:7]) + chunk(b"IDAT", zlib.compress(row))
-    (tmp_path / "b.png").write_bytes(b"\x89PNG\r\n\x1a\n" + data + chunk(b"IEND", b""))
+    data = png.encode(2, 1, 16, 2, zlib.compress(row), png.chunk(b"tRNS", row[1:7]))
+    (tmp_path / "b.png").write_bytes(data)
     np.testing.assert_allclose(images.read(tmp_path / "b.png"), [[[255] * 3, [258 / 257, 0, 0]]], rtol=1e-6)
 
 
@@ -398,12 +377,7 @@ def png_of(width, height):
     """A black PNG of one bit a pixel, which compresses a thousandfold."""
     packer = zlib.compressobj()
     rows = b"".join(packer.compress(bytes(1 + (width + 7) // 8)) for _ in range(height)) + packer.flush()
-    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", rows), (b"IEND", b""))
-    parts = [
-        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body)) for name, body in chunks
-    ]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+    return png.encode(width, height, 1, 0, rows)
 
 
 TOO_LARGE = "more than 50 million pixels.*raise --read-limit, which is 1 GB"
@@ -664,10 +638,10 @@ def test_what_is_white_in_floating_point(tmp_path, values, white):
         (np.insert(np.full((8, 8, 3), 255, np.uint8), 3, 0, axis=2), "transparent all over; paint white"),
     ],
 )
-def test_masks_that_are_none(tmp_path, pictures_dir, network_file, mask, words):
+def test_masks_that_are_none(tmp_path, pair, network_file, mask, words):
     iio.imwrite(tmp_path / "mask.png", mask)
     with pytest.raises(InputError, match=rf"mask\.png: the mask is {words}"):
-        paint = [pictures_dir / "photo.png", pictures_dir / "painting.png", Settings(iterations=1)]
+        paint = [*pair, Settings(iterations=1)]
         nst_graph.paint(*paint, masks=tmp_path / "mask.png", weights_file=network_file)
 
 

@@ -2,12 +2,12 @@
 
 import io
 import json
-import struct
 import sys
 import zlib
 
 import imageio.v3 as iio
 import numpy as np
+import png
 import pytest
 import tifffile
 from conftest import random_picture
@@ -146,11 +146,7 @@ def write16(path, pixels, icc):
         tifffile.imwrite(path, pixels, photometric="rgb", iccprofile=icc)
     else:
         data = images.to_png(pixels / np.float64(257), 16)
-        path.write_bytes(data[:33] + chunk(b"iCCP", b"name\0\0" + zlib.compress(icc)) + data[33:])
-
-
-def chunk(name, body):
-    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        path.write_bytes(png.insert(data, b"iCCP", b"name\0\0" + zlib.compress(icc)))
 
 
 ICC = WIDE["Display P3"]
@@ -171,7 +167,7 @@ def test_profiles_that_cannot_be_used(tmp_path, kind):
     """The picture is read as if it had none, and one line says so."""
     packed = zlib.compress(UNUSABLE[kind])
     data = images.to_png(PICTURE)
-    (tmp_path / "a.png").write_bytes(data[:33] + chunk(b"iCCP", b"name\0\0" + packed) + data[33:])
+    (tmp_path / "a.png").write_bytes(png.insert(data, b"iCCP", b"name\0\0" + packed))
     write16(tmp_path / "deep.tif", PICTURE.astype(np.uint16) * 257, UNUSABLE[kind] or b"\0")
     saved(tmp_path / "flat.tif", Image.fromarray(PICTURE), UNUSABLE[kind] or b"\0")
     for name in ("a.png", "deep.tif", "flat.tif"):
@@ -186,7 +182,7 @@ def test_a_profile_that_unpacks_to_much_more(tmp_path):
     packer = zlib.compressobj()
     packed = b"".join(packer.compress(bytes(10**7)) for _ in range(20)) + packer.flush()
     data = images.to_png(PICTURE)
-    (tmp_path / "a.png").write_bytes(data[:33] + chunk(b"iCCP", b"name\0\0" + packed) + data[33:])
+    (tmp_path / "a.png").write_bytes(png.insert(data, b"iCCP", b"name\0\0" + packed))
     said = []
     memory, _ = taken(lambda: np.testing.assert_array_equal(images.read(tmp_path / "a.png", say=said.append), PICTURE))
     assert memory < 100e6 and len(said) == 1

@@ -126,17 +126,8 @@ def test_loss_terms(layers, network, size, pooling, styles):
     targets = [Style(painting, share) for painting, share in zip(paintings, shares, strict=True)]
     objective = Objective(network, content, targets, setting(pooling=pooling))
     found = objective(picture)
-    content_term, style_term = reference.terms(
-        layers,
-        MEAN,
-        picture,
-        content,
-        paintings,
-        CONTENT_LAYERS,
-        STYLE_LAYERS,
-        shares,
-        pooling=pooling,
-    )
+    terms = CONTENT_LAYERS, STYLE_LAYERS, shares
+    content_term, style_term = reference.terms(layers, MEAN, picture, content, paintings, *terms, pooling=pooling)
     assert found.terms["content"] == pytest.approx(content_term, rel=1e-5)
     assert found.terms["style"] == pytest.approx(style_term, rel=1e-5)
     assert found.total == pytest.approx(2 * content_term + 30 * style_term, rel=1e-5)
@@ -239,7 +230,7 @@ def test_real_vgg19(vgg19_file, pooling):
     settings = Settings(pooling=pooling)
     network = weights.read(vgg19_file).upto([*settings.content_layers, *settings.style_layers])
     layers = as_reference(network)
-    content, style = random_picture(70, 93, 1), random_picture(70, 93, 2)
+    content, style = random_picture(37, 53, 1), random_picture(37, 53, 2)
     picture = images.start(content, network.mean, 1.0, 0)
     found = Objective(network, content, [Style(style)], settings)(picture)
     content_term, style_term = reference.terms(

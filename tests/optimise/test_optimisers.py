@@ -1,6 +1,5 @@
 """L-BFGS minimises, counts, restarts and gives up only when it must; Adam and gradient descent by their formulas."""
 
-import csv
 import itertools
 import json
 import signal
@@ -9,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import scipy.optimize
-from conftest import random_picture, run_here
+from conftest import FIRST_LAYERS, loss_rows, random_picture, run_here
 
 import nst_graph
 from nst_graph import optimise
@@ -129,7 +128,7 @@ def test_lbfgs_steps_back_from_what_is_not_finite(where):
 
 
 @pytest.mark.parametrize("lbfgs", ["scipy", "graph"])
-def test_a_run_steps_back_from_what_is_not_finite(pictures_dir, network_file, tmp_path, monkeypatch, lbfgs):
+def test_a_run_steps_back_from_what_is_not_finite(pair, network_file, tmp_path, monkeypatch, lbfgs):
     """A loss that is infinite at times costs restarts; in the run's files there is nothing of it."""
     evaluate, calls = Objective.evaluate, []
 
@@ -139,11 +138,10 @@ def test_a_run_steps_back_from_what_is_not_finite(pictures_dir, network_file, tm
         return terms, total if len(calls) not in (9, 21) else float("inf"), fetched
 
     monkeypatch.setattr(Objective, "evaluate", fickle)
-    words = [pictures_dir / "photo.png", pictures_dir / "painting.png", "--weights", network_file, "--lbfgs", lbfgs]
+    words = [*pair, "--weights", network_file, "--lbfgs", lbfgs]
     done = run_here("paint.py", *words, "--iterations", 30, "--output", tmp_path)
     assert done.returncode == 0, done.stderr
-    with (tmp_path / "losses.csv").open() as file:
-        totals = [float(row["total"]) for row in csv.DictReader(file)]
+    totals = [float(row["total"]) for row in loss_rows(tmp_path)]
     assert len(totals) == 31 and totals == sorted(totals, reverse=True) and np.isfinite(totals).all()
     assert json.loads((tmp_path / "run.json").read_text())["outcome"]["restarts"] >= 1
 
@@ -276,17 +274,17 @@ def test_descent_goes_on_as_if_it_had_not_stopped(optimiser, average):
 
 
 @pytest.mark.parametrize(
-    "settings",
+    ("settings", "last"),
     [
-        {"lbfgs": "scipy"},
-        {"lbfgs": "graph"},
-        {"lbfgs": "graph", "scales": (32,), "scale_iterations": (20,)},
-        {"optimiser": "adam"},
-        {"optimiser": "gradient-descent", "rate": 1e-6},
+        ({"lbfgs": "scipy"}, 0),
+        ({"lbfgs": "scipy"}, 7),
+        ({"lbfgs": "graph"}, 0),
+        ({"lbfgs": "graph", "scales": (32,), "scale_iterations": (20,)}, 7),
+        ({"optimiser": "adam"}, 7),
+        ({"optimiser": "gradient-descent", "rate": 1e-6}, 0),
     ],
 )
-@pytest.mark.parametrize("last", [0, 7])
-def test_an_observer_stops_it(pictures_dir, network_file, tmp_path, settings, last):
+def test_an_observer_stops_it(pair, network_file, tmp_path, settings, last):
     """As in SciPy by StopIteration: the painting so far comes back, as the observer saw it, and its run is finished."""
     seen = []
 
@@ -295,10 +293,8 @@ def test_an_observer_stops_it(pictures_dir, network_file, tmp_path, settings, la
         if step.iteration == last:
             raise StopIteration
 
-    pair = pictures_dir / "photo.png", pictures_dir / "painting.png"
-    painting = nst_graph.paint(
-        *pair, Settings(iterations=30, **settings), weights_file=network_file, output=tmp_path, observers=[stop]
-    )
+    how = {"weights_file": network_file, "output": tmp_path, "observers": [stop]}
+    painting = nst_graph.paint(*pair, Settings(iterations=30, **FIRST_LAYERS, **settings), **how)
     assert len(seen) == last + 1 and painting.outcome.step.iteration == last
     np.testing.assert_array_equal(painting.picture, seen[-1].astype(np.float32))
     outcome = json.loads((tmp_path / "run.json").read_text())["outcome"]
@@ -307,7 +303,7 @@ def test_an_observer_stops_it(pictures_dir, network_file, tmp_path, settings, la
 
 
 @pytest.mark.parametrize("lbfgs", ["scipy", "graph"])
-def test_an_interruption_amid_a_step_leaves_a_whole_state(pictures_dir, network_file, tmp_path, monkeypatch, lbfgs):
+def test_an_interruption_amid_a_step_leaves_a_whole_state(pair, network_file, tmp_path, monkeypatch, lbfgs):
     """Ctrl-C comes between the two changes that make a step; the state has picture and pairs of the same step."""
     module, name = {"scipy": (History, "append"), "graph": (Vectors, "accept")}[lbfgs]
     change, calls = getattr(module, name), []
@@ -319,8 +315,7 @@ def test_an_interruption_amid_a_step_leaves_a_whole_state(pictures_dir, network_
             signal.raise_signal(signal.SIGINT)
         return result
 
-    pair = pictures_dir / "photo.png", pictures_dir / "painting.png"
-    settings = Settings(iterations=30, lbfgs=lbfgs, init="content")
+    settings = Settings(iterations=30, lbfgs=lbfgs, init="content", **FIRST_LAYERS)
     steps = []
     monkeypatch.setattr(module, name, interrupted)
     with pytest.raises(KeyboardInterrupt):

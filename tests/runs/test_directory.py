@@ -1,19 +1,19 @@
 """A run touches nothing in its directory but the files that have names of a run's, and goes on wherever it lies."""
 
-import csv
 import hashlib
 import json
 import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
+from dataclasses import replace
 
 import imageio.v3 as iio
 import numpy as np
 import pytest
-from conftest import ROOT, hashes, random_layers, random_picture, run_here, run_script, save_mat
+from conftest import FIRST_LAYERS, ROOT, hashes, loss_rows, random_layers, random_picture, run_here, save_mat, stop_at
+from processes import run_python, start_script, wait_until
 
 import nst_graph
 from nst_graph import images, painting, places
@@ -22,17 +22,13 @@ from nst_graph.errors import InputError, Pause
 from nst_graph.runs import page
 from nst_graph.settings import Settings
 
-SETTINGS = Settings(iterations=4, save_every=2)
+SETTINGS = Settings(iterations=4, save_every=2, **FIRST_LAYERS)
 
 
 @pytest.fixture
 def paint(pictures_dir, network_file):
     def call(output, settings=SETTINGS, content="photo.png", stop=None, **given):
-        def observe(step):
-            if step.iteration == stop:
-                raise Pause
-
-        given = {"weights_file": network_file, "observers": [observe]} | given
+        given = {"weights_file": network_file, "observers": [stop_at(stop)]} | given
         return nst_graph.paint(pictures_dir / content, pictures_dir / "painting.png", settings, output=output, **given)
 
     return call
@@ -59,9 +55,9 @@ def test_a_directory_of_ones_own_pictures(tmp_path, pictures_dir, network_file):
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"name": "my-project"}', "not JSON"])
-def test_somebody_elses_run_json(tmp_path, pictures_dir, network_file, text):
+def test_somebody_elses_run_json(tmp_path, pair, network_file, text):
     (tmp_path / "run.json").write_text(text)
-    words = [pictures_dir / "photo.png", pictures_dir / "painting.png", "--weights", network_file]
+    words = [*pair, "--weights", network_file]
     refused([*words, "--output", tmp_path, "--overwrite"], "not a run's record; name another directory")
     assert hashes(tmp_path) == {"run.json": hashlib.sha256(text.encode()).hexdigest()}
 
@@ -81,7 +77,7 @@ def test_a_picture_outside_the_directory(tmp_path, paint):
 
 def test_what_is_not_the_runs_stays(tmp_path, paint):
     """In a run's directory the names decide: what has none of a run's is left alone."""
-    paint(tmp_path / "run", Settings(iterations=2, save_every=1, tensorboard=True))
+    paint(tmp_path / "run", replace(SETTINGS, iterations=2, save_every=1, tensorboard=True))
     mine = ["notes.txt", "final.psd", "retouched-final.png", "iteration-2.png", ".sources/photo.png"]
     mine += ["tensorboard/events.out.tfevents.mine", "style-.png"]
     for name in mine:
@@ -150,30 +146,19 @@ def test_a_run_goes_on_wherever_it_and_its_pictures_went(tmp_path, pictures_dir,
     for name in ("photo.png", "painting.png", "other.png"):
         shutil.copy(pictures_dir / name, tmp_path / name)
     monkeypatch.chdir(tmp_path)
-
-    def pause(step):
-        if step.iteration == 3:
-            raise Pause
-
-    settings = Settings(iterations=6, save_every=2, init="other.png")
-    with pytest.raises(Pause):
-        nst_graph.paint(
-            "photo.png", "painting.png", settings, weights_file=network_file, output="run", observers=[pause]
-        )
-    assert (tmp_path / "run" / ".sources").is_dir()
-    (tmp_path / "run").rename(tmp_path / "renamed")
     (tmp_path / "away").mkdir()
-    done = run_script("paint.py", "--resume", "../renamed", cwd=tmp_path / "away")
-    assert done.returncode == 0, done.stderr
-    shutil.rmtree(tmp_path / "renamed")
-
+    settings = replace(SETTINGS, iterations=6, init="other.png")
+    given = {"weights_file": network_file, "output": "run", "observers": [stop_at(3)]}
     with pytest.raises(Pause):
-        nst_graph.paint(
-            "photo.png", "painting.png", settings, weights_file=network_file, output="run", observers=[pause]
-        )
+        nst_graph.paint("photo.png", "painting.png", settings, **given)
+    assert (tmp_path / "run" / ".sources").is_dir()
+    shutil.copytree(tmp_path / "run", tmp_path / "renamed")
+    monkeypatch.chdir(tmp_path / "away")
+    done = run_here("paint.py", "--resume", "../renamed")
+    assert done.returncode == 0, done.stderr
     for name in ("photo.png", "painting.png", "other.png"):
         (tmp_path / name).unlink()
-    done = run_script("paint.py", "--resume", tmp_path / "run", cwd=tmp_path / "away")
+    done = run_here("paint.py", "--resume", tmp_path / "run")
     assert done.returncode == 0, done.stderr
     assert not (tmp_path / "run" / ".sources").exists()
     assert json.loads((tmp_path / "run" / "run.json").read_text())["content"]["path"] == str(tmp_path / "photo.png")
@@ -182,12 +167,9 @@ def test_a_run_goes_on_wherever_it_and_its_pictures_went(tmp_path, pictures_dir,
 def test_without_a_copy_it_says_how(tmp_path, pictures_dir, network_file):
     photo = tmp_path / "photo.bmp"  # whose bytes are not those of the run's content.png
 
-    def pause(step):
-        raise Pause
-
     def begin(output):
         iio.imwrite(photo, random_picture(48, 64, 1).astype(np.uint8))
-        given = {"weights_file": network_file, "output": output, "observers": [pause]}
+        given = {"weights_file": network_file, "output": output, "observers": [stop_at(0)]}
         with pytest.raises(Pause):
             nst_graph.paint(photo, pictures_dir / "painting.png", SETTINGS, **given)
         shutil.rmtree(output / ".sources")
@@ -210,8 +192,7 @@ def test_options_to_a_finished_run(tmp_path, paint):
 
 
 def losses(path):
-    with (path / "losses.csv").open(newline="") as file:
-        return [(int(row["iteration"]), float(row["total"])) for row in csv.DictReader(file)]
+    return [(int(row["iteration"]), float(row["total"])) for row in loss_rows(path)]
 
 
 @pytest.mark.parametrize(
@@ -254,7 +235,7 @@ def test_more_that_is_interrupted(tmp_path, paint, monkeypatch):
         with monkeypatch.context() as patch, pytest.raises(Pause):
             if at_once:
                 patch.setattr(painting, "minimise", stop)
-            paint(tmp_path / "run", Settings(iterations=7, save_every=2), resume=True, stop=5)
+            paint(tmp_path / "run", replace(SETTINGS, iterations=7), resume=True, stop=5)
         refused(["--resume", tmp_path / "run", "--more", 1], "--more 1: ", "is not finished; --resume alone goes on")
     assert run_here("paint.py", "--resume", tmp_path / "run").returncode == 0
     assert [iteration for iteration, _ in losses(tmp_path / "run")] == [*range(8)]
@@ -262,7 +243,7 @@ def test_more_that_is_interrupted(tmp_path, paint, monkeypatch):
 
 def test_like_another_run(tmp_path, paint, pictures_dir, network_file):
     """Its settings, weights and start, with other pictures; an option wins, and it may be a line of a list."""
-    settings = Settings(iterations=3, save_every=2, pooling="max", init=str(pictures_dir / "other.png"))
+    settings = replace(SETTINGS, iterations=3, pooling="max", init=str(pictures_dir / "other.png"))
     paint(tmp_path / "one", settings)
     pair = [pictures_dir / "painting.png", pictures_dir / "photo.png"]
     words = [*pair, "--like", tmp_path / "one", "--seed", 3, "--output", tmp_path / "two"]
@@ -280,18 +261,15 @@ def test_like_another_run(tmp_path, paint, pictures_dir, network_file):
 
 
 @pytest.mark.parametrize("ignored", [False, True])
-def test_a_closed_terminal(tmp_path, pictures_dir, network_file, ignored):
+def test_a_closed_terminal(tmp_path, pair, network_file, ignored):
     """SIGHUP saves the state; under nohup, which ignores it, the run paints on."""
-    command = [sys.executable, ROOT / "scripts" / "paint.py", pictures_dir / "photo.png", pictures_dir / "painting.png"]
-    command += ["--weights", network_file, "--output", tmp_path / "run", "--iterations", "4000", "--save-every", "2000"]
+    words = [*pair, "--weights", network_file, "--output", tmp_path / "run", "--iterations", 4000, "--save-every", 2000]
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
     try:
-        process = subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = start_script("paint.py", *words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     finally:
         signal.signal(signal.SIGHUP, before)
-    while not (tmp_path / "run" / "losses.csv").exists():
-        assert process.poll() is None
-        time.sleep(0.05)
+    wait_until((tmp_path / "run" / "losses.csv").exists, process)
     process.send_signal(signal.SIGHUP)
     time.sleep(1)
     if ignored:
@@ -346,6 +324,6 @@ for turn in range({turns}):
 def test_twenty_paintings_in_one_process(pictures_dir, network_file):
     photo, painting = str(pictures_dir / "photo.png"), str(pictures_dir / "painting.png")
     given = {"root": str(ROOT), "turns": 20, "photo": photo, "painting": painting, "weights": str(network_file)}
-    done = subprocess.run([sys.executable, "-c", MEMORY.format(**given)], capture_output=True, text=True, timeout=300)
+    done = run_python(MEMORY.format(**given))
     used = list(map(float, done.stdout.split()))
     assert len(used) == 20 and used[-1] - used[1] < 20, (used, done.stderr)

@@ -7,7 +7,7 @@ from dataclasses import asdict
 import imageio.v3 as iio
 import numpy as np
 import pytest
-from conftest import run_here
+from conftest import FIRST_LAYERS, run_here, stop_at
 from PIL import Image
 
 import nst_graph
@@ -19,17 +19,22 @@ from nst_graph.settings import Settings
 
 
 @pytest.fixture
-def paint(pictures_dir, network_file, tmp_path):
+def paint(pair, network_file, tmp_path):
     def call(**settings):
         steps = []
         nst_graph.paint(
-            pictures_dir / "photo.png", pictures_dir / "painting.png",
-            Settings(**{"iterations": 12, "save_every": 4} | settings), weights_file=network_file,
+            *pair,
+            Settings(**{"iterations": 12, "save_every": 4} | FIRST_LAYERS | settings), weights_file=network_file,
             output=tmp_path / "run", observers=[steps.append],
         )  # fmt: skip
         return tmp_path / "run", steps
 
     return call
+
+
+@pytest.fixture
+def quick_curves():
+    """Here the curves are drawn."""
 
 
 def test_tensorboard(paint):
@@ -64,9 +69,8 @@ def test_timelapse(paint, kind):
     assert np.abs(frames[-1] - final).mean() < 25 < np.abs(frames[0] - final).mean() + 25
 
 
-def test_mp4_without_its_codec(paint, monkeypatch, tmp_path):
-    find = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "av" else find(name))
+def test_mp4_without_its_codec(paint, without, tmp_path):
+    without("av")
     with pytest.raises(InputError, match=r"--timelapse mp4: needs av"):
         paint(timelapse="mp4")
     assert not (tmp_path / "run").exists()
@@ -108,22 +112,16 @@ def test_a_picture_says_how_it_was_painted(pictures_dir, network_file, tmp_path)
         assert image.info["srgb"] == 0 and not image.text
 
 
-def test_sixteen_bits(pictures_dir, network_file, tmp_path):
+def test_sixteen_bits(pair, network_file, tmp_path):
     """The pictures, and all that is made from them."""
-    words = [pictures_dir / "photo.png", pictures_dir / "painting.png", "--weights", network_file, "--depth", 16]
+    words = [*pair, "--weights", network_file, "--depth", 16]
     words += ["--iterations", 6, "--save-every", 3, "--timelapse", "gif", "--tensorboard", "--output", tmp_path / "run"]
     done = run_here("paint.py", *words)
     assert (done.returncode, done.stderr) == (0, "")
     settings = Settings(iterations=6, save_every=3, depth=16)
-    pair = pictures_dir / "photo.png", pictures_dir / "painting.png"
-
-    def pause(step):
-        if step.iteration == 4:
-            raise Pause
-
     options = {"weights_file": network_file, "output": tmp_path / "resumed"}
     with pytest.raises(Pause):
-        nst_graph.paint(*pair, settings, observers=[pause], **options)
+        nst_graph.paint(*pair, settings, observers=[stop_at(4)], **options)
     painted = nst_graph.paint(*pair, settings, resume=True, **options).picture
     for directory in ("run", "resumed"):
         final = tmp_path / directory / "final.png"
@@ -142,9 +140,8 @@ def test_sixteen_bits(pictures_dir, network_file, tmp_path):
     assert wrong.returncode == 2 and "--depth 12: give 8 or 16" in wrong.stderr
 
 
-def test_overwriting_takes_all_of_it_away(pictures_dir, network_file, tmp_path):
-    words = [pictures_dir / "photo.png", pictures_dir / "painting.png", "--weights", network_file]
-    words += ["--output", tmp_path / "run", "--save-every", 2]
+def test_overwriting_takes_all_of_it_away(pair, network_file, tmp_path):
+    words = [*pair, "--weights", network_file, "--output", tmp_path / "run", "--save-every", 2]
     options = ["--iterations", 6, "--tensorboard", "--timelapse", "gif"]
     assert run_here("paint.py", *words, *options).returncode == 0
     assert run_here("paint.py", *words, "--iterations", 2, "--overwrite").returncode == 0

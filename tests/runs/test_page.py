@@ -1,6 +1,5 @@
 """The page of a run and the gallery, in headless Chromium, from files, without a network."""
 
-import csv
 import json
 import os
 import shlex
@@ -11,7 +10,7 @@ from dataclasses import replace
 import imageio.v3 as iio
 import numpy as np
 import pytest
-from conftest import random_picture
+from conftest import loss_rows, random_picture, stop_at
 
 import nst_graph
 from nst_graph import places
@@ -38,20 +37,13 @@ def runs(tmp_path_factory, network_file):
             output=directory / name, observers=observers, **options,
         )  # fmt: skip
 
-    def stop(at, error):
-        def observe(step):
-            if step.iteration == at:
-                raise error
-
-        return [observe]
-
     page.write_gallery(directory)
     paint("photo.png", "finished")
     paint(hostile, "hostile <script> <b>")
     with pytest.raises(KeyboardInterrupt):
-        paint("photo.png", "interrupted", stop(7, KeyboardInterrupt))
+        paint("photo.png", "interrupted", [stop_at(7, KeyboardInterrupt)])
     with pytest.raises(Pause):
-        paint("photo.png", "painting", stop(12, Pause))
+        paint("photo.png", "painting", [stop_at(12)])
     record = json.loads((directory / "painting" / "run.json").read_text())
     record["outcome"] = {"state": "painting"}  # as a killed run leaves it
     (directory / "painting" / "run.json").write_text(json.dumps(record))
@@ -228,8 +220,7 @@ def test_an_interrupted_run_says_how_to_go_on(browser, runs):
 def test_the_curves_are_the_losses(browser, runs, width):
     """Points against losses.csv and the settings' weights, through the axes' own labels."""
     look(browser, runs / "finished" / "index.html", width)
-    with (runs / "finished" / "losses.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = loss_rows(runs / "finished")
     labels = browser.execute_script(
         "return [...document.querySelectorAll('#chart .tick')]"
         ".map(t => [Number(t.textContent), Number(t.getAttribute('y')) - 4])"
@@ -395,11 +386,10 @@ def test_the_gallery_tells_runs_apart(runs, network_file):
         ),
     ],
 )
-def test_terms_add_up_to_the_total(pictures_dir, network_file, tmp_path, changed, title):
+def test_terms_add_up_to_the_total(pair, network_file, tmp_path, changed, title):
     settings = Settings(
         iterations=5, size=64, content_layers={"conv2_1": 1.0}, style_layers={"conv1_1": 1.0}, **changed
     )
-    pair = pictures_dir / "photo.png", pictures_dir / "painting.png"
     nst_graph.paint(*pair, settings, weights_file=network_file, output=tmp_path)
     shown = told(tmp_path / "index.html")
     assert shown["title"].startswith(title)
@@ -414,10 +404,9 @@ def test_terms_add_up_to_the_total(pictures_dir, network_file, tmp_path, changed
     assert len(shown["stages"]) == 1 + len(settings.scales)
 
 
-def test_a_scale_that_is_left_out_is_not_waited_for(pictures_dir, network_file, tmp_path):
+def test_a_scale_that_is_left_out_is_not_waited_for(pair, network_file, tmp_path):
     """The photograph is smaller than --size, and not larger than the first scale."""
     settings = Settings(iterations=4, size=200, scales=(90,), scale_iterations=(50,))
-    pair = pictures_dir / "photo.png", pictures_dir / "painting.png"
     nst_graph.paint(*pair, settings, weights_file=network_file, output=tmp_path)
     shown = told(tmp_path / "index.html")
     (stage,) = shown["stages"]

