@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import cast
 
 import numpy as np
@@ -26,8 +26,9 @@ def descend(
     and Ba 2015, section 7.2). `optimizer_state` is an earlier step's, to go on from. Raises InputError where it is
     another optimiser's, FloatingPointError where something is not finite.
     """
-    advance = _adam if settings.optimiser == "adam" else _descent
-    state = _initial(start, settings)
+    advance, state = _methods(np.zeros(start.shape, np.float32))[settings.optimiser]
+    if settings.average:
+        state = {**state, "last": start, "sum": np.zeros_like(start), "weight": np.array(0.0)}
     if optimizer_state:
         check_shapes({name: array.shape for name, array in state.items()}, optimizer_state)
         state = cast(State, dict(optimizer_state))
@@ -47,19 +48,18 @@ def descend(
     return Outcome(recorder.last, "the limit of iterations is reached")
 
 
-def _initial(start: Floats, settings: Settings) -> State:
-    """Adam's t, m and v; or the share of the rate, and the loss at the start. With `average`, what that is made of."""
-    zeros, zero = np.zeros(start.shape, np.float32), np.array(0.0)
-    adam = settings.optimiser == "adam"
-    state: State = {"t": zero, "m": zeros, "v": zeros} if adam else {"share": np.array(1.0), "most": np.array(np.inf)}
-    mean: State = {"last": start, "sum": np.zeros_like(start), "weight": zero} if settings.average else {}
-    return {**state, **mean}
+def _methods(zeros: Floats) -> dict[str, tuple[Callable[[StepRecorder, Settings, State], State], State]]:
+    """The step of each optimiser and its state before the first, of `zeros` in the shape of the picture."""
+    return {
+        "adam": (_adam, {"t": np.array(0.0), "m": zeros, "v": zeros}),
+        "gradient-descent": (_descent, {"share": np.array(1.0), "most": np.array(np.inf)}),
+    }
 
 
 def _adam(recorder: StepRecorder, settings: Settings, state: State) -> State:
     """A step of Adam: Kingma and Ba 2015 (arXiv 1412.6980), algorithm 1, with the order of operations of section 2.
 
-    So epsilon is added to sqrt(v) before that is corrected, as in TensorFlow.
+    The state has t, m and v. So epsilon is added to sqrt(v) before that is corrected, as in TensorFlow.
     """
     t, beta1, beta2 = float(state["t"]) + 1, np.float32(settings.beta1), np.float32(settings.beta2)
     scale = np.asarray(settings.pixel_scale, np.float32)
@@ -73,7 +73,10 @@ def _adam(recorder: StepRecorder, settings: Settings, state: State) -> State:
 
 
 def _descent(recorder: StepRecorder, settings: Settings, state: State) -> State:
-    """A step against the gradient; one to more than the loss at the start is taken anew, at half the rate."""
+    """A step against the gradient; one to more than the loss at the start is taken anew, at half the rate.
+
+    The state has the share of the rate that is left, and that loss.
+    """
     share, most = float(state["share"]), float(state["most"])
     scale = np.asarray(settings.pixel_scale, np.float32)
     picture, step = recorder.picture, np.float32(settings.rate) * scale * (recorder.gradient * scale)
