@@ -183,37 +183,36 @@ def paint_stages(
     """
     total, at_size = sum(stage.settings.iterations for stage in stages), 0
     work = [stage.settings.iterations * stage.photograph.size for stage in stages]
-    with TargetExtractor(network, stages[0].settings) as targets:
-        for index, stage in enumerate(stages):
-            goes_on = index > 0 and stage.shape == stages[index - 1].shape
-            at_size = stage.settings.iterations + (at_size if goes_on else 0)
-            if step is not None and step.stage > index:
-                continue
-            if step is None:
-                picture, state, iterations = stage.start(network), None, at_size
-            else:
-                picture, state = warm_start(step, stages[step.stage], stage)
-                goes_on = goes_on or step.stage == index
-                iterations = at_size - (step.iteration - step.iteration_offset if goes_on else 0)
-            say(_news(stage, iterations, bool(state)))
+    for index, stage in enumerate(stages):
+        goes_on = index > 0 and stage.shape == stages[index - 1].shape
+        at_size = stage.settings.iterations + (at_size if goes_on else 0)
+        if step is not None and step.stage > index:
+            continue
+        if step is None:
+            picture, state, iterations = stage.start(network), None, at_size
+        else:
+            picture, state = warm_start(step, stages[step.stage], stage)
+            goes_on = goes_on or step.stage == index
+            iterations = at_size - (step.iteration - step.iteration_offset if goes_on else 0)
+        say(_news(stage, iterations, bool(state)))
 
-            def left(iteration: int, iterations: int = iterations, index: int = index) -> float:
-                rest = (iterations - iteration) * stages[index].photograph.size + sum(work[index + 1 :])
-                return rest / max(1, sum(work))
+        def left(iteration: int, iterations: int = iterations, index: int = index) -> float:
+            rest = (iterations - iteration) * stages[index].photograph.size + sum(work[index + 1 :])
+            return rest / max(1, sum(work))
 
-            counter = OffsetObserver(observers, index, step, goes_on, total, left)
-            objective, vectors = objective_of(network, stage, targets, warm=bool(state))
-            stack.enter_context(objective)
-            settings = replace(stage.settings, iterations=iterations, corrections=stage.plan.pairs)
-            outcome = minimise(objective, picture, settings, counter.observe, state, vectors)
-            ends = index + 1 == len(stages) or stages[index + 1].shape != stage.shape
-            counter.final_state = {} if ends else dict(outcome.step.optimizer_state())
-            step = counter.counted(outcome.step)
-            stack.close()
-            del objective, vectors
-            machine.release_memory()  # or many paintings in one process would add up
-            if outcome.stopped:
-                break
+        counter = OffsetObserver(observers, index, step, goes_on, total, left)
+        objective, vectors = objective_of(network, stage, warm=bool(state))
+        stack.enter_context(objective)
+        settings = replace(stage.settings, iterations=iterations, corrections=stage.plan.pairs)
+        outcome = minimise(objective, picture, settings, counter.observe, state, vectors)
+        ends = index + 1 == len(stages) or stages[index + 1].shape != stage.shape
+        counter.final_state = {} if ends else dict(outcome.step.optimizer_state())
+        step = counter.counted(outcome.step)
+        stack.close()
+        del objective, vectors
+        machine.release_memory()  # or many paintings in one process would add up
+        if outcome.stopped:
+            break
     assert step is not None  # settings have one stage at least
     return replace(outcome, step=step)
 
@@ -231,7 +230,11 @@ def warm_start(step: Step, earlier: PreparedStage, stage: PreparedStage) -> tupl
 
 
 def objective_of(
-    network: Network, stage: PreparedStage, targets: TargetExtractor, steady: bool = False, warm: bool = False
+    network: Network,
+    stage: PreparedStage,
+    targets: TargetExtractor | None = None,
+    steady: bool = False,
+    warm: bool = False,
 ) -> tuple[Objective, Vectors | None]:
     """What a stage minimises, and the vectors of the graph's L-BFGS, if that does it."""
     inputs = network, stage.photograph, stage.styles, stage.settings

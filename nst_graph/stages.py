@@ -32,14 +32,16 @@ SHARE = 0.8
 #: The fewest rows of a strip, and curvature pairs with which L-BFGS is worth using; and the share of the time that each
 #: pair less costs (docs/benchmark-corrections.md).
 FEWEST_ROWS, FEWEST_PAIRS, PAIR_TIME = 16, 3, 0.02
-#: Bytes of TensorFlow itself, of a number of the features that are there at once (benchmarks/run.py memory), and of a
-#: pixel whatever the strips: pictures, gradient, the content's features.
-BASE, PER_NUMBER, WHOLE_PER_PIXEL = 1.5e9, 5.2, 110
+#: Bytes of TensorFlow and the kernels, of a number of the features that are there at once (benchmarks/run.py memory),
+#: and of a pixel whatever the strips: pictures, gradient, the content's features.
+BASE, PER_NUMBER, WHOLE_PER_PIXEL = 1.3e9, 4.5, 110
+#: How much more a strip's features take, of which a part is its own.
+IN_STRIPS = 1.5
 #: Bytes a pixel and channel of SciPy's L-BFGS-B, in float64: its work space (5 numbers), bounds (2), integers
 #: (2), copies of picture and gradient (9); and for each pair its own (2), History's points and pairs (2.5).
 SCIPY, SCIPY_PAIR = 18 * 8, 4.5 * 8
 #: Numbers a pixel and channel of the graph's: variables, what an operation holds; and a pair's, one more with bounds.
-GRAPH, GRAPH_PAIR = 15, 2
+GRAPH, GRAPH_PAIR = 8, 2
 
 
 @dataclass(frozen=True)
@@ -325,7 +327,7 @@ def plan(
     height, width = shape
     largest = max(height * width, style)
     # The features of a row of strips, of the largest picture in this shape.
-    row = width * math.sqrt(largest / (height * width)) * sum(features_at_once(network.blocks[0]))
+    row = IN_STRIPS * width * math.sqrt(largest / (height * width)) * sum(features_at_once(network.blocks[0]))
 
     def bytes_of(one: Plan) -> float:
         numbers = max(one.rows * row if one.blocks else 0, _features(network, one.blocks) * largest)

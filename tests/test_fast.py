@@ -229,19 +229,19 @@ def test_plans():
 
     assert plan(512, 384, Settings(), 24 * GIGABYTE) == stages.Plan(PAIRS)
     assert plan(512, 384, Settings(tile=256), 24 * GIGABYTE) == stages.Plan(PAIRS, None, 5, 256)
-    large = plan(2048, 1536, Settings(), 8 * GIGABYTE)
+    large = plan(2048, 1536, Settings(), 7 * GIGABYTE)
     assert large.blocks and large.rows >= stages.FEWEST_ROWS and large.pairs == PAIRS
-    more = plan(2048, 1536, Settings(), 10 * GIGABYTE)
+    more = plan(2048, 1536, Settings(), 9 * GIGABYTE)
     assert more.blocks < large.blocks or (more.blocks == large.blocks and more.rows > large.rows)
     adam = plan(4096, 3072, Settings(optimiser="adam"), 6 * GIGABYTE)
     assert adam.blocks
     scipys = plan(4096, 3072, Settings(lbfgs="scipy"), 18 * GIGABYTE)
     assert stages.FEWEST_PAIRS <= scipys.pairs < PAIRS and scipys.vector_dtype is None
-    graphs = plan(4096, 3072, Settings(lbfgs="graph"), 60 * GIGABYTE)
+    graphs = plan(4096, 3072, Settings(lbfgs="graph"), 64 * GIGABYTE)
     assert graphs == stages.Plan(PAIRS, "float64")
-    single = plan(4096, 3072, Settings(), 14 * GIGABYTE)
+    single = plan(4096, 3072, Settings(lbfgs="graph"), 26 * GIGABYTE)
     assert single.pairs == PAIRS and single.vector_dtype == "float32"
-    by_hand = plan(4096, 3072, Settings(tile=128), 16 * GIGABYTE)
+    by_hand = plan(4096, 3072, Settings(tile=128), 14 * GIGABYTE)
     assert (by_hand.blocks, by_hand.rows, by_hand.vector_dtype) == (5, 128, "float32")
     fewer = plan(4096, 3072, Settings(), 10 * GIGABYTE)
     assert stages.FEWEST_PAIRS <= fewer.pairs < PAIRS and fewer.vector_dtype == "float32"
@@ -251,12 +251,15 @@ def test_plans():
         plan(2048, 1536, Settings(tile=2048), 6 * GIGABYTE)
 
 
-@pytest.mark.parametrize(("gigabytes", "outcome"), [(3, "whole"), (1.91, "in strips of"), (1.8, "refused")])
-def test_what_does_not_fit_is_cut_or_refused(network_file, tmp_path, monkeypatch, gigabytes, outcome):
-    monkeypatch.setattr(machine, "memory", lambda: gigabytes * GIGABYTE)
+@pytest.mark.parametrize("by_option", [False, True])
+@pytest.mark.parametrize(("gigabytes", "outcome"), [(3, "whole"), (1.67, "in strips of"), (1.65, "refused")])
+def test_what_does_not_fit_is_cut_or_refused(network_file, tmp_path, monkeypatch, gigabytes, outcome, by_option):
+    """By the memory of the machine, of which four fifths are used, or by --memory."""
+    monkeypatch.setattr(machine, "memory", lambda: (64 if by_option else gigabytes) * GIGABYTE)
     iio.imwrite(tmp_path / "a.png", random_picture(384, 512).astype(np.uint8))
     words = ["--weights", network_file, "--content-layers", "conv1_1", "--style-layers", "conv1_1"]
     words += ["--optimiser", "adam", "--iterations", 0, "--output", tmp_path / "run"]
+    words += ["--memory", 0.8 * gigabytes] if by_option else []
     done = run_here("paint.py", tmp_path / "a.png", tmp_path / "a.png", *words)
     if outcome == "refused":
         assert done.returncode == 2 and "--size 512: painting 512 x 384 pixels takes" in done.stderr

@@ -140,8 +140,8 @@ def test_the_home_directory(here, monkeypatch):
     words = ["~/photo.png", "~/painting.png", "--masks", "~/other.png", "--init", "~/other.png"]
     done = run_here("paint.py", *words, "--weights", "~/weights.mat", "--output=~/run", *FEW)
     assert (done.returncode, done.stderr) == (0, "") and (home / "run" / "final.png").exists()
-    names = "content,styles,masks,init,weights,output,size,iterations,save_every"
-    row = "~/photo.png,~/painting.png,~/other.png,~/other.png,~/weights.mat,~/run,32,4,2"
+    names = "content,styles,masks,init,weights,output,size,iterations,save_every,content_layers,style_layers"
+    row = "~/photo.png,~/painting.png,~/other.png,~/other.png,~/weights.mat,~/run,32,4,2,conv1_1,conv1_1"
     (here / "list.csv").write_text(f"{names}\n{row}\n")
     assert f"{home / 'run'}: is finished" in run_here("paint_many.py", "list.csv").stdout
     settings = Settings(size=32, iterations=4, save_every=2, init="~/other.png")

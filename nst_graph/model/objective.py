@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nst_graph import machine
 from nst_graph.errors import InputError
 from nst_graph.evaluation import Evaluation, Floats
 from nst_graph.images import Picture
@@ -83,6 +84,8 @@ class Objective(SessionOwner):
             begin = self._strips.pooled if self._strips else build.first(network, self.picture)
             features, _ = build.block(list(rest), begin, self._dtype, first=cut is None)
             contents, self._styles = extracted.result()
+            if cut is not None:
+                machine.release_memory()  # what extracting took
             self._counts = {layer: values.size for layer, values in contents.items()}
             self._build(features, contents)
             self.session = session(self.graph)
@@ -126,6 +129,8 @@ class Objective(SessionOwner):
             sums, picture = sums | self._strips.sums(self._sums), self._strips.point
         self._terms, total = self._assemble(picture, sums)
         self.gradient = tf.gradients(total, picture)[0] if self._strips is None else self._strips.gradient(total)
+        #: Whether the gradient is there until the next evaluation.
+        self.keeps_gradient = self._strips is not None
 
     def _load(self, contents: dict[str, Floats]) -> None:
         """Take content features for the target."""

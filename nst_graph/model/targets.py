@@ -74,7 +74,7 @@ class TargetExtractor(SessionOwner):
         contents = settings.content_layers if settings.alpha else {}
         styles = settings.style_layers if settings.beta else {}
         with tf.Graph().as_default() as graph:
-            build = vgg.Build(settings.pooling, padding=settings.padding)
+            build = vgg.Build(settings.pooling, None, settings.convolutions, settings.padding)
             self._blocks = [Block(network, number, build, np.dtype(dtype)) for number in range(len(network.blocks))]
             features = [block.features for block in self._blocks]
             self._features = [{layer: some[layer] for layer in contents if layer in some} for some in features]
@@ -121,13 +121,15 @@ class TargetExtractor(SessionOwner):
         deepest = max((number for number, some in enumerate(fetches) if some), default=-1)
         rows = heights(self._network.blocks, cut.rows) if cut else [len(picture)] * len(self._blocks)
         for number in range(deepest + 1):
-            block, below = self._blocks[number], []
+            block, below = self._blocks[number], np.empty(0)
             asked = fetches[number], [block.pooled] if number < deepest else []
             for strip in strips(len(values), rows[number], block.reach):
                 feed = block.feed(strip) | {block.values: values[strip.first : strip.last]}
                 results, pooled = self.session.run(asked, feed)
-                below += pooled
                 for layer, result in results.items():
                     parts.setdefault(layer, []).append(result)
-            values = np.concatenate(below) if below else values
+                for some in pooled:  # copied at once: they are TensorFlow's memory
+                    below = below if below.size else np.empty((len(values) // 2, *some.shape[1:]), some.dtype)
+                    below[strip.start // 2 : strip.stop // 2] = some
+            values = below
         return parts

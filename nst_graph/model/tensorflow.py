@@ -143,6 +143,7 @@ class SessionOwner:
     def close(self) -> None:
         """Give the memory back."""
         self.session.close()
+        del self.session  # with which its variables go
 
 
 def initialise(session: tf.Session) -> None:

@@ -118,7 +118,7 @@ class Vectors:
         if self._session is None:
             self._session = objective.session
             with objective.graph.as_default(), tf.variable_scope(None, "lbfgs") as scope:
-                self._build(objective.gradient)
+                self._build(objective)
                 self._session.run(tf.variables_initializer(tf.global_variables(f"{scope.name}/")))
         load(self._session, self._x, start)
         self.order, self._last = [], None
@@ -133,28 +133,35 @@ class Vectors:
                 vector = optimizer_state[f"{kind}-{number}"].reshape(self._flat)
                 self._session.run(put, {self._slot: slot, self._row_values: vector})
 
-    def _build(self, gradient: tf.Tensor) -> None:
+    def _build(self, objective: Objective) -> None:
         """The operations on these vectors and the objective's gradient, each a call of its own."""
         flat, dtype = self._flat, self._dtype
-        latest, here = zeros("latest", flat), zeros("here", flat)
+        here, kept = zeros("here", flat), tf.no_op()
+
+        def latest() -> tf.Tensor:
+            return tf.reshape(objective.gradient, flat)
+
+        if not objective.keeps_gradient:
+            variable = zeros("latest", flat)
+            kept, latest = variable.assign(latest()).op, variable.read_value
         x, direction, trial = (
             tf.reshape(variable.read_value(), flat) for variable in (self._x, self._direction, self._trial)
         )
         g = tf.cast(here.read_value(), dtype)
 
         # An evaluation: the slope along d, and the squared change of the gradient.
-        with tf.control_dependencies([latest.assign(tf.reshape(gradient, flat)).op]):
-            new = tf.cast(latest.read_value(), dtype)
+        with tf.control_dependencies([kept]):
+            new = tf.cast(latest(), dtype)
         y = new - g
         self.measured = _dot(new, direction), _dot(y, y)
 
         # An accepted step: x and the gradient move, and its pair takes a slot.
         self._slot, self._row_values = tf.placeholder(tf.int32, ()), tf.placeholder(dtype, flat)
         places = tf.range(flat[0]) * self._pairs + self._slot
-        s, y = trial - x, tf.cast(latest.read_value(), dtype) - g
+        s, y = trial - x, tf.cast(latest(), dtype) - g
         self._store = [tf.scatter_update(self._steps, places, s).op, tf.scatter_update(self._changes, places, y).op]
         with tf.control_dependencies([s, y]):
-            self._move = [self._x.assign(self._trial.read_value()).op, here.assign(latest.read_value()).op]
+            self._move = [self._x.assign(self._trial.read_value()).op, here.assign(latest()).op]
 
         # A row by itself, to load and to save.
         kinds = {"step": self._steps, "change": self._changes}
