@@ -316,22 +316,26 @@ def alone(given, *options, before=(), **environment):
 
 
 def memory(given):
-    """Peak memory and time of each size, in one piece and in strips."""
+    """Peak memory and time of each size, in one piece and with more and more blocks in strips, by Winograd's."""
     lines = [
-        "| pixels | rows of strips | peak, GB | seconds an evaluation | microseconds a pixel |",
-        "|---|---|---|---|---|",
+        "| pixels | blocks in strips | peak, GB | seconds an evaluation | over one piece | microseconds a pixel |",
+        "|---|---|---|---|---|---|",
     ]
+    curves, whole = {}, None
     for size in given.sizes:
-        for tile in (0, given.tile):
-            if not tile and size > given.untiled:
-                continue
-            found = alone(given, "--size", size, "--tile", tile)
+        for blocks in (0, 1, 2, 3, 5) if size <= given.untiled else (3, 5):
+            options = "--size", size, "--tile", given.tile if blocks else 0, "--repeats", given.repeats, "--winograd"
+            found = alone(given, *options, "--blocks", blocks)
+            whole = found["seconds"] if not blocks else whole if size <= given.untiled else None
             micro = found["seconds"] / found["pixels"] * 1e6
+            name = f"{blocks} of 5" if blocks else "none"
+            curves.setdefault(name, []).append((size, micro))
             lines.append(
-                f"| {found['width']} x {found['height']} | {tile or 'none'} | {found['peak'] / 1e9:.2f} "
-                f"| {found['seconds']:.2f} | {micro:.2f} |"
+                f"| {found['width']} x {found['height']} | {name} | {found['peak'] / 1e9:.2f} | {found['seconds']:.2f} "
+                f"| {found['seconds'] / whole if whole else float('nan'):.2f} | {micro:.2f} |".replace("nan", "")
             )
             print(lines[-1], flush=True)
+    plot(curves, given.docs / "benchmark-memory.png", xlabel="longer side, pixels", ylabel="microseconds a pixel")
     return lines, None
 
 
@@ -461,14 +465,18 @@ def one(given):
     print(json.dumps(found | {"height": height, "width": width}))
 
 
-def plot(traces, path):
+def plot(traces, path, xlabel="seconds", ylabel="loss, equation 7"):
     import matplotlib.pyplot as plt
 
     figure, axis = plt.subplots(figsize=(8, 4.5))
     for name, trace in traces.items():
         axis.plot(*zip(*trace, strict=True), label=name)
-    axis.set(xscale="log", yscale="log", xlabel="seconds", ylabel="loss, equation 7")
-    axis.set_ylim(top=2 * max(trace[0][1] for trace in traces.values()))  # some leap far above their start
+    axis.set(xscale="log", xlabel=xlabel, ylabel=ylabel)
+    if "loss" in ylabel:
+        axis.set_yscale("log")
+        axis.set_ylim(top=2 * max(trace[0][1] for trace in traces.values()))  # some leap far above their start
+    else:
+        axis.set_ylim(bottom=0)
     axis.legend()
     axis.grid(alpha=0.3)
     figure.tight_layout()
