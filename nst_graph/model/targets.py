@@ -121,7 +121,7 @@ class TargetExtractor(SessionOwner):
         deepest = max((number for number, some in enumerate(fetches) if some), default=-1)
         rows = heights(self._network.blocks, cut.rows) if cut else [len(picture)] * len(self._blocks)
         for number in range(deepest + 1):
-            block, below = self._blocks[number], np.empty(0)
+            block, below = self._blocks[number], np.empty(0, values.dtype)
             asked = fetches[number], [block.pooled] if number < deepest else []
             for strip in strips(len(values), rows[number], block.reach):
                 feed = block.feed(strip) | {block.values: values[strip.first : strip.last]}
