@@ -119,11 +119,11 @@ def claimed(
     """Check a directory, make it if need be, and keep other processes from painting there.
 
     With `free` it is the first of PATH, PATH-2, PATH-3, ... that is not there, whoever else takes one at the same time.
-    Nested claims of one thread are one. A directory that was made here and is still empty at the end is removed.
+    Nested claims of one thread are one. Directories that were made here and are still empty at the end are removed.
     Raises InputError if what is there is to be kept, another process paints there, or it cannot be written.
     """
     if free:
-        path, made = next(filter(_make, numbered(path))), True
+        path, made = next((place, made) for place in numbered(path) if (made := _make(place)))
     else:
         _checked(path, picture, overwrite, resume)  # before a file is made there
         made = _make(path)
@@ -142,8 +142,8 @@ def claimed(
                 (path / ".lock").unlink()
         lock.release()
         with suppress(OSError):  # it is not empty
-            if unused and made:
-                path.rmdir()
+            for place in made if unused else ():
+                place.rmdir()
 
 
 def _checked(path: Path, picture: Path | None, overwrite: bool, resume: bool) -> Directory:
@@ -172,9 +172,10 @@ def writing(path: Path) -> Iterator[None]:
         raise InputError(f"--output {path}: {error.strerror}; name a directory that can be written") from error
 
 
-def _make(path: Path) -> bool:
-    """Make a directory; whether it was not there. Raises InputError."""
+def _make(path: Path) -> list[Path]:
+    """Make a directory, and those above it; returns what was not there, from within. Raises InputError."""
     with writing(path), suppress(FileExistsError):
+        missing = [place for place in (path, *path.parents) if not place.exists()]
         path.mkdir(parents=True)
-        return True
-    return False
+        return missing
+    return []

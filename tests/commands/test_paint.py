@@ -423,8 +423,8 @@ def test_an_interruption_before_anything_is_painted(paint, pair, tmp_path, monke
         assert (status, err) == (130, f"paint.py: interrupted; --resume {tmp_path / 'run'} goes on\n")
 
 
-def test_interrupted_while_tensorflow_loads():
-    """Of what TensorFlow had to say nothing is shown."""
+def test_interrupted_while_tensorflow_loads(tmp_path):
+    """Of what TensorFlow had to say nothing is shown, and of directories that were made none is left."""
     code = """
 import os, signal, sys, threading
 import nst_graph.commands.paint as it
@@ -434,10 +434,11 @@ class Finder:
             os.write(2, b"noise")
             os.kill(os.getpid(), signal.SIGINT)
 sys.meta_path.insert(0, Finder())
-sys.exit(it.main(["--example", "--output", "none/run"]))
+sys.exit(it.main(["--example", "--output", sys.argv[1]]))
 """
-    done = run_python(code)
+    done = run_python(code, tmp_path / "above" / "run")
     assert (done.returncode, done.stderr) == (130, "paint.py: interrupted; nothing was painted yet\n")
+    assert not any(tmp_path.iterdir())
 
 
 def test_news_of_one_thing(paint, pair, network_file, tmp_path):
