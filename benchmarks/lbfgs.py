@@ -29,6 +29,8 @@ from nst_graph.optimise import PAIRS, Vectors, graph_lbfgs, lbfgs
 class Quadratic:
     """The sum of w x^2 / 2, on a line or fed, with w from 1 to 1000."""
 
+    keeps_gradient = False
+
     def __init__(self, shape, vectors=np.float64):
         weights = 10 ** np.random.default_rng(0).uniform(0, 3, shape)
         with tf.Graph().as_default() as self.graph:

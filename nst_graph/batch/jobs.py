@@ -58,9 +58,10 @@ def prepare(job: Job, say: Callable[[str], None]) -> Job:
     from nst_graph import weights  # imports NumPy
 
     weights_file = job.weights or weights.find(job.settings.network, say)
-    paths = (job.content, *job.styles, *job.masks, *job.init)
-    if gone := [str(path) for path in paths if not path.exists()]:
-        raise InputError(f"{' '.join(gone)}: no such file; name a picture file")
-    if not (weights_file.exists() and all(map(IN_EVERY_VGG.fullmatch, job.settings.layers))):
+    paths = (job.content, *job.styles, *job.masks, *job.init, weights_file)
+    if gone := [path for path in paths if not path.exists()]:
+        remedy = "put it there, or name another" if weights_file in gone else "name a picture file"
+        raise InputError(f"{' '.join(map(str, gone))}: no such file; {remedy}")
+    if not all(map(IN_EVERY_VGG.fullmatch, job.settings.layers)):
         weights.read(weights_file, job.read_limit).upto(job.settings.layers)
     return replace(job, weights=weights_file)

@@ -10,7 +10,7 @@ Newton methods"; Morales and Nocedal 2011).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -136,21 +136,15 @@ class Vectors:
     def _build(self, objective: Objective) -> None:
         """The operations on these vectors and the objective's gradient, each a call of its own."""
         flat, dtype = self._flat, self._dtype
-        here, kept = zeros("here", flat), tf.no_op()
-
-        def latest() -> tf.Tensor:
-            return tf.reshape(objective.gradient, flat)
-
-        if not objective.keeps_gradient:
-            variable = zeros("latest", flat)
-            kept, latest = variable.assign(latest()).op, variable.read_value
+        here = zeros("here", flat)
+        keep, latest = self._latest(objective)
         x, direction, trial = (
             tf.reshape(variable.read_value(), flat) for variable in (self._x, self._direction, self._trial)
         )
         g = tf.cast(here.read_value(), dtype)
 
         # An evaluation: the slope along d, and the squared change of the gradient.
-        with tf.control_dependencies([kept]):
+        with tf.control_dependencies([keep]):
             new = tf.cast(latest(), dtype)
         y = new - g
         self.measured = _dot(new, direction), _dot(y, y)
@@ -183,6 +177,13 @@ class Vectors:
             d = self._clip(x + free * d) - x
         with tf.control_dependencies([self._direction.assign(tf.reshape(d, self._x.shape)).op]):
             self._turn = _dot(g, d), _dot(d, d)
+
+    def _latest(self, objective: Objective) -> tuple[tf.Operation, Callable[[], tf.Tensor]]:
+        """What keeps the gradient of an evaluation, and what reads it then."""
+        if objective.keeps_gradient:
+            return tf.no_op(), lambda: tf.reshape(objective.gradient, self._flat)
+        latest = zeros("latest", self._flat)
+        return latest.assign(tf.reshape(objective.gradient, self._flat)).op, latest.read_value
 
     def compute_direction(self) -> tuple[float, float]:
         """Set d = -H g, by the inverse Hessian H that the pairs define; returns the slope along it, and its length."""
