@@ -5,6 +5,7 @@ import hashlib
 import io
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -69,10 +70,22 @@ def atomic(path: Path, mark: str | None = None) -> Iterator[io.BufferedRandom]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        unfinished.replace(path)
+        _replace(unfinished, path)
     except BaseException:
         unfinished.unlink(missing_ok=True)  # an interruption may come just after the replacement
         raise
+
+
+def _replace(unfinished: Path, path: Path) -> None:
+    """Rename a file over another, waiting a little if a viewer has that open, which Windows does not allow."""
+    for wait in (0.1, 0.3, 1.0, None):
+        try:
+            unfinished.replace(path)
+            return
+        except PermissionError:
+            if os.name != "nt" or wait is None:
+                raise
+            time.sleep(wait)
 
 
 def sha256(path: Path) -> str:

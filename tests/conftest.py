@@ -16,10 +16,12 @@ import numpy as np
 import pytest
 import scipy.io
 
+import nst_graph
 from nst_graph import weights
 from nst_graph.errors import Pause
 from nst_graph.figures import panels
 from nst_graph.runs import losses
+from nst_graph.settings import Settings
 
 # Begun in the background of a shell, the tests and what they start would not hear Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -228,3 +230,18 @@ def cluster():
     distributed = pytest.importorskip("distributed", reason="dask is an extra")
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster:
         yield cluster
+
+
+#: What `paint` paints with.
+SMALL = Settings(iterations=20, save_every=100)
+
+
+@pytest.fixture
+def paint(pictures_dir, network_file):
+    """nst_graph.paint on small pictures, with a small network."""
+
+    def call(*styles, settings=SMALL, **options):
+        files = [pictures_dir / name for name in styles or ["painting.png"]]
+        return nst_graph.paint(pictures_dir / "photo.png", files, settings, weights_file=network_file, **options)
+
+    return call

@@ -24,12 +24,12 @@ def test_begun_together_each_has_a_directory(words, tmp_path):
     name = f"photo-{time.time_ns()}"
     photograph = shutil.copy(words[0], tmp_path / f"{name}.png")
     try:
-        runs = [start_script("paint.py", photograph, *words[1:]) for _ in range(2)]
+        runs = [start_script("paint.py", photograph, *words[1:]) for _ in range(3)]
         for run in runs:
             _, error = run.communicate(timeout=120)
             assert run.returncode == 0, error
         made = sorted(places.OUTPUT.glob(f"{name}-painting*"))
-        assert [path.name for path in made] == [f"{name}-painting{number}" for number in ("", "-2")]
+        assert [path.name for path in made] == [f"{name}-painting{number}" for number in ("", "-2", "-3")]
         for path in made:
             assert json.loads((path / "run.json").read_text())["outcome"]["state"] == "finished"
     finally:

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nst_graph import machine
 from nst_graph.errors import InputError
 from nst_graph.evaluation import Evaluation, Floats
 from nst_graph.images import Picture
@@ -84,8 +83,6 @@ class Objective(SessionOwner):
             begin = self._strips.pooled if self._strips else build.first(network, self.picture)
             features, _ = build.block(list(rest), begin, self._dtype, first=cut is None)
             contents, self._styles = extracted.result()
-            if cut is not None:
-                machine.release_memory()  # what extracting took
             self._counts = {layer: values.size for layer, values in contents.items()}
             self._build(features, contents)
             self.session = session(self.graph)

@@ -16,12 +16,10 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import Any, Self
-
-import numpy.typing as npt
 
 from nst_graph import machine, signals
 
@@ -77,7 +75,7 @@ atexit.register(gc.freeze)  # or Python looks for garbage once more before it en
 # By itself TensorFlow lets a GPU round the factors of products to TF32, which has 10 bits for float32's 23.
 tf.config.experimental.enable_tensor_float_32_execution(False)
 
-__all__ = ["SessionOwner", "computed", "gpu_memory", "gpu_name", "has_bfloat16", "has_gpu", "initialise"]
+__all__ = ["SessionOwner", "gpu_memory", "gpu_name", "has_bfloat16", "has_gpu", "initialise"]
 __all__ += ["load", "session", "tf", "zeros"]
 
 #: Numbers of a variable that is initialised by itself.
@@ -143,7 +141,7 @@ class SessionOwner:
     def close(self) -> None:
         """Give the memory back."""
         self.session.close()
-        del self.session  # with which its variables go
+        del self.session  # until then TensorFlow keeps its variables
 
 
 def initialise(session: tf.Session) -> None:
@@ -158,13 +156,6 @@ def initialise(session: tf.Session) -> None:
 def load(session: tf.Session, variable: tf.Variable, value: Any) -> None:
     """Give a variable a value. Its initial value is fed: the array does not become a constant of the graph."""
     session.run(variable.initializer, {variable.initializer.inputs[1]: value})
-
-
-def computed(make: Callable[[], npt.NDArray[Any]], shape: Sequence[int], dtype: npt.DTypeLike) -> tf.Tensor:
-    """What a function makes when it is evaluated: for initial values, as constants are copied several times."""
-    kind = tf.as_dtype(dtype)
-    values = tf.numpy_function(lambda: make().astype(kind.as_numpy_dtype, copy=False), [], kind)
-    return tf.ensure_shape(values, shape)
 
 
 def zeros(name: str, shape: Sequence[int], dtype: tf.DType = tf.float32, use_resource: bool = True) -> tf.Variable:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nst_graph.model.tensorflow import computed, has_gpu, tf
+from nst_graph.model.tensorflow import has_gpu, tf
 
 Matrix = npt.NDArray[np.float64]
 
@@ -133,9 +133,10 @@ def _gradient(op: tf.Operation, slope: tf.Tensor, *_: tf.Tensor) -> tuple[tf.Ten
 
 
 def _points(kernel: npt.NDArray[np.floating], by: WinogradTransform, dtype: tf.DType) -> tf.Variable:
-    """A kernel at its points [side * side, in, out], in a variable."""
+    """A kernel at its points [side * side, in, out], in a variable: a constant is copied several times."""
     inner, outer = kernel.shape[2:]
-    rows = computed(lambda: kernel.reshape(9, -1), [9, inner * outer], dtype)
+    rows = tf.numpy_function(lambda: kernel.reshape(9, -1).astype(dtype.as_numpy_dtype), [], dtype)
+    rows.set_shape([9, inner * outer])
     points = tf.reshape(_at_points(by.ahead.kernel, rows), [by.side**2, inner, outer])
     return tf.Variable(points, trainable=False, use_resource=True)
 

@@ -44,9 +44,11 @@ def to_csv(rows: Rows) -> bytes:
     """losses.csv, in the order of the numbers."""
     formats = {"seconds": ".3f", "beside": ".3f"}
     ordered = [rows[number] for number in sorted(rows)]
-    lines: list[Iterable[str]] = [*ordered[:1]]
-    lines += ([format(value, formats.get(name, ".9g")) for name, value in row.items()] for row in ordered)
-    return "".join(",".join(line) + "\n" for line in lines).encode()
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerows(ordered[:1])  # the names
+    writer.writerows([format(value, formats.get(name, ".9g")) for name, value in row.items()] for row in ordered)
+    return table.getvalue().encode()
 
 
 def weighted(rows: Rows, settings: Mapping[str, Any]) -> list[Row]:

@@ -5,23 +5,10 @@ from dataclasses import replace
 import imageio.v3 as iio
 import numpy as np
 import pytest
-from conftest import random_picture
+from conftest import SMALL, random_picture
 from skimage import color
 
-import nst_graph
 from nst_graph import images
-from nst_graph.settings import Settings
-
-SMALL = Settings(iterations=20, save_every=100)
-
-
-@pytest.fixture
-def paint(pictures_dir, network_file):
-    def call(*styles, settings=SMALL, **options):
-        files = [pictures_dir / name for name in styles or ["painting.png"]]
-        return nst_graph.paint(pictures_dir / "photo.png", files, settings, weights_file=network_file, **options)
-
-    return call
 
 
 def test_luminance_keeps_the_contents_chrominance(paint, pictures_dir):

@@ -6,7 +6,7 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 import reference
-from conftest import MEAN, as_reference, random_picture
+from conftest import MEAN, SMALL, as_reference, random_picture
 
 import nst_graph
 from nst_graph import images, weights
@@ -14,17 +14,6 @@ from nst_graph.commands import paint as cli
 from nst_graph.errors import InputError
 from nst_graph.model.objective import Objective, Style
 from nst_graph.settings import CHOICES, Settings
-
-SMALL = Settings(iterations=20, save_every=100)
-
-
-@pytest.fixture
-def paint(pictures_dir, network_file):
-    def call(*styles, settings=SMALL, **options):
-        files = [pictures_dir / name for name in styles or ["painting.png"]]
-        return nst_graph.paint(pictures_dir / "photo.png", files, settings, weights_file=network_file, **options)
-
-    return call
 
 
 @pytest.mark.parametrize("size", [(32, 48), (37, 53)])
