@@ -238,6 +238,7 @@ def objective_of(
 ) -> tuple[Objective, Vectors | None]:
     """What a stage minimises, and the vectors of the graph's L-BFGS, if that does it."""
     inputs = network, stage.photograph, stage.styles, stage.settings
+    tf.config.experimental.enable_tensor_float_32_execution(stage.settings.precision == "tf32")
     compute = tf.bfloat16 if stage.settings.precision == "bfloat16" else None
     dtype = _vector_dtype(stage, warm)
     vectors = None if dtype is None else Vectors(dtype, stage.plan.pairs, stage.settings.bounded)

@@ -24,7 +24,7 @@ STYLE_LOSSES = ("equation4", "mean", "mean-over-size", "over-pixels", "wasserste
 SMOOTHNESS_LOSSES = ("absolute", "squared", "power", "nine-point")
 OPTIMISERS = ("lbfgs", "adam", "gradient-descent")
 LBFGS = ("auto", "scipy", "graph")
-PRECISIONS = ("float32", "bfloat16", "auto")
+PRECISIONS = ("float32", "tf32", "bfloat16", "auto")
 #: The kinds of files that a picture is saved as, by suffix, and the bits a colour that each may have.
 DEPTHS = {".png": (8, 16), ".jpg": (8,), ".jpeg": (8,), ".tif": (8, 16), ".tiff": (8, 16)}
 COLOURS = ("painting", "luminance", "histogram", "covariance")
@@ -262,7 +262,9 @@ class Settings(Options):
     average: float = HOW(0.0, "show the running mean of adam's or gradient-descent's steps, by this decay", DECAY)
     bounded: bool = HOW(False, "keep every pixel in 0..255 while painting")
     precision: str = SPEED(
-        "float32", "type of the convolutions; auto is bfloat16 where that is fast, float32 at the end", PRECISIONS
+        "float32",
+        "type of the convolutions; auto is bfloat16 where that is fast, float32 at the end, and tf32 a GPU's",
+        PRECISIONS,
     )
     convolutions: str = SPEED(
         "auto",

@@ -225,7 +225,11 @@ def prepare_stages(
 
 
 def _fastest(settings: Settings, earlier: Sequence[str], say: Say) -> str:
-    """The precision that "auto" stands for, where that of the `earlier` stages does not say."""
+    """The precision that "auto" stands for, where that of the `earlier` stages does not say, or "tf32"."""
+    if settings.precision == "tf32" and not has_gpu():
+        say("--precision tf32: only a GPU has it; painted in float32")
+    if settings.precision == "tf32":
+        return "tf32" if has_gpu() else "float32"
     if settings.precision == "float32" or earlier:
         return "bfloat16" if "bfloat16" in earlier else "float32"
     fastest = vgg.fastest_precision(settings.convolutions)
@@ -237,8 +241,8 @@ def _fastest(settings: Settings, earlier: Sequence[str], say: Say) -> str:
 
 
 def schedule(settings: Settings, fastest: str) -> list[Settings]:
-    """The settings of each stage; `fastest` is the precision that "auto" stands for, but at the end."""
-    precision = fastest if settings.precision == "auto" else settings.precision
+    """The settings of each stage; `fastest` is the precision that "auto", but at the end, or "tf32" stands for."""
+    precision = fastest if settings.precision in ("auto", "tf32") else settings.precision
     last = replace(settings, scales=(), scale_iterations=(), precision=precision)
     scales = zip(settings.scales, settings.scale_iterations, strict=True)
     stages = [replace(last, size=size, iterations=n) for size, n in scales if size < (settings.size or math.inf)]
@@ -368,7 +372,8 @@ def _lbfgs_plans(settings: Settings) -> list[Plan]:
     if settings.optimiser != "lbfgs":
         return [Plan(most)]
     scipys: list[str | None] = [None]
-    graphs: list[str | None] = ["float64", "float32"]
+    # In TF32 inner products of float32 would be rounded too.
+    graphs: list[str | None] = ["float64"] if settings.precision == "tf32" else ["float64", "float32"]
     dtypes = {"scipy": scipys, "graph": graphs, "auto": graphs if has_gpu() else [*scipys, *graphs]}[settings.lbfgs]
     fewer = range(most - 1, FEWEST_PAIRS - 1, -1)
     return [Plan(most, dtype) for dtype in dtypes] + [Plan(pairs, dtypes[-1]) for pairs in fewer]

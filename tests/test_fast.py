@@ -50,7 +50,7 @@ def test_stages():
         ({"tile": 8}, "tile: 8;"),
         ({"ratio_at": (0,)}, "ratio_at: 0; give a size, or width and height, in pixels"),
         ({"ratio_at": (1, 2, 3)}, "ratio_at: 1 2 3;"),
-        ({"precision": "half"}, "precision: half; give one of float32, bfloat16, auto"),
+        ({"precision": "half"}, "precision: half; give one of float32, tf32, bfloat16, auto"),
     ],
 )
 def test_settings_that_cannot_be_used(changes, words):
@@ -127,6 +127,23 @@ def test_a_processor_without_bfloat16_is_told(monkeypatch, pair, network_file, p
     assert any("not faster than float32 on this machine" in line for line in said) == told
     assert not any("--precision" in line for line in said) or told
     assert any(line.endswith("in bfloat16" if told else "in float32") for line in said)
+
+
+@pytest.mark.parametrize("has_gpu", [True, False])
+def test_tf32_is_a_gpus(monkeypatch, pair, network_file, has_gpu):
+    """And TensorFlow may round factors to it while it is asked for, not after."""
+    monkeypatch.setattr(stages, "has_gpu", lambda: has_gpu)
+    said, allowed = [], []
+    for precision in ("tf32", "float32"):
+        nst_graph.paint(
+            *pair, Settings(iterations=1, precision=precision),
+            weights_file=network_file, say=said.append,
+            observers=[lambda step: allowed.append(tf.config.experimental.tensor_float_32_execution_enabled())],
+        )  # fmt: skip
+    assert allowed == [has_gpu, has_gpu, False, False]
+    assert ("--precision tf32: only a GPU has it; painted in float32" in said) != has_gpu
+    lines = [line for line in said if line.endswith("2")]
+    assert lines[0].endswith("in tf32" if has_gpu else "in float32") and lines[1].endswith("in float32")
 
 
 def test_scales(pair, network_file, tmp_path):

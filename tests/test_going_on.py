@@ -51,6 +51,7 @@ CASES = {
     "scipy-tiled-scales": ("--lbfgs scipy --tile 32 --scales 32 --scale-iterations 12", PAIRS),
     "graph-scales": ("--lbfgs graph --scales 32 --scale-iterations 12", GRAPHS),
     "graph-bfloat16-tiled": ("--lbfgs graph --tile 32 --precision bfloat16", GRAPHS),
+    "tf32": ("--precision tf32", PAIRS),  # float32, but on a GPU
     "bounded": ("--bounded", PAIRS),
     "bounded-graph": ("--bounded --lbfgs graph", GRAPHS),
     "scipy-auto": ("--precision auto", PAIRS),
