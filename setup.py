@@ -20,6 +20,7 @@ setup(
     package_data={
         "nst_graph": ["py.typed"],
         "nst_graph.commands": ["example-painting.jpg"],
+        "nst_graph.figures": ["*.csv"],
         "nst_graph.runs": ["*.html"],
     },
     entry_points={

@@ -131,7 +131,7 @@ def _paint(
             timelapse.check(settings.timelapse)
         input_images = InputImages.read(paths, settings, say, warn)
         whole = network_of(paths, warn)
-        network, earlier = whole.upto(settings.layers), run.stages if run else ()
+        network, earlier = whole.upto(settings.layers, settings.pool_rounding), run.stages if run else ()
         stages = prepare_stages(input_images, network, settings, say, earlier, side_by_side)
         del input_images  # which may be much larger
         last = stages[-1]

@@ -112,17 +112,52 @@ _BISHT = Settings(
 
 #: The recipe in force where none is named.
 DEFAULT = "gatys2015"
-#: The authors' notebook, whose losses are published.
-NOTEBOOK = "gatys2016"
+#: The authors' notebooks whose losses are published, in PyTorch and in Torch.
+NOTEBOOKS = {"pytorch": "gatys2016", "torch": "gatys2017"}
+#: That of textures, as in the figure of that name.
+TEXTURE = "gatys2015-texture"
 
 RECIPES = {
     DEFAULT: Recipe("Gatys, Ecker, Bethge 2015: the paper, white noise, average pooling, L-BFGS", Settings()),
-    NOTEBOOK: Recipe(
+    NOTEBOOKS["pytorch"]: Recipe(
         "the authors' released notebook: means for sums, 1e3/N^2 per layer, max pooling, from the content", _GATYS2016
     ),
     "gatys2016-rescaled": Recipe(
         "the same on the rescaled network: content 1e6, style 1e9 over the layers",
         replace(_GATYS2016, network="VGG-19 rescaled", alpha=1e6, beta=1e9, style_layers=equal(STYLE_LAYERS)),
+    ),
+    NOTEBOOKS["torch"]: Recipe(
+        "the authors' Torch notebook of 2017: the same losses, sizes by area, 512 and then 1024",
+        replace(
+            _GATYS2016,
+            side="area",
+            size=1024,
+            pool_rounding="up",
+            corrections=100,
+            scales=(512,),
+            scale_iterations=(500,),
+            iterations=200,
+        ),
+    ),
+    # Bounds are ours: theirs are the range of the painting's pixels less the mean.
+    TEXTURE: Recipe(
+        "the authors' DeepTextures, 2015: the texture of one picture by conv1_1 and pool1 to pool4, rescaled network",
+        Settings(
+            network="VGG-19 rescaled",
+            size=256,
+            side="area",
+            resample="bilinear",
+            pool_rounding="up",
+            alpha=0.0,
+            beta=1e9,
+            style_layers=dict.fromkeys(("conv1_1", "pool1", "pool2", "pool3", "pool4"), 1.0),
+            noise="normal",
+            noise_amplitude=1.0,
+            corrections=20,
+            bounded=True,
+            iterations=2000,
+            match_histogram=True,
+        ),
     ),
     # 1:200 a layer, as with 1, 1000 and 1/5. The noise is for a --noise-ratio of yours, 0.75 in another of
     # his notebooks; its amplitude is not on record.
@@ -226,7 +261,7 @@ RECIPES = {
             save_every=50,
         ),
     ),
-    # The ratio is not on record. Ours is about what NOTEBOOK gives conv4_1 and conv5_1, 1e3 / 512^2.
+    # The ratio is not on record. Ours is about what gatys2016 gives conv4_1 and conv5_1, 1e3 / 512^2.
     "avelar2019": Recipe(
         "Avelar 2019, PyTorch: several paintings at once, squashed to 512 x 512, L-BFGS",
         Settings(

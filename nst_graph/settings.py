@@ -33,7 +33,8 @@ SYNONYMS = {"avg": "average", "gray": "grey", "l-bfgs": "lbfgs"}
 
 
 def layer_name(name: str) -> str:
-    """conv1_1 for relu1_1 and block1_conv1, as others call it: features are taken after the rectifier."""
+    """conv1_1 for relu1_1 and block1_conv1, pool1 for block1_pool: features are taken after the rectifier."""
+    name = re.sub(r"block(\d+)_pool", r"pool\1", name)
     return re.sub(r"(?:relu|block)(\d+)_(?:conv)?(\d+)", r"conv\1_\2", name)
 
 
@@ -184,7 +185,9 @@ class Settings(Options):
         512, "a side of the result, in pixels, or original; a smaller photograph keeps its own", at_least(1), "PIXELS"
     )
     enlarge: bool = WHAT(False, "enlarge a smaller photograph to --size")
-    side: str = WHAT("longer", "which side --size is", ("longer", "shorter"))
+    side: str = WHAT(
+        "longer", "which side --size is; area: that of a square of as many pixels", ("longer", "shorter", "area")
+    )
     squash: tuple[int, ...] | None = WHAT(
         None, "squash the photograph to this ratio of width and height", POSITIVE, "WIDTH HEIGHT"
     )
@@ -233,7 +236,11 @@ class Settings(Options):
         COLOURS,
         names="--colors --color --colour",
     )
+    match_histogram: bool = STYLE(False, "match each channel's histogram to the STYLEs' in what is saved")
     pooling: str = WHAT("average", "how poolings pool", ("average", "max", "l2"))
+    pool_rounding: str = WHAT(
+        "down", "where a side is odd: down leaves its last position out, up pools it alone, as in Caffe", ("down", "up")
+    )
     padding: str = WHAT("zeros", "what the first convolution sees beyond the border", ("zeros", "replicate", "reflect"))
     init: str = HOW("noise", "the start: noise, content, style or a picture FILE", metavar="START")
     noise_ratio: float | None = HOW(

@@ -169,7 +169,10 @@ class PreparedStage:
         return images.start(self.base, network.mean, *noise)
 
     def finish(self, picture: Picture) -> Picture:
-        """The final form of a painted picture: with the photograph's alpha, and its colours if the settings say so."""
+        """The final form of a painted picture: with the photograph's alpha, and with colours as the settings say."""
+        if self.settings.match_histogram and self.styles:
+            pixels = np.concatenate([style.picture.reshape(-1, 1, 3) for style in self.styles])
+            picture = images.match_colours(np.clip(picture, 0, 255), pixels, "histogram")
         if self.settings.colours == "luminance":
             picture = images.keep_colours(picture, images.resize(self.photograph, *picture.shape[:2]))
         return self.with_alpha(picture)

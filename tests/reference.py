@@ -1,7 +1,7 @@
 """The paper in NumPy, float64, from its equations alone: nothing here comes from nst_graph.
 
 A network is a list of ("conv", name, kernel [3, 3, in, out], bias), ("relu", name) and
-("pool", name); features are [height, width, filters], after the rectifier.
+("pool", name); features are [height, width, filters], after the rectifier, or the pooling.
 """
 
 import numpy as np
@@ -26,15 +26,19 @@ def convolve_fast(picture, kernel, bias):
     return result
 
 
-def pool(features, kind):
+def pool(features, kind, rounding="down"):
+    """Of an odd side the last position is left out, or, rounding up, pooled with what there is of its window."""
+    if rounding == "up":
+        odd = [(0, side % 2) for side in features.shape[:2]]
+        features = np.pad(features, (*odd, (0, 0)), constant_values=np.nan)
     height, width = (side // 2 * 2 for side in features.shape[:2])
     corners = [features[y:height:2, x:width:2] for y in (0, 1) for x in (0, 1)]
     if kind == "l2":
-        return 0.78 * np.sqrt(np.sum(np.square(corners), axis=0))
-    return np.mean(corners, axis=0) if kind == "average" else np.max(corners, axis=0)
+        return 0.78 * np.sqrt(4 * np.nanmean(np.square(corners), axis=0))
+    return np.nanmean(corners, axis=0) if kind == "average" else np.nanmax(corners, axis=0)
 
 
-def features(network, mean, picture, pooling="average", convolution=convolve):
+def features(network, mean, picture, pooling="average", convolution=convolve, rounding="down"):
     tensor, named = picture.astype(np.float64) - np.asarray(mean, dtype=np.float64), {}
     for kind, name, *weights in network:
         if kind == "conv":
@@ -42,7 +46,7 @@ def features(network, mean, picture, pooling="average", convolution=convolve):
         elif kind == "relu":
             named[name] = tensor = np.maximum(tensor, 0)
         else:
-            tensor = pool(tensor, pooling)
+            named[name] = tensor = pool(tensor, pooling, rounding)
     return named
 
 

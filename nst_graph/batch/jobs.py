@@ -13,7 +13,7 @@ from nst_graph.settings import STARTS, Settings
 #: What to do about a directory that has something else.
 ANOTHER = "name another directory, or remove it"
 #: The layers that need not be looked for in a file of weights.
-IN_EVERY_VGG = re.compile("conv[1-5]_[12]|conv[3-5]_3")
+IN_EVERY_VGG = re.compile("conv[1-5]_[12]|conv[3-5]_3|pool[1-4]")
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from nst_graph.errors import InputError, flag
 from nst_graph.figures import sheets
 from nst_graph.figures.panels import FIGURES, PHOTOGRAPH, SOURCES, Figure, matrix, sweep
 from nst_graph.news import tell
-from nst_graph.recipes import DEFAULT, RECIPES
-from nst_graph.settings import OPTIONS, Settings
+from nst_graph.recipes import DEFAULT, NOTEBOOKS, RECIPES, TEXTURE
+from nst_graph.settings import OPTIONS
 
 #: The figures, and what is said of them.
 ABOUT = {
@@ -24,12 +24,16 @@ ABOUT = {
     "fig3": "the paper's Figure 3: one painting by style layers and ratios",
     "matrix": "every photograph of one directory in every style of another",
     "sweep": "your pictures by one or two options of several values, in columns and rows; commas within a list",
-    "trace": "losses of the authors' notebook beside ours; --size is the shorter side at first",
+    "textures": "a texture by more and more layers, as in the authors' paper on textures; options as in sweep",
+    "trace": "losses of one of the authors' notebooks beside ours; --size is that of its first stage",
 }
 #: The options that say how all panels are painted, but in a sweep.
 SHARED = ("size", "iterations", "save_every", "precision", "convolutions")
-#: The options that may have several values in a sweep.
+#: The options that may have several values in a sweep; and the figures that are sweeps, with what they begin with.
 SWEPT = {"recipe", *OPTIONS}
+_LAYERS = [f"{layer}=1" for layer in RECIPES[TEXTURE].settings.style_layers]
+_GROWING = [_LAYERS[:number] for number in range(1, len(_LAYERS) + 1)]
+SWEEPS: dict[str, dict[str, Any]] = {"sweep": {}, "textures": {"recipe": [TEXTURE], "style_layers": _GROWING}}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -38,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     below = parser.add_subparsers(dest="figure", metavar="FIGURE", required=True, help="FIGURE --help has options")
     for name, about in ABOUT.items():
         one = below.add_parser(name, help=about, description=about)
-        if name == "sweep":
+        if name in SWEEPS:
             options.add_settings(one, OPTIONS, several=True)
         else:
             _add_pictures(one, name)
@@ -46,7 +50,9 @@ def _parser() -> argparse.ArgumentParser:
                 kind = common.whole_number if OPTIONS[option].kind.startswith("int") else str
                 about = f"as in {places.program('paint')} (default: the recipe's, {OPTIONS[option].default})"
                 one.add_argument(flag(option), type=kind, help=about)
-            if name != "trace":
+            if name == "trace":
+                _add_notebook(one)
+            else:
                 options.add(one, "fast", about="coarse to fine, in fewer iterations")
             options.add(one, "winograd")
             options.add(one, "weights", about="default: VGG-19, else VGG-16")
@@ -59,6 +65,15 @@ def _parser() -> argparse.ArgumentParser:
             options.add(one, "workers", "scheduler")
         one.set_defaults(read_limit=files.READ_LIMIT)
     return parser
+
+
+def _add_notebook(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the trace of a notebook."""
+    about = "whose trace: that of their PyTorch notebook, or of their Torch one of 2017, layer by layer"
+    parser.add_argument("--notebook", choices=NOTEBOOKS, default=next(iter(NOTEBOOKS)), help=about)
+    about = "pictures that the notebook shows after each stage, with axes, to compare ours with"
+    parser.add_argument("--theirs", metavar="FILE", nargs="+", type=common.file_path, default=[], help=about)
+    options.add(parser, "output", about="directory of what is painted (default: it is not kept)", metavar="DIR")
 
 
 def _add_pictures(parser: argparse.ArgumentParser, name: str) -> None:
@@ -79,21 +94,21 @@ def _add_pictures(parser: argparse.ArgumentParser, name: str) -> None:
 
 @common.command("figures")
 def main(words: list[str]) -> list[str]:
-    if words[:1] == ["sweep"] and not {"-h", "--help"} & {*words} and "".join(words[1:2])[:1] in ("", "-"):
-        raise InputError("CONTENT is missing: name CONTENT and STYLE right after sweep, before the options")
+    if {*words[:1]} & {*SWEEPS} and not {"-h", "--help"} & {*words} and "".join(words[1:2])[:1] in ("", "-"):
+        raise InputError(f"CONTENT is missing: name CONTENT and STYLE right after {words[0]}, before the options")
     args = vars(_parser().parse_args(words))
     kind, limit = args["figure"], args["read_limit"]
     if kind == "trace":
         common.announce_loading()
         from nst_graph.figures import notebook  # imports TensorFlow
 
-        convolutions = options.settings(args).get("convolutions", Settings.convolutions)
-        notebook.run(args["images"], args.get("weights"), args.get("size"), convolutions, limit)
+        where = args["images"], args.get("weights"), options.settings(args), limit
+        notebook.run(args["notebook"], *where, args["theirs"], args.get("output"))
         return []
     common.check_workers(args)
     if importlib.util.find_spec("matplotlib") is None:
         raise InputError("figures need matplotlib; pip install 'nst_graph[figures]'")
-    figure, name = _sweep(args) if kind == "sweep" else _figure(args)
+    figure, name = _sweep(SWEEPS[kind] | args) if kind in SWEEPS else _figure(args)
     directory = args.get("output") or sheets.free(places.OUTPUT / name, figure)
     if "output" not in args and directory.name != name:
         tell(f"{short_path(places.OUTPUT / name)} holds other panels; these go into {short_path(directory)}")
@@ -141,11 +156,12 @@ def _sweep(args: dict[str, Any]) -> tuple[Figure, str]:
     values = {name: value for name, value in args.items() if name in SWEPT and isinstance(value, list)}
     lists = {name: value for name, value in values.items() if len(value) > 1}
     if len(lists) not in (1, 2):
-        raise InputError(f"sweep: {len(lists)} options have several values; let one or two, such as --beta 1e3 1e4")
+        kind, several = args["figure"], f"{len(lists)} options have several values"
+        raise InputError(f"{kind}: {several}; let one or two, such as --beta 1e3 1e4")
     styles = [path for style in args["styles"] for path in files.pictures(style)]
     shared = args | {name: value[0] for name, value in values.items()} | {"output": None, "styles": styles}
     constant = {name: value for name, value in shared.items() if name in {*SWEPT, "fast", "winograd"} - {*lists}}
     figure = sweep([args["content"], *styles], lists, constant, lambda changes: paint.job_of(shared | changes))
     for job in figure.jobs.values():
         prepare(job, lambda line: None)
-    return figure, _name(figure, "sweep", job.output.name, *lists)
+    return figure, _name(figure, args["figure"], job.output.name, *lists)

@@ -174,7 +174,7 @@ class _Studio:
         self.plan = plan
         self._images = InputImages.read(plan.sources, plan.settings, say, say, photograph)
         whole = painting.network_of(plan.sources, say)
-        self.name, self.network = whole.name, whole.upto(plan.settings.layers)
+        self.name, self.network = whole.name, whole.upto(plan.settings.layers, plan.settings.pool_rounding)
 
     def stages(self, photograph: Picture, say: Say = lambda line: None) -> list[PreparedStage]:
         """The stages of a shot with this first frame."""

@@ -1,5 +1,6 @@
 """Pictures as arrays, float32 RGB [height, width, 3] in 0..255: resized, mixed, recoloured, rounded."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,7 +15,11 @@ Picture = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.float32]
 
 #: The sides that a size may be of, and the filters of resizing, by name.
-SIDES: dict[str, Callable[[Sequence[int]], int]] = {"longer": max, "shorter": min}
+SIDES: dict[str, Callable[[Sequence[int]], float]] = {
+    "longer": max,
+    "shorter": min,
+    "area": lambda sides: math.sqrt(math.prod(sides)),
+}
 RESAMPLINGS = {name: Image.Resampling[name.upper()] for name in ("lanczos", "bicubic", "bilinear")}
 #: The noise of the start, about the mean RGB: from a source of random numbers, an amplitude, the mean, and
 #: [height, width, 3]. Grey noise is uniform noise, the same in all channels: fine noise of colour, which the

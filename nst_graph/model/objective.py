@@ -106,6 +106,16 @@ class Objective(SessionOwner):
 
     __call__ = value_and_gradient
 
+    def by_layer(self, picture: Floats) -> Evaluation:
+        """Evaluate at a picture, with the share of each layer in equation 7 as a term: the style's first."""
+        feed = {self.picture: picture.astype(self._dtype, copy=False)}
+        _, total, (gradient, losses) = self.evaluate((self.gradient, [loss for _, loss in self._parts]), feed)
+        layers = [f"style {target.key[1]}" for target in self._styles] + [f"content {layer}" for layer in self._counts]
+        terms: dict[str, float] = dict.fromkeys(layers, 0.0)
+        for layer, (term, _), loss in zip(layers, self._parts, losses, strict=True):
+            terms[layer] += self._weights[term] * float(loss)
+        return Evaluation(terms, total, gradient)
+
     def evaluate(self, fetches: Any, feed: Mapping[tf.Tensor, Any]) -> tuple[dict[str, float], float, Any]:
         """Evaluate with what is fed; returns the terms, equation 7, and what is fetched of the gradient."""
         if self._strips is None:
@@ -121,7 +131,7 @@ class Objective(SessionOwner):
         self._contents = {
             layer: zeros(f"{layer}_target", value.shape, value.dtype) for layer, value in contents.items()
         }
-        sums, picture = self._sums(features, slice(None)), self.picture
+        sums, picture = self._sums(features, dict.fromkeys(features, slice(None))), self.picture
         if self._strips is not None:
             sums, picture = sums | self._strips.sums(self._sums), self._strips.point
         self._terms, total = self._assemble(picture, sums)
@@ -134,7 +144,7 @@ class Objective(SessionOwner):
         for layer, values in contents.items():
             load(self.session, self._contents[layer], values)
 
-    def _sums(self, features: Tensors, rows: slice) -> dict[Key, tf.Tensor]:
+    def _sums(self, features: Tensors, rows: Mapping[str, slice]) -> dict[Key, tf.Tensor]:
         """The sums over positions of these features, of those rows: squared differences and the styles' statistics."""
         settings = self._settings
 
@@ -145,10 +155,10 @@ class Objective(SessionOwner):
         for layer, target in self._contents.items():
             if layer in features:
                 painted = at(layer, settings.alpha * settings.content_layers[layer])
-                sums["content", layer] = losses.squared_difference(painted, target.read_value()[:, rows])
+                sums["content", layer] = losses.squared_difference(painted, target.read_value()[:, rows[layer]])
         statistic = losses.STYLE[settings.style_loss].statistic
         for style in {target.key: target for target in self._styles if target.key[1] in features}.values():
-            mask = None if style.mask is None else tf.reshape(tf.constant(style.mask)[rows], [-1])
+            mask = None if style.mask is None else tf.reshape(tf.constant(style.mask)[rows[style.key[1]]], [-1])
             sums[style.key] = statistic(at(style.key[1], settings.beta * style.weight), mask)
         return sums
 
@@ -164,6 +174,7 @@ class Objective(SessionOwner):
             target.weight * style.distance(sums[target.key], target.statistic, target.positions, height * width)
             for target in self._styles
         ]
+        self._parts = [("style", loss) for loss in style_losses] + [("content", loss) for loss in content_losses]
         terms = {
             name: tf.add_n(parts) for name, parts in (("content", content_losses), ("style", style_losses)) if parts
         }

@@ -8,7 +8,7 @@ from typing import Any
 
 from nst_graph.model import vgg
 from nst_graph.model.tensorflow import tf, zeros
-from nst_graph.weights import Conv, Network
+from nst_graph.weights import Conv, Network, Pool
 
 #: How many layers' features are there at once while a gradient is computed, beside those that are kept for it.
 TRANSIENT = 3
@@ -71,8 +71,8 @@ class Block:
 
     A strip has about so many `rows`.
 
-    `features` are those of a strip's own rows, [1, rows, width, filters], by the convolution's name, and `pooled` is
-    what its pooling makes of them, [rows / 2, width / 2, filters].
+    `features` are those of a strip's own rows, [1, rows, width, filters], by the layer's name, `own` which rows of all
+    these are, and `pooled` is what its pooling makes of them, [rows / 2, width / 2, filters].
     """
 
     def __init__(
@@ -97,8 +97,12 @@ class Block:
         features, pooled = build.block(layers, tensor, dtype, first=number == 0, rows=rows)
         start, stop = self.start - self.first, self.stop - self.first
         # Of tf.slice the gradient is tf.pad, which takes all cores, and of values[start:stop] it is not.
-        self.features = {name: _rows(values, start, stop) for name, values in features.items()}
-        self.pooled = _rows(pooled, start // 2, stop // 2)[0]
+        ends, self.halves = (start, stop), slice(self.start // 2, (self.stop + network.rounds_up) // 2)
+        halves = start // 2, (stop + network.rounds_up) // 2
+        pools = {layer.name for layer in layers if isinstance(layer, Pool)}
+        self.own = {name: self.halves if name in pools else slice(self.start, self.stop) for name in features}
+        self.features = {name: _rows(some, *(halves if name in pools else ends)) for name, some in features.items()}
+        self.pooled = _rows(pooled, *halves)[0]
 
     def feed(self, strip: Strip) -> dict[tf.Tensor, Any]:
         """What says which strip it is."""
@@ -128,25 +132,27 @@ class InStrips:
             self._strips.append(strips(height, rows, block.reach))
             self._blocks.append(block)
             if number + 1 < len(network.blocks):
-                height, width = (side // 2 for side in self._kept[-1].shape.as_list()[:2])
+                height, width = ((side + network.rounds_up) // 2 for side in self._kept[-1].shape.as_list()[:2])
                 shape = height, width, block.pooled.shape[2]
                 self._kept.append(zeros("pooled", shape, block.pooled.dtype, use_resource=False))
         self.point, *_, last = tf.identity(self._point), *self._kept
         self.pooled = tf.identity(last)[None]
 
-    def sums(self, of_strip: Callable[[vgg.Features, slice], Mapping[Any, tf.Tensor]]) -> dict[Any, tf.Tensor]:
-        """The sums over all strips, by key, of what `of_strip` makes of one strip's features and of its rows."""
+    def sums(
+        self, of_strip: Callable[[vgg.Features, Mapping[str, slice]], Mapping[Any, tf.Tensor]]
+    ) -> dict[Any, tf.Tensor]:
+        """The sums over all strips, by key, of what `of_strip` makes of one strip's features and of their rows."""
         self._sums, self._slopes = dict[Any, tf.Variable](), dict[Any, tf.Variable]()
         self._gradient = zeros("gradient", self._point.shape, self._point.dtype)
         self._forward, self._backward = [], []
         for number, block in enumerate(self._blocks):
-            parts = of_strip(block.features, slice(block.start, block.stop))
+            parts = of_strip(block.features, block.own)
             self._sums |= {key: zeros("sum", part.shape, part.dtype) for key, part in parts.items()}
             self._slopes |= {key: zeros("slope", part.shape, part.dtype) for key, part in parts.items()}
             forward = [self._sums[key].assign_add(part).op for key, part in parts.items()]
             outputs, slopes = list(parts.values()), [self._slopes[key].read_value() for key in parts]
             if number + 1 < len(self._kept):
-                kept = self._kept[number + 1][block.start // 2 : block.stop // 2]
+                kept = self._kept[number + 1][block.halves]
                 forward.append(kept.assign(block.pooled).op)
                 outputs, slopes = [*outputs, block.pooled], [*slopes, kept]
             self._forward.append(forward)

@@ -119,17 +119,18 @@ class TargetExtractor(SessionOwner):
         parts: dict[str, list[Floats]] = {}
         values = picture
         deepest = max((number for number, some in enumerate(fetches) if some), default=-1)
-        rows = heights(self._network.blocks, cut.rows) if cut else [len(picture)] * len(self._blocks)
+        high = heights(self._network.blocks, cut.rows) if cut else [len(picture)] * len(self._blocks)
         for number in range(deepest + 1):
             block, below = self._blocks[number], np.empty(0, values.dtype)
             asked = fetches[number], [block.pooled] if number < deepest else []
-            for strip in strips(len(values), rows[number], block.reach):
+            for strip in strips(len(values), high[number], block.reach):
                 feed = block.feed(strip) | {block.values: values[strip.first : strip.last]}
                 results, pooled = self.session.run(asked, feed)
                 for layer, result in results.items():
                     parts.setdefault(layer, []).append(result)
                 for some in pooled:  # copied at once: they are TensorFlow's memory
-                    below = below if below.size else np.empty((len(values) // 2, *some.shape[1:]), some.dtype)
-                    below[strip.start // 2 : strip.stop // 2] = some
+                    rows = (len(values) + self._network.rounds_up) // 2
+                    below = below if below.size else np.empty((rows, *some.shape[1:]), some.dtype)
+                    below[strip.start // 2 :][: len(some)] = some
             values = below
         return parts

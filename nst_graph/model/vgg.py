@@ -15,7 +15,7 @@ from nst_graph.model.tensorflow import has_bfloat16, initialise, session, tf
 from nst_graph.weights import Conv, Network, Pool, Relu
 
 Layer = Conv | Relu | Pool
-#: Features [1, height, width, filters], by the name of their convolution.
+#: Features [1, height, width, filters], by the name of their convolution or pooling.
 Features = dict[str, tf.Tensor]
 Scales = Mapping[str, npt.NDArray[np.float64]]
 
@@ -55,11 +55,11 @@ class Build:
     ) -> tuple[Features, tf.Tensor]:
         """Build layers on what those before them give, [1, height, width, filters], with a picture of type `dtype`.
 
-        Returns each convolution's features after its rectifier, by the convolution's name, and what the last layer
-        gives. Convolutions keep the size: if these are the `first` layers, the first pads as `padding` says, the others
-        with zeros.
-        Pooling rounds odd sizes down: a last single row or column is left out, as MatConvNet does with VGG's padding
-        of 0, and as the authors' PyTorch code does. Of an unknown height there are about so many `rows`.
+        Returns each convolution's features after its rectifier, and each pooling's, by their names, and what the last
+        layer gives. Convolutions keep the size: if these are the `first` layers, the first pads as `padding` says, the
+        others with zeros. Pooling rounds odd sizes down: a last single row or column is left out, as MatConvNet does
+        with VGG's padding of 0, and as the authors' PyTorch code does; or up: it is pooled alone, as in Caffe and
+        Torch. Of an unknown height there are about so many `rows`.
         """
         narrow = dtype if self.compute is None or not has_bfloat16() else self.compute
 
@@ -89,8 +89,10 @@ class Build:
             elif isinstance(layer, Relu):
                 tensor = features[layer.name] = rounded(tf.nn.relu(tensor))
             else:
-                tensor = POOLINGS[self.pooling](tensor, ksize=2, strides=2, padding="VALID", name=layer.name)
+                padding = "SAME" if layer.rounds_up else "VALID"
+                tensor = POOLINGS[self.pooling](tensor, ksize=2, strides=2, padding=padding, name=layer.name)
                 tensor, cut = rounded(tensor), None
+                features[layer.name] = tensor
         return features, tensor
 
 

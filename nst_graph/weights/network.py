@@ -46,9 +46,10 @@ class Relu:
 
 @dataclass(frozen=True)
 class Pool:
-    """A 2x2 pooling with stride 2."""
+    """A 2x2 pooling with stride 2, which leaves an odd side's last position out, or with `rounds_up` pools it alone."""
 
     name: str
+    rounds_up: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,10 +88,15 @@ class Network:
         samples = [conv.kernel.ravel()[:20_000] for conv in self.convolutions if conv.kernel.size > 512]
         return bool(samples) and all(np.unique(sample).size <= 256 for sample in samples)
 
+    @property
+    def rounds_up(self) -> bool:
+        """Whether its poolings round odd sides up."""
+        return any(isinstance(layer, Pool) and layer.rounds_up for layer in self.layers)
+
     def poolings(self, name: str) -> int:
-        """The number of poolings before a layer."""
-        before = itertools.takewhile(lambda layer: layer.name != name, self.layers)
-        return sum(isinstance(layer, Pool) for layer in before)
+        """The number of poolings up to a layer, which may be one itself."""
+        names = [layer.name for layer in self.layers]
+        return sum(isinstance(layer, Pool) for layer in self.layers[: names.index(name) + 1])
 
     def smallest_side(self, names: Iterable[str]) -> int:
         """The smallest height or width of a picture in which each of these layers has a position."""
@@ -98,23 +104,30 @@ class Network:
 
     def positions(self, picture: npt.NDArray[np.floating], name: str) -> int:
         """M_l of a layer, the size of its feature maps, for a picture [height, width, ...]."""
-        height, width = (int(side) >> self.poolings(name) for side in picture.shape[:2])
+        most = (1 << self.poolings(name)) - 1 if self.rounds_up else 0
+        height, width = ((int(side) + most) >> self.poolings(name) for side in picture.shape[:2])
         return height * width
 
     def shrink(self, mask: npt.NDArray[np.floating], name: str) -> npt.NDArray[np.floating]:
-        """Average a mask [height, width] down to a layer's size; like pooling, this drops an odd last row or column."""
+        """Average a mask [height, width] down to a layer's size, by averages of what each pooling takes together."""
         for _ in range(self.poolings(name)):
-            height, width = (side // 2 * 2 for side in mask.shape)
-            mask = mask[:height, :width].reshape(height // 2, 2, width // 2, 2).mean(axis=(1, 3))
+            odd = [(0, side % 2 * self.rounds_up) for side in mask.shape]
+            height, width = ((side + self.rounds_up) // 2 for side in mask.shape)
+            mask = np.pad(mask, odd, "edge")[: 2 * height, : 2 * width].reshape(height, 2, width, 2).mean(axis=(1, 3))
         return mask
 
-    def upto(self, names: Iterable[str]) -> Network:
-        """The network up to the deepest of these layers. Raises InputError if one is no convolution of this network."""
-        in_use, known = set(names), [layer.name for layer in self.convolutions]
+    def upto(self, names: Iterable[str], pool_rounding: str = "down") -> Network:
+        """The network up to the deepest of these layers, whose poolings round odd sides "down" or "up".
+
+        Raises InputError if one is no convolution or pooling of this network.
+        """
+        in_use, known = set(names), list(dict.fromkeys(layer.name for layer in self.layers))
         for name in sorted(in_use - set(known)):
             raise InputError(f"layer {name}: not in this network; it has {' '.join(known)}")
-        last = max(i for i, layer in enumerate(self.layers) if isinstance(layer, Relu) and layer.name in in_use)
-        return Network(self.layers[: last + 1], self.mean, self.layout)
+        last = max(i for i, layer in enumerate(self.layers) if layer.name in in_use)
+        rounds_up = pool_rounding == "up"
+        layers = [Pool(layer.name, rounds_up) if isinstance(layer, Pool) else layer for layer in self.layers]
+        return Network(tuple(layers[: last + 1]), self.mean, self.layout)
 
 
 def read(path: Path, limit: float = files.READ_LIMIT) -> Network:

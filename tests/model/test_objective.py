@@ -105,7 +105,7 @@ def test_the_graph_ends_at_the_deepest_layer(network):
     with tf.Graph().as_default() as within:
         features = vgg.build(network.upto(["conv3_1"]), tf.placeholder(tf.float32, (32, 32, 3)))
         kinds = [operation.type for operation in within.get_operations()]
-    assert list(features) == ["conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1"]
+    assert list(features) == ["conv1_1", "conv1_2", "pool1", "conv2_1", "conv2_2", "pool2", "conv3_1"]
     assert kinds.count("Conv2D") == 5 and kinds.count("AvgPool") == 2
 
 
@@ -113,6 +113,33 @@ def setting(**changes):
     return Settings(
         **{"content_layers": CONTENT_LAYERS, "style_layers": STYLE_LAYERS, "alpha": 2.0, "beta": 30.0} | changes
     )
+
+
+@pytest.mark.parametrize("rounding", ["down", "up"])
+@pytest.mark.parametrize("pooling", ["average", "max", "l2"])
+@pytest.mark.parametrize("cut", [None, Cut(2, 16)])
+def test_poolings_are_layers(layers, network, pooling, rounding, cut):
+    """Each one's loss by the equations, for content and style, of odd sizes; all of them together are equation 7."""
+    picture, content, style = (random_picture(37, 53, seed) for seed in (1, 2, 3))
+    content_layers, style_layers = {"pool2": 0.5, "conv3_1": 0.5}, {"conv1_1": 0.3, "pool1": 0.3, "pool4": 0.4}
+    settings = setting(
+        content_layers=content_layers, style_layers=style_layers, pooling=pooling, pool_rounding=rounding
+    )
+    part = network.upto(settings.layers, rounding)
+    assert part.layers[-1].name == "pool4"
+    found = Objective(part, content, [Style(style)], settings, np.float64, cut=cut).by_layer(picture)
+    painted, contents, styles = (
+        reference.features(layers, MEAN, each, pooling, rounding=rounding) for each in (picture, content, style)
+    )
+    expected = {
+        f"style {name}": 30 * weight * reference.style_loss(painted[name], styles[name])
+        for name, weight in style_layers.items()
+    } | {
+        f"content {name}": 2 * weight * reference.content_loss(painted[name], contents[name])
+        for name, weight in content_layers.items()
+    }
+    assert found.terms == pytest.approx(expected, rel=1e-6) and list(found.terms) == list(expected)
+    assert found.total == pytest.approx(sum(expected.values()), rel=1e-6)
 
 
 @pytest.mark.parametrize("pooling", ["average", "max", "l2"])

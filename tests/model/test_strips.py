@@ -16,7 +16,7 @@ FIRST = {"conv1_1": 1.0}
 
 def check(network, size, cut, settings, styles, dtype=np.float64, rel=1e-12, **options):
     """Loss and gradient in strips and in one piece, at two pictures one after the other."""
-    part, content = network.upto(settings.layers), random_picture(*size, 2)
+    part, content = network.upto(settings.layers, settings.pool_rounding), random_picture(*size, 2)
     in_strips, whole = (Objective(part, content, styles, settings, dtype, cut=one, **options) for one in (cut, None))
     for seed in (1, 4):
         evaluation, expected = (objective(random_picture(*size, seed)) for objective in (in_strips, whole))
@@ -46,6 +46,26 @@ def check(network, size, cut, settings, styles, dtype=np.float64, rel=1e-12, **o
 )
 def test_strips_equal_the_whole(network, size, cut, changes):
     check(network, size, cut, Settings(**changes), [Style(random_picture(150, 190, 3))], rel=1e-11)
+
+
+@pytest.mark.parametrize("pool_rounding", ["down", "up"])
+@pytest.mark.parametrize("pooling", ["average", "max"])
+@pytest.mark.parametrize(
+    ("size", "cut", "content", "style"),
+    [
+        ((131, 97), Cut(1, 16), "pool1", ("conv1_1", "pool1", "pool2", "pool3", "pool4")),
+        ((131, 97), Cut(4, 24), "pool2", ("conv1_1", "pool1", "pool2", "pool3", "pool4")),
+        ((75, 113), Cut(3, 20), "pool3", ("pool1", "conv2_1")),
+        ((90, 77), Cut(5, 32), "conv4_2", ("pool2", "pool5")),
+    ],
+)
+def test_poolings_as_layers(network, size, cut, content, style, pooling, pool_rounding):
+    """Of odd sizes too, whichever way they are rounded, and with a mask."""
+    layers = {"content_layers": {content: 1.0}, "style_layers": dict.fromkeys(style, 1.0)}
+    settings = Settings(**layers, pooling=pooling, pool_rounding=pool_rounding)
+    mask = np.linspace(0, 1, size[0] * size[1], dtype=np.float32).reshape(size)
+    styles = [Style(random_picture(83, 71, 3), 0.6), Style(random_picture(83, 71, 4), 0.4, mask)]
+    check(network, size, cut, settings, styles)
 
 
 @pytest.mark.parametrize("cut", [Cut(1, 32), Cut(5, 32)])

@@ -69,6 +69,18 @@ def test_upto_keeps_what_the_layers_need(network):
     part = network.upto(["conv2_1", "conv1_2"])
     assert [conv.name for conv in part.convolutions] == ["conv1_1", "conv1_2", "conv2_1"]
     assert isinstance(part.layers[-1], weights.Relu)
+    assert network.upto(["conv1_1", "pool2"]).layers[-1] == weights.Pool("pool2")
+
+
+def test_poolings_that_round_up(network):
+    """A position for what is left of an odd side, and of a mask the mean of that."""
+    down, up = network.upto(["pool3"]), network.upto(["pool3"], "up")
+    picture = np.zeros((37, 53, 3))
+    assert [down.positions(picture, name) for name in ("conv1_1", "pool1", "conv3_1", "pool3")] == [1961, 468, 117, 24]
+    assert [up.positions(picture, name) for name in ("conv1_1", "pool1", "conv3_1", "pool3")] == [1961, 513, 140, 35]
+    mask = np.arange(15.0).reshape(3, 5)
+    assert down.shrink(mask, "pool1").tolist() == [[3, 5]]
+    assert up.shrink(mask, "pool1").tolist() == [[3, 5, 6.5], [10.5, 12.5, 14]]
 
 
 def test_upto_lists_the_layers_that_exist(network):
@@ -76,7 +88,9 @@ def test_upto_lists_the_layers_that_exist(network):
         network.upto(["conv1_1", "conv6_1"])
 
 
-@pytest.mark.parametrize(("layer", "pixels"), [("conv1_2", 1), ("conv2_1", 2), ("conv3_3", 4), ("conv5_1", 16)])
+@pytest.mark.parametrize(
+    ("layer", "pixels"), [("conv1_2", 1), ("conv2_1", 2), ("conv3_3", 4), ("conv5_1", 16), ("pool4", 16)]
+)
 def test_smallest_side(network, layer, pixels):
     assert network.smallest_side([layer, "conv1_1"]) == pixels
 
