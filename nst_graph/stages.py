@@ -15,7 +15,7 @@ from nst_graph.errors import InputError
 from nst_graph.images import Picture
 from nst_graph.model import tensorflow, vgg
 from nst_graph.model.objective import refuse_unit_gradients
-from nst_graph.model.strips import Cut, features_at_once, heights, reach
+from nst_graph.model.strips import Cut, features_at_once, filters, heights, reach
 from nst_graph.model.targets import LEAST_POSITIONS, Style
 from nst_graph.model.tensorflow import gpu_memory, has_gpu
 from nst_graph.settings import STARTS, Settings
@@ -29,19 +29,19 @@ Record = dict[str, Any]
 FLOAT32_SHARE = 0.1
 #: Share of the machine's memory that may be used.
 SHARE = 0.8
-#: The fewest rows of a strip, and curvature pairs with which L-BFGS is worth using; and the share of the time that each
-#: pair less costs (docs/benchmark-corrections.md).
-FEWEST_ROWS, FEWEST_PAIRS, PAIR_TIME = 16, 3, 0.02
+#: The most blocks that are joined, the fewest rows of a strip, and curvature pairs with which L-BFGS is worth using;
+#: and the share of the time that each pair less costs (docs/benchmark-corrections.md).
+MOST_JOINED, FEWEST_ROWS, FEWEST_PAIRS, PAIR_TIME = 2, 16, 3, 0.02
 #: Bytes of TensorFlow and the kernels, of a number of the features that are there at once (benchmarks/run.py memory),
 #: and of a pixel whatever the strips: pictures, gradient, the content's features.
-BASE, PER_NUMBER, WHOLE_PER_PIXEL = 1.3e9, 4.5, 110
+BASE, PER_NUMBER, WHOLE_PER_PIXEL = 1.3e9, 4.5, 96
 #: How much more a strip's features take, of which a part is its own.
 IN_STRIPS = 1.5
 #: Bytes a pixel and channel of SciPy's L-BFGS-B, in float64: its work space (5 numbers), bounds (2), integers
 #: (2), copies of picture and gradient (9); and for each pair its own (2), History's points and pairs (2.5).
 SCIPY, SCIPY_PAIR = 18 * 8, 4.5 * 8
 #: Numbers a pixel and channel of the graph's: variables, what an operation holds; and a pair's, one more with bounds.
-GRAPH, GRAPH_PAIR = 8, 2
+GRAPH, GRAPH_PAIR = 6, 2
 
 
 @dataclass(frozen=True)
@@ -315,11 +315,12 @@ class Plan:
     vector_dtype: str | None = None
     blocks: int = 0
     rows: int = 0
+    joined: int = 1
 
     @property
     def cut(self) -> Cut | None:
         """How the network is evaluated in strips; None where it is not."""
-        return Cut(self.blocks, self.rows) if self.blocks else None
+        return Cut(self.blocks, self.rows, self.joined) if self.blocks else None
 
 
 def plan(
@@ -333,17 +334,21 @@ def plan(
     budget = SHARE * memory if settings.memory is None else 1e9 * settings.memory
     height, width = shape
     largest = max(height * width, style)
-    # The features of a row of strips, of the largest picture in this shape.
-    row = IN_STRIPS * width * math.sqrt(largest / (height * width)) * sum(features_at_once(network.blocks[0]))
+
+    def row(cut: Cut) -> float:
+        """The features of a row of strips, of the largest picture in this shape."""
+        return IN_STRIPS * width * math.sqrt(largest / (height * width)) * sum(features_at_once(cut.parts(network)[0]))
 
     def bytes_of(one: Plan) -> float:
-        numbers = max(one.rows * row if one.blocks else 0, _features(network, one.blocks) * largest)
+        numbers = max(one.rows * row(one.cut) if one.cut else 0, _features(network, one.blocks) * largest)
         return _bytes(one, network, height * width, largest, settings) + PER_NUMBER * numbers
 
-    def highest(one: Plan) -> Plan:
+    def highest(kind: Plan, blocks: int, joined: int) -> Plan:
         """The plan with the highest strips that fit."""
+        one = replace(kind, blocks=blocks, joined=joined)
         left = budget - _bytes(one, network, height * width, largest, settings)
-        return replace(one, rows=max(FEWEST_ROWS, min(height, int(left / PER_NUMBER / row) // 2 * 2)))
+        rows = int(left / PER_NUMBER / row(Cut(blocks, 0, joined)))
+        return replace(one, rows=max(FEWEST_ROWS, min(height, rows // 2 * 2)))
 
     if earlier is not None and bytes_of(earlier) <= budget:
         return earlier
@@ -351,7 +356,8 @@ def plan(
     if settings.tile is not None:
         plans = [replace(kind, blocks=depth, rows=settings.tile) for kind in kinds]
     else:
-        cut = [[highest(replace(kind, blocks=blocks)) for blocks in range(1, depth + 1)] for kind in kinds]
+        cuts = [(blocks, joined) for blocks in range(1, depth + 1) for joined in range(1, min(MOST_JOINED, blocks) + 1)]
+        cut = [[highest(kind, *numbers) for numbers in cuts] for kind in kinds]
         plans = [one for kind, strips in zip(kinds, cut, strict=True) for one in (kind, *strips)]
     fitting = [one for one in plans if bytes_of(one) <= budget]
     if fitting:
@@ -359,14 +365,18 @@ def plan(
         if best.blocks:
             refuse_unit_gradients(settings)
         return best
+    raise InputError(
+        f"--size {max(shape)}: painting {width} x {height} pixels takes {min(map(bytes_of, plans)) / 1e9:.4g} GB "
+        f"and {budget / 1e9:.1f} GB can be had; {_lighter(settings)}take a smaller --size"
+    )
+
+
+def _lighter(settings: Settings) -> str:
+    """What else would take less memory."""
     lighter = "add --optimiser adam, or " if settings.optimiser == "lbfgs" else ""
     lighter += "leave --tile away, or " if settings.tile is not None else ""
     lighter += "give more --memory, or " if settings.memory is not None else ""
-    lighter += "take a smaller --style-scale, or " if np.max(settings.style_scale) > 1 else ""
-    raise InputError(
-        f"--size {max(shape)}: painting {width} x {height} pixels takes {min(map(bytes_of, plans)) / 1e9:.4g} GB "
-        f"and {budget / 1e9:.1f} GB can be had; {lighter}take a smaller --size"
-    )
+    return lighter + ("take a smaller --style-scale, or " if np.max(settings.style_scale) > 1 else "")
 
 
 def _lbfgs_plans(settings: Settings) -> list[Plan]:
@@ -384,17 +394,16 @@ def _lbfgs_plans(settings: Settings) -> list[Plan]:
 
 def _time(plan: Plan, network: Network, settings: Settings) -> float:
     """The time of a painting by a plan, in that of one in one piece and with all pairs."""
-    work = [
-        sum(layer.kernel.size for layer in layers if isinstance(layer, Conv)) / 4**number
-        for number, layers in enumerate(network.blocks)
-    ]
+    work = {layer.name: layer.kernel.size / 4 ** network.poolings(layer.name) for layer in network.convolutions}
     # Forward once more, and halos each time; what is in one piece is gone through twice.
-    rows = heights(network.blocks, max(1, plan.rows))
+    parts = plan.cut.parts(network) if plan.cut else []
     again = [
-        share * (0.5 + 1.5 * 2 * reach(layers) / max(reach(layers), high))
-        for share, layers, high in list(zip(work, network.blocks, rows, strict=True))[: plan.blocks]
+        work[layer.name] * (0.5 + 1.5 * 2 * reach(layers) / max(reach(layers), rows))
+        for layers, rows in zip(parts, heights(parts, plan.rows), strict=True)
+        for layer in layers
+        if isinstance(layer, Conv)
     ]
-    return float((1 + sum(again) / sum(work)) * (1 + PAIR_TIME * (settings.corrections - plan.pairs)))
+    return float((1 + sum(again) / sum(work.values())) * (1 + PAIR_TIME * (settings.corrections - plan.pairs)))
 
 
 def _features(network: Network, first: int) -> float:
@@ -406,8 +415,9 @@ def _features(network: Network, first: int) -> float:
 
 def _bytes(plan: Plan, network: Network, pixels: int, largest: float, settings: Settings) -> float:
     """The memory that painting takes by a plan beside features; `largest` are the pixels of the largest picture."""
-    convolutions = ([layer for layer in layers if isinstance(layer, Conv)] for layers in network.blocks[: plan.blocks])
-    pooled: float = sum(layers[-1].bias.size / 4 ** (block + 1) for block, layers in enumerate(convolutions))
+    parts = plan.cut.parts(network) if plan.cut else []
+    kept = [(filters(layers), layers[-1]) for layers in parts if layers[-1] is not network.layers[-1]]
+    pooled: float = sum(number / 4 ** network.poolings(layer.name) for number, layer in kept)
     total = BASE + (WHOLE_PER_PIXEL + 4 * pooled) * largest
     if settings.optimiser != "lbfgs":
         return total

@@ -262,6 +262,8 @@ def test_plans():
     assert (by_hand.blocks, by_hand.rows, by_hand.vector_dtype) == (5, 128, "float32")
     fewer = plan(4096, 3072, Settings(), 10 * GIGABYTE)
     assert stages.FEWEST_PAIRS <= fewer.pairs < PAIRS and fewer.vector_dtype == "float32"
+    joined = plan(4096, 3072, Settings(memory=6), 0)
+    assert joined.pairs >= stages.FEWEST_PAIRS and joined.joined == 2 <= joined.blocks
     with pytest.raises(InputError, match="--size 4096.*4096 x 3072 pixels takes .* GB.*--optimiser adam"):
         plan(4096, 3072, Settings(), 6 * GIGABYTE)
     with pytest.raises(InputError, match="--size 2048: .*leave --tile away"):

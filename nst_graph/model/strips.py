@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,16 +11,25 @@ from nst_graph.model import vgg
 from nst_graph.model.tensorflow import tf, zeros
 from nst_graph.weights import Conv, Network, Pool
 
+Layers = tuple[vgg.Layer, ...]
 #: How many layers' features are there at once while a gradient is computed, beside those that are kept for it.
 TRANSIENT = 3
 
 
 @dataclass(frozen=True)
 class Cut:
-    """How many blocks are evaluated in strips, and the rows of the first block's."""
+    """How many blocks are evaluated in strips, the rows of the first block's, and how many of the first are joined.
+
+    Of joined blocks the strips are the same, and what the poolings between them give is not kept but computed anew.
+    """
 
     blocks: int
     rows: int
+    joined: int = 1
+
+    def parts(self, network: Network) -> list[Layers]:
+        """The layers of each block, of the joined ones together."""
+        return [tuple(itertools.chain(*network.blocks[: self.joined])), *network.blocks[self.joined : self.blocks]]
 
 
 @dataclass(frozen=True)
@@ -35,11 +45,11 @@ class Strip:
 
 
 def strips(height: int, rows: int, overlap: int) -> list[Strip]:
-    """Cut a block's input into strips of `rows`, an even number, that overlap by `overlap` rows on both sides.
+    """Cut a block's input into strips of about so many `rows` that overlap by `overlap` rows on both sides.
 
-    None has fewer rows than that.
+    Each has a multiple of these, but the last.
     """
-    rows = max(overlap, rows // 2 * 2)
+    rows = max(1, rows // overlap) * overlap
     starts = list(range(0, max(1, height - overlap + 1), rows))
     cut = [
         Strip(start, stop, max(0, start - overlap), stop + overlap, stop - overlap)
@@ -49,42 +59,60 @@ def strips(height: int, rows: int, overlap: int) -> list[Strip]:
     return [*cut[:-1], Strip(last.start, height, last.first, height, height)]
 
 
-def reach(layers: Sequence[vgg.Layer]) -> int:
-    """How many rows from a strip's edge zero padding affects a block's features, one a convolution; an even number."""
-    return -(-sum(isinstance(layer, Conv) for layer in layers) // 2) * 2
+def poolings(layers: Layers) -> list[int]:
+    """How many of the layers up to each one are poolings."""
+    return list(itertools.accumulate(isinstance(layer, Pool) for layer in layers))
 
 
-def features_at_once(layers: Sequence[vgg.Layer]) -> tuple[int, int]:
-    """How many features of a block are kept for its gradient at each position, and how many are there besides."""
-    filters = [layer.bias.size for layer in layers if isinstance(layer, Conv)]
+def reach(layers: Layers) -> int:
+    """How many rows from a strip's edge zero padding affects a block's features, one at each convolution's size.
+
+    A multiple of the rows that poolings make one, and even.
+    """
+    depths = poolings(layers)
+    rows = sum(1 << depth for layer, depth in zip(layers, depths, strict=True) if isinstance(layer, Conv))
+    unit = max(2, 1 << depths[-1])
+    return -(-rows // unit) * unit
+
+
+def features_at_once(layers: Layers) -> tuple[float, float]:
+    """How many features are kept for a gradient at each position of a block's input, and how many are there besides."""
+    depths = zip(layers, poolings(layers), strict=True)
+    filters = [layer.bias.size / 4**depth for layer, depth in depths if isinstance(layer, Conv)]
     return sum(filters), TRANSIENT * max(filters)
 
 
-def heights(blocks: Sequence[Sequence[vgg.Layer]], rows: int) -> list[int]:
-    """The rows of each block's strips, whose features take as much memory as those of so many of the first's."""
-    numbers = [sum(features_at_once(layers)) / 2**poolings for poolings, layers in enumerate(blocks)]
+def filters(layers: Layers) -> int:
+    """The filters of what a block gives."""
+    return [layer.bias.size for layer in layers if isinstance(layer, Conv)][-1]
+
+
+def heights(parts: Sequence[Layers], rows: int) -> list[int]:
+    """The rows of each part's strips, whose features take as much memory as those of so many of the first's."""
+    depths = [0, *itertools.accumulate(poolings(layers)[-1] for layers in parts)]
+    numbers = [sum(features_at_once(layers)) / 2**depth for layers, depth in zip(parts, depths, strict=False)]
     return [int(rows * numbers[0] / number) for number in numbers]
 
 
 class Block:
-    """A block of the network on rows of its input, which are fed, or those of a variable; in the current graph.
+    """A block's `layers` on rows of its input, which are fed, or those of a variable; in the current graph.
 
-    A strip has about so many `rows`.
+    The `first` takes the picture. A strip has about so many `rows`.
 
     `features` are those of a strip's own rows, [1, rows, width, filters], by the layer's name, `own` which rows of all
-    these are, and `pooled` is what its pooling makes of them, [rows / 2, width / 2, filters].
+    these are, and `pooled` is what the last layer makes of them, [rows / 2, width / 2, filters], `kept` which of all.
     """
 
     def __init__(
         self,
         network: Network,
-        number: int,
+        layers: Layers,
         build: vgg.Build,
         dtype: tf.DType,
+        first: bool,
         source: tf.Variable | None = None,
         rows: int | None = None,
     ) -> None:
-        layers = network.blocks[number]
         self.reach = reach(layers)
         self.rows = tf.placeholder(tf.int32, (5,))
         self.start, self.stop, self.first, self.last, self.end = tf.unstack(self.rows)
@@ -93,24 +121,33 @@ class Block:
             self.values = tf.placeholder(dtype, (None, None, channels))
         else:
             self.values = tf.ensure_shape(source[self.first : self.last], (None, *source.shape[1:]))
-        tensor = build.first(network, self.values) if number == 0 else self.values[None]
-        features, pooled = build.block(layers, tensor, dtype, first=number == 0, rows=rows)
-        start, stop = self.start - self.first, self.stop - self.first
+        tensor = build.first(network, self.values) if first else self.values[None]
+        features, pooled = build.block(layers, tensor, dtype, first=first, rows=rows)
+        depths = {layer.name: depth for layer, depth in zip(layers, poolings(layers), strict=True)}
+
+        def at(depth: int, origin: tf.Tensor | int = 0) -> slice:
+            """The strip's own rows after so many poolings."""
+            start, stop = self.start - origin, self.stop - origin
+            return slice(pooled_side(start, depth), pooled_side(stop, depth, network.rounds_up))
+
         # Of tf.slice the gradient is tf.pad, which takes all cores, and of values[start:stop] it is not.
-        ends, self.halves = (start, stop), slice(self.start // 2, (self.stop + network.rounds_up) // 2)
-        halves = start // 2, (stop + network.rounds_up) // 2
-        pools = {layer.name for layer in layers if isinstance(layer, Pool)}
-        self.own = {name: self.halves if name in pools else slice(self.start, self.stop) for name in features}
-        self.features = {name: _rows(some, *(halves if name in pools else ends)) for name, some in features.items()}
-        self.pooled = _rows(pooled, *halves)[0]
+        self.own, self.kept = {name: at(depths[name]) for name in features}, at(poolings(layers)[-1])
+        self.features = {name: _rows(some, at(depths[name], self.first)) for name, some in features.items()}
+        self.pooled = _rows(pooled, at(poolings(layers)[-1], self.first))[0]
 
     def feed(self, strip: Strip) -> dict[tf.Tensor, Any]:
         """What says which strip it is."""
         return {self.rows: (strip.start, strip.stop, strip.first, strip.last, strip.end)}
 
 
-def _rows(values: tf.Tensor, start: tf.Tensor, stop: tf.Tensor) -> tf.Tensor:
-    return tf.ensure_shape(tf.slice(values, [0, start, 0, 0], [-1, stop - start, -1, -1]), [1, None, *values.shape[2:]])
+def pooled_side(side: Any, depth: int, rounds_up: bool = False) -> Any:
+    """What so many poolings leave of a side, or where they take one of its multiples."""
+    return (side + ((1 << depth) - 1) * rounds_up) // (1 << depth)
+
+
+def _rows(values: tf.Tensor, rows: slice) -> tf.Tensor:
+    some = tf.slice(values, [0, rows.start, 0, 0], [-1, rows.stop - rows.start, -1, -1])
+    return tf.ensure_shape(some, [1, None, *values.shape[2:]])
 
 
 class InStrips:
@@ -126,14 +163,15 @@ class InStrips:
         #: What the blocks take, and what the last of them gives, if it has a pooling.
         self._kept = [self._point]
         self._strips: list[list[Strip]] = []
-        for number, rows in enumerate(heights(network.blocks, cut.rows)[: cut.blocks]):
-            height = self._kept[-1].shape.as_list()[0]
-            block = Block(network, number, build, picture.dtype, self._kept[-1], min(rows, height))
-            self._strips.append(strips(height, rows, block.reach))
+        parts = cut.parts(network)
+        for layers, rows in zip(parts, heights(parts, cut.rows), strict=True):
+            sides, source = self._kept[-1].shape.as_list()[:2], self._kept[-1]
+            block = Block(network, layers, build, picture.dtype, not self._blocks, source, min(rows, sides[0]))
+            self._strips.append(strips(sides[0], rows, block.reach))
             self._blocks.append(block)
-            if number + 1 < len(network.blocks):
-                height, width = ((side + network.rounds_up) // 2 for side in self._kept[-1].shape.as_list()[:2])
-                shape = height, width, block.pooled.shape[2]
+            if layers[-1] is not network.layers[-1]:
+                sides = [pooled_side(side, poolings(layers)[-1], network.rounds_up) for side in sides]
+                shape = *sides, block.pooled.shape[2]
                 self._kept.append(zeros("pooled", shape, block.pooled.dtype, use_resource=False))
         self.point, *_, last = tf.identity(self._point), *self._kept
         self.pooled = tf.identity(last)[None]
@@ -152,7 +190,7 @@ class InStrips:
             forward = [self._sums[key].assign_add(part).op for key, part in parts.items()]
             outputs, slopes = list(parts.values()), [self._slopes[key].read_value() for key in parts]
             if number + 1 < len(self._kept):
-                kept = self._kept[number + 1][block.halves]
+                kept = self._kept[number + 1][block.kept]
                 forward.append(kept.assign(block.pooled).op)
                 outputs, slopes = [*outputs, block.pooled], [*slopes, kept]
             self._forward.append(forward)

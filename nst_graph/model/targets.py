@@ -75,7 +75,10 @@ class TargetExtractor(SessionOwner):
         styles = settings.style_layers if settings.beta else {}
         with tf.Graph().as_default() as graph:
             build = vgg.Build(settings.pooling, None, settings.convolutions, settings.padding)
-            self._blocks = [Block(network, number, build, np.dtype(dtype)) for number in range(len(network.blocks))]
+            self._blocks = [
+                Block(network, layers, build, np.dtype(dtype), first=not number)
+                for number, layers in enumerate(network.blocks)
+            ]
             features = [block.features for block in self._blocks]
             self._features = [{layer: some[layer] for layer in contents if layer in some} for some in features]
             self._statistics = [

@@ -78,9 +78,6 @@ tf.config.experimental.enable_tensor_float_32_execution(False)
 __all__ = ["SessionOwner", "gpu_memory", "gpu_name", "has_bfloat16", "has_gpu", "initialise"]
 __all__ += ["load", "session", "tf", "zeros"]
 
-#: Numbers of a variable that is initialised by itself.
-LARGE = 10_000_000
-
 
 @cache
 def has_gpu() -> bool:
@@ -145,12 +142,8 @@ class SessionOwner:
 
 
 def initialise(session: tf.Session) -> None:
-    """Initialise the current graph's variables, the large ones first, one by one: each is there twice meanwhile."""
-    sized = [(variable.shape.num_elements() or 0, variable.initializer) for variable in tf.global_variables()]
-    for size, initializer in sorted(sized, key=lambda pair: -pair[0]):
-        if size > LARGE:
-            session.run(initializer)
-    session.run([initializer for size, initializer in sized if size <= LARGE])
+    """Initialise the current graph's variables."""
+    session.run(tf.global_variables_initializer())
 
 
 def load(session: tf.Session, variable: tf.Variable, value: Any) -> None:
@@ -162,4 +155,7 @@ def zeros(name: str, shape: Sequence[int], dtype: tf.DType = tf.float32, use_res
     """A variable that begins with zeros, which as a constant would stay in memory beside it."""
     nothing = tf.raw_ops.Empty(shape=shape, dtype=dtype, init=True)
     with tf.variable_scope(None, name):  # which makes its name unique
-        return tf.get_variable("values", initializer=nothing, use_resource=use_resource)
+        variable = tf.get_variable("values", initializer=nothing, use_resource=use_resource)
+    if not use_resource:  # without this, which Grappler says of all, its zeros would be copied into it
+        variable.initializer._set_attr("_grappler_relax_allocator_constraints", tf.AttrValue(b=True))
+    return variable

@@ -91,7 +91,7 @@ class Build:
             else:
                 padding = "SAME" if layer.rounds_up else "VALID"
                 tensor = POOLINGS[self.pooling](tensor, ksize=2, strides=2, padding=padding, name=layer.name)
-                tensor, cut = rounded(tensor), None
+                tensor, cut, rows = rounded(tensor), None, rows and rows // 2
                 features[layer.name] = tensor
         return features, tensor
 

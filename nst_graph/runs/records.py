@@ -38,6 +38,7 @@ _SOURCE = {"path": str, "sha256": str}
 _COUNT = range(1, 2**53)
 #: How a stage was planned: the fields of stages.Plan.
 _PLAN = {"pairs": _COUNT, "vector_dtype": (None, "float32", "float64"), "blocks": range(2**53), "rows": range(2**53)}
+_PLAN |= {"joined": _COUNT}
 _STAGE = {"width": _COUNT, "height": _COUNT, "iterations": range(2**53), "precision": PRECISIONS, "plan": (None, _PLAN)}
 #: The parts that a record may lack, and what all parts are, for _is_of.
 _DEFAULTS: dict[str, Any] = {"init": None, "stages": [], "outcome": {}, "read_limit": files.READ_LIMIT, "picture": None}
@@ -55,7 +56,7 @@ def read(path: Path) -> dict[str, Any]:
         record = _of_this_version(_DEFAULTS | record) if isinstance(record, dict) else None
         if record is None or not _is_of(record, _RECORD):
             raise DamagedError("not a record")
-        if any((stage.get("plan") or _PLAN).keys() != _PLAN.keys() for stage in record["stages"]):
+        if any((stage.get("plan") or _PLAN).keys() | {"joined"} != _PLAN.keys() for stage in record["stages"]):
             raise DamagedError("not a plan")
         if record["picture"] and record["picture"]["suffix"].lower() not in DEPTHS:
             raise DamagedError("not a picture beside the run")

@@ -42,6 +42,13 @@ def check(network, size, cut, settings, styles, dtype=np.float64, rel=1e-12, **o
         ((130, 175), Cut(4, 24), {"smoothness": 3, "smoothness_loss": "nine-point"}),
         ((90, 200), Cut(5, 24), {"alpha": 0.0}),
         ((90, 200), Cut(3, 32), {"beta": 0.0}),
+        ((203, 271), Cut(5, 24, 2), {"content_layers": {"conv3_1": 0.5, "conv1_2": 0.5, "conv2_2": 1}}),
+        ((201, 175), Cut(3, 32, 3), {"pooling": "max", "padding": "reflect"}),
+        (
+            (131, 93),
+            Cut(4, 16, 2),
+            {"style_loss": "mean", "style_layers": {"conv2_2": 1, "pool2": 1, "pool1": 2}},
+        ),
     ],
 )
 def test_strips_equal_the_whole(network, size, cut, changes):
@@ -68,7 +75,7 @@ def test_poolings_as_layers(network, size, cut, content, style, pooling, pool_ro
     check(network, size, cut, settings, styles)
 
 
-@pytest.mark.parametrize("cut", [Cut(1, 32), Cut(5, 32)])
+@pytest.mark.parametrize("cut", [Cut(1, 32), Cut(5, 32), Cut(5, 32, 2)])
 def test_masks(network, cut):
     size = (150, 210)
     mask = np.zeros(size, np.float32)
@@ -95,7 +102,7 @@ def test_single_precision_and_bfloat16(network):
 @pytest.mark.thorough
 def test_the_real_network(vgg19_file):
     network, size = weights.read(vgg19_file), (150, 213)
-    for cut in (Cut(2, 48), Cut(5, 32)):
+    for cut in (Cut(2, 48), Cut(5, 32), Cut(5, 32, 2)):
         check(network, size, cut, Settings(), [Style(random_picture(*size, 3))])
 
 
@@ -108,7 +115,7 @@ def test_each_row_has_one_owner(height, rows, overlap):
     assert [row for strip in cover for row in range(strip.start, strip.stop)] == list(range(height))
     assert [row for strip in cover for row in range(strip.first, strip.end)] == list(range(height))
     for strip in cover:
-        assert strip.start % 2 == strip.first % 2 == 0
+        assert strip.start % overlap == strip.first % overlap == 0
         assert strip.first == max(0, strip.start - overlap) and strip.last == min(height, strip.stop + overlap)
         assert strip.stop - strip.start >= min(overlap, height)
 
@@ -117,6 +124,7 @@ def test_reach_is_a_row_for_each_convolution(network):
     """VGG-16 has blocks of two, two, three, three and three; pooling takes even numbers."""
     assert [reach(layers) for layers in network.upto(["conv5_3"]).blocks] == [2, 2, 4, 4, 4]
     assert [reach(layers) for layers in network.upto(["conv3_1"]).blocks] == [2, 2, 2]
+    assert [reach(Cut(3, 16, joined).parts(network)[0]) for joined in (1, 2, 3)] == [2, 8, 24]
 
 
 def test_unit_gradients_are_refused(network):
