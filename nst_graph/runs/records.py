@@ -110,7 +110,7 @@ def texts(settings: Settings, network: str) -> dict[str, str]:
 
 
 def differences(earlier: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """A line for each setting, of a film too, and each source by its bytes, that a run was not begun with."""
+    """A line for each setting that changes the result, of a film too, and each source, that a run was not begun with."""
     lines = []
     for name in SOURCES:
         before, after = _sources(earlier, name), _sources(now, name)
@@ -120,7 +120,7 @@ def differences(earlier: dict[str, Any], now: dict[str, Any]) -> list[str]:
     settings = defaults | earlier["settings"]
     for name, value in now["settings"].items():
         are_files = name == "init" and earlier.get("init") and now.get("init")  # whose bytes are compared above
-        if settings[name] != value and not are_files:
+        if settings[name] != value and not are_files and name != "memory":  # there may be less than before
             lines.append(f"--{name.replace('_', '-')} {value}: the run was begun with {settings[name]}")
     film = earlier.get("film", {})
     changed = [name for name, value in now.get("film", {}).items() if film.get(name) != value]
