@@ -7,12 +7,12 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 import reference
-from conftest import random_picture, run_here
+from conftest import loss_rows, random_picture, run_here, stop_at
 
 import nst_graph
 from nst_graph import images, machine, stages, weights
 from nst_graph.commands import paint as cli
-from nst_graph.errors import InputError
+from nst_graph.errors import InputError, Pause
 from nst_graph.model import vgg
 from nst_graph.model.objective import Objective, Style
 from nst_graph.model.strips import Cut
@@ -285,6 +285,20 @@ def test_what_does_not_fit_is_cut_or_refused(network_file, tmp_path, monkeypatch
         assert not (tmp_path / "run").exists()
     else:
         assert done.returncode == 0 and ("in strips of" in done.stdout) == (outcome != "whole"), done.stderr
+
+
+def test_a_run_goes_on_with_less_memory(network_file, tmp_path, monkeypatch):
+    """In strips now, with the same steps: other work may have taken what there was."""
+    monkeypatch.setattr(machine, "memory", lambda: 64 * GIGABYTE)
+    iio.imwrite(tmp_path / "a.png", random_picture(384, 512).astype(np.uint8))
+    settings = Settings(content_layers={"conv1_1": 1}, style_layers={"conv1_1": 1}, optimiser="adam", iterations=4)
+    words = {"weights_file": network_file, "output": tmp_path / "run"}
+    whole = nst_graph.paint(tmp_path / "a.png", tmp_path / "a.png", settings, weights_file=network_file)
+    with pytest.raises(Pause):
+        nst_graph.paint(tmp_path / "a.png", tmp_path / "a.png", settings, **words, observers=[stop_at(2)])
+    done = run_here("paint.py", "--resume", tmp_path / "run", "--memory", 1.336)
+    assert done.returncode == 0 and "in strips of" in done.stdout, done.stderr
+    assert float(loss_rows(tmp_path / "run")[-1]["total"]) == pytest.approx(whole.outcome.step.total, rel=1e-3)
 
 
 @pytest.mark.parametrize(
