@@ -110,7 +110,7 @@ def texts(settings: Settings, network: str) -> dict[str, str]:
 
 
 def differences(earlier: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """A line for each setting that changes the result, of a film too, and each source, that a run was not begun with."""
+    """A line for each setting that changes the result, of a film too, and each source, unlike those of its begin."""
     lines = []
     for name in SOURCES:
         before, after = _sources(earlier, name), _sources(now, name)
