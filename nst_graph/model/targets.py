@@ -74,7 +74,7 @@ class TargetExtractor(SessionOwner):
         contents = settings.content_layers if settings.alpha else {}
         styles = settings.style_layers if settings.beta else {}
         with tf.Graph().as_default() as graph:
-            build = vgg.Build(settings.pooling, None, settings.convolutions, settings.padding)
+            build = vgg.Build(settings.pooling, None, settings.convolutions, settings.padding, network.rounds_up)
             self._blocks = [Block(network, number, build, np.dtype(dtype)) for number in range(len(network.blocks))]
             features = [block.features for block in self._blocks]
             self._features = [{layer: some[layer] for layer in contents if layer in some} for some in features]
