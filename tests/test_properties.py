@@ -18,6 +18,7 @@ from nst_graph.runs import records
 from nst_graph.settings import CHOICES, Settings
 
 LAYERS = [f"conv{block}_{index + 1}" for block, count in enumerate(BLOCKS, 1) for index in range(count)]
+LAYERS += [f"pool{block}" for block in range(1, 6)]
 
 
 def few(examples):
@@ -51,6 +52,7 @@ def tasks(draw):
             content_layers=draw(layers),
             style_layers=draw(layers),
             pooling=draw(st.sampled_from(CHOICES["pooling"])),
+            pool_rounding=draw(st.sampled_from(CHOICES["pool_rounding"])),
             content_loss=draw(st.sampled_from(CHOICES["content_loss"])),
             style_loss=draw(st.sampled_from(CHOICES["style_loss"])),
             smoothness=draw(st.sampled_from([0.0, 0.01])),
@@ -62,7 +64,8 @@ def tasks(draw):
         else Settings(pooling=draw(st.sampled_from(CHOICES["pooling"])))
     )
     blocks = [int(layer[4]) for layer in wanted.layers]
-    side = st.integers(2 ** (max(blocks) - 1), 300)
+    poolings = [block - layer.startswith("conv") for block, layer in zip(blocks, wanted.layers, strict=True)]
+    side = st.integers(2 ** max(poolings), 300)
     cut = Cut(draw(st.integers(1, max(blocks))), draw(st.integers(16, 300)))
     return wanted, (draw(side), draw(side)), paintings, cut
 
@@ -73,7 +76,7 @@ def test_loss_and_gradient(narrow, examples):
     @given(task=tasks(), seed=st.integers(0, 9))
     def check(task, seed):
         wanted, size, paintings, cut = task
-        part = narrow.upto(wanted.layers)
+        part = narrow.upto(wanted.layers, wanted.pool_rounding)
         shares = wanted.blend(paintings)
         styles = [Style(random_picture(*size, seed + 2 + n), share) for n, share in enumerate(shares)]
         picture, content = random_picture(*size, seed), random_picture(*size, seed + 1)

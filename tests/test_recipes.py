@@ -48,11 +48,11 @@ def measured(directory):
     def layers(rescaled):
         return as_reference(weights.read(directory / f"imagenet-vgg-verydeep-19-8bit{'-rescaled' * rescaled}.mat"))
 
-    def features(rescaled, replicated, pooling, picture):
-        key = rescaled, replicated, pooling, picture.shape, picture.tobytes()
+    def features(rescaled, replicated, pooling, rounding, picture):
+        key = rescaled, replicated, pooling, rounding, picture.shape, picture.tobytes()
         if key not in cache:
             convolution = convolve_replicated if replicated else reference.convolve_fast
-            cache[key] = reference.features(layers(rescaled), MEAN, picture, pooling, convolution)
+            cache[key] = reference.features(layers(rescaled), MEAN, picture, pooling, convolution, rounding)
         return cache[key]
 
     return features
@@ -91,6 +91,12 @@ def gatys_2016(painted, content, style, picture):
 def gatys_2016_rescaled(painted, content, style, picture):
     terms = [1e9 / 5 * mean_gram_squares(painted, style, name) for name in FIRST]
     return 1e6 * np.mean((painted["conv4_2"] - content["conv4_2"]) ** 2) + sum(terms)
+
+
+def texture(painted, content, style, picture):
+    """Equation 4 to the letter, of five layers, each by 1e9."""
+    names = "conv1_1", "pool1", "pool2", "pool3", "pool4"
+    return sum(1e9 * reference.style_loss(painted[name], style[name]) for name in names)
 
 
 def devos(painted, content, style, picture):
@@ -172,6 +178,10 @@ def faint(photo, random):
     return MEAN + random.normal(0, 0.001, photo.shape)
 
 
+def nearly_grey(photo, random):
+    return MEAN + random.normal(0, 1, photo.shape)
+
+
 def full_range(photo, random):
     return random.uniform(0, 255, photo.shape)
 
@@ -191,11 +201,16 @@ MEN, MEN_FROM_NOISE = (
     ("conv1_2", "conv2_2", "conv3_3"),
     ("conv1_2", "conv2_2", "conv3_3", "conv4_3", "conv5_3"),
 )
+#: By area: of 40 * 40 pixels.
+AREA_OWN = (52, 31), (35, 45), Image.Resampling.LANCZOS
+AREA = (52, 31), (52, 31), Image.Resampling.BILINEAR
 #: By recipe: the formula, the pooling, the sizes, the start.
 FORMULAS = {
     "gatys2015": (gatys_2015, "average", STRETCHED, around_the_mean),
     "gatys2016": (gatys_2016, "max", SHORTER_OWN, of_content),
     "gatys2016-rescaled": (gatys_2016_rescaled, "max", SHORTER_OWN, of_content),
+    "gatys2017": (gatys_2016, "max", AREA_OWN, of_content),
+    "gatys2015-texture": (texture, "average", AREA, nearly_grey),
     "devos": (devos, "average", FOUR_TO_THREE, of_content),
     "shibuya2017": (shibuya(0.8, 1, 0.1), "max", AS_IT_IS, of_content),
     "shibuya2017-cat-style": (shibuya(0, 1, 0), "max", AS_IT_IS, of_content),
@@ -237,7 +252,9 @@ def test_loss_at_the_start(name, directory, measured, monkeypatch):
     photo = resized(directory / "photo.png", photo_size, resample)
     painting = resized(directory / "painting.png", painting_size, resample)
     picture = start(photo, np.random.RandomState(0))
-    network = "rescaled" in name, name == "style-transfer-pytorch", pooling
+    caffes = name in ("gatys2017", "gatys2015-texture")
+    replicated, rounding = name == "style-transfer-pytorch", "up" if caffes else "down"
+    network = "rescaled" in settings.network, replicated, pooling, rounding
     expected = formula(*(measured(*network, each) for each in (picture, photo, painting)), picture)
     assert steps[0].total == pytest.approx(expected, rel=1e-4)
 
@@ -302,7 +319,7 @@ def options_of(cell):
     code = [
         words
         for words in re.findall("`([^`]*)`", cell)
-        if (words.startswith("--") and " " in words) or words == "--bounded"
+        if (words.startswith("--") and " " in words) or words in ("--bounded", "--match-histogram")
     ]
     return " ".join(code).split()
 

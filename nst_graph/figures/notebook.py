@@ -175,7 +175,7 @@ def enlarge_jpeg(picture: Picture, height: int, width: int) -> Picture:
 def within_axes(figure: Picture) -> Picture:
     """The picture [height, width, 3] in a figure with axes: what their frame, a pixel wide, surrounds."""
     dark = figure.min(axis=2) < GROUND
-    (top, bottom), (left, right) = (np.flatnonzero(dark.mean(axis=axis) > 0.5)[[0, -1]] for axis in (1, 0))
+    (top, bottom), (left, right) = (np.flatnonzero(dark.mean(axis=axis) > 0.3)[[0, -1]] for axis in (1, 0))
     return figure[top + 1 : bottom, left + 1 : right]
 
 

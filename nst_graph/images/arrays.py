@@ -1,6 +1,5 @@
 """Pictures as arrays, float32 RGB [height, width, 3] in 0..255: resized, mixed, recoloured, rounded."""
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,7 +17,7 @@ Mask = npt.NDArray[np.float32]
 SIDES: dict[str, Callable[[Sequence[int]], float]] = {
     "longer": max,
     "shorter": min,
-    "area": lambda sides: math.sqrt(math.prod(sides)),
+    "area": lambda of: np.prod(of) ** 0.5,
 }
 RESAMPLINGS = {name: Image.Resampling[name.upper()] for name in ("lanczos", "bicubic", "bilinear")}
 #: The noise of the start, about the mean RGB: from a source of random numbers, an amplitude, the mean, and

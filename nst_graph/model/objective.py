@@ -6,7 +6,7 @@ import contextlib
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -77,7 +77,7 @@ class Objective(SessionOwner):
             self.picture = make(content.shape)
             shapes = {"picture": content.shape, "flow_consistency": content.shape[:2], "weight": ()} if steady else {}
             self._temporal = {name: zeros(f"temporal_{name}", shape, self._dtype) for name, shape in shapes.items()}
-            build = vgg.Build(settings.pooling, compute, settings.convolutions, settings.padding)
+            build = vgg.Build(settings.pooling, compute, settings.convolutions, settings.padding, network.rounds_up)
             self._strips = InStrips(network, build, self.picture, cut) if cut else None
             rest = itertools.chain(*network.blocks[cut.blocks if cut else 0 :])
             begin = self._strips.pooled if self._strips else build.first(network, self.picture)
@@ -107,24 +107,24 @@ class Objective(SessionOwner):
     __call__ = value_and_gradient
 
     def by_layer(self, picture: Floats) -> Evaluation:
-        """Evaluate at a picture, with the share of each layer in equation 7 as a term: the style's first."""
-        feed = {self.picture: picture.astype(self._dtype, copy=False)}
-        _, total, (gradient, losses) = self.evaluate((self.gradient, [loss for _, loss in self._parts]), feed)
-        layers = [f"style {target.key[1]}" for target in self._styles] + [f"content {layer}" for layer in self._counts]
-        terms: dict[str, float] = dict.fromkeys(layers, 0.0)
-        for layer, (term, _), loss in zip(layers, self._parts, losses, strict=True):
-            terms[layer] += self._weights[term] * float(loss)
-        return Evaluation(terms, total, gradient)
+        """Evaluate at a picture, where the terms are the layers' shares of equation 7, the style's first."""
+        values, gradient = self._run(self.gradient, {self.picture: picture.astype(self._dtype, copy=False)})
+        shares = {name: self._weights[name.split()[0]] * float(value) for name, value in values.items()}
+        total = sum(shares.get(name, 0.0) for name in self._weights)
+        parts = {name: share for name, share in shares.items() if name not in ("content", "style")}
+        return Evaluation(parts, total, gradient)
 
     def evaluate(self, fetches: Any, feed: Mapping[tf.Tensor, Any]) -> tuple[dict[str, float], float, Any]:
         """Evaluate with what is fed; returns the terms, equation 7, and what is fetched of the gradient."""
-        if self._strips is None:
-            values, fetched = self.session.run((self._terms, fetches), feed)
-        else:
-            values = self._strips.evaluate(self.session, self._terms, feed)
-            fetched = self.session.run(fetches, feed)
+        values, fetched = self._run(fetches, feed)
         terms = {name: float(values.get(name, 0.0)) for name in self._weights}  # 0 where one is not in use
         return terms, sum(self._weights[name] * value for name, value in terms.items()), fetched
+
+    def _run(self, fetches: Any, feed: Mapping[tf.Tensor, Any]) -> tuple[dict[str, Any], Any]:
+        """The terms and those of the layers, and what is fetched of the gradient."""
+        if self._strips is None:
+            return cast(tuple[dict[str, Any], Any], self.session.run((self._terms, fetches), feed))
+        return self._strips.evaluate(self.session, self._terms, feed), self.session.run(fetches, feed)
 
     def _build(self, features: Tensors, contents: Mapping[str, Floats]) -> None:
         """The terms, and the gradient of equation 7."""
@@ -163,7 +163,7 @@ class Objective(SessionOwner):
         return sums
 
     def _assemble(self, picture: tf.Tensor, sums: Mapping[Key, tf.Tensor]) -> tuple[Tensors, tf.Tensor]:
-        """Equation 5 and the other terms, and equation 7, from sums over positions, whole or added up."""
+        """Equation 5 and the other terms, whole and by layer, and equation 7, from sums over positions."""
         settings, (height, width) = self._settings, picture.shape.as_list()[:2]
         content, style = losses.CONTENT[settings.content_loss], losses.STYLE[settings.style_loss]
         content_losses = [
@@ -174,7 +174,8 @@ class Objective(SessionOwner):
             target.weight * style.distance(sums[target.key], target.statistic, target.positions, height * width)
             for target in self._styles
         ]
-        self._parts = [("style", loss) for loss in style_losses] + [("content", loss) for loss in content_losses]
+        layers = [f"style {target.key[1]}" for target in self._styles] + [f"content {layer}" for layer in self._counts]
+        of_layers = list(zip(layers, style_losses + content_losses, strict=True))
         terms = {
             name: tf.add_n(parts) for name, parts in (("content", content_losses), ("style", style_losses)) if parts
         }
@@ -184,7 +185,9 @@ class Objective(SessionOwner):
         if self._temporal:
             warped, consistency, weights["steadiness"] = (held.read_value() for held in self._temporal.values())
             terms["steadiness"] = losses.temporal_loss(picture, warped, consistency)
-        return terms, tf.add_n([weights[name] * term for name, term in terms.items()])
+        total = tf.add_n([weights[name] * term for name, term in terms.items()])
+        by_layer = {name: tf.add_n([loss for layer, loss in of_layers if layer == name]) for name in layers}
+        return by_layer | terms, total
 
 
 def refuse_unit_gradients(settings: Settings) -> None:

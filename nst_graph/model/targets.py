@@ -74,7 +74,7 @@ class TargetExtractor(SessionOwner):
         contents = settings.content_layers if settings.alpha else {}
         styles = settings.style_layers if settings.beta else {}
         with tf.Graph().as_default() as graph:
-            build = vgg.Build(settings.pooling, None, settings.convolutions, settings.padding)
+            build = vgg.Build(settings.pooling, None, settings.convolutions, settings.padding, network.rounds_up)
             self._blocks = [
                 Block(network, layers, build, np.dtype(dtype), first=not number)
                 for number, layers in enumerate(network.blocks)

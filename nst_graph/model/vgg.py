@@ -45,6 +45,7 @@ class Build:
     compute: tf.DType | None = None
     convolutions: str = "direct"
     padding: str = "zeros"
+    rounds_up: bool = False
 
     def first(self, network: Network, picture: tf.Tensor) -> tf.Tensor:
         """What a network's first block takes, of a picture [height, width, 3], RGB in 0..255."""
@@ -89,7 +90,7 @@ class Build:
             elif isinstance(layer, Relu):
                 tensor = features[layer.name] = rounded(tf.nn.relu(tensor))
             else:
-                padding = "SAME" if layer.rounds_up else "VALID"
+                padding = "SAME" if self.rounds_up else "VALID"
                 tensor = POOLINGS[self.pooling](tensor, ksize=2, strides=2, padding=padding, name=layer.name)
                 tensor, cut, rows = rounded(tensor), None, rows and rows // 2
                 features[layer.name] = tensor
@@ -98,7 +99,7 @@ class Build:
 
 def build(network: Network, picture: tf.Tensor, **how: Any) -> Features:
     """Build a whole network on a picture [height, width, 3]; `how` is that of Build."""
-    build = Build(**how)
+    build = Build(rounds_up=network.rounds_up, **how)
     return build.block(network.layers, build.first(network, picture), picture.dtype, first=True)[0]
 
 

@@ -37,8 +37,8 @@ SOURCES = ("content", "styles", "masks", "init", "weights")
 _SOURCE = {"path": str, "sha256": str}
 _COUNT = range(1, 2**53)
 #: How a stage was planned: the fields of stages.Plan.
-_PLAN = {"pairs": _COUNT, "vector_dtype": (None, "float32", "float64"), "blocks": range(2**53), "rows": range(2**53)}
-_PLAN |= {"joined": (None, _COUNT)}  # which runs of before lack
+_PLAN: dict[str, Any] = {"pairs": _COUNT, "vector_dtype": (None, "float32", "float64"), "blocks": range(2**53)}
+_PLAN |= {"rows": range(2**53), "joined": (None, _COUNT)}  # the last of which runs of before lack
 _STAGE = {"width": _COUNT, "height": _COUNT, "iterations": range(2**53), "precision": PRECISIONS, "plan": (None, _PLAN)}
 #: The parts that a record may lack, and what all parts are, for _is_of.
 _DEFAULTS: dict[str, Any] = {"init": None, "stages": [], "outcome": {}, "read_limit": files.READ_LIMIT, "picture": None}

@@ -46,19 +46,22 @@ class Relu:
 
 @dataclass(frozen=True)
 class Pool:
-    """A 2x2 pooling with stride 2, which leaves an odd side's last position out, or with `rounds_up` pools it alone."""
+    """A 2x2 pooling with stride 2."""
 
     name: str
-    rounds_up: bool = False
 
 
 @dataclass(frozen=True)
 class Network:
-    """The convolutional part of a VGG, the mean RGB [3] of its input, and the layout of its file."""
+    """The convolutional part of a VGG, the mean RGB [3] of its input, and the layout of its file.
+
+    Its poolings leave an odd side's last position out, or if it `rounds_up` pool it alone.
+    """
 
     layers: tuple[Conv | Relu | Pool, ...]
     mean: Array
     layout: str
+    rounds_up: bool = False
 
     @property
     def convolutions(self) -> tuple[Conv, ...]:
@@ -87,11 +90,6 @@ class Network:
         """
         samples = [conv.kernel.ravel()[:20_000] for conv in self.convolutions if conv.kernel.size > 512]
         return bool(samples) and all(np.unique(sample).size <= 256 for sample in samples)
-
-    @property
-    def rounds_up(self) -> bool:
-        """Whether its poolings round odd sides up."""
-        return any(isinstance(layer, Pool) and layer.rounds_up for layer in self.layers)
 
     def poolings(self, name: str) -> int:
         """The number of poolings up to a layer, which may be one itself."""
@@ -125,9 +123,7 @@ class Network:
         for name in sorted(in_use - set(known)):
             raise InputError(f"layer {name}: not in this network; it has {' '.join(known)}")
         last = max(i for i, layer in enumerate(self.layers) if layer.name in in_use)
-        rounds_up = pool_rounding == "up"
-        layers = [Pool(layer.name, rounds_up) if isinstance(layer, Pool) else layer for layer in self.layers]
-        return Network(tuple(layers[: last + 1]), self.mean, self.layout)
+        return Network(self.layers[: last + 1], self.mean, self.layout, pool_rounding == "up")
 
 
 def read(path: Path, limit: float = files.READ_LIMIT) -> Network:

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,8 @@ from pathlib import Path
 import imageio.v3 as iio
 import numpy as np
 import pytest
-from conftest import loss_rows, random_picture, run_here
+import reference
+from conftest import MEAN, loss_rows, random_picture, run_here
 from PIL import Image
 from processes import start_script, wait_until
 
@@ -20,7 +22,7 @@ from nst_graph.commands import paint as cli
 from nst_graph.evaluation import Evaluation
 from nst_graph.figures import notebook, panels, sheets
 from nst_graph.model.objective import Objective, Style
-from nst_graph.recipes import NOTEBOOK, RECIPES
+from nst_graph.recipes import RECIPES
 from nst_graph.runs import records
 from nst_graph.settings import OPTIONS, STYLE_LAYERS, Settings
 
@@ -314,10 +316,10 @@ def test_bad_words(words, expected, capsys):
 
 def test_the_trace_prints_losses(folder, network_file, capsys, monkeypatch):
     """Both stages, the second from what the first painted; what the notebook calls "2" is its first evaluation."""
-    monkeypatch.setattr(notebook, "PUBLISHED", {512: {2: 9.0, 4: 8.0}, 800: {2: 7.0}})
-    monkeypatch.setattr(notebook, "CALL", 2)
+    monkeypatch.setattr(notebook, "published", lambda name: {512: {2: [9.0], 4: [8.0]}, 800: {2: [7.0]}})
+    monkeypatch.setitem(notebook.NOTEBOOK_OF, "pytorch", (*notebook.NOTEBOOK_OF["pytorch"][:3], 2))
     photograph, painting = (notebook.fit(images.read(folder / name), 32) for name in notebook.FILES)
-    settings = RECIPES[NOTEBOOK].settings
+    settings = RECIPES["gatys2016"].settings
     network = weights.read(network_file).upto(settings.layers)
     first_loss = Objective(network, photograph, [Style(painting)], settings)(photograph).total
     assert figures.main(["trace", "--images", str(folder), "--weights", str(network_file), "--size", "32"]) == 0
@@ -329,6 +331,85 @@ def test_the_trace_prints_losses(folder, network_file, capsys, monkeypatch):
         assert float(row[3].rstrip("%")) == pytest.approx(100 * (float(row[2]) / float(row[1]) - 1), rel=1e-2)
     first, second = (line[line.index("pixels;") - 3 : line.index("pixels;")] for line in (lines[0], lines[4]))
     assert [min(int(size[0]), int(size[2])) for size in (first, second)] == [32, 50]
+
+
+def test_the_trace_of_the_torch_notebook(folder, network_file, layers, tmp_path, capsys, monkeypatch):
+    """Layer by layer, as the reference has them of pictures by area; and its picture beside one shown with axes."""
+    table = {512: {1: [1.0] * 7, 3: [2.0] * 7}, 1024: {2: [3.0] * 7}}
+    monkeypatch.setattr(notebook, "published", lambda name: table)
+    shown = random_picture(30, 40, 5)
+    iio.imwrite(tmp_path / "theirs.png", with_axes(shown))
+    words = ["trace", "--notebook", "torch", "--images", folder, "--weights", network_file, "--size", 30]
+    words += ["--theirs", tmp_path / "theirs.png", "--output", tmp_path / "ours"]
+    assert figures.main(list(map(str, words))) == 0
+    lines = capsys.readouterr().out.splitlines()
+    photograph, painting = (notebook.fit_area(images.read(folder / name), 30) for name in notebook.FILES)
+    painted, style = (reference.features(layers, MEAN, each, "max", rounding="up") for each in (photograph, painting))
+    means = {
+        name: np.mean(
+            np.square(np.subtract(*(reference.gram(of[name]) / of[name][..., 0].size for of in (painted, style))))
+        )
+        for name in STYLE_LAYERS
+    }
+    rows = [line.split() for line in lines if line.split()[0] == "1" and line.split()[-1] in STYLE_LAYERS]
+    filters = dict(zip(STYLE_LAYERS, (64, 128, 256, 512, 512), strict=True))
+    assert [row[-1] for row in rows] == list(STYLE_LAYERS)
+    for row in rows:
+        assert float(row[2]) == pytest.approx(1e3 / filters[row[-1]] ** 2 * means[row[-1]], rel=1e-4)
+    assert [len([line for line in lines if line.split()[0] == number]) for number in "123"] == [9, 7, 7]
+    assert {path.name for path in (tmp_path / "ours").iterdir()} == {"torch-512.png", "torch-1024.png"}
+    ours = images.resize(images.read(tmp_path / "ours" / "torch-512.png"), 30, 40)
+    (line,) = (line for line in lines if line.startswith("theirs.png"))
+    correlation, difference = (float(word) for word in re.findall(r"-?\d+\.\d+", line))
+    assert correlation == pytest.approx(np.corrcoef(ours.ravel(), shown.ravel())[0, 1], abs=2e-2)
+    assert difference == pytest.approx(np.abs(ours - shown).mean(), abs=1)
+
+
+def with_axes(picture):
+    """A figure as matplotlib shows a picture of so many pixels: a black frame around it, ticks and labels beside."""
+    height, width = picture.shape[:2]
+    figure = np.full((height + 30, width + 45, 3), 255, np.uint8)
+    figure[4 : height + 6, 29 : width + 31] = 0
+    figure[5 : height + 5, 30 : width + 30] = picture
+    figure[10, 20:29], figure[height + 6 : height + 12, 40] = 0, 90
+    return figure
+
+
+def test_what_the_notebooks_printed():
+    """Both stages; layers add up to the total."""
+    pytorch, torch = (notebook.published(name) for name in ("pytorch", "torch"))
+    assert list(pytorch) == [512, 800] and list(torch) == [512, 1024]
+    assert [list(stage) for stage in torch.values()] == [list(range(50, 501, 50)), list(range(50, 201, 50))]
+    assert pytorch[512][100].tolist() == [707860.75] and pytorch[800][200].tolist() == [272176.6]
+    for losses in (*torch[512].values(), *torch[1024].values()):
+        assert losses[:-1].sum() == pytest.approx(losses[-1], rel=1e-6)
+    assert torch[512][500][-1] == 350770.1 and torch[1024][200][1] == 3432.2
+
+
+def test_sizes_by_area():
+    """Those of the notebook; a constant stays one, and what has fewer pixels stays as it is."""
+    shapes = [notebook.fit_area(np.full((*size, 3), 9, np.float32), 512).shape for size in ((768, 1024), (768, 970))]
+    assert shapes == [(444, 592, 3), (456, 576, 3)]
+    small = np.full((300, 400, 3), 9, np.float32)
+    assert notebook.fit_area(small, 512) is small
+    np.testing.assert_allclose(notebook.fit_area(small, 100), 9)
+    enlarged = notebook.enlarge_jpeg(small - 20, 31, 41)
+    assert enlarged.shape == (31, 41, 3) and not enlarged.any()  # in 8 bits
+
+
+def test_textures(folder, network_file, tmp_path, monkeypatch):
+    """Five of them, by one layer more each, with the settings of the recipe."""
+    monkeypatch.setattr(places, "OUTPUT", tmp_path)
+    source = folder / "the_scream.jpg"
+    args = vars(figures._parser().parse_args(["textures", str(source), "--weights", str(network_file), "--size", "32"]))
+    figure, name = figures._sweep(figures.SWEEPS["textures"] | args)
+    assert name.startswith("textures-the_scream-") and figure.panels[0].source == source
+    recipe = RECIPES["gatys2015-texture"].settings
+    names = ["conv1_1", "pool1", "pool2", "pool3", "pool4"]
+    for number, job in enumerate(figure.jobs.values(), 1):
+        assert job.settings == replace(recipe, size=32, style_layers=dict.fromkeys(names[:number], 1.0))
+        assert job.styles == (source,)
+    assert len(figure.jobs) == 5
 
 
 def test_the_notebooks_lbfgs_on_a_quadratic():
@@ -344,7 +425,7 @@ def test_the_notebooks_lbfgs_on_a_quadratic():
         slope = hessian @ picture.ravel()
         return Evaluation({}, float(picture.ravel() @ slope / 2), slope.reshape(picture.shape))
 
-    end = notebook.lbfgs(objective, start, 60, lambda evaluation, loss: losses.append(loss))
+    end = notebook.lbfgs(objective, start, 60, lambda evaluation, result: losses.append(result.total))
     assert len(losses) == 60 and np.abs(end).max() < 1e-4 and losses[-1] < 1e-8 * losses[0]
     assert np.abs(seen[1] - start).sum() == pytest.approx(1, rel=1e-5)
 

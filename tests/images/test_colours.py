@@ -10,6 +10,8 @@ from skimage import color
 
 from nst_graph import images
 
+SHARES = np.linspace(0.02, 0.98, 25)
+
 
 def test_luminance_keeps_the_contents_chrominance(paint, pictures_dir):
     result = paint(settings=replace(SMALL, colours="luminance"))
@@ -38,6 +40,25 @@ def test_histogram_matching():
         np.testing.assert_allclose(
             np.quantile(matched[..., band], shares), np.quantile(content[..., band], shares), atol=2
         )
+
+
+@pytest.mark.parametrize("styles", [["painting.png"], ["painting.png", "other.png"]])
+def test_histograms_matched_at_the_end(paint, tmp_path, styles):
+    """Each channel's levels are those of the styles, of several those of all their pixels; the painting is the same."""
+    painted, same = (
+        paint(*styles, settings=replace(SMALL, match_histogram=match), output=tmp_path / str(match))
+        for match in (True, False)
+    )
+    np.testing.assert_array_equal(painted.outcome.step.picture, same.outcome.step.picture)
+    shown = [iio.imread(tmp_path / "True" / f"style-{number}.png") for number, _ in enumerate(styles, 1)]
+    pixels = np.concatenate([picture.reshape(-1, 3) for picture in shown])
+    for name in ("final.png", "iteration-00000.png"):
+        saved, before = (iio.imread(tmp_path / how / name) for how in ("True", "False"))
+        expected, found, unmatched = (
+            np.quantile(each, SHARES, (0, 1)[: each.ndim - 1]) for each in (pixels, saved, before)
+        )
+        np.testing.assert_allclose(found, expected, atol=3)
+        assert np.abs(unmatched - expected).max() > 9
 
 
 def test_covariance_matching():
