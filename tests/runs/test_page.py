@@ -7,6 +7,7 @@ import os
 import shlex
 import shutil
 import time
+import urllib.parse
 from dataclasses import replace
 
 import imageio.v3 as iio
@@ -25,7 +26,7 @@ browsing = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="apt install chr
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory, network_file):
+def painted(tmp_path_factory, network_file):
     """A finished run, one still painting, one interrupted, one that failed, and one of a hostile name."""
     directory = tmp_path_factory.mktemp("runs")
     hostile = "<script>alert(1)<.png"
@@ -51,14 +52,21 @@ def runs(tmp_path_factory, network_file):
     record = json.loads((directory / "painting" / "run.json").read_text())
     record["outcome"] = {"state": "painting"}  # as a killed run leaves it
     (directory / "painting" / "run.json").write_text(json.dumps(record))
-    (directory / "painting" / "index.html").write_bytes(page.of_run(directory / "painting"))
     first = directory / "first"  # as a run is before its first picture
     shutil.copytree(directory / "painting", first)
     for file in (*first.glob("iteration-*"), first / "losses.csv"):
         file.unlink()
-    (first / "index.html").write_bytes(page.of_run(first))
-    page.write_gallery(directory)
     return directory
+
+
+@pytest.fixture
+def runs(painted):
+    """Them, of which some are painting at this moment."""
+    for name in ("painting", "first"):
+        (painted / name / "run.json").touch()
+        (painted / name / "index.html").write_bytes(page.of_run(painted / name))
+    page.write_gallery(painted)
+    return painted
 
 
 def told(file):
@@ -576,6 +584,16 @@ def test_without_a_browser(runs):
     shown = told(runs / "finished" / "index.html")
     assert [picture["label"] for picture in shown["pictures"]][:2] == ["iteration 0", "iteration 5"]
     assert shown["losses"]["iteration"] == list(range(31))
+
+
+def test_the_result_is_linked_under_its_name(paint, runs, tmp_path):
+    """The picture that was asked for; else final.png; while it is painted none, as it may be of an earlier end."""
+    paint(output=tmp_path / "a & b.jpg")
+    result = told(tmp_path / "a & b" / "index.html")["result"]
+    assert result["name"] == "a & b.jpg"
+    assert (tmp_path / "a & b" / urllib.parse.unquote(result["href"])).samefile(tmp_path / "a & b.jpg")
+    assert told(runs / "interrupted" / "index.html")["result"] == {"name": "final.png", "href": "final.png"}
+    assert told(runs / "painting" / "index.html")["result"] is None
 
 
 def test_the_end_has_a_number_and_is_there_once(runs):
