@@ -13,9 +13,6 @@ from nst_graph.optimise import Step
 from nst_graph.runs import losses, records
 from nst_graph.runs.run import BaseRun
 
-#: The first columns of losses.csv, which has a row a frame; `beside` are the seconds beside the optimiser's.
-COLUMNS = ("frame", "iterations", "evaluations", "seconds", "beside")
-
 
 @dataclass(frozen=True)
 class Frame:
@@ -64,7 +61,7 @@ class FilmRun(BaseRun):
         if resume:
             check_record(path, records.read(path))
         super().__init__(path, None, overwrite, resume)
-        self._rows = losses.read(path, COLUMNS) if resume else {}
+        self._rows = losses.read(path, losses.FILM_COUNTS) if resume else {}
         #: The last frames as they were painted, by number.
         self._latest = dict[int, Picture]()
         if (step := self.resume_from) is not None:

@@ -18,6 +18,8 @@ Row = dict[str, float]
 Rows = dict[int, Row]
 #: The first columns; those of the terms and of the total follow.
 COUNTS = ("iteration", "evaluations", "seconds")
+#: Those of a film, a row a frame; `beside` are the seconds beside the optimiser's.
+FILM_COUNTS = ("frame", "iterations", "evaluations", "seconds", "beside")
 #: The settings that the terms are weighted by in equation 7.
 WEIGHTS = {"content": "alpha", "style": "beta", "smoothness": "smoothness"}
 
@@ -52,11 +54,11 @@ def to_csv(rows: Rows) -> bytes:
 
 
 def weighted(rows: Rows, settings: Mapping[str, Any]) -> list[Row]:
-    """Rows with the total and the terms that it is the sum of, which are called alpha content, beta style, smoothness.
+    """Rows with the total and the terms that it is the sum of: content × alpha, style × beta, smoothness.
 
     With --ratio-at beta is another one at each size: the style is then what the others leave of the total.
     """
-    names = {"content": "alpha content", "style": "beta style"}
+    names = {"content": "content × alpha", "style": "style × beta"}
     curves = []
     for row in rows.values():
         parts = {name: settings[weight] * row[name] for name, weight in WEIGHTS.items() if name in row}
@@ -86,10 +88,15 @@ def draw(curves: Sequence[Row], say: Callable[[str], None]) -> bytes | None:
         figure = matplotlib.figure.Figure(figsize=(8, 4.5), layout="tight")
         axis = figure.subplots()
         axis.set(xlabel="iteration", ylabel="loss")
-        for name in ("total", *terms(curves[0])):
+        names = ("total", *terms(curves[0]))
+        for name in names:
             values = np.array([row[name] for row in curves])
             if (values > 0).any():  # a term that is always 0 has no logarithm
                 axis.semilogy([row["iteration"] for row in curves], np.where(values > 0, values, np.nan), label=name)
+        # As on the page: the start, and a term that counts for nothing, may be decades away.
+        later = curves[1:] if len(curves) > 2 else curves
+        if shown := [row[name] for row in later for name in names if row[name] > 1e-4 * row["total"] > 0]:
+            axis.set_ylim(min(shown) / 1.1, max(shown) * 1.1)
         axis.grid(alpha=0.3)
         if axis.get_lines():
             axis.legend()

@@ -10,6 +10,7 @@ import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
+from fractions import Fraction
 from functools import cache
 from importlib.resources import files as resources
 from itertools import pairwise
@@ -26,15 +27,15 @@ from nst_graph.weights.sources import FILES
 
 #: The largest number of points of a curve, and of latest iterations used to estimate the remaining time.
 POINTS, RECENT = 400, 20
-#: Seconds without news after which a run may have been killed, and how many of its iterations that is at least; and
-#: of a film, whose frames take longer.
-SILENT, SILENT_ITERATIONS, SILENT_FILM = 300.0, 10, 1800.0
+#: Seconds without news after which a run may have been killed, and how many of its iterations or frames that is at
+#: least, as a shot's first frame takes many times as long; and the seconds before the pace is known.
+SILENT, SILENT_ITERATIONS, SILENT_FRAMES = 120.0, 10, 50
+SILENT_START, SILENT_FILM = 300.0, 1800.0
 
 
 def of_run(directory: Path) -> bytes:
     """The index.html of a run, a painting or a film, from the files in its directory."""
-    run = _made(directory, lambda path, record: (_film if "film" in record else _page)(path, record))
-    return _fill("film.html" if "painted" in run else "page.html", run)
+    return _fill("page.html", _made(directory, _page))
 
 
 def update_gallery(directory: Path) -> None:
@@ -54,8 +55,9 @@ def write_gallery(directory: Path) -> None:
     common = []
     if len(runs) > 1:
         common = [option for option in runs[0]["options"] if all(option in run["options"] for run in runs)]
-        for run in runs:
-            run["options"] = [option for option in run["options"] if option not in common]
+    for run in runs:
+        run["options"] = [option for option in run["options"] if option not in common]
+        run["pictures"] = run["pictures"][-1:]
     with files.atomic(path) as file:
         file.write(_fill("gallery.html", {"name": _text(directory.resolve().name), "runs": runs, "common": common}))
 
@@ -81,20 +83,22 @@ def _made(directory: Path, make: Callable[[Path, dict[str, Any]], dict[str, Any]
 def _card(directory: Path, record: dict[str, Any]) -> dict[str, Any]:
     """What the gallery and the page show of a run."""
     state, is_film, stages = str(record["outcome"]["state"]), "film" in record, record["stages"]
-    left, pace = None, 0.0
-    if state in ("painting", "paused") and not is_film:
-        left, pace = _left([*losses.read(directory).values()], stages)
+    pictures = _pictures(directory, record)
+    if is_film:
+        progress = _film_progress(directory, record, len(pictures))
+    else:
+        rows = losses.read(directory) if state in ("painting", "paused") else {}
+        progress = _progress([*rows.values()], stages, record["outcome"])
     options = None  # of another version there are none
-    with suppress(InputError):
-        options = fewest_options(records.settings(record, directory))
+    with suppress(InputError, LookupError):
+        options = _options(record, directory)
     logs = directory / "run.json", directory / "losses.csv"
-    return {
+    return progress | {
         "name": _text(directory.name),
-        "place": urllib.parse.quote(os.fsencode(directory.name), safe=""),
+        "place": _quoted(directory.name),
         "title": _title(record),
         "state": state,
-        "last": record["film"]["frames"] if is_film else sum(stage["iterations"] for stage in stages),
-        "left": left,
+        "reason": str(record["outcome"].get("reason", "")),
         "width": int(record["width"]),
         "height": int(record["height"]),
         # Of a file that is the start, the name alone.
@@ -102,46 +106,71 @@ def _card(directory: Path, record: dict[str, Any]) -> dict[str, Any]:
             _text(shlex.join([name, *(Path(word).name if name == "--init" else word for word in words)]))
             for name, *words in options or ()
         ],
-        "pictures": _pictures(directory, record),
+        "pictures": pictures,
+        "result": None if state == "painting" else _result(directory, record),
         "again": None if options is None else paint_command(record, options),
         "resume": _command("paint_video" if is_film else "paint", ["--resume", str(directory.resolve())]),
-        "silent": SILENT_FILM if is_film else max(SILENT, SILENT_ITERATIONS * pace),
         "updated": max(file.stat().st_mtime for file in logs if file.exists()),
     }
 
 
-def _film(directory: Path, record: dict[str, Any]) -> dict[str, Any]:
-    """What a film's page shows beside that."""
-    card = _card(directory, record)
-    numbers = [picture["iteration"] for picture in card.pop("pictures")]
+def _progress(rows: Sequence[Row], stages: Sequence[dict[str, Any]], outcome: dict[str, Any]) -> dict[str, Any]:
+    """How far a painting is: iterations, seconds painted and left, and seconds of silence that say it was killed."""
+    latest: dict[str, Any] = (rows[-1] if rows else {}) | outcome
+    left, pace = _left(rows, stages)
+    return {
+        "unit": "iteration",
+        "now": int(latest.get("iterations", latest.get("iteration", 0))),
+        "last": sum(stage["iterations"] for stage in stages),
+        "seconds": float(latest.get("seconds", 0)),
+        "left": left,
+        "silent": max(SILENT, SILENT_ITERATIONS * pace) if pace else SILENT_START,
+    }
+
+
+def _film_progress(directory: Path, record: dict[str, Any], frames: int) -> dict[str, Any]:
+    """The same of a film, in frames; and the seconds that each is shown for."""
+    film, rows = record["film"], losses.read(directory, losses.FILM_COUNTS).values()
     times = sorted(frame.stat().st_mtime for frame in directory.glob("frame-*.png"))[-RECENT - 1 :]
     gaps = sorted(later - time for time, later in pairwise(times))[:-1]  # in the longest it may have been interrupted
-    return card | {
-        # From the first on, and others that are painted beside them.
-        "painted": sum(number == place for place, number in enumerate(numbers, 1)),
-        "finished": len(numbers),
-        "left": sum(gaps) / len(gaps) * (card["last"] - len(numbers)) if gaps else None,
-        "seconds": float(record["film"]["seconds"]),
-        "whole": (directory / "film.mp4").exists(),
-        "gallery": _is_gallery(directory.parent / "index.html"),
+    pace = sum(gaps) / max(len(gaps), 1)
+    return {
+        "unit": "frame",
+        "now": frames,
+        "last": film["frames"],
+        "seconds": sum(row["seconds"] + row["beside"] for row in rows),
+        "left": pace * (film["frames"] - frames) if gaps else None,
+        "silent": max(SILENT, SILENT_FRAMES * pace) if gaps else SILENT_FILM,
+        "shown": float(film["seconds"]) / film["frames"],
     }
+
+
+def _result(directory: Path, record: dict[str, Any]) -> dict[str, str] | None:
+    """The name of the last picture, or of the film, and where it is, from the run's page; None where there is none."""
+    suffix = (record["picture"] or {}).get("suffix")
+    beside = [f"../{directory.resolve().name}{suffix}"] if suffix else []
+    for place in (*beside, "film.mp4", "final.png"):
+        if (directory / place).exists():
+            return {"name": _text(Path(place).name), "href": _quoted(place)}
+    return None
 
 
 def _page(directory: Path, record: dict[str, Any]) -> dict[str, Any]:
     """What a run's page shows beside that."""
-    settings, versions = record["settings"], record.get("versions")
+    settings, versions, film = record["settings"], record.get("versions"), record.get("film", {})
     files = r"(content|style-\d+)\.png|timelapse\.(gif|mp4)|losses\.csv|run\.json"
+    rows = {} if film else losses.read(directory)
     return _card(directory, record) | {
         "sources": [_text(Path(source["path"]).name) for source in (record["content"], *record["styles"])],
         "masks": [_text(Path(mask["path"]).name) for mask in record["masks"]],
         "files": [name for name in sorted(os.listdir(directory)) if re.fullmatch(files, name)],
         "gallery": _is_gallery(directory.parent / "index.html"),
-        "reason": str(record["outcome"].get("reason", "")),
         "network": _network(record),
         "stages": record["stages"],
         "versions": versions if isinstance(versions, dict) else {},
-        "settings": {name: value for name, value in settings.items() if name != "network"},
-        "losses": _thinned(losses.weighted(losses.read(directory), settings)),
+        "settings": {name: value for name, value in settings.items() if name != "network"}
+        | ({"first_iterations": settings["iterations"]} | film if film else {}),
+        "losses": _thinned(losses.weighted(rows, settings)),
     }
 
 
@@ -174,6 +203,11 @@ def _network(record: dict[str, Any]) -> str:
     is_ours = Path(record["weights"]["path"]).parent == (places.MODEL and places.MODEL.resolve())
     replaced = is_ours and painted.startswith("VGG-") and not painted.startswith(named.split()[0])
     return f"{painted}, in the place of {named}" if replaced else painted
+
+
+def _quoted(name: str) -> str:
+    """A file name, or a path of some, as an address in a page."""
+    return urllib.parse.quote(os.fsencode(name))
 
 
 def _text(name: str) -> str:
@@ -231,12 +265,28 @@ def paint_command(record: Mapping[str, Any], options: Sequence[Sequence[str]]) -
     words += ["--masks", *(mask["path"] for mask in record["masks"])] if record["masks"] else []
     words += [] if is_found else ["--weights", str(weights)]
     words += [] if record["read_limit"] == files.READ_LIMIT else _option("read_limit", record["read_limit"])
-    return _command("paint", words)
+    return _command("paint_video" if "film" in record else "paint", words)
 
 
 def _command(program: str, words: Sequence[str]) -> str:
     words = [*places.command(program).split(), *words]
     return _text(subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words))
+
+
+def _options(record: dict[str, Any], directory: Path) -> list[list[str]] | None:
+    """The fewest options that give a record's settings, and all that a film has beside them, each as its words."""
+    options = fewest_options(records.settings(record, directory))
+    film = record.get("film")
+    if options is None or film is None:
+        return options
+    first = [["--first-iterations", *words] if name == "--iterations" else [name, *words] for name, *words in options]
+    frames = f"{film['start'] or ''}:{'' if film['stop'] is None else film['stop']}"
+    own = {name: film[name] for name in ("iterations", "steadiness")} | {"back": tuple(film["back"])}
+    own |= {"frames": frames} if frames != ":" else {}
+    own |= {"every": film["every"]} if film["every"] > 1 else {}
+    own |= {"fps": float(Fraction(film["rate"]))} if film["rate"] else {}
+    own |= {"alone": True} if film["alone"] else {}
+    return first + [_option(name, value) for name, value in own.items()]
 
 
 def fewest_options(settings: Settings) -> list[list[str]] | None:

@@ -87,7 +87,11 @@ class BaseRun:
                 raise InputError(f"--output {picture}: is what is painted from; name another")
 
     def _save_inputs(self, sources: InputFiles, stage: PreparedStage) -> None:
-        """Save what the run needs, or its page shows, of what it is painted from."""
+        """Save what the page shows of what is painted from: the photograph, or a clip's first frame, and the styles."""
+        shown = {"content": stage.with_alpha(stage.photograph)}
+        shown |= {f"style-{number}": style.picture for number, style in enumerate(stage.styles, 1)}
+        for name, picture in shown.items():
+            self._directory.put(f"{name}.png", images.to_png(picture))
 
     def _publish(self) -> None:
         """Write the page, and now and then the gallery, which takes longer."""
@@ -157,10 +161,7 @@ class Run(BaseRun):
         for role, source in sources.by_role().items():  # so that it can go on if they are moved or deleted
             if not (self.path / records.COPIES / role).exists():
                 self._directory.put(f"{records.COPIES}/{role}", source.read_bytes())
-        shown = {"content": stage.with_alpha(stage.photograph)}
-        shown |= {f"style-{number}": style.picture for number, style in enumerate(stage.styles, 1)}
-        for name, picture in shown.items():
-            self._directory.put(f"{name}.png", images.to_png(picture))
+        super()._save_inputs(sources, stage)
 
     def observe(self, step: Step) -> None:
         """Log a step, and save its picture and the state every `save_every` iterations; of the start, its picture."""

@@ -1,9 +1,11 @@
 """Films: flow and trust against known motion, the steadiness term, clips of every kind, killed and resumed films."""
 
 import itertools
+import json
 import os
 import pickle
 import re
+import shlex
 import shutil
 import signal
 from dataclasses import replace
@@ -562,10 +564,15 @@ def test_a_film(film, clip):
     first, second = (Image.open(output / f"frame-0000{number}.png") for number in (1, 2))
     assert first.size == second.size == (64, 48)
     page = (output / "index.html").read_text()
-    assert '"painted": 3' in page and '"last": 3' in page and '"state": "finished"' in page
+    assert '"now": 3, "last": 3' in page and '"state": "finished"' in page
+    np.testing.assert_array_equal(iio.imread(output / "content.png"), iio.imread(clip / "frame 0.png"))
     write_gallery(output.parent)
     gallery = (output.parent / "index.html").read_text()
     assert '"label": "frame 3"' in gallery and '"last": 3' in gallery
+    command = json.loads(page.split('application/json">')[1].split("</script>")[0])["again"]
+    words = shlex.split(command.removeprefix("python scripts/paint_video.py "))
+    assert run_here("paint_video.py", *words, "--output", output.parent / "again").returncode == 0
+    assert frames_of(output.parent / "again") == frames_of(output)
     again, _ = film("--overwrite", "--frames", ":1")
     assert again.returncode == 0, again.stderr
     assert not (output / "frame-00002.png").exists()
@@ -865,7 +872,7 @@ def test_shots_painted_elsewhere(tmp_path, pictures_dir, network_file, monkeypat
         filming.paint_film(*given, other, **how, share=partial(share, last=2))
     begun = {path: path.stat().st_mtime_ns for path in other.glob("frame-*.png")}
     assert sorted(frames_of(other)) == [1, 2, 5]
-    assert '"painted": 2, "finished": 3' in (other / "index.html").read_text()
+    assert '"now": 3, "last": 5' in (other / "index.html").read_text()
     filming.paint_film(*given, other, **how, share=share, resume=True)
     check_film(other, 5)
     assert {path: path.stat().st_mtime_ns for path in begun} == begun
@@ -886,7 +893,7 @@ def test_shots_side_by_side(shots, tmp_path):
     assert without_seconds(output) == without_seconds(one)
     assert filming.records.read(output)["film"] == filming.records.read(one)["film"]
     page = (output / "index.html").read_text()
-    assert '"painted": 6, "finished": 6' in page and '"state": "finished"' in page
+    assert '"now": 6, "last": 6' in page and '"state": "finished"' in page
 
 
 def begin_two(shots, iterations):
