@@ -15,7 +15,9 @@ from nst_graph.weights import sources
 
 
 def execute(notebook, directory, **options):
-    return nbclient.NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(directory)}}, **options)
+    return nbclient.NotebookClient(
+        notebook, timeout=600, startup_timeout=600, resources={"metadata": {"path": str(directory)}}, **options
+    )
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +102,7 @@ def test_cells(cell, source):
             "OptionError",
             "pooling: maximum; give one of average, max, l2",
         ),
-        ("'photo.jpg', 'monet.jpg', sise=256", "TypeError", "sise: no setting has this name; did you mean size?"),
+        ("'photo.jpg', 'monet.jpg', sise=256", "TypeError", "sise: no setting has this name; did you mean size[?]"),
         ("'photo.jpg', 'monet.jpg', 'studo'", "OptionError", "settings: studo; .*; did you mean studio[?]"),
         ("'photo.jpg', 'monnet.jpg'", "InputError", "monnet.jpg: no such file; name a picture file"),
         (
@@ -109,7 +111,7 @@ def test_cells(cell, source):
             "photo.jpg: .* or raise read_limit, which is 1e-06 GB",
         ),
         ("'photo.jpg', 'monet.jpg', memory=0.1", "InputError", "size: 64; .*; add optimiser adam, .* a smaller size"),
-        ("'photo.jpg', 'monet.jpg', depth=16, output='a.jpg'", "OptionError", "depth: 16; a.jpg would .*"),
+        ("'photo.jpg', 'monet.jpg', depth=16, output='a.jpg'", "InputError", "depth: 16; a.jpg would .*"),
     ],
 )
 def test_mistakes_are_told_in_pythons_words(cell, arguments, error, words):
