@@ -168,7 +168,7 @@ def paint(
     """
     if isinstance(init, str) and init in STARTS:
         init, changes = None, {**changes, "init": init}
-    settings = settings_of(settings, **changes)
+    settings = settings_of(settings or DEFAULT, **changes)
     if resume and output is None:
         raise InputError("resume: there is no directory to go on in; name it as output")
     warn, shows = say or _warn, in_notebook() if progress is None else progress

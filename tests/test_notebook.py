@@ -82,7 +82,7 @@ ANSWERS = {
     "[*p.losses]": "['iteration', 'evaluations', 'seconds', 'content', 'style', 'total']",
     "p.losses['total'][-1] == p.outcome.step.total": "True",
     "dir(nst_graph) == sorted(nst_graph.__all__)": "True",
-    "nst_graph.paint(p, p, nst_graph.RECIPES['devos'], learning_rate=3, iterations=0).settings.rate": "3.0",
+    "nst_graph.paint(p, p, nst_graph.RECIPES['devos'], learning_rate=0.5, iterations=0).settings.rate": "0.5",
     "[step.iteration for step in nst_graph.steps('photo.jpg', 'monet.jpg', size=48, iterations=3)]": "[0, 1, 2, 3]",
 }
 
