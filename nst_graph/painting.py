@@ -253,7 +253,7 @@ def _paint(
 
     def painting(outcome: Outcome) -> Painting:
         end = outcome.step.kept()
-        columns = {name: [row[name] for row in rows.values()] for name in row_of(end)}
+        columns = {name: [type(number)(row[name]) for row in rows.values()] for name, number in row_of(end).items()}
         picture = last.finish(end.picture.astype(np.float32))
         return Painting(picture, replace(outcome, step=end), settings, whole.name, columns)
 
