@@ -6,6 +6,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 FIGURES = ["matplotlib>=3.8"]
+NOTEBOOK = [*FIGURES, "ipykernel>=6.29", "ipywidgets>=8.1"]
 MP4 = ["av>=18"]  # the first whose colours were tried
 VIDEO = [*MP4, "opencv-python-headless>=4.10"]
 MANY = ["distributed>=2025.1", "bokeh>=3.1"]  # bokeh draws the dashboard
@@ -62,6 +63,10 @@ setup(
         "tensorboard": ["tensorboard>=2.20"],  # shows what --tensorboard writes
         "many": MANY,  # scripts/paint_many.py and figures.py on many machines
         "benchmarks": ["torch>=2.9"],  # what benchmarks/run.py measures against
-        "test": [*FIGURES, *VIDEO, *MANY, "pytest", "pytest-xdist", "hypothesis", "mypy", "ruff", "selenium>=4.20"],
+        "notebook": NOTEBOOK,  # Jupyter with a bar of its own, and what docs/paper.ipynb draws with
+        "test": [
+            *(*FIGURES, *VIDEO, *MANY, *NOTEBOOK),
+            *("pytest", "pytest-xdist", "hypothesis", "mypy", "ruff", "selenium>=4.20", "nbclient>=0.10"),
+        ],
     },
 )

@@ -1,11 +1,11 @@
 """A Neural Algorithm of Artistic Style (Gatys, Ecker and Bethge 2015) as a TensorFlow 1.x graph.
 
     >>> import nst_graph
-    >>> painting = nst_graph.paint("photo.jpg", "painting.jpg", nst_graph.Settings(size=256, iterations=5))
+    >>> painting = nst_graph.paint("photo.jpg", "painting.jpg", "studio", size=256, iterations=5)
     >>> painting.save("result.png")
 
-Settings are how to paint, RECIPES those of systems that people know, `fast` makes them quick, and
-`paint` paints. What needs TensorFlow is imported when it is first used.
+`paint` paints and `steps` gives the steps of it, `Settings` are how to paint, `RECIPES` those of systems that people
+know, and `fast` makes them quick. What needs TensorFlow is imported when it is first used.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -16,13 +16,14 @@ from nst_graph.settings import Settings
 from nst_graph.version import __version__
 
 if TYPE_CHECKING:
-    from nst_graph.painting import Painting, paint
+    from nst_graph.painting import Interrupted, Painting, paint, steps
 
-__all__ = ["RECIPES", "InputError", "Painting", "Recipe", "Settings", "__version__", "fast", "paint"]
+__all__ = ["RECIPES", "InputError", "Interrupted", "Painting", "Recipe", "Settings"]
+__all__ += ["__version__", "fast", "paint", "steps"]
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("Painting", "paint"):
+    if name in __all__:
         from nst_graph import painting
 
         return getattr(painting, name)
@@ -30,4 +31,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return __all__

@@ -1,8 +1,13 @@
 """Exceptions of the program."""
 
+import difflib
 import errno
-from collections.abc import Iterator
+import re
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+
+#: An option in a message; --images is part of a command.
+_OPTION = re.compile(r"(?<![^\s(])--(?!images\b)([a-z][a-z0-9-]*)")
 
 
 def flag(option: str) -> str:
@@ -10,25 +15,44 @@ def flag(option: str) -> str:
     return f"--{option.replace('_', '-')}"
 
 
+def in_python(message: str) -> str:
+    """A message with the arguments of `paint` in the place of options, such as read_limit for --read-limit."""
+    return _OPTION.sub(lambda found: found[1].replace("-", "_"), message.replace("--weights", "weights_file"))
+
+
+def near(word: str, names: Collection[str], before: str = "") -> str:
+    """What to add to an error about a wrong name: one that it begins, or the nearest one, if there is one."""
+    meant = [name for name in names if word and name.startswith(word)] or difflib.get_close_matches(word, names, 1)
+    return f"; did you mean {before}{meant[0]}?" if meant else ""
+
+
 class InputError(ValueError):
-    """A file or an option is wrong; the message is one line that names it and the remedy.
+    """A file or an option is wrong; the message is one line that names it, as Python has it, and the remedy.
 
     >>> nst_graph.Settings(beta=-1)
     Traceback (most recent call last):
     nst_graph.errors.OptionError: beta: -1; give a number from 0 to 1e30
     """
 
-
-class OptionError(InputError):
-    """An option has a value that cannot be used: what str() tells in Python's words, `command_line` in a command's."""
-
-    def __init__(self, option: str, value: str, remedy: str) -> None:
-        value = value or "none"
-        super().__init__(option, value, remedy)
-        self.command_line = f"{flag(option)} {value}: {remedy}"
+    @property
+    def command_line(self) -> str:
+        """The message in the command line's words."""
+        return super().__str__()
 
     def __str__(self) -> str:
-        return "{}: {}; {}".format(*self.args)
+        return in_python(re.sub(r"^(--\S+) (.*?): ", r"\1: \2; ", self.command_line))
+
+
+class OptionError(InputError):
+    """An option, its value, which cannot be used, and the remedy."""
+
+    @property
+    def command_line(self) -> str:
+        option, value, remedy = self.args
+        return f"{flag(option)} {value}: {remedy}"
+
+    def __str__(self) -> str:
+        return in_python("{}: {}; {}".format(*self.args))
 
 
 class Pause(Exception):  # noqa: N818, it is not an error

@@ -9,7 +9,7 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.floating]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Evaluation:
     """The objective at a picture: unweighted terms, their total by equation 7, and its gradient [height, width, 3]."""
 

@@ -1,16 +1,24 @@
-"""Painting: from files and settings to a picture. What scripts/paint.py does, as one function."""
+"""Painting: from files and settings to a picture. What scripts/paint.py does, as one function, and step by step."""
+
+from __future__ import annotations
 
 import os
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+from PIL import Image
 
-from nst_graph import files, images, machine, places, weights
-from nst_graph.errors import InputError
+from nst_graph import files, images, machine, places, signals, weights
+from nst_graph.errors import InputError, Pause, in_python
 from nst_graph.evaluation import Floats
 from nst_graph.images import ImageLike, Picture
 from nst_graph.model.objective import Objective, TargetExtractor
@@ -18,26 +26,31 @@ from nst_graph.model.tensorflow import gpu_name, has_gpu, tf
 from nst_graph.news import count
 from nst_graph.optimise import Outcome, Step, Vectors, minimise
 from nst_graph.optimise.steps import Arrays, OffsetObserver
+from nst_graph.recipes import DEFAULT, Recipe, settings_of
 from nst_graph.runs import records, timelapse
-from nst_graph.runs.run import Run
-from nst_graph.settings import DEPTHS, Settings
+from nst_graph.runs.observers import Progress, in_notebook
+from nst_graph.runs.run import Run, row_of
+from nst_graph.settings import DEPTHS, STARTS, Settings
 from nst_graph.stages import InputFiles, InputImages, PreparedStage, Say, prepare_stages
 from nst_graph.weights import Network
 
 Observers = Sequence[Callable[[Step], None]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Painting:
     """A painted picture [height, width, 3] in about 0..255, and how it was painted.
 
     Where the photograph is not opaque it is [height, width, 4], with that alpha.
     `network` is the one that painted, such as VGG-19. Where the start was given as a picture in memory, the
-    settings' `init` is "FILE".
+    settings' `init` is "FILE". `losses` are the columns of losses.csv: iteration, evaluations, seconds, the terms
+    before their weights, and total, equation 7. A notebook shows the picture; NumPy, Pillow and `paint` take it.
 
-    >>> painting = paint("photo.jpg", "painting.jpg", Settings(size=40, iterations=5))
-    >>> painting.outcome.step.iteration, painting.settings.alpha
-    (5, 1.0)
+    >>> painting = paint("photo.jpg", "painting.jpg", size=40, iterations=5)
+    >>> painting.outcome.step.iteration, painting.settings.alpha, painting.losses["iteration"]
+    (5, 1.0, [0, 1, 2, 3, 4, 5])
+    >>> np.asarray(painting).dtype
+    dtype('uint8')
     >>> painting.save("result.jpg")
     """
 
@@ -45,11 +58,17 @@ class Painting:
     outcome: Outcome
     settings: Settings
     network: str
+    losses: dict[str, list[float]]
 
     @property
     def seconds(self) -> float:
         """How long the optimiser worked, at all sizes, without reading files and building graphs."""
         return self.outcome.step.seconds
+
+    @property
+    def image(self) -> Image.Image:
+        """The picture as an image of Pillow's, of 8 bits a colour."""
+        return Image.fromarray(images.to_bytes(self.picture))
 
     def save(self, path: Path | str) -> None:
         """Write the picture as PNG, JPEG or TIFF, by the suffix; the file says how it was painted.
@@ -65,15 +84,61 @@ class Painting:
         with files.atomic(path) as file:
             file.write(data)
 
+    def tobytes(self) -> bytes:
+        """The bytes of the image."""
+        return self.image.tobytes()
+
+    @property
+    def __array_interface__(self) -> dict[str, Any]:
+        strides = np.asarray(self.image).strides  # with which Pillow asks for tobytes, not for a buffer
+        return {**self.image.__array_interface__, "strides": strides}
+
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        return np.array(self.image, dtype)
+
+    def __repr__(self) -> str:
+        step, (height, width, _) = self.outcome.step, self.picture.shape
+        how = f"{count(step.iteration, 'iteration')} in {step.seconds:.1f} s, loss {step.total:.4g}"
+        return f"<Painting, {width} x {height} pixels, by {self.network}: {how}>"
+
+    def _repr_png_(self) -> bytes:
+        return images.to_png(self.picture)
+
+
+#: What `paint` takes as a picture, and as several.
+PictureLike = ImageLike | Painting
+Pictures = PictureLike | Sequence[PictureLike]
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C or a notebook's stop ended `paint`; `painting` is what was painted, None where nothing was.
+
+    A run with an `output` goes on with resume=True.
+
+    >>> print(Interrupted())
+    nothing was painted yet
+    """
+
+    def __init__(self, painting: Painting | None = None) -> None:
+        super().__init__()
+        self.painting = painting
+
+    def __str__(self) -> str:
+        where = "is .painting of this exception, in a notebook sys.last_value.painting"
+        return f"{self.painting} {where}" if self.painting else "nothing was painted yet"
+
+    def _render_traceback_(self) -> list[str]:  # for IPython
+        return [f"Interrupted: {self}"]
+
 
 def paint(
-    content: ImageLike,
-    styles: ImageLike | Sequence[ImageLike] = (),
-    settings: Settings | None = None,
+    content: PictureLike,
+    styles: Pictures = (),
+    settings: Recipe | Settings | str = DEFAULT,
     *,
     weights_file: Path | str | None = None,
-    masks: ImageLike | Sequence[ImageLike] = (),
-    init: ImageLike | None = None,
+    masks: Pictures = (),
+    init: PictureLike | None = None,
     output: Path | str | None = None,
     overwrite: bool = False,
     resume: bool = False,
@@ -81,77 +146,144 @@ def paint(
     side_by_side: int = 1,
     say: Say | None = None,
     observers: Iterable[Callable[[Step], None]] = (),
+    progress: bool | None = None,
+    **changes: Any,
 ) -> Painting:
     """Paint the photograph `content` in the style of one or several pictures.
 
-    A picture is a path, an image of Pillow's, or an array [height, width] or [height, width, 3 or 4], alpha last, of
-    uint8, uint16, or floating point in 0..255. `masks`, a grey picture a style, say where each is wanted; of floating
-    point they are in 0..1. `init` is a picture to start from. With `output` the run is recorded in that directory, or
-    beside that picture file, as scripts/paint.py does it, or with `resume` an unfinished one is continued.
-    `read_limit` is the memory that reading a file may take, in GB, and `side_by_side` the number of paintings among
-    which the machine's memory is shared. `observers` get every Step; one that raises StopIteration ends the painting
-    there. `say` gets lines of news; without it those that warn, as of another network, are Python's warnings.
+    A picture is a path, an image of Pillow's, a Painting, or an array [height, width] or [height, width, 3 or 4], alpha
+    last, of uint8, uint16, or floating point in 0..255. `settings` are a recipe, its name, or Settings, and `changes`
+    any settings by name. `masks`, a grey picture a style, say where each is wanted; of floating point they are in 0..1.
+    `init` is a picture to start from, or noise, content or style. With `output` the run is recorded in that directory,
+    or beside that picture file, as scripts/paint.py does it, or with `resume` an unfinished one is continued. Reading a
+    file may take `read_limit` GB; `side_by_side` paintings share the memory. `observers` get every Step; one that
+    raises StopIteration ends the painting. `say` gets lines of news; without it those that warn, as of another network,
+    are Python's warnings. `progress` shows a bar, and the picture so far in a notebook, whose default it is.
 
-    Raises InputError, before anything is written, where a picture or a setting cannot be used, or is not what a run
-    was begun with. KeyboardInterrupt, and Pause from an observer, pass through once the state is saved.
+    Raises InputError, before anything is written, where a picture or a setting cannot be used, or is not what a run was
+    begun with; TypeError for an unknown name; once the state is saved, Interrupted after Ctrl-C, Pause from observers.
 
-    >>> paint(np.zeros((32, 40, 3), np.uint8), ["monet.jpg", "munch.jpg"], Settings(iterations=5)).picture.shape
-    (32, 40, 3)
+    >>> paint(np.zeros((32, 40, 3), np.uint8), ["monet.jpg", "munch.jpg"], "studio", iterations=5).image.size
+    (40, 32)
     """
-    settings = settings or Settings()
+    if isinstance(init, str) and init in STARTS:
+        init, changes = None, {**changes, "init": init}
+    settings = settings_of(settings or DEFAULT, **changes)
     if resume and output is None:
         raise InputError("resume: there is no directory to go on in; name it as output")
-    with images.Files() as image_files:
-        masks = images.as_list(masks)
-        input_images = settings.styles(content, images.as_list(styles, with_directories=True), masks)
-        style_paths = [image_files.path(style, f"style-{number}") for number, style in enumerate(input_images, 1)]
-        mask_paths = [image_files.path(mask, f"mask-{number}", is_mask=True) for number, mask in enumerate(masks, 1)]
-        if init is not None:
-            settings = replace(settings, init=str(image_files.path(init, "init").absolute()))
-        photograph = image_files.path(content, "content")
-        warn = say or _warn
-        paths = InputFiles.named(photograph, style_paths, mask_paths, settings, weights_file, read_limit, warn)
+    warn, shows = say or _warn, in_notebook() if progress is None else progress
+    with images.Files() as memory, closing(Progress(settings.save_every // 10)) as bar:
+        pictures = content, styles, masks, init
+        paths, settings = _input_files(memory, pictures, settings, weights_file, read_limit, warn)
         run = Run(places.path(output), overwrite, resume, warn) if output is not None else None
-        painting = _paint(paths, settings, run, say or (lambda line: None), warn, list(observers), side_by_side)
-    in_memory = init is not None and not isinstance(init, str | os.PathLike)
-    return replace(painting, settings=replace(settings, init="FILE")) if in_memory else painting
+        observers = [*observers, *([bar.observe] if shows else [])]
+        painting = _paint(paths, settings, run, say or (lambda line: None), warn, observers, side_by_side)
+        if shows:
+            bar.draw(painting.picture)
+    return painting
+
+
+def steps(
+    content: PictureLike, styles: Pictures = (), settings: Recipe | Settings | str = DEFAULT, **options: Any
+) -> Iterator[Step]:
+    """The steps of a painting, the start first, for a loop of one's own; `options` are those of `paint`.
+
+    A step has iteration, terms, total and picture, [height, width, 3] in about 0..255. A loop that is left pauses the
+    painting. Raises what `paint` raises.
+
+    >>> for step in steps("photo.jpg", "painting.jpg", size=40):
+    ...     if step.iteration == 3:
+    ...         break
+    >>> step.picture.shape
+    (32, 40, 3)
+    """
+    made, asked = SimpleQueue[Step | BaseException | None](), SimpleQueue[bool]()
+
+    def hand_over(step: Step) -> None:
+        made.put(step.kept())
+        if not asked.get():
+            raise Pause
+
+    def work() -> None:
+        try:
+            paint(content, styles, settings, observers=[hand_over], **{"progress": False} | options)
+        except BaseException as error:  # the other thread raises it
+            made.put(error)
+        made.put(None)
+
+    thread = Thread(target=work, daemon=True)  # which Python does not wait for where a loop is never left
+    thread.start()
+    try:
+        while isinstance(step := made.get(), Step):
+            yield step
+            asked.put(True)
+    finally:
+        asked.put(False)
+        thread.join()
+    if step is not None:
+        raise step
 
 
 def _warn(line: str) -> None:
-    warnings.warn(line, stacklevel=2)
+    warnings.warn(in_python(line), stacklevel=2)
+
+
+def _input_files(
+    image_files: images.Files, pictures: tuple[Any, Any, Any, Any], settings: Settings, *how: Any
+) -> tuple[InputFiles, Settings]:
+    """The files of all pictures, new ones for those in memory; and the settings, whose start is FILE if that is new."""
+    content, styles, masks, init = pictures
+    masks = images.as_list(masks)
+    styles = settings.styles(content, images.as_list(styles, with_directories=True), masks)
+    style_paths = [image_files.path(style, f"style-{number}") for number, style in enumerate(styles, 1)]
+    mask_paths = [image_files.path(mask, f"mask-{number}", is_mask=True) for number, mask in enumerate(masks, 1)]
+    paths = InputFiles.named(image_files.path(content, "content"), style_paths, mask_paths, settings, *how)
+    if init is None:
+        return paths, settings
+    start = image_files.path(init, "init").absolute()
+    name = str(start) if isinstance(init, str | os.PathLike) else "FILE"
+    return replace(paths, init=start), replace(settings, init=name)
 
 
 def _paint(
     paths: InputFiles, settings: Settings, run: Run | None, say: Say, warn: Say, observers: Observers, side_by_side: int
 ) -> Painting:
     """Paint, and record that in a run, if there is one."""
+    reached, rows = deque[Step](maxlen=1), dict(run.rows) if run else {}
+
+    def painting(outcome: Outcome) -> Painting:
+        end = outcome.step.kept()
+        columns = {name: [type(number)(row[name]) for row in rows.values()] for name, number in row_of(end).items()}
+        picture = last.finish(end.picture.astype(np.float32))
+        return Painting(picture, replace(outcome, step=end), settings, whole.name, columns)
+
     # Where painting fails, the run saves its state before the objective that holds it is closed.
     with ExitStack() as stack, run or nullcontext():
-        if settings.timelapse is not None:
-            timelapse.check(settings.timelapse)
-        input_images = InputImages.read(paths, settings, say, warn)
-        whole = network_of(paths, warn)
-        network, earlier = whole.upto(settings.layers, settings.pool_rounding), run.stages if run else ()
-        stages = prepare_stages(input_images, network, settings, say, earlier, side_by_side)
-        del input_images  # which may be much larger
-        last = stages[-1]
-        device = f" on {gpu_name()}" if has_gpu() else ""
-        say(f"{whole.name} paints {last.shape[1]} x {last.shape[0]} pixels{device} ({paths.weights})")
-        step = run.resume_from if run else None
-        if step is not None:
-            if step.stage >= len(stages) or step.picture.shape != stages[step.stage].shape:
-                raise InputError(
-                    "state.npz: its stages are not these; resume it with the size and the scales that it was begun "
-                    "with, or paint anew with --overwrite"
-                )
-            say(f"goes on from iteration {step.iteration}")
-        if run:
-            run.open(paths, whole.name, settings, stages)
-            observers = [run.observe, *observers]
-        outcome = paint_stages(network, stages, step, observers, say, stack)
-        if run:
-            run.finish(outcome.reason)
-        return Painting(last.finish(outcome.step.picture.astype(np.float32)), outcome, settings, whole.name)
+        try:
+            if settings.timelapse is not None:
+                timelapse.check(settings.timelapse)
+            input_images = InputImages.read(paths, settings, say, warn)
+            whole = network_of(paths, warn)
+            network, earlier = whole.upto(settings.layers, settings.pool_rounding), run.stages if run else ()
+            stages = prepare_stages(input_images, network, settings, say, earlier, side_by_side)
+            del input_images  # which may be much larger
+            last = stages[-1]
+            device = f" on {gpu_name()}" if has_gpu() else ""
+            say(f"{whole.name} paints {last.shape[1]} x {last.shape[0]} pixels{device} ({paths.weights})")
+            if run:
+                run.open(paths, whole.name, settings, stages)
+                observers = [run.observe, *observers]
+            step = run.resume_from if run else None
+            if step is not None:
+                say(f"goes on from iteration {step.iteration}")
+            observers = [reached.append, lambda step: rows.update({step.iteration: row_of(step)}), *observers]
+            outcome = paint_stages(network, stages, step, observers, say, stack)
+            if run:
+                run.finish(outcome.reason)
+            return painting(outcome)
+        except KeyboardInterrupt:  # what led there is of no use to anybody
+            with signals.ignored():
+                raise Interrupted(painting(Outcome(reached[0], "interrupted")) if reached else None) from None
 
 
 def network_of(paths: InputFiles, warn: Say) -> Network:

@@ -3,7 +3,8 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from nst_graph.settings import STYLE_LAYERS, Settings, equal
+from nst_graph.errors import OptionError, near
+from nst_graph.settings import OPTIONS, STYLE_LAYERS, Settings, equal
 
 #: What --fast paints before the last scale, as shares of its size, and the iterations at the first
 #: scale, which begins with noise, at others, and at the last.
@@ -13,14 +14,15 @@ FAST_FIRST, FAST_NEXT, FAST_ITERATIONS = 60, 35, 150
 SMALLEST_SCALE = 64
 
 
-def fast(settings: Settings, **changes: Any) -> Settings:
+def fast(settings: "str | Recipe | Settings", **changes: Any) -> Settings:
     """The settings as --fast paints them, coarse to fine, in fewer iterations; `changes` are made, and win over that.
 
-    Where the size is the photograph's there is one scale. Raises InputError as Settings does.
+    Where the size is the photograph's there is one scale. Raises InputError and TypeError as `settings_of` does.
 
     >>> fast(Settings(size=512), beta=1e5).scales
     (64, 128)
     """
+    settings = settings_of(settings)
     size = replace(settings, scales=(), scale_iterations=(), size=changes.get("size", settings.size)).size
     scales = tuple(round(share * size) for share in FAST_SCALES if size and share * size >= SMALLEST_SCALE)
     faster: dict[str, Any] = {
@@ -29,7 +31,7 @@ def fast(settings: Settings, **changes: Any) -> Settings:
         "scale_iterations": (FAST_FIRST, *[FAST_NEXT] * len(scales))[: len(scales)],
         "iterations": FAST_ITERATIONS,
     }
-    return replace(settings, **faster | changes)
+    return settings_of(settings, **faster | changes)
 
 
 @dataclass(frozen=True)
@@ -291,3 +293,21 @@ RECIPES = {
         ),
     ),
 }
+
+#: Our name of a setting by that which another program has for it, such as learning_rate.
+_NAMES = {other[2:].replace("-", "_"): name for name, option in OPTIONS.items() for other in option.names.split()}
+
+
+def settings_of(base: str | Recipe | Settings, **changes: Any) -> Settings:
+    """The settings of a recipe, or settings themselves, with `changes` by name.
+
+    Raises InputError for an unknown recipe or a value that cannot be used, TypeError for a name that is no setting's.
+    """
+    base = RECIPES.get(base, base) if isinstance(base, str) else base
+    if not isinstance(base, Recipe | Settings):
+        remedy = f"give the name of a recipe, a Recipe or Settings{near(str(base), RECIPES)}"
+        raise OptionError("settings", str(base), remedy)
+    changes = {_NAMES.get(name, name): value for name, value in changes.items()}
+    for name in changes.keys() - OPTIONS.keys():
+        raise TypeError(f"{name}: no setting has this name{near(name, OPTIONS)}")
+    return replace(base.settings if isinstance(base, Recipe) else base, **changes)

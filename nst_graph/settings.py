@@ -145,6 +145,11 @@ class Options:
             object.__setattr__(self, name, value)
             _require(option.allows(value), name, value, option.remedy)
 
+    def __repr__(self) -> str:
+        """What is not the default."""
+        values = {name: value for name, value in vars(self).items() if value != options_of(type(self))[name].default}
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in values.items())})"
+
 
 def options_of(declared: Any) -> dict[str, Option]:
     """How each field of a dataclass is declared, by name, in their order."""
@@ -165,7 +170,7 @@ WHAT, STYLE, HOW, SPEED, SAVED = (functools.partial(option, group) for group in 
 PYTHON = functools.partial(option, "")  # of what is no option of the command line
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Settings(Options):
     """What decides a painting beside its pictures; the defaults are Gatys, Ecker and Bethge (2015).
 
@@ -383,4 +388,5 @@ def _convert(name: str, value: Any, kind: str, remedy: str) -> Any:
 def _require(good: bool, name: str, value: Any, remedy: str) -> None:
     if not good:
         words = [f"{layer}={weight}" for layer, weight in value.items()] if isinstance(value, Mapping) else value
-        raise OptionError(name, " ".join(map(str, words if isinstance(words, tuple | list) else [words])), remedy)
+        listed = words if isinstance(words, tuple | list) else [words]
+        raise OptionError(name, " ".join(map(str, listed)) or "none", remedy)

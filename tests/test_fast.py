@@ -264,9 +264,9 @@ def test_plans():
     assert stages.FEWEST_PAIRS <= fewer.pairs < PAIRS and fewer.vector_dtype == "float32"
     joined = plan(4096, 3072, Settings(memory=6), 0)
     assert joined.pairs >= stages.FEWEST_PAIRS and joined.joined == 2 <= joined.blocks
-    with pytest.raises(InputError, match="--size 4096.*4096 x 3072 pixels takes .* GB.*--optimiser adam"):
+    with pytest.raises(InputError, match="size: 4096; .*4096 x 3072 pixels takes .* GB.* optimiser adam"):
         plan(4096, 3072, Settings(), 6 * GIGABYTE)
-    with pytest.raises(InputError, match="--size 2048: .*leave --tile away"):
+    with pytest.raises(InputError, match="size: 2048; .*leave tile away"):
         plan(2048, 1536, Settings(tile=2048), 6 * GIGABYTE)
 
 

@@ -102,12 +102,19 @@ def test_resume(directory):
 
 
 def test_python(directory):
-    first, recipe, again = re.findall(r"```python\n(.*?)```", USAGE, re.DOTALL)
+    """docs/python.md from top to bottom, in fewer iterations."""
+    page = (ROOT / "docs" / "python.md").read_text()
+    page = page.replace("size=256, iterations=200", "size=32, iterations=25").replace(
+        "beta=2.0", "beta=2.0, iterations=2"
+    )
+    *blocks, again = re.findall(
+        r"```python\n(.*?)```", page.replace('"studio", output', '"studio", iterations=2, output'), re.DOTALL
+    )
     names = {}
-    exec(first.replace("size=256, iterations=200", "size=32, iterations=2"), names)
-    assert names["painting"].picture.shape == (26, 32, 3)
+    for block in blocks:
+        exec(block, names)
     assert images.read(directory / "result.png").shape == (26, 32, 3)
-    exec(recipe.replace("size=256, ", "size=32, ").replace("beta=2.0", "beta=2.0, iterations=2"), names)
+    assert names["step"].iteration == 20 and names["painting"].losses["iteration"] == [0, 1, 2]
     assert (directory / "output" / "both" / "final.png").exists()
     words = ["photo.jpg", "painting.jpg", "--size", "32", "--iterations", "2", "--depth", "16"]
     assert cli.main([*words, "--output", "output/photo-painting"]) == 0

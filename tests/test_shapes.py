@@ -204,7 +204,7 @@ def test_a_scale_for_each_style():
     words = ["photo.png", "a.png", "b.png", "--style-scale"]
     assert cli.job([*words, "0.5"]).settings.style_scale == 0.5
     assert cli.job([*words, "0.5", "2"]).settings.style_scale == (0.5, 2)
-    with pytest.raises(InputError, match="--style-scale 0.5 1.0 2.0: give one number, or 2, one for each style"):
+    with pytest.raises(InputError, match="style_scale: 0.5 1.0 2.0; give one number, or 2, one for each style"):
         cli.job([*words, "0.5", "1", "2"])
     for wrong in ((), (1, 0), (1, -1), (1, float("nan")), 0):
         with pytest.raises(InputError, match="style_scale: "):

@@ -1,7 +1,6 @@
 """What the commands share: the parser, one-line errors, signals, and what may end a run."""
 
 import argparse
-import difflib
 import functools
 import math
 import os
@@ -17,7 +16,7 @@ from typing import Any, NoReturn
 
 from nst_graph import news, places, signals
 from nst_graph.batch.jobs import Job
-from nst_graph.errors import InputError, OptionError
+from nst_graph.errors import InputError, near
 from nst_graph.news import tell
 
 #: What a command does with its words; returns a line for each failure.
@@ -50,12 +49,6 @@ class Parser(argparse.ArgumentParser):
         raise InputError(f"{message}; see --help")
 
 
-def near(word: str, names: Sequence[str], before: str = "") -> str:
-    """What to add to an error about a wrong name: one that it begins, or the nearest one, if there is one."""
-    meant = [name for name in names if word and name.startswith(word)] or difflib.get_close_matches(word, names, 1)
-    return f"; did you mean {before}{meant[0]}?" if meant else ""
-
-
 def announce_loading() -> None:
     """Say why nothing is said for some seconds: TensorFlow is imported next."""
     if "tensorflow" not in sys.modules:
@@ -82,7 +75,7 @@ def command(name: str, interrupted: str = "the same command goes on") -> Callabl
             try:
                 lines = [f"error: {line}" for line in work(list(sys.argv[1:] if words is None else words))]
             except KeyboardInterrupt as error:
-                status, lines = 130, [f"interrupted; {str(error) or interrupted}"]
+                status, lines = 130, [f"interrupted; {error.args[0] if error.args else interrupted}"]
             except (InputError, FloatingPointError, OSError, MemoryError) as error:
                 news.trace(error)
                 lines = [f"error: {_remedied(error)}"]
@@ -98,15 +91,13 @@ def command(name: str, interrupted: str = "the same command goes on") -> Callabl
 
 
 def _remedied(error: Exception) -> str:
-    if isinstance(error, OptionError):
-        return error.command_line
     if isinstance(error, FloatingPointError):
         return f"{error}; take a smaller --rate, --alpha or --beta"
     if isinstance(error, OSError):
         return f"{error.filename or 'output'}: {error.strerror or error}; mend that and run again"
     if isinstance(error, MemoryError):
         return "memory ran out; take a smaller --size, strips such as --tile 64, or a machine with more"
-    return str(error)
+    return error.command_line if isinstance(error, InputError) else str(error)
 
 
 def _tell_defect(program: str, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

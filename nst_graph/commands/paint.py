@@ -12,7 +12,7 @@ from nst_graph import files, places
 from nst_graph.batch.jobs import Job, prepare
 from nst_graph.commands import common, options
 from nst_graph.commands.common import short_path
-from nst_graph.errors import InputError, OptionError, flag
+from nst_graph.errors import InputError, flag
 from nst_graph.news import count, tell
 from nst_graph.recipes import DEFAULT, RECIPES, fast
 from nst_graph.runs import records
@@ -62,10 +62,7 @@ def _paint(args: dict[str, Any]) -> None:
 
 def job(words: Sequence[str]) -> Job:
     """The job of a command line of scripts/paint.py. Raises InputError."""
-    try:
-        return job_of(options.parse(words))
-    except OptionError as error:
-        raise InputError(error.command_line) from error
+    return job_of(options.parse(words))
 
 
 def job_of(args: dict[str, Any]) -> Job:

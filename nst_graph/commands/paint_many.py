@@ -67,7 +67,7 @@ def read_list(path: Path) -> list[Job]:
             if one.output in jobs:
                 raise InputError(f"a second one for {one.output}; give it another output")
         except InputError as error:
-            raise InputError(f"{path}, painting {number}: {error}") from error
+            raise InputError(f"{path}, painting {number}: {error.command_line}") from error
         jobs[one.output] = one
     if not jobs:
         raise InputError(f"{path}: names no painting; write content, styles and a row for each")

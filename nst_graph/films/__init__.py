@@ -26,7 +26,7 @@ GROUP = "the film"
 FILM = partial(option, GROUP)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Film(Options):
     """How the frames of a film hang together. `back` is Ruder, Dosovitskiy and Brox's J, the nearest first.
 

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -74,7 +74,8 @@ def to_png(picture: npt.NDArray[np.floating], depth: int = 8, texts: Mapping[str
 
 def as_list(image: ImageLike | Sequence[ImageLike], with_directories: bool = False) -> Sequence[ImageLike]:
     """One picture, or several, as a sequence; in the place of a directory all pictures in it, if that is set."""
-    several = [image] if isinstance(image, str | os.PathLike | np.ndarray | Image.Image) else image
+    is_one = isinstance(image, str | os.PathLike | Image.Image) or hasattr(image, "__array__")
+    several = cast(Sequence[ImageLike], [image] if is_one else image)
     if not with_directories:
         return several
     parts = [files.pictures(places.path(one)) if isinstance(one, str | os.PathLike) else [one] for one in several]
@@ -101,7 +102,8 @@ class Files(ExitStack):
         path = self._directory / f"{name}.png"
         if isinstance(image, Image.Image):
             return _write(image, path, name)
-        path.write_bytes(_encoded(np.asarray(image), name, is_mask))
+        array = levels(image.picture, 16) if hasattr(image, "picture") else np.asarray(image)  # a Painting's
+        path.write_bytes(_encoded(array, name, is_mask))
         return path
 
 

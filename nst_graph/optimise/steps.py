@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -50,13 +51,13 @@ class Step:
     evaluations: int
     seconds: float
     #: Reads the picture, from wherever it is; valid until the next step.
-    read: Callable[[], Floats]
+    read: Callable[[], Floats] = field(repr=False)
     terms: Mapping[str, float]
     total: float
     #: Restarts of L-BFGS so far.
     restarts: int
     #: Reads the optimiser's state, for `minimise` to go on from; valid until the next step.
-    optimizer_state: Callable[[], Arrays]
+    optimizer_state: Callable[[], Arrays] = field(repr=False)
     #: The stage it belongs to, and the iterations before at other sizes.
     stage: int = 0
     iteration_offset: int = 0
@@ -69,6 +70,10 @@ class Step:
     def picture(self) -> Floats:
         """The picture [height, width, 3]."""
         return self.read()
+
+    def kept(self) -> "Step":
+        """The step with its picture in memory, valid for good, and without the optimiser's state. It can be pickled."""
+        return replace(self, read=partial(np.asarray, self.picture), optimizer_state=dict)
 
 
 Observer = Callable[[Step], None]

@@ -32,6 +32,11 @@ PACKAGES = ("tensorflow", "scipy", "numpy", "imageio", "pillow")
 LOSSES_EVERY, PLOT_EVERY, GALLERY_EVERY = 4.0, 20.0, 60.0
 
 
+def row_of(step: Step) -> losses.Row:
+    """The row of losses.csv of a step: its counts, its terms before their weights, and the total, equation 7."""
+    return {name: getattr(step, name) for name in losses.COUNTS} | {**step.terms, "total": step.total}
+
+
 class BaseRun:
     """The run of a painting or a film: its directory, its record, and how it begins, goes on and ends.
 
@@ -123,12 +128,12 @@ class BaseRun:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        outcomes: dict[Any, str] = {KeyboardInterrupt: "interrupted", Pause: "paused"}
+        outcomes = ((KeyboardInterrupt, "interrupted"), (Pause, "paused"))
         with self._claim:
             if self._is_open:
                 # On a full disk this fails too, but the last saved state is intact.
                 with signals.ignored(), suppress(*([OSError] if isinstance(error, OSError) else [])):
-                    self._stop(outcomes.get(kind, f"failed: {error}"))
+                    self._stop(next((state for kind, state in outcomes if isinstance(error, kind)), f"failed: {error}"))
 
 
 class Run(BaseRun):
@@ -144,12 +149,17 @@ class Run(BaseRun):
         super().__init__(*split_output(path), overwrite, resume)
         self._say, self._last = say, self.resume_from
         rows = losses.read(self.path)
-        self._rows = {number: row for number, row in rows.items() if self._last and number <= self._last.iteration}
+        #: The rows of losses.csv by iteration, also those of before a run went on.
+        self.rows = {number: row for number, row in rows.items() if self._last and number <= self._last.iteration}
         self._written, self._drawn = -math.inf, time.monotonic()
 
     def open(self, sources: InputFiles, network: str, settings: Settings, stages: Stages, **more: Any) -> None:
         """Open it as every run; one that is finished goes on to a new limit of iterations."""
         check_depth(self._directory.picture, settings.depth)
+        step = self.resume_from
+        if step and (step.stage >= len(stages) or step.picture.shape != stages[step.stage].shape):
+            remedy = "resume it with the size and the scales that it was begun with, or paint anew with --overwrite"
+            raise InputError(f"state.npz: its stages are not these; {remedy}")
         self._save_every, self._finish = settings.save_every, stages[-1].finish
         self._depth, self._texts = settings.depth, records.texts(settings, network)
         if self._is_finished:
@@ -166,8 +176,7 @@ class Run(BaseRun):
     def observe(self, step: Step) -> None:
         """Log a step, and save its picture and the state every `save_every` iterations; of the start, its picture."""
         self._last = step
-        counts = {name: getattr(step, name) for name in losses.COUNTS}
-        self._rows[step.iteration] = counts | {**step.terms, "total": step.total}
+        self.rows[step.iteration] = row_of(step)
         due, finished = step.iteration % self._save_every == 0, None
         if due:
             picture = step.picture  # read once
@@ -202,7 +211,7 @@ class Run(BaseRun):
             picture = self._save(self._last, "final.png")
             if (beside := self._directory.picture) is not None:
                 self._directory.put_picture(images.to_file(picture, beside.suffix, self._depth, self._texts))
-            self._directory.put("losses.csv", losses.to_csv(self._rows))
+            self._directory.put("losses.csv", losses.to_csv(self.rows))
 
     def _end(self, outcome: dict[str, Any]) -> None:
         if self._last is not None:
@@ -218,10 +227,10 @@ class Run(BaseRun):
 
     def _publish(self) -> None:
         """Write losses.csv too, and now and then the curves."""
-        if self._rows:
-            self._directory.put("losses.csv", losses.to_csv(self._rows))
+        if self.rows:
+            self._directory.put("losses.csv", losses.to_csv(self.rows))
             if time.monotonic() - self._drawn > PLOT_EVERY:
-                plot = losses.draw(losses.weighted(self._rows, self._record["settings"]), self._say)
+                plot = losses.draw(losses.weighted(self.rows, self._record["settings"]), self._say)
                 if plot is not None:
                     self._directory.put("losses.png", plot)
                 self._drawn = time.monotonic()

@@ -129,5 +129,5 @@ def test_reach_is_a_row_for_each_convolution(network):
 
 def test_unit_gradients_are_refused(network):
     content = random_picture(64, 64)
-    with pytest.raises(InputError, match="--unit-gradients"):
+    with pytest.raises(InputError, match="unit_gradients: not in strips"):
         Objective(network, content, [Style(content)], Settings(unit_gradients=True), cut=Cut(1, 32))

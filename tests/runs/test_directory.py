@@ -125,7 +125,7 @@ def test_runs_of_the_version_before(tmp_path, paint, pictures_dir, state):
 def test_a_start_in_the_run_that_is_replaced(tmp_path, paint):
     paint(tmp_path / "run")
     before = hashes(tmp_path / "run")
-    with pytest.raises(InputError, match=r"final\.png: a file of the run that --overwrite replaces; name a copy"):
+    with pytest.raises(InputError, match=r"final\.png: a file of the run that overwrite replaces; name a copy"):
         paint(tmp_path / "run", Settings(iterations=2, init=str(tmp_path / "run" / "final.png")), overwrite=True)
     assert hashes(tmp_path / "run") == before
 

@@ -71,7 +71,7 @@ def test_timelapse(paint, kind):
 
 def test_mp4_without_its_codec(paint, without, tmp_path):
     without("av")
-    with pytest.raises(InputError, match=r"--timelapse mp4: needs av"):
+    with pytest.raises(InputError, match=r"timelapse: mp4; needs av"):
         paint(timelapse="mp4")
     assert not (tmp_path / "run").exists()
 
