@@ -15,7 +15,7 @@ from nst_graph.evaluation import Floats
 from nst_graph.images import ImageLike, Picture
 from nst_graph.model.objective import Objective, TargetExtractor
 from nst_graph.model.tensorflow import gpu_name, has_gpu, tf
-from nst_graph.news import count
+from nst_graph.news import count, duration
 from nst_graph.optimise import Outcome, Step, Vectors, minimise
 from nst_graph.optimise.steps import Arrays, OffsetObserver
 from nst_graph.runs import records, timelapse
@@ -61,7 +61,7 @@ class Painting:
         if suffix not in DEPTHS:
             raise InputError(f"{path}: pictures are saved as {', '.join(DEPTHS)}; name one of these")
         depth, texts = min(self.settings.depth, max(DEPTHS[suffix])), records.texts(self.settings, self.network)
-        data = images.to_file(self.picture, suffix, depth, texts)
+        data = images.to_file(self.picture, suffix, depth, texts, self.settings.dpi)
         with files.atomic(path) as file:
             file.write(data)
 
@@ -148,6 +148,7 @@ def _paint(
         if run:
             run.open(paths, whole.name, settings, stages)
             observers = [run.observe, *observers]
+        observers = [*observers, _estimator(stages, network, say)]
         outcome = paint_stages(network, stages, step, observers, say, stack)
         if run:
             run.finish(outcome.reason)
@@ -161,6 +162,25 @@ def network_of(paths: InputFiles, warn: Say) -> Network:
         check = f"{places.program('get_weights')} check"
         warn(f"{paths.weights}: its kernels lie transposed, it paints wrongly; see {check}")
     return whole
+
+
+def _estimator(stages: Sequence[PreparedStage], network: Network, say: Say) -> Callable[[Step], None]:
+    """An observer that says what time, by some iterations' evaluations, and what memory the picture takes."""
+    height, width = stages[-1].shape[:2]
+    memory, seen = max(stage.bytes_needed(network) for stage in stages), list[Floats]()
+
+    def observe(step: Step) -> None:
+        if len(seen) < 2:  # the first, and the one that tells
+            now = np.array([step.seconds, step.evaluations, step.iteration, -step.left])
+            seconds, evaluations, iterations, work = now - (seen or [now])[0]
+            if not seen or iterations >= 5 or seconds > 5:
+                seen.append(now)
+            if len(seen) == 2:
+                left = seconds / max(1, evaluations) * iterations / work * step.left
+                takes = f"about {duration(left)} and {memory / 1e9:.1f} GB of memory"
+                say(f"{width} x {height} pixels, {count(step.total_iterations, 'iteration')}: {takes}")
+
+    return observe
 
 
 @contextmanager

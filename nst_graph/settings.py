@@ -277,6 +277,7 @@ class Settings(Options):
     )
     save_every: int = SAVED(100, "iterations between pictures", at_least(1))
     depth: int = SAVED(8, "bits a colour of the saved pictures: 8, or 16 for printing", BITS, "BITS")
+    dpi: int | None = SAVED(None, "dots an inch that the saved pictures name, for printers", at_least(1, 99999))
     tensorboard: bool = SAVED(False, "write losses and pictures for TensorBoard too")
     timelapse: str | None = SAVED(None, "a film of the saved pictures at the end", ("gif", "mp4"), "KIND")
 

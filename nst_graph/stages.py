@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +182,11 @@ class PreparedStage:
         height, width = picture.shape[:2]
         return np.concatenate([picture, images.resize(self.alpha, height, width, "bilinear")], axis=-1)
 
+    def bytes_needed(self, network: Network) -> float:
+        """The memory that it takes, as it is planned."""
+        style = max((math.prod(style.picture.shape[:2]) for style in self.styles), default=0)
+        return bytes_needed(self.plan, network, (self.shape[0], self.shape[1]), style, self.settings)
+
     def record(self) -> Record:
         """What run.json says of it, and what was decided for it when the run began."""
         height, width = self.shape[:2]
@@ -326,12 +332,8 @@ def plan(
     budget = SHARE * memory if settings.memory is None else 1e9 * settings.memory
     height, width = shape
     largest = max(height * width, style)
-    # The features of a row of strips, of the largest picture in this shape.
-    row = IN_STRIPS * width * math.sqrt(largest / (height * width)) * sum(features_at_once(network.blocks[0]))
-
-    def bytes_of(one: Plan) -> float:
-        numbers = max(one.rows * row if one.blocks else 0, _features(network, one.blocks) * largest)
-        return _bytes(one, network, height * width, largest, settings) + PER_NUMBER * numbers
+    row = _row(network, shape, largest)
+    bytes_of = partial(bytes_needed, network=network, shape=shape, style=style, settings=settings)
 
     def highest(one: Plan) -> Plan:
         """The plan with the highest strips that fit."""
@@ -360,6 +362,19 @@ def plan(
         f"--size {max(shape)}: painting {width} x {height} pixels takes {min(map(bytes_of, plans)) / 1e9:.4g} GB "
         f"and {budget / 1e9:.1f} GB can be had; {lighter}take a smaller --size"
     )
+
+
+def bytes_needed(plan: Plan, network: Network, shape: tuple[int, int], style: float, settings: Settings) -> float:
+    """The memory that painting at this height and width takes by a plan, with styles of so many pixels."""
+    pixels, largest = math.prod(shape), max(math.prod(shape), style)
+    strip = plan.rows * _row(network, shape, largest) if plan.blocks else 0
+    numbers = max(strip, _features(network, plan.blocks) * largest)
+    return _bytes(plan, network, pixels, largest, settings) + PER_NUMBER * numbers
+
+
+def _row(network: Network, shape: tuple[int, int], largest: float) -> float:
+    """The features of a row of strips, of the largest picture, of so many pixels, in this shape."""
+    return IN_STRIPS * shape[1] * math.sqrt(largest / math.prod(shape)) * sum(features_at_once(network.blocks[0]))
 
 
 def _lbfgs_plans(settings: Settings) -> list[Plan]:

@@ -147,7 +147,7 @@ class Run(BaseRun):
         """Open it as every run; one that is finished goes on to a new limit of iterations."""
         check_depth(self._directory.picture, settings.depth)
         self._save_every, self._finish = settings.save_every, stages[-1].finish
-        self._depth, self._texts = settings.depth, records.texts(settings, network)
+        self._form = settings.depth, records.texts(settings, network), settings.dpi
         if self._is_finished:
             self._earlier["settings"]["iterations"] = settings.iterations
         super().open(sources, network, settings, stages, **more)
@@ -200,7 +200,7 @@ class Run(BaseRun):
         if self._last is not None:
             picture = self._save(self._last, "final.png")
             if (beside := self._directory.picture) is not None:
-                self._directory.put_picture(images.to_file(picture, beside.suffix, self._depth, self._texts))
+                self._directory.put_picture(images.to_file(picture, beside.suffix, *self._form))
             self._directory.put("losses.csv", losses.to_csv(self._rows))
 
     def _end(self, outcome: dict[str, Any]) -> None:
@@ -212,7 +212,7 @@ class Run(BaseRun):
 
     def _save(self, step: Step, name: str) -> Picture:
         picture = self._finish(step.picture.astype(np.float32, copy=False))
-        self._directory.put(name, images.to_png(picture, self._depth, self._texts))
+        self._directory.put(name, images.to_png(picture, *self._form))
         return picture
 
     def _publish(self) -> None:
