@@ -80,7 +80,7 @@ FIRST = (
 EXAMPLES = """
 examples:
   {0} photo.jpg painting.jpg --recipe studio
-  {0} photo.jpg painting.jpg --recipe studio --size 1024 -o result.jpg
+  {0} photo.jpg painting.jpg --recipe studio -o a.jpg
   {0} --resume output/photo-painting
 """
 
