@@ -21,7 +21,7 @@ from nst_graph.optimise.steps import Arrays, OffsetObserver
 from nst_graph.runs import records, timelapse
 from nst_graph.runs.run import Run
 from nst_graph.settings import DEPTHS, Settings
-from nst_graph.stages import InputFiles, InputImages, PreparedStage, Say, prepare_stages
+from nst_graph.stages import InputFiles, InputImages, PreparedStage, Say, bytes_needed, prepare_stages
 from nst_graph.weights import Network
 
 Observers = Sequence[Callable[[Step], None]]
@@ -166,8 +166,10 @@ def network_of(paths: InputFiles, warn: Say) -> Network:
 
 def _estimator(stages: Sequence[PreparedStage], network: Network, say: Say) -> Callable[[Step], None]:
     """An observer that says what time, by some iterations' evaluations, and what memory the picture takes."""
-    height, width = stages[-1].shape[:2]
-    memory, seen = max(stage.bytes_needed(network) for stage in stages), list[Floats]()
+    (height, width, _), memory, seen = stages[-1].shape, 0.0, list[Floats]()
+    for stage in stages:
+        style = max((style.picture.size / 3 for style in stage.styles), default=0.0)
+        memory = max(memory, bytes_needed(stage.plan, network, stage.shape[:2], style, stage.settings))
 
     def observe(step: Step) -> None:
         if len(seen) < 2:  # the first, and the one that tells

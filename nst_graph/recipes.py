@@ -14,9 +14,7 @@ FAST_FIRST, FAST_NEXT, FAST_ITERATIONS = 60, 35, 150
 #: Smaller scales are left out: the deepest layer would see next to nothing.
 SMALLEST_SCALE = 64
 #: The iterations of a print at each size before the last, which is so many times as large, and at the last.
-PRINT_SCALES, LEAST_STEP, PRINT_ITERATIONS = {512: 200, 1024: 60, 2048: 30, 4096: 20}, 1.3, 20
-#: A print's paper, of the A series or by its sides, and its dots an inch.
-PRINT = r"(?:A([0-6])|(\d{1,4}(?:\.\d+)?)x(\d{1,4}(?:\.\d+)?)(cm|in))@([1-9]\d{0,3})"
+PRINT_SCALES, LEAST_STEP, PRINT_LAST = {512: 200, 1024: 60, 2048: 30, 4096: 20}, 1.3, 20
 
 
 def fast(settings: Settings, **changes: Any) -> Settings:
@@ -46,23 +44,20 @@ def printed(settings: Settings, paper: str, ratio: float) -> Settings:
     >>> printed(Settings(), "A4@300", 4 / 3).size, printed(Settings(), "30x40cm@200", 4 / 3).scales
     (3307, (512, 1024, 2048))
     """
-    match = re.fullmatch(PRINT, paper, re.IGNORECASE | re.ASCII)
+    match = re.fullmatch(r"(?:A([0-6])|(\d{1,3})x(\d{1,3})(cm|in))@(\d{1,4})", paper, re.IGNORECASE | re.ASCII)
     if match is None:
-        raise OptionError(
-            "print", paper, "give A0 to A6, or a size such as 30x40cm or 8x10in, and dots an inch: A3@300"
-        )
+        raise OptionError("print", paper, "give A0 to A6, 30x40cm or 8x10in, say, and dots an inch, as in A3@300")
     series, *other, unit, dots = match.groups()
     sides = sorted(map(float, other)) if unit else [84.1, 118.9]
     for _ in range(int(series or 0)):  # each is half of the one before, in whole millimetres
         sides = [sides[1] * 10 // 2 / 10, sides[0]]
     inches = [side if unit and unit.lower() == "in" else side / 2.54 for side in sides]
     size = max(1, int(min(inches[1], inches[0] * max(ratio, 1 / ratio)) * int(dots)))
-    settings = replace(settings, size=size, side="longer", enlarge=True, dpi=int(dots))
     scales = {scale: steps for scale, steps in PRINT_SCALES.items() if LEAST_STEP * scale <= size}
-    if not scales:
-        return settings
-    steps = tuple(scales.values())
-    return replace(settings, scales=tuple(scales), scale_iterations=steps, iterations=PRINT_ITERATIONS)
+    if scales:
+        steps = tuple(scales.values())
+        settings = replace(settings, scales=tuple(scales), scale_iterations=steps, iterations=PRINT_LAST)
+    return replace(settings, size=size, side="longer", enlarge=True, dpi=int(dots))
 
 
 @dataclass(frozen=True)

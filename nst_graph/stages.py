@@ -182,11 +182,6 @@ class PreparedStage:
         height, width = picture.shape[:2]
         return np.concatenate([picture, images.resize(self.alpha, height, width, "bilinear")], axis=-1)
 
-    def bytes_needed(self, network: Network) -> float:
-        """The memory that it takes, as it is planned."""
-        style = max((math.prod(style.picture.shape[:2]) for style in self.styles), default=0)
-        return bytes_needed(self.plan, network, (self.shape[0], self.shape[1]), style, self.settings)
-
     def record(self) -> Record:
         """What run.json says of it, and what was decided for it when the run began."""
         height, width = self.shape[:2]
@@ -364,7 +359,7 @@ def plan(
     )
 
 
-def bytes_needed(plan: Plan, network: Network, shape: tuple[int, int], style: float, settings: Settings) -> float:
+def bytes_needed(plan: Plan, network: Network, shape: tuple[int, ...], style: float, settings: Settings) -> float:
     """The memory that painting at this height and width takes by a plan, with styles of so many pixels."""
     pixels, largest = math.prod(shape), max(math.prod(shape), style)
     strip = plan.rows * _row(network, shape, largest) if plan.blocks else 0
@@ -372,7 +367,7 @@ def bytes_needed(plan: Plan, network: Network, shape: tuple[int, int], style: fl
     return _bytes(plan, network, pixels, largest, settings) + PER_NUMBER * numbers
 
 
-def _row(network: Network, shape: tuple[int, int], largest: float) -> float:
+def _row(network: Network, shape: tuple[int, ...], largest: float) -> float:
     """The features of a row of strips, of the largest picture, of so many pixels, in this shape."""
     return IN_STRIPS * shape[1] * math.sqrt(largest / math.prod(shape)) * sum(features_at_once(network.blocks[0]))
 

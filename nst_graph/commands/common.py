@@ -58,19 +58,17 @@ def near(word: str, names: Sequence[str], before: str = "") -> str:
 
 def load_tensorflow(args: dict[str, Any]) -> None:
     """Import TensorFlow, which takes seconds, to compute on --device. Raises InputError where that is not there."""
-    device = re.fullmatch(r"(cpu|gpu)(?::(\d{1,3}))?", args.get("device", "gpu"), re.ASCII)
+    device = re.fullmatch(r"cpu|gpu(?::(\d{1,3}))?", args.get("device", "gpu"), re.ASCII)
     if device is None:
-        raise InputError(f"--device {args['device']}: give cpu, gpu, or gpu:1 for the second GPU")
-    if device[2]:  # of the GPUs that a scheduler such as Slurm leaves us
+        raise OptionError("device", args["device"], "give cpu, gpu, or gpu:1 for the second GPU")
+    if device[1] or device[0] == "cpu":  # -1 is none; of the GPUs that a scheduler such as Slurm leaves us
         visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(1000)))
-        os.environ["CUDA_VISIBLE_DEVICES"] = dict(enumerate(visible.split(","))).get(int(device[2]), "-1")
-    if device[1] == "cpu":
-        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+        os.environ["CUDA_VISIBLE_DEVICES"] = dict(enumerate(visible.split(","))).get(int(device[1] or -1), "-1")
     if "tensorflow" not in sys.modules:
         tell("loading TensorFlow takes some seconds")
     from nst_graph.model import tensorflow
 
-    if "device" in args and device[1] == "gpu" and not tensorflow.has_gpu():
+    if "device" in args and device[0] != "cpu" and not tensorflow.has_gpu():
         remedy = "see what nvidia-smi says, and install it with pip install 'nst_graph[cuda]'"
         raise InputError(f"--device {args['device']}: TensorFlow has no such GPU; {remedy}")
 

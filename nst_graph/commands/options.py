@@ -47,11 +47,7 @@ EXTRAS = {
     "resume": _declare("go on with the run in DIR, from its last saved state", "Path", "DIR"),
     "more": _declare("with --resume: N iterations more of a finished run; or a higher --iterations", "int"),
     "like": _declare("paint with the settings and the weights of the run in DIR", "Path", "DIR"),
-    "print": _declare(
-        "a print on this paper, such as A3@300 or 30x40cm@240, in dots an inch: size, --dpi and --scales",
-        "str",
-        "PAPER",
-    ),
+    "print": _declare("a print on A3@300, say, or 30x40cm@240: size, scales and dots an inch", "str", "PAPER@DPI"),
     "device": _declare("cpu, gpu, or gpu:1 for the second GPU (default: a GPU, if there is one)", "str", "DEVICE"),
     "quiet": _declare("print errors alone", "bool", names="-q"),
     "example": _declare("paint the example: a photograph and a painting that come with the program", "bool"),
@@ -72,6 +68,7 @@ CLIP = ("frames", "every", "fps", "first_iterations")
 BESIDE = (("weights", ""), ("masks", ""), ("", ""), ("fast device", "winograd read_limit"), ("", ""))
 #: What to tell of an option that took a picture.
 TOOK = "{} took {}; name the pictures before the options"
+SHELLS = ("bash", "zsh", "tcsh")
 #: What --help shows, in the order in which it is needed.
 FIRST = (
     *("content", "styles", "recipe", "output", "size", "beta", "iterations", "style_scale", "style_blend", "colours"),
@@ -135,8 +132,7 @@ def parser() -> Parser:
     add(saved, "output", "print", "overwrite", "resume", "more", "like")
     group = parser.add_argument_group("other options")
     add(group, "quiet", "example", "recipes", "version")
-    about = "print the completion of options for this shell, by shtab, and end"
-    group.add_argument("--print-completion", choices=("bash", "zsh", "tcsh"), action=_Completion, help=about)
+    group.add_argument("--print-completion", choices=SHELLS, action=_Completion, help="print a shell's completion")
     group.add_argument("-h", "--help", nargs=0, action=_Help, help="show the options needed most, and end")
     group.add_argument("--help-all", nargs=0, action=_Help, help="show every option, and end")
     return parser

@@ -163,7 +163,7 @@ def test_twice_the_same(paint, tmp_path, pair):
         ([".", PAINTING], "a directory, not a picture"),
         ([PHOTO], "STYLE is missing: name a photograph and at least one painting"),
         ([PHOTO, "--style-layers", "conv1_1", PAINTING], "--style-layers took painting.png; name the pictures"),
-        ([PHOTO, PAINTING, "--print", "A3"], "--print A3: give A0 to A6, or a size such as 30x40cm"),
+        ([PHOTO, PAINTING, "--print", "A3"], "--print A3: give A0 to A6, 30x40cm"),
         ([PHOTO, PAINTING, "--print", "A7@300"], "--print A7@300: give A0 to A6"),
         (["--masks", PHOTO], "CONTENT is missing: --masks took photo.png; name the pictures before the options"),
         (["--style-layers", "conv1_1", PHOTO, PAINTING], "CONTENT is missing: --style-layers took photo.png"),
@@ -656,7 +656,7 @@ def test_on_the_cpu(paint, pair):
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
 def test_a_print(tmp_path, pair, network_file, suffix):
     """As large as fits the paper, which stands as the photograph does, with its dots an inch in each file."""
-    words = [*pair, "--weights", network_file, "--iterations", 1, "--print", "10x7.5cm@25"]
+    words = [*pair, "--weights", network_file, "--iterations", 1, "--print", "10x8cm@25"]
     assert cli.main([*map(str, words), "--output", str(tmp_path / f"print{suffix}")]) == 0
     settings = json.loads((tmp_path / "print" / "run.json").read_text())["settings"]
     assert (settings["size"], settings["enlarge"], settings["dpi"]) == (98, True, 25)
