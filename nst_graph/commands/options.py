@@ -113,15 +113,16 @@ class _Help(argparse.Action):
 class _Completion(argparse.Action):
     """Print what makes a shell complete the options, their choices and names of files, and end."""
 
-    def __call__(self, parser: argparse.ArgumentParser, _: object, shell: Any, *__: object) -> NoReturn:
+    def __call__(self, busy: argparse.ArgumentParser, _: object, shell: Any, *__: object) -> NoReturn:
         import shtab
 
-        for action in parser._actions:
+        fresh = parser()  # the busy one hides its positional arguments meanwhile
+        for action in fresh._actions:
             action.choices = CHOICES.get(action.dest, action.choices)
             if action.type is file_path:
                 action.complete = shtab.FILE  # type: ignore[attr-defined]
-        sys.stdout.write(shtab.complete(parser, shell))
-        parser.exit()
+        sys.stdout.write(shtab.complete(fresh, shell))
+        busy.exit()
 
 
 def parser() -> Parser:

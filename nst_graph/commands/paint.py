@@ -92,8 +92,8 @@ def job_of(args: dict[str, Any]) -> Job:
         from nst_graph import images  # imports NumPy
 
         width, height = values.get("squash") or base.squash or images.read(content, limit).shape[1::-1]
-        base = printed(base, args["print"], width / height)
-    settings = fast(base, **values) if "fast" in args else replace(base, **values)
+        base = printed(fast(base) if "fast" in args else base, args["print"], width / height)
+    settings = fast(base, **values) if "fast" in args and "print" not in args else replace(base, **values)
     masks, paths = tuple(args.get("masks", ())), [path for style in styles for path in files.pictures(style)]
     names = list(dict.fromkeys(path.stem or path.absolute().name for path in (content, *styles)))
     styles = settings.styles(content, paths, masks, "" if styles else options.missing_remedy(args))

@@ -5,6 +5,7 @@ import os
 import pty
 import re
 import signal
+import subprocess
 import termios
 from importlib.metadata import version
 from pathlib import Path
@@ -626,6 +627,10 @@ def test_completion(shell):
     done = run_script("paint.py", "--print-completion", shell)
     assert done.returncode == 0 and done.stderr == ""
     assert "style-scale" in done.stdout and "luminance" in done.stdout and "studio" in done.stdout
+    if shell == "bash":
+        typed = "COMP_WORDS=(paint.py a.jpg b.jpg --colours ''); COMP_CWORD=4; _shtab_paint_py; echo ${COMPREPLY[*]}"
+        completed = subprocess.run(["bash", "-c", f"{done.stdout}\n{typed}"], capture_output=True, text=True)
+        assert completed.stdout.split() == list(CHOICES["colours"]) and not completed.stderr
 
 
 @pytest.mark.parametrize(
@@ -685,6 +690,15 @@ def test_what_is_painted_before_a_print():
     large, small = printed(Settings(), "A3@300", 1.5), printed(Settings(), "A6@72", 1.5)
     assert (large.scales, large.scale_iterations, large.iterations) == ((512, 1024, 2048), (200, 60, 30), 20)
     assert (small.scales, small.iterations) == ((), 1000)
+
+
+def test_a_print_has_its_own_scales_and_options_win(pair):
+    words = [*map(str, pair), "--recipe", "studio", "--print", "A3@300"]
+    settings = cli.job([*words, "--fast", "--depth", "16"]).settings
+    assert (settings.scales, settings.iterations, settings.precision) == ((512, 1024, 2048), 20, "auto")
+    assert (settings.beta, settings.ratio_at, settings.depth) == (1e5, (512,), 16)
+    settings = cli.job([*words, "--size", "800", "--iterations", "5"]).settings
+    assert (settings.size, settings.iterations, settings.dpi) == (800, 5, 300)
 
 
 def test_what_it_will_take(paint, pair, tmp_path):
