@@ -51,6 +51,7 @@ setup(
         "threadpoolctl",  # keeps SciPy's BLAS from threads of its own
         "tqdm",
         "scikit-image>=0.24",  # colour spaces and histograms
+        "shtab>=1.7",  # --print-completion
     ],
     extras_require={
         "vgg16": ["onnx>=1.17"],  # reads the package that scripts/get_weights.py vgg16 takes VGG-16 from

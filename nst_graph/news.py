@@ -35,6 +35,12 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def duration(seconds: float) -> str:
+    """About how long: "50 seconds", "9 minutes", "4 hours"."""
+    unit, size = next((each for each in (("hour", 3600), ("minute", 60)) if seconds >= 3 * each[1]), ("second", 1))
+    return count(max(1, round(seconds / size)), unit)
+
+
 def _one_line(text: str) -> str:
     """Escape line breaks and control characters, which the name of a file may contain."""
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)

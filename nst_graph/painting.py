@@ -23,7 +23,7 @@ from nst_graph.evaluation import Floats
 from nst_graph.images import ImageLike, Picture
 from nst_graph.model.objective import Objective, TargetExtractor
 from nst_graph.model.tensorflow import gpu_name, has_gpu, tf
-from nst_graph.news import count
+from nst_graph.news import count, duration
 from nst_graph.optimise import Outcome, Step, Vectors, minimise
 from nst_graph.optimise.steps import Arrays, OffsetObserver
 from nst_graph.recipes import DEFAULT, Recipe, settings_of
@@ -31,7 +31,7 @@ from nst_graph.runs import records, timelapse
 from nst_graph.runs.observers import Progress, in_notebook
 from nst_graph.runs.run import Run, row_of
 from nst_graph.settings import DEPTHS, STARTS, Settings
-from nst_graph.stages import InputFiles, InputImages, PreparedStage, Say, prepare_stages
+from nst_graph.stages import InputFiles, InputImages, PreparedStage, Say, bytes_needed, prepare_stages
 from nst_graph.weights import Network
 
 Observers = Sequence[Callable[[Step], None]]
@@ -80,7 +80,7 @@ class Painting:
         if suffix not in DEPTHS:
             raise InputError(f"{path}: pictures are saved as {', '.join(DEPTHS)}; name one of these")
         depth, texts = min(self.settings.depth, max(DEPTHS[suffix])), records.texts(self.settings, self.network)
-        data = images.to_file(self.picture, suffix, depth, texts)
+        data = images.to_file(self.picture, suffix, depth, texts, self.settings.dpi)
         with files.atomic(path) as file:
             file.write(data)
 
@@ -276,7 +276,8 @@ def _paint(
             step = run.resume_from if run else None
             if step is not None:
                 say(f"goes on from iteration {step.iteration}")
-            observers = [reached.append, lambda step: rows.update({step.iteration: row_of(step)}), *observers]
+            keep = [reached.append, lambda step: rows.update({step.iteration: row_of(step)})]
+            observers = [*keep, *observers, _estimator(stages, network, say)]
             outcome = paint_stages(network, stages, step, observers, say, stack)
             if run:
                 run.finish(outcome.reason)
@@ -293,6 +294,27 @@ def network_of(paths: InputFiles, warn: Say) -> Network:
         check = f"{places.program('get_weights')} check"
         warn(f"{paths.weights}: its kernels lie transposed, it paints wrongly; see {check}")
     return whole
+
+
+def _estimator(stages: Sequence[PreparedStage], network: Network, say: Say) -> Callable[[Step], None]:
+    """An observer that says what time, by some iterations' evaluations, and what memory the picture takes."""
+    (height, width, _), memory, seen = stages[-1].shape, 0.0, list[Floats]()
+    for stage in stages:
+        style = max((style.picture.size / 3 for style in stage.styles), default=0.0)
+        memory = max(memory, bytes_needed(stage.plan, network, stage.shape[:2], style, stage.settings))
+
+    def observe(step: Step) -> None:
+        if len(seen) < 2:  # the first, and the one that tells
+            now = np.array([step.seconds, step.evaluations, step.iteration, -step.left])
+            seconds, evaluations, iterations, work = now - (seen or [now])[0]
+            if not seen or iterations >= 5 or seconds > 5:
+                seen.append(now)
+            if len(seen) == 2:
+                left = seconds / max(1, evaluations) * iterations / work * step.left
+                takes = f"about {duration(left)} and {memory / 1e9:.1f} GB of memory"
+                say(f"{width} x {height} pixels, {count(step.total_iterations, 'iteration')}: {takes}")
+
+    return observe
 
 
 @contextmanager

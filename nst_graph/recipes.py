@@ -1,5 +1,6 @@
 """Recipes: settings under a name."""
 
+import re
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +13,8 @@ FAST_SCALES = (0.125, 0.25)
 FAST_FIRST, FAST_NEXT, FAST_ITERATIONS = 60, 35, 150
 #: Smaller scales are left out: the deepest layer would see next to nothing.
 SMALLEST_SCALE = 64
+#: The iterations of a print at each size before the last, which is so many times as large, and at the last.
+PRINT_SCALES, LEAST_STEP, PRINT_LAST = {512: 200, 1024: 60, 2048: 30, 4096: 20}, 1.3, 20
 
 
 def fast(settings: "str | Recipe | Settings", **changes: Any) -> Settings:
@@ -32,6 +35,30 @@ def fast(settings: "str | Recipe | Settings", **changes: Any) -> Settings:
         "iterations": FAST_ITERATIONS,
     }
     return settings_of(settings, **faster | changes)
+
+
+def printed(settings: Settings, paper: str, ratio: float) -> Settings:
+    """The settings for a print on a paper such as A3@300, at 300 dots an inch, of a picture of this width over height.
+
+    It is as large as fits the paper, upright or lying (docs/prints.md). Raises InputError for an unknown paper.
+
+    >>> printed(Settings(), "A4@300", 4 / 3).size, printed(Settings(), "30x40cm@200", 4 / 3).scales
+    (3307, (512, 1024, 2048))
+    """
+    match = re.fullmatch(r"(?:A([0-6])|(\d{1,3})x(\d{1,3})(cm|in))@(\d{1,4})", paper, re.IGNORECASE | re.ASCII)
+    if match is None:
+        raise OptionError("print", paper, "give A0 to A6, 30x40cm or 8x10in, say, and dots an inch, as in A3@300")
+    series, *other, unit, dots = match.groups()
+    sides = sorted(map(float, other)) if unit else [84.1, 118.9]
+    for _ in range(int(series or 0)):  # each is half of the one before, in whole millimetres
+        sides = [sides[1] * 10 // 2 / 10, sides[0]]
+    inches = [side if unit and unit.lower() == "in" else side / 2.54 for side in sides]
+    size = max(1, int(min(inches[1], inches[0] * max(ratio, 1 / ratio)) * int(dots)))
+    scales = {scale: steps for scale, steps in PRINT_SCALES.items() if LEAST_STEP * scale <= size}
+    if scales:
+        steps = tuple(scales.values())
+        settings = replace(settings, scales=tuple(scales), scale_iterations=steps, iterations=PRINT_LAST)
+    return replace(settings, size=size, side="longer", enlarge=True, dpi=int(dots))
 
 
 @dataclass(frozen=True)

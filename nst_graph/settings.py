@@ -197,13 +197,13 @@ class Settings(Options):
         None, "squash the photograph to this ratio of width and height", POSITIVE, "WIDTH HEIGHT"
     )
     resample: str = WHAT("lanczos", "filter by which pictures are resized", ("lanczos", "bicubic", "bilinear"))
-    iterations: int = HOW(1000, "limit of iterations", at_least(0))
+    iterations: int = HOW(1000, "number of iterations, at most", at_least(0))
     alpha: float = WHAT(
-        1.0, "weight of the content, equation 7; 0: texture of the STYLE alone", WEIGHT, names="--content-weight"
+        1.0, "weight of the photograph, equation 7; 0: only the STYLE's texture", WEIGHT, names="--content-weight"
     )
     beta: float = WHAT(
         1000.0,
-        "weight of the style, equation 7; 0: reconstruction of the CONTENT alone",
+        "weight of the style, equation 7: more paints more; 0: only the CONTENT, reconstructed",
         WEIGHT,
         names="--style-weight",
     )
@@ -291,6 +291,7 @@ class Settings(Options):
     )
     save_every: int = SAVED(100, "iterations between pictures", at_least(1))
     depth: int = SAVED(8, "bits a colour of the saved pictures: 8, or 16 for printing", BITS, "BITS")
+    dpi: int | None = SAVED(None, "dots an inch that the saved pictures name, for printers", at_least(1, 99999))
     tensorboard: bool = SAVED(False, "write losses and pictures for TensorBoard too")
     timelapse: str | None = SAVED(None, "a film of the saved pictures at the end", ("gif", "mp4"), "KIND")
 

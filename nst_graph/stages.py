@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -334,20 +335,13 @@ def plan(
     budget = SHARE * memory if settings.memory is None else 1e9 * settings.memory
     height, width = shape
     largest = max(height * width, style)
-
-    def row(cut: Cut) -> float:
-        """The features of a row of strips, of the largest picture in this shape."""
-        return IN_STRIPS * width * math.sqrt(largest / (height * width)) * sum(features_at_once(cut.parts(network)[0]))
-
-    def bytes_of(one: Plan) -> float:
-        numbers = max(one.rows * row(one.cut) if one.cut else 0, _features(network, one.blocks) * largest)
-        return _bytes(one, network, height * width, largest, settings) + PER_NUMBER * numbers
+    bytes_of = partial(bytes_needed, network=network, shape=shape, style=style, settings=settings)
 
     def highest(kind: Plan, blocks: int, joined: int) -> Plan:
         """The plan with the highest strips that fit."""
         one = replace(kind, blocks=blocks, joined=joined)
         left = budget - _bytes(one, network, height * width, largest, settings)
-        rows = int(left / PER_NUMBER / row(Cut(blocks, 0, joined)))
+        rows = int(left / PER_NUMBER / _row(Cut(blocks, 0, joined), network, shape, largest))
         return replace(one, rows=max(FEWEST_ROWS, min(height, rows // 2 * 2)))
 
     if earlier is not None and bytes_of(earlier) <= budget:
@@ -377,6 +371,19 @@ def _lighter(settings: Settings) -> str:
     lighter += "leave --tile away, or " if settings.tile is not None else ""
     lighter += "give more --memory, or " if settings.memory is not None else ""
     return lighter + ("take a smaller --style-scale, or " if np.max(settings.style_scale) > 1 else "")
+
+
+def bytes_needed(plan: Plan, network: Network, shape: tuple[int, ...], style: float, settings: Settings) -> float:
+    """The memory that painting at this height and width takes by a plan, with styles of so many pixels."""
+    pixels, largest = math.prod(shape), max(math.prod(shape), style)
+    strip = plan.rows * _row(plan.cut, network, shape, largest) if plan.cut else 0
+    numbers = max(strip, _features(network, plan.blocks) * largest)
+    return _bytes(plan, network, pixels, largest, settings) + PER_NUMBER * numbers
+
+
+def _row(cut: Cut, network: Network, shape: tuple[int, ...], largest: float) -> float:
+    """The features of a row of strips, of the largest picture, of so many pixels, in this shape."""
+    return IN_STRIPS * shape[1] * math.sqrt(largest / math.prod(shape)) * sum(features_at_once(cut.parts(network)[0]))
 
 
 def _lbfgs_plans(settings: Settings) -> list[Plan]:

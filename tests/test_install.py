@@ -132,6 +132,14 @@ def test_in_a_directory_that_was_removed(installed, tmp_path, pictures_dir, netw
         assert done.returncode == (2 if expected else 0)
 
 
+def test_the_dockerfile_copies_what_is_there():
+    lines = (ROOT / "Dockerfile").read_text().splitlines()
+    sources = [source for line in lines if line.startswith("COPY ") for source in line.split()[1:-1]]
+    kept = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
+    assert sorted(sources) == sorted(kept) and "setup.py" in sources
+    assert all((ROOT / source).exists() for source in sources)
+
+
 def test_messages_are_true_where_it_is_installed():
     """They name commands by places.py, no file of the checkout, and extras that setup.py has."""
     setup = ast.parse((ROOT / "setup.py").read_text())

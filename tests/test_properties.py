@@ -117,7 +117,7 @@ def command_lines(draw):
     """Words for paint.py beside the two pictures; iterations stay few, most values suit their options."""
     words = ["--iterations", draw(st.sampled_from(["1", "2", "3"] * 4 + ["0", "-1", "x"]))]
     left_out = {"help", "iterations", "output", "weights", "resume", "recipes", "overwrite", "help_all", "version"}
-    left_out |= {"example", "more", "like"}
+    left_out |= {"example", "more", "like", "print_completion"}
     given = {
         action.option_strings[0]: action
         for action in options.parser()._actions

@@ -20,7 +20,12 @@ from nst_graph.settings import Settings
 from nst_graph.weights import sources
 
 README = (ROOT / "README.md").read_text()
-USAGE = README + (ROOT / "docs" / "usage.md").read_text() + (ROOT / "docs" / "performance.md").read_text()
+USAGE = "".join(
+    [
+        README,
+        *((ROOT / "docs" / f"{page}.md").read_text() for page in ("usage", "install", "many", "python", "performance")),
+    ]
+)
 
 
 def blocks(page):
@@ -35,7 +40,7 @@ MAINS = {
     "python scripts/figures.py": figures.main,
 }
 #: Lines that set up, download, or run for minutes; tests of their own hold what they do.
-ELSEWHERE = ("make ", ". .venv/", "python scripts/get_weights.py vgg", "tensorboard ", "python tests/fuzzing.py")
+ELSEWHERE = ("make ", "git clone ", "python3 -m venv ", "python scripts/get_weights.py vgg")
 #: The pictures that the README's commands name.
 PICTURES = ("photo.jpg", "painting.jpg", "monet.jpg", "munch.jpg", "sky.png", "ground.png")
 #: The modules of public names, whose docstrings have examples.

@@ -176,7 +176,7 @@ def _receive(job: Job, inputs: Sequence[Path], results: dict[str, bytes]) -> Non
         if directory.picture is not None:
             final = images.unpremultiply(images.read(job.output / "final.png", ground=None))
             texts = records.texts(kept, record["weights"]["network"])
-            directory.put_picture(images.to_file(final, directory.picture.suffix, kept.depth, texts))
+            directory.put_picture(images.to_file(final, directory.picture.suffix, kept.depth, texts, kept.dpi))
         directory.remove(r"state\.npz")
     directory.describe(record)
     directory.put("index.html", page.of_run(job.output))

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 from nst_graph import news, places, signals
 from nst_graph.batch.jobs import Job
-from nst_graph.errors import InputError, near
+from nst_graph.errors import InputError, OptionError, near
 from nst_graph.news import tell
 
 #: What a command does with its words; returns a line for each failure.
@@ -49,10 +49,21 @@ class Parser(argparse.ArgumentParser):
         raise InputError(f"{message}; see --help")
 
 
-def announce_loading() -> None:
-    """Say why nothing is said for some seconds: TensorFlow is imported next."""
+def load_tensorflow(args: dict[str, Any]) -> None:
+    """Import TensorFlow, which takes seconds, to compute on --device. Raises InputError where that is not there."""
+    device = re.fullmatch(r"cpu|gpu(?::(\d{1,3}))?", args.get("device", "gpu"), re.ASCII)
+    if device is None:
+        raise OptionError("device", args["device"], "give cpu, gpu, or gpu:1 for the second GPU")
+    if device[1] or device[0] == "cpu":  # -1 is none; of the GPUs that a scheduler such as Slurm leaves us
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(1000)))
+        os.environ["CUDA_VISIBLE_DEVICES"] = dict(enumerate(visible.split(","))).get(int(device[1] or -1), "-1")
     if "tensorflow" not in sys.modules:
         tell("loading TensorFlow takes some seconds")
+    from nst_graph.model import tensorflow
+
+    if "device" in args and device[0] != "cpu" and not tensorflow.has_gpu():
+        remedy = "see what nvidia-smi says, and install it with pip install 'nst_graph[cuda]'"
+        raise InputError(f"--device {args['device']}: TensorFlow has no such GPU; {remedy}")
 
 
 def command(name: str, interrupted: str = "the same command goes on") -> Callable[[Work], Callable[..., int]]:
@@ -127,7 +138,7 @@ def run_context(output: Path, every: int, args: dict[str, Any]) -> Iterator[dict
 
     Progress is shown every so many iterations. Where something ends the run, it says how to go on, once there is a run.
     """
-    announce_loading()
+    load_tensorflow(args)
     from nst_graph.runs.observers import Progress
 
     record = output / "run.json"
@@ -210,7 +221,7 @@ def check_workers(args: dict[str, Any]) -> int:
 def perform(jobs: Sequence[Job], args: dict[str, Any]) -> list[str]:
     """Paint jobs, here or on a cluster; returns a line for each failure."""
     side_by_side = check_workers(args)
-    announce_loading()
+    load_tensorflow(args)
     from nst_graph.batch import workers
 
     return workers.perform(jobs, tell, args.get("scheduler"), side_by_side)

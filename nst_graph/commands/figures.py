@@ -99,7 +99,7 @@ def main(words: list[str]) -> list[str]:
     args = vars(_parser().parse_args(words))
     kind, limit = args["figure"], args["read_limit"]
     if kind == "trace":
-        common.announce_loading()
+        common.load_tensorflow(args)
         from nst_graph.figures import notebook  # imports TensorFlow
 
         where = args["images"], args.get("weights"), options.settings(args), limit

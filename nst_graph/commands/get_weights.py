@@ -94,7 +94,7 @@ def rescale(path: Path, directory: Path, limit: float) -> None:
         resized.append(images.fit(images.read(file, limit), RESCALING_SIZE))
         if min(resized[-1].shape[:2]) < need:
             raise InputError(f"{file}: too small, each side needs {need} pixels; take it away")
-    common.announce_loading()
+    common.load_tensorflow({})
     from nst_graph.model import vgg  # imports TensorFlow
 
     pictured = count(len(resized), "picture")

@@ -3,6 +3,7 @@
 import argparse
 import os
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NoReturn
@@ -12,7 +13,7 @@ from nst_graph.commands.common import Parser, file_path, gigabytes, whole_number
 from nst_graph.errors import InputError, flag
 from nst_graph.news import tell
 from nst_graph.recipes import DEFAULT, RECIPES
-from nst_graph.settings import GROUPS, OPTIONS, Option, layer_name, options_of
+from nst_graph.settings import CHOICES, GROUPS, OPTIONS, Option, layer_name, options_of
 
 
 def size(text: str) -> int | None:
@@ -43,11 +44,13 @@ EXTRAS = {
         names="-o",
     ),
     "overwrite": _declare("replace a run, or a picture, that --output names", "bool"),
-    "resume": _declare("go on with the run in DIR, from its last saved state", "Path", "DIR"),
+    "resume": _declare("continue the run in DIR from its last saved state", "Path", "DIR"),
     "more": _declare("with --resume: N iterations more of a finished run; or a higher --iterations", "int"),
     "like": _declare("paint with the settings and the weights of the run in DIR", "Path", "DIR"),
-    "quiet": _declare("print errors alone", "bool", names="-q"),
-    "example": _declare("paint the example, as without any argument", "bool"),
+    "print": _declare("a print on A3@300, say, or 30x40cm@240: size, scales and dots an inch", "str", "PAPER@DPI"),
+    "device": _declare("cpu, gpu, or gpu:1 for the second GPU (default: a GPU, if there is one)", "str", "DEVICE"),
+    "quiet": _declare("print only errors", "bool", names="-q"),
+    "example": _declare("paint the example: a photograph and a painting that come with the program", "bool"),
     "recipes": _declare("list the recipes, and end", "bool"),
     "version": _declare("print the version, and end", "bool"),
     "workers": _declare("how many paintings are painted at a time", "int", default=1),
@@ -62,18 +65,19 @@ EXTRAS = {
 #: Those of a clip.
 CLIP = ("frames", "every", "fps", "first_iterations")
 #: What stands before and after the settings in each of --help's groups of these.
-BESIDE = (("weights", ""), ("masks", ""), ("", ""), ("fast", "winograd read_limit"), ("", ""))
+BESIDE = (("weights", ""), ("masks", ""), ("", ""), ("fast device", "winograd read_limit"), ("", ""))
 #: What to tell of an option that took a picture.
 TOOK = "{} took {}; name the pictures before the options"
+SHELLS = ("bash", "zsh", "tcsh")
 #: What --help shows, in the order in which it is needed.
 FIRST = (
-    *("content", "styles", "output", "fast", "size", "beta", "iterations", "style_scale", "style_blend", "colours"),
-    *("init", "recipe", "resume", "help_all"),
+    *("content", "styles", "recipe", "output", "size", "beta", "iterations", "style_scale", "style_blend", "colours"),
+    *("init", "fast", "device", "print", "resume", "example", "help_all"),
 )
 EXAMPLES = """
 examples:
-  {0} photo.jpg painting.jpg --fast
-  {0} photo.jpg painting.jpg --size 800 -o result.jpg
+  {0} photo.jpg painting.jpg --recipe studio
+  {0} photo.jpg painting.jpg --recipe studio -o a.jpg
   {0} --resume output/photo-painting
 """
 
@@ -106,14 +110,30 @@ class _Help(argparse.Action):
         parser.exit()
 
 
+class _Completion(argparse.Action):
+    """Print what makes a shell complete the options, their choices and names of files, and end."""
+
+    def __call__(self, busy: argparse.ArgumentParser, _: object, shell: Any, *__: object) -> NoReturn:
+        import shtab
+
+        fresh = parser()  # the busy one hides its positional arguments meanwhile
+        for action in fresh._actions:
+            action.choices = CHOICES.get(action.dest, action.choices)
+            if action.type is file_path:
+                action.complete = shtab.FILE  # type: ignore[attr-defined]
+        sys.stdout.write(shtab.complete(fresh, shell))
+        busy.exit()
+
+
 def parser() -> Parser:
     """The parser of scripts/paint.py."""
     about = "Paint a photograph in the style of a painting, as Gatys, Ecker and Bethge (2015) describe. "
-    about += f"Without arguments, or with --example, paint an example. Defaults are those of the recipe {DEFAULT}."
+    about += f"Begin with --recipe studio; without it the settings are those of the paper, the recipe {DEFAULT}."
     parser, saved = _parser("paint", "CONTENT", about, OPTIONS, add_help=False)
-    add(saved, "output", "overwrite", "resume", "more", "like")
+    add(saved, "output", "print", "overwrite", "resume", "more", "like")
     group = parser.add_argument_group("other options")
     add(group, "quiet", "example", "recipes", "version")
+    group.add_argument("--print-completion", choices=SHELLS, action=_Completion, help="print a shell's completion")
     group.add_argument("-h", "--help", nargs=0, action=_Help, help="show the options needed most, and end")
     group.add_argument("--help-all", nargs=0, action=_Help, help="show every option, and end")
     return parser

@@ -14,12 +14,12 @@ from nst_graph.commands import common, options
 from nst_graph.commands.common import short_path
 from nst_graph.errors import InputError, flag
 from nst_graph.news import count, tell
-from nst_graph.recipes import DEFAULT, RECIPES, fast
+from nst_graph.recipes import DEFAULT, RECIPES, fast, printed
 from nst_graph.runs import records
 from nst_graph.runs.directory import Directory, check_depth, claimed, split_output
 from nst_graph.settings import Settings
 
-#: The example that is painted when it is asked for, in a few minutes.
+#: The example, which takes a minute or two.
 EXAMPLE_STYLE = Path(__file__).with_name("example-painting.jpg")
 EXAMPLE = {"recipe": "studio", "smoothness": 20, "iterations": 100, "save_every": 50}
 
@@ -29,10 +29,11 @@ LONGEST_NAME = 200
 
 @common.command("paint", "nothing was painted yet")
 def main(words: list[str]) -> list[str]:
-    args = options.parse(words)
+    args = options.parse(words or ["--help"])
     if "recipes" in args:
         width = max(map(len, RECIPES))
         tell(*(f"{name:{width}}  {recipe.about}" for name, recipe in RECIPES.items()))
+        tell("", f"Begin with --recipe studio. Without --recipe the settings are those of the paper, {DEFAULT}.")
     elif "version" in args:
         tell(records.SOFTWARE)
     else:
@@ -68,7 +69,7 @@ def job(words: Sequence[str]) -> Job:
 def job_of(args: dict[str, Any]) -> Job:
     """The job of parsed options. Raises InputError."""
     content, styles = args["content"], args["styles"]
-    if content is None and "example" not in args and len(args) > 2:  # CONTENT and STYLE are always there
+    if content is None and "example" not in args:
         raise InputError(f"CONTENT is missing: {options.missing_remedy(args)}; --example paints the example")
     if content is not None and "example" in args:
         raise InputError("--example: has pictures of its own; leave CONTENT out")
@@ -83,14 +84,19 @@ def job_of(args: dict[str, Any]) -> Job:
         directory, _ = split_output(args["like"])
         record = records.read(directory)
         base, weights = _base(record, directory, args)
-    settings = fast(base, **values) if "fast" in args else replace(base, **values)
+    limit = args.get("read_limit", files.READ_LIMIT)
+    if "print" in args:
+        from nst_graph import images  # imports NumPy
+
+        width, height = values.get("squash") or base.squash or images.read(content, limit).shape[1::-1]
+        base = printed(fast(base) if "fast" in args else base, args["print"], width / height)
+    settings = fast(base, **values) if "fast" in args and "print" not in args else replace(base, **values)
     masks, paths = tuple(args.get("masks", ())), [path for style in styles for path in files.pictures(style)]
     names = list(dict.fromkeys(path.stem or path.absolute().name for path in (content, *styles)))
     styles = settings.styles(content, paths, masks, "" if styles else options.missing_remedy(args))
     output, picture = split_output(args["output"]) if args.get("output") else (None, None)
     check_depth(picture, settings.depth)
     output = output or places.OUTPUT / "-".join(_shortened(name, LONGEST_NAME // len(names) - 1) for name in names)
-    limit = args.get("read_limit", files.READ_LIMIT)
     return Job(content, styles, settings, output, masks, args.get("weights", weights), limit, picture)
 
 
@@ -129,14 +135,15 @@ def resumed(record: dict[str, Any], directory: Path, args: dict[str, Any]) -> Jo
 def _resumed(args: dict[str, Any]) -> Job | None:
     """The job of the run to resume, with the options that may differ; None if it is finished."""
     directory, _ = split_output(args["resume"])
-    own = [name for name in ("content", "recipe", "like", "fast", "output", "overwrite") if args.get(name) is not None]
+    fixed = ("content", "recipe", "like", "fast", "print", "output", "overwrite")
+    own = [name for name in fixed if args.get(name) is not None]
     common.refuse_options(directory, "run", ["CONTENT" if name == "content" else flag(name) for name in own])
     record = records.read(directory)
     if "film" in record:
         raise InputError(f"--resume {directory}: holds a film; go on by {places.command('paint_video')} --resume")
     values = options.settings(args)
     if record.get("outcome", {}).get("state") == "finished":
-        if words := args.keys() - {"content", "styles", "resume", "quiet", "iterations", "more"}:
+        if words := args.keys() - {"content", "styles", "resume", "quiet", "device", "iterations", "more"}:
             named = " ".join(sorted(map(flag, words)))
             remedy = f"paint on from it with --init {directory / 'final.png'} and another --output"
             raise InputError(f"--resume {directory}: is finished, and {named} can change nothing; {remedy}")

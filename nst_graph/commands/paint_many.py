@@ -17,7 +17,8 @@ from nst_graph.errors import InputError, flag
 from nst_graph.settings import STARTS
 
 #: Options that are not a painting's, and the answers to those that take none.
-ALONE = ("help", "help_all", "recipes", "version", "example", "quiet", "resume", "more", "overwrite")
+ALONE = {"help", "help_all", "print_completion", "recipes", "version", "example", "quiet", "device"}
+ALONE |= {"resume", "more", "overwrite"}
 YES, NO = ("true", "yes", "y", "on", "1"), ("false", "no", "n", "off", "0")
 #: Blanks that part thousands: those that do not break a line, and thin ones.
 BLANKS = "\u00a0\u2007\u2009\u202f"
@@ -33,7 +34,7 @@ def main(words: list[str]) -> list[str]:
     parser = common.Parser(prog=places.program("paint_many"), description=about)
     about = "a .toml or .csv file: content, styles and any options of each"
     parser.add_argument("list", metavar="LIST", type=common.file_path, help=about)
-    options.add(parser, "workers", "scheduler")
+    options.add(parser, "workers", "scheduler", "device")
     args = vars(parser.parse_args(words))
     return common.perform(read_list(args["list"]), args)
 

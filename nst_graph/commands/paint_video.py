@@ -17,7 +17,7 @@ from nst_graph.news import tell
 from nst_graph.runs import records
 
 #: Options of paint.py that a film has no use for.
-WITHOUT = ("save_every", "tensorboard", "timelapse")
+WITHOUT = ("save_every", "tensorboard", "timelapse", "dpi")
 
 
 @common.command("paint_video", "nothing was painted yet")

@@ -23,6 +23,7 @@ from nst_graph.images import profiles
 from nst_graph.images.arrays import Picture, levels, to_bytes
 from nst_graph.images.reading import BLACK, PNG, orientation
 
+Texts = Mapping[str, str] | None
 ImageLike = str | os.PathLike[str] | npt.NDArray[Any] | Image.Image
 
 #: Pillow's modes that a TIFF keeps, and a PNG; images of others are converted to RGB.
@@ -30,19 +31,20 @@ TIFF_MODES = ("CMYK", "F")
 KEPT_MODES = (*TIFF_MODES, "1", "L", "LA", "I", "I;16", "P", "RGB", "RGBA")
 
 
-def to_file(picture: Picture, suffix: str, depth: int = 8, texts: Mapping[str, str] | None = None) -> bytes:
+def to_file(picture: Picture, suffix: str, depth: int = 8, texts: Texts = None, dpi: int | None = None) -> bytes:
     """A picture [height, width, 3 or 4] in 0..255, clipped to that, as sRGB, alpha last; a JPEG has white for it.
 
     A PNG has each of `texts`, in Latin-1; a JPEG has them as a comment and a TIFF as its description, in JSON.
     """
     suffix = suffix.lower()
     if suffix == ".png":
-        return to_png(picture, depth, texts)
+        return to_png(picture, depth, texts, dpi)
     file, text = io.BytesIO(), json.dumps(texts) if texts else None
     if suffix in (".tif", ".tiff"):
         extra = ["unassalpha"] if picture.shape[2] == 4 else None
         options: dict[str, Any] = {"photometric": "rgb", "extrasamples": extra, "metadata": None, "description": text}
         options |= {"compression": "zlib", "software": "nst_graph", "iccprofile": profiles.srgb()}
+        options |= {"resolution": (dpi, dpi), "resolutionunit": "inch"} if dpi else {}
         tifffile.imwrite(file, levels(picture, depth), **options)
     else:
         if picture.shape[2] == 4:
@@ -50,11 +52,12 @@ def to_file(picture: Picture, suffix: str, depth: int = 8, texts: Mapping[str, s
             picture = picture[..., :3] * share + 255 * (1 - share)
         image = Image.fromarray(to_bytes(picture))
         # All colours are kept.
-        image.save(file, "JPEG", icc_profile=profiles.srgb(), comment=text or "", quality=95, subsampling=0)
+        options = {"dpi": (dpi, dpi)} if dpi else {}
+        image.save(file, "JPEG", icc_profile=profiles.srgb(), comment=text or "", quality=95, subsampling=0, **options)
     return file.getvalue()
 
 
-def to_png(picture: npt.NDArray[np.floating], depth: int = 8, texts: Mapping[str, str] | None = None) -> bytes:
+def to_png(picture: npt.NDArray[np.floating], depth: int = 8, texts: Texts = None, dpi: int | None = None) -> bytes:
     """The same as a PNG with `depth` bits a colour, 8 or 16, which Pillow does not write in colour."""
     height, width, channels = picture.shape
     rows: npt.NDArray[Any] = levels(picture, depth).astype(f">u{depth // 8}").reshape(height, -1).view(np.uint8)
@@ -66,6 +69,7 @@ def to_png(picture: npt.NDArray[np.floating], depth: int = 8, texts: Mapping[str
     filtered = np.insert(rows - (mean // 2).astype(np.uint8), 0, 3, axis=1)
     header = struct.pack(">IIBBBBB", width, height, depth, 6 if channels == 4 else 2, 0, 0, 0)
     chunks = [(b"IHDR", header), (b"sRGB", b"\0")]
+    chunks += [(b"pHYs", struct.pack(">IIB", *[round(dpi / 0.0254)] * 2, 1))] if dpi else []  # dots a metre
     chunks += [(b"tEXt", f"{name}\0{text}".encode("latin-1")) for name, text in (texts or {}).items()]
     chunks += [(b"IDAT", zlib.compress(filtered.data)), (b"IEND", b"")]
     parts = [(len(body).to_bytes(4), name, body, zlib.crc32(name + body).to_bytes(4)) for name, body in chunks]

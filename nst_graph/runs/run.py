@@ -161,7 +161,7 @@ class Run(BaseRun):
             remedy = "resume it with the size and the scales that it was begun with, or paint anew with --overwrite"
             raise InputError(f"state.npz: its stages are not these; {remedy}")
         self._save_every, self._finish = settings.save_every, stages[-1].finish
-        self._depth, self._texts = settings.depth, records.texts(settings, network)
+        self._form = settings.depth, records.texts(settings, network), settings.dpi
         if self._is_finished:
             self._earlier["settings"]["iterations"] = settings.iterations
         super().open(sources, network, settings, stages, **more)
@@ -210,7 +210,7 @@ class Run(BaseRun):
         if self._last is not None:
             picture = self._save(self._last, "final.png")
             if (beside := self._directory.picture) is not None:
-                self._directory.put_picture(images.to_file(picture, beside.suffix, self._depth, self._texts))
+                self._directory.put_picture(images.to_file(picture, beside.suffix, *self._form))
             self._directory.put("losses.csv", losses.to_csv(self.rows))
 
     def _end(self, outcome: dict[str, Any]) -> None:
@@ -222,7 +222,7 @@ class Run(BaseRun):
 
     def _save(self, step: Step, name: str) -> Picture:
         picture = self._finish(step.picture.astype(np.float32, copy=False))
-        self._directory.put(name, images.to_png(picture, self._depth, self._texts))
+        self._directory.put(name, images.to_png(picture, *self._form))
         return picture
 
     def _publish(self) -> None:

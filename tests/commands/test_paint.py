@@ -5,6 +5,7 @@ import os
 import pty
 import re
 import signal
+import subprocess
 import termios
 from importlib.metadata import version
 from pathlib import Path
@@ -21,8 +22,10 @@ import nst_graph
 from nst_graph import images, painting
 from nst_graph.commands import options, paint_many
 from nst_graph.commands import paint as cli
-from nst_graph.commands.common import whole_number
+from nst_graph.commands.common import load_tensorflow, whole_number
 from nst_graph.errors import InputError
+from nst_graph.model import tensorflow
+from nst_graph.recipes import printed
 from nst_graph.runs import state
 from nst_graph.settings import CHOICES, Settings
 
@@ -161,6 +164,8 @@ def test_twice_the_same(paint, tmp_path, pair):
         ([".", PAINTING], "a directory, not a picture"),
         ([PHOTO], "STYLE is missing: name a photograph and at least one painting"),
         ([PHOTO, "--style-layers", "conv1_1", PAINTING], "--style-layers took painting.png; name the pictures"),
+        ([PHOTO, PAINTING, "--print", "A3"], "--print A3: give A0 to A6, 30x40cm"),
+        ([PHOTO, PAINTING, "--print", "A7@300"], "--print A7@300: give A0 to A6"),
         (["--masks", PHOTO], "CONTENT is missing: --masks took photo.png; name the pictures before the options"),
         (["--style-layers", "conv1_1", PHOTO, PAINTING], "CONTENT is missing: --style-layers took photo.png"),
         (["--fast"], "CONTENT is missing: name a photograph"),
@@ -272,7 +277,7 @@ def test_nan_in_weights(paint, pair, tmp_path, layers):
     assert status == 2 and "nan.mat" in err and "not finite" in err and err.count("\n") == 1
 
 
-@pytest.mark.parametrize("words", [[], ["--example"], ["--example", "--beta", "5"]])
+@pytest.mark.parametrize("words", [["--example"], ["--example", "--beta", "5"]])
 def test_the_example_is_painted_where_it_is_asked_for(words):
     job = cli.job(words)
     assert (job.content.name, job.styles) == ("china.jpg", (cli.EXAMPLE_STYLE,))
@@ -323,7 +328,8 @@ def test_the_short_help_is_short(paint, monkeypatch, columns):
     monkeypatch.setenv("COLUMNS", columns)
     status, told, _ = paint("--help", defaults=False)
     shown = re.findall(r"^  (?:-\w, )?(--[\w-]+)", told, re.MULTILINE)
-    assert status == 0 and 10 <= len(shown) <= 14 and shown[-1] == "--help-all"
+    assert status == 0 and 10 <= len(shown) <= 15 and shown[-1] == "--help-all"
+    assert paint(defaults=False) == (0, told, "")
     assert told.count("\n  paint.py ") == 3 and max(map(len, told.splitlines())) <= int(columns)
     _, every, _ = paint("--help-all", defaults=False)
     assert (
@@ -610,7 +616,98 @@ def test_texture_and_reconstruction(pictures_dir, network_file, tmp_path):
 def test_recipes_option():
     done = run_script("paint.py", "--recipes")
     assert done.returncode == 0 and done.stderr == ""
-    assert [line.split()[0] for line in done.stdout.splitlines()] == list(nst_graph.recipes.RECIPES)
+    *recipes, blank, advice = done.stdout.splitlines()
+    assert [line.split()[0] for line in recipes] == list(nst_graph.recipes.RECIPES)
+    assert not blank and "Begin with --recipe studio" in advice
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
+def test_completion(shell):
+    """A shell's completion names options, and choices of those that have some."""
+    done = run_script("paint.py", "--print-completion", shell)
+    assert done.returncode == 0 and done.stderr == ""
+    assert "style-scale" in done.stdout and "luminance" in done.stdout and "studio" in done.stdout
+    if shell == "bash":
+        typed = "COMP_WORDS=(paint.py a.jpg b.jpg --colours ''); COMP_CWORD=4; _shtab_paint_py; echo ${COMPREPLY[*]}"
+        completed = subprocess.run(["bash", "-c", f"{done.stdout}\n{typed}"], capture_output=True, text=True)
+        assert completed.stdout.split() == list(CHOICES["colours"]) and not completed.stderr
+
+
+@pytest.mark.parametrize(
+    ("visible", "device", "expected"),
+    [
+        (None, "cpu", "-1"), ("0,1", "cpu", "-1"), (None, "gpu:1", "1"),
+        ("2,5", "gpu:1", "5"), ("2", "gpu:1", "-1"), ("2,5", "gpu", "2,5"),
+    ],
+)  # fmt: skip
+def test_devices(monkeypatch, capsys, visible, device, expected):
+    """What CUDA may see; a GPU that is not there is an error."""
+    monkeypatch.setattr(tensorflow, "has_gpu", lambda: os.environ["CUDA_VISIBLE_DEVICES"] != "-1")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible or "")
+    if expected == "-1" and device != "cpu":
+        with pytest.raises(InputError, match="--device gpu:1: TensorFlow has no such GPU"):
+            load_tensorflow({"device": device})
+    else:
+        load_tensorflow({"device": device})
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == expected
+
+
+def test_on_the_cpu(paint, pair):
+    assert paint(*pair, "--device", "cpu")[0] == 0
+    status, _, err = paint(*pair, "--device", "tpu", "--overwrite")
+    assert status == 2 and "--device tpu: give cpu, gpu, or gpu:1" in err
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
+def test_a_print(tmp_path, pair, network_file, suffix):
+    """As large as fits the paper, which stands as the photograph does, with its dots an inch in each file."""
+    words = [*pair, "--weights", network_file, "--iterations", 1, "--print", "10x8cm@25"]
+    assert cli.main([*map(str, words), "--output", str(tmp_path / f"print{suffix}")]) == 0
+    settings = json.loads((tmp_path / "print" / "run.json").read_text())["settings"]
+    assert (settings["size"], settings["enlarge"], settings["dpi"]) == (98, True, 25)
+    for path in (tmp_path / f"print{suffix}", tmp_path / "print" / "final.png"):
+        image = Image.open(path)
+        assert image.size == (98, 74)  # 100 x 75 mm at 25 dots an inch
+        assert [float(dots) for dots in image.info["dpi"]] == pytest.approx([25, 25], abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("paper", "ratio", "size"),
+    [
+        ("A3@300", 4 / 3, 4677),  # 297 mm high
+        ("A3@300", 3 / 4, 4677),
+        ("a4@300", 3.0, 3507),  # 297 mm wide
+        ("A0@72", 2.0, 3370),
+        ("30x40cm@240", 1.0, 2834),
+        ("8x10in@300", 5 / 4, 3000),
+    ],
+)
+def test_the_size_of_a_print(paper, ratio, size):
+    assert printed(Settings(), paper, ratio).size == size
+
+
+def test_what_is_painted_before_a_print():
+    large, small = printed(Settings(), "A3@300", 1.5), printed(Settings(), "A6@72", 1.5)
+    assert (large.scales, large.scale_iterations, large.iterations) == ((512, 1024, 2048), (200, 60, 30), 20)
+    assert (small.scales, small.iterations) == ((), 1000)
+
+
+def test_a_print_has_its_own_scales_and_options_win(pair):
+    words = [*map(str, pair), "--recipe", "studio", "--print", "A3@300"]
+    settings = cli.job([*words, "--fast", "--depth", "16"]).settings
+    assert (settings.scales, settings.iterations, settings.precision) == ((512, 1024, 2048), 20, "auto")
+    assert (settings.beta, settings.ratio_at, settings.depth) == (1e5, (512,), 16)
+    settings = cli.job([*words, "--size", "800", "--iterations", "5"]).settings
+    assert (settings.size, settings.iterations, settings.dpi) == (800, 5, 300)
+
+
+def test_what_it_will_take(paint, pair, tmp_path):
+    """Before the sixth iteration a line says so; a run that goes on says what is left."""
+    _, told, _ = paint(*pair)
+    line = r"64 x 48 pixels, 10 iterations: about \d+ seconds? and \d\.\d GB of memory\n"
+    assert len(re.findall(line, told)) == 1
+    _, told, _ = paint("--resume", tmp_path / "run", "--more", 8, defaults=False)
+    assert len(re.findall(line.replace("10 it", "18 it"), told)) == 1
 
 
 def test_options_win_over_the_recipe(pair, network_file, tmp_path):
