@@ -173,8 +173,7 @@ def paint(
         raise InputError("resume: there is no directory to go on in; name it as output")
     warn, shows = say or _warn, in_notebook() if progress is None else progress
     with images.Files() as memory, closing(Progress(settings.save_every // 10)) as bar:
-        pictures = content, styles, masks, init
-        paths, settings = _input_files(memory, pictures, settings, weights_file, read_limit, warn)
+        paths, settings = _input_files(memory, (content, styles, masks, init), settings, weights_file, read_limit, warn)
         run = Run(places.path(output), overwrite, resume, warn) if output is not None else None
         observers = [*observers, *([bar.observe] if shows else [])]
         painting = _paint(paths, settings, run, say or (lambda line: None), warn, observers, side_by_side)
