@@ -30,9 +30,9 @@ Record = dict[str, Any]
 FLOAT32_SHARE = 0.1
 #: Share of the machine's memory that may be used.
 SHARE = 0.8
-#: The most blocks that are joined, the fewest rows of a strip, and curvature pairs with which L-BFGS is worth using;
+#: How many of the first blocks may be joined, the fewest rows of a strip, and curvature pairs with which L-BFGS is worth using;
 #: and the share of the time that each pair less costs (docs/benchmark-corrections.md).
-MOST_JOINED, FEWEST_ROWS, FEWEST_PAIRS, PAIR_TIME = 2, 16, 3, 0.02
+JOINED, FEWEST_ROWS, FEWEST_PAIRS, PAIR_TIME = (1, 2), 16, 3, 0.02
 #: Bytes of TensorFlow and the kernels, of a number of the features that are there at once (benchmarks/run.py memory),
 #: and of a pixel whatever the strips: pictures, gradient, the content's features.
 BASE, PER_NUMBER, WHOLE_PER_PIXEL = 1.3e9, 4.5, 96
@@ -347,10 +347,11 @@ def plan(
     if earlier is not None and bytes_of(earlier) <= budget:
         return earlier
     kinds, depth = _lbfgs_plans(settings), len(network.blocks)
+    cuts = [(blocks, joined) for blocks in range(1, depth + 1) for joined in JOINED if joined <= blocks]
     if settings.tile is not None:
-        plans = [replace(kind, blocks=depth, rows=settings.tile) for kind in kinds]
+        joined = [joined for blocks, joined in cuts if blocks == depth]
+        plans = [replace(kind, blocks=depth, rows=settings.tile, joined=one) for kind in kinds for one in joined]
     else:
-        cuts = [(blocks, joined) for blocks in range(1, depth + 1) for joined in range(1, min(MOST_JOINED, blocks) + 1)]
         cut = [[highest(kind, *numbers) for numbers in cuts] for kind in kinds]
         plans = [one for kind, strips in zip(kinds, cut, strict=True) for one in (kind, *strips)]
     fitting = [one for one in plans if bytes_of(one) <= budget]
