@@ -30,8 +30,8 @@ Record = dict[str, Any]
 FLOAT32_SHARE = 0.1
 #: Share of the machine's memory that may be used.
 SHARE = 0.8
-#: How many of the first blocks may be joined, the fewest rows of a strip, and curvature pairs with which L-BFGS is worth using;
-#: and the share of the time that each pair less costs (docs/benchmark-corrections.md).
+#: How many of the first blocks may be joined, the fewest rows of a strip, and curvature pairs with which L-BFGS is
+#: worth using; and the share of the time that each pair less costs (docs/benchmark-corrections.md).
 JOINED, FEWEST_ROWS, FEWEST_PAIRS, PAIR_TIME = (1, 2), 16, 3, 0.02
 #: Bytes of TensorFlow and the kernels, of a number of the features that are there at once (benchmarks/run.py memory),
 #: and of a pixel whatever the strips: pictures, gradient, the content's features.
