@@ -326,7 +326,7 @@ def test_a_film_that_goes_on_is_followed(browser, runs, tmp_path):
         if chosen:
             event = "slider.dispatchEvent(new Event('input'))"
             browser.execute_script(
-                f"const slider = document.getElementById('slider'); slider.value = {chosen}; {event}"
+                f"const slider = document.getElementById('slider'); slider.value = {chosen - 1}; {event}"
             )
         write_frames(painted)
         assert wait(lambda painted=painted: f"{painted}/9" in browser.title, 20)
