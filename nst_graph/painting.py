@@ -306,7 +306,7 @@ def _estimator(stages: Sequence[PreparedStage], network: Network, say: Say) -> C
         if len(seen) < 2:  # the first, and the one that tells
             now = np.array([step.seconds, step.evaluations, step.iteration, -step.left])
             seconds, evaluations, iterations, work = now - (seen or [now])[0]
-            if not seen or iterations >= 5 or seconds > 5:
+            if not seen or iterations >= 5 or seconds > 60:
                 seen.append(now)
             if len(seen) == 2:
                 left = seconds / max(1, evaluations) * iterations / work * step.left

@@ -10,9 +10,8 @@ def start(command: str) -> int:
         main = importlib.import_module(f"nst_graph.commands.{command}").main
         return int(main())
     except ModuleNotFoundError as error:
-        sys.stderr.write(
-            f"error: this Python has no {error.name}; type . .venv/bin/activate, after the steps of README.md\n"
-        )
+        remedy = "type . .venv/bin/activate, after make paint or README.md's steps"
+        sys.stderr.write(f"error: this Python has no {error.name}; {remedy}\n")
         return 2
     except KeyboardInterrupt:  # while modules are imported
         return 130
