@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +26,12 @@ from nst_graph.stages import InputFiles, InputImages, PreparedStage, Say, prepar
 from nst_graph.weights import Network
 
 Observers = Sequence[Callable[[Step], None]]
+#: How a STYLE gets the strokes of --style-detail first, but for settings KEPT of the painting: Gatys et al. 2016,
+#: "Controlling Perceptual Factors in Neural Style Transfer" (arXiv 1611.07865), by their notebook on scale.
+DETAIL = Settings(alpha=0.0, beta=1.0, style_loss="mean", style_layers={"conv1_1": 500.0, "conv2_1": 500.0})
+DETAIL = replace(DETAIL, iterations=500, save_every=50, init="content", size=None, style_shape="area")
+DETAIL = replace(DETAIL, colours="covariance")  # the STYLE's, which are the photograph's if the settings say so
+KEPT = ("resample", "pooling", "padding", "lbfgs", "corrections", "precision", "convolutions", "tile", "memory")
 
 
 @dataclass(frozen=True)
@@ -130,6 +137,8 @@ def _paint(
         if settings.timelapse is not None:
             timelapse.check(settings.timelapse)
         input_images = InputImages.read(paths, settings, say, warn)
+        path = paths.named_by.get("style_detail")
+        detail = None if path is None else images.to_bytes(images.read(path, paths.read_limit, warn))
         whole = network_of(paths, warn)
         network, earlier = whole.upto(settings.layers), run.stages if run else ()
         stages = prepare_stages(input_images, network, settings, say, earlier, side_by_side)
@@ -148,10 +157,33 @@ def _paint(
         if run:
             run.open(paths, whole.name, settings, stages)
             observers = [run.observe, *observers]
+        if detail is not None:
+            how = {"styles": detail, "weights_file": paths.weights, "side_by_side": side_by_side}
+            pictures = enumerate((style.picture for style in last.styles), 1)
+            painted = [_detailed(picture, number, last.settings, run, say, how) for number, picture in pictures]
+            stages = [stage.with_styles(painted) for stage in stages]
         outcome = paint_stages(network, stages, step, observers, say, stack)
         if run:
             run.finish(outcome.reason)
         return Painting(last.finish(outcome.step.picture.astype(np.float32)), outcome, settings, whole.name)
+
+
+def _detailed(
+    style: Picture, number: int, settings: Settings, run: Run | None, say: Say, how: dict[str, Any]
+) -> Picture:
+    """A STYLE painted by DETAIL, as `paint` does it, unless the run has it already."""
+
+    def observe(step: Step) -> None:
+        if step.iteration % DETAIL.save_every == 0:
+            say(f"style {number}, detail: iteration {step.iteration} of {step.total_iterations}, loss {step.total:.4g}")
+            if run:
+                run.show_style(number, step.picture)
+
+    def paint_detail() -> Picture:
+        own = replace(DETAIL, **{name: getattr(settings, name) for name in KEPT})
+        return np.clip(paint(images.to_bytes(style), settings=own, say=say, observers=[observe], **how).picture, 0, 255)
+
+    return run.keep_detail(number, paint_detail) if run else paint_detail()
 
 
 def network_of(paths: InputFiles, warn: Say) -> Network:
@@ -225,7 +257,7 @@ def warm_start(step: Step, earlier: PreparedStage, stage: PreparedStage) -> tupl
     if stage.shape == earlier.shape:
         return picture, step.optimizer_state()
     if stage.settings.alpha > 0:
-        return images.enlarge_change(picture, earlier.photograph, stage.photograph), None
+        return images.enlarge_change(picture, earlier.content, stage.content), None
     return images.resample(picture, *stage.photograph.shape[:2]), None
 
 
@@ -237,7 +269,7 @@ def objective_of(
     warm: bool = False,
 ) -> tuple[Objective, Vectors | None]:
     """What a stage minimises, and the vectors of the graph's L-BFGS, if that does it."""
-    inputs = network, stage.photograph, stage.styles, stage.settings
+    inputs = network, stage.content, stage.styles, stage.settings
     compute = tf.bfloat16 if stage.settings.precision == "bfloat16" else None
     dtype = _vector_dtype(stage, warm)
     vectors = None if dtype is None else Vectors(dtype, stage.plan.pairs, stage.settings.bounded)
