@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Lay pictures out in rows of one height, with a title above each, as one JPEG for the documents.
 
-    python docs/strip.py docs/control-scale.jpg --height 300 --columns 3 "the STYLE=the_scream.jpg" ...
+python docs/strip.py docs/control-scale.jpg --height 300 --columns 3 "the STYLE=the_scream.jpg" ...
 """
 
 import argparse

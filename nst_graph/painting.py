@@ -29,8 +29,8 @@ Observers = Sequence[Callable[[Step], None]]
 #: How a STYLE gets the strokes of --style-detail first, but for settings KEPT of the painting: Gatys et al. 2016,
 #: "Controlling Perceptual Factors in Neural Style Transfer" (arXiv 1611.07865), by their notebook on scale.
 DETAIL = Settings(alpha=0.0, beta=1.0, style_loss="mean", style_layers={"conv1_1": 500.0, "conv2_1": 500.0})
-DETAIL = replace(DETAIL, iterations=500, save_every=50, init="content", size=None, style_shape="area")
-DETAIL = replace(DETAIL, colours="covariance")  # the STYLE's, which are the photograph's if the settings say so
+DETAIL = replace(DETAIL, iterations=500, save_every=50, init="content", size=None)
+DETAIL = replace(DETAIL, style_shape="area", colours="covariance")  # the STYLE's, which may be the photograph's
 KEPT = ("resample", "pooling", "padding", "lbfgs", "corrections", "precision", "convolutions", "tile", "memory")
 
 
@@ -158,9 +158,9 @@ def _paint(
             run.open(paths, whole.name, settings, stages)
             observers = [run.observe, *observers]
         if detail is not None:
-            how = {"styles": detail, "weights_file": paths.weights, "side_by_side": side_by_side}
+            how = {"styles": detail, "weights_file": paths.weights, "side_by_side": side_by_side, "say": say}
             pictures = enumerate((style.picture for style in last.styles), 1)
-            painted = [_detailed(picture, number, last.settings, run, say, how) for number, picture in pictures]
+            painted = [_detailed(picture, number, last.settings, run, how) for number, picture in pictures]
             stages = [stage.with_styles(painted) for stage in stages]
         outcome = paint_stages(network, stages, step, observers, say, stack)
         if run:
@@ -168,20 +168,20 @@ def _paint(
         return Painting(last.finish(outcome.step.picture.astype(np.float32)), outcome, settings, whole.name)
 
 
-def _detailed(
-    style: Picture, number: int, settings: Settings, run: Run | None, say: Say, how: dict[str, Any]
-) -> Picture:
+def _detailed(style: Picture, number: int, settings: Settings, run: Run | None, how: dict[str, Any]) -> Picture:
     """A STYLE painted by DETAIL, as `paint` does it, unless the run has it already."""
 
     def observe(step: Step) -> None:
         if step.iteration % DETAIL.save_every == 0:
-            say(f"style {number}, detail: iteration {step.iteration} of {step.total_iterations}, loss {step.total:.4g}")
+            how["say"](
+                f"style {number}, detail: iteration {step.iteration} of {DETAIL.iterations}, loss {step.total:.4g}"
+            )
             if run:
                 run.show_style(number, step.picture)
 
     def paint_detail() -> Picture:
         own = replace(DETAIL, **{name: getattr(settings, name) for name in KEPT})
-        return np.clip(paint(images.to_bytes(style), settings=own, say=say, observers=[observe], **how).picture, 0, 255)
+        return np.clip(paint(images.to_bytes(style), settings=own, observers=[observe], **how).picture, 0, 255)
 
     return run.keep_detail(number, paint_detail) if run else paint_detail()
 

@@ -238,9 +238,7 @@ class Settings(Options):
         COLOURS,
         names="--colors --color --colour",
     )
-    style_detail: str | None = STYLE(
-        None, "a painting whose fine strokes each STYLE is painted with first", metavar="PAINTING"
-    )
+    style_detail: str | None = STYLE(None, "a painting whose fine strokes each STYLE gets first", metavar="PAINTING")
     pooling: str = WHAT("average", "how poolings pool", ("average", "max", "l2"))
     padding: str = WHAT("zeros", "what the first convolution sees beyond the border", ("zeros", "replicate", "reflect"))
     init: str = HOW("noise", "the start: noise, content, style or a picture FILE", metavar="START")

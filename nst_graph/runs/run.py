@@ -22,7 +22,7 @@ from nst_graph.optimise.steps import Step
 from nst_graph.runs import losses, page, records, state, timelapse
 from nst_graph.runs.directory import check_depth, claimed, split_output, writing
 from nst_graph.runs.observers import Events
-from nst_graph.settings import PATHS, Settings
+from nst_graph.settings import Settings
 from nst_graph.stages import InputFiles, PreparedStage, Say
 from nst_graph.version import __version__
 
@@ -250,7 +250,6 @@ def _describe(sources: InputFiles, network: str, settings: Settings, stages: Sta
         "content": records.source(sources.content),
         "styles": [records.source(path) for path in sources.styles],
         "masks": [records.source(path) for path in sources.masks],
-        **dict.fromkeys(PATHS),
         **{name: records.source(path) for name, path in sources.named_by.items()},
         "weights": records.source(sources.weights) | {"network": network},
         "settings": asdict(settings),
