@@ -28,9 +28,8 @@ from nst_graph.weights import Network
 Observers = Sequence[Callable[[Step], None]]
 #: How a STYLE gets the strokes of --style-detail first, but for settings KEPT of the painting: Gatys et al. 2016,
 #: "Controlling Perceptual Factors in Neural Style Transfer" (arXiv 1611.07865), by their notebook on scale.
-DETAIL = Settings(alpha=0.0, beta=1.0, style_loss="mean", style_layers={"conv1_1": 500.0, "conv2_1": 500.0})
-DETAIL = replace(DETAIL, iterations=500, save_every=50, init="content", size=None)
-DETAIL = replace(DETAIL, style_shape="area", colours="covariance")  # the STYLE's, which may be the photograph's
+DETAIL = Settings(alpha=0, beta=1, style_loss="mean", style_layers={"conv1_1": 500, "conv2_1": 500}, size=None)
+DETAIL = replace(DETAIL, iterations=500, save_every=50, init="content", style_shape="area", colours="covariance")
 KEPT = ("resample", "pooling", "padding", "lbfgs", "corrections", "precision", "convolutions", "tile", "memory")
 
 
@@ -158,9 +157,9 @@ def _paint(
             run.open(paths, whole.name, settings, stages)
             observers = [run.observe, *observers]
         if detail is not None:
-            how = {"styles": detail, "weights_file": paths.weights, "side_by_side": side_by_side, "say": say}
-            pictures = enumerate((style.picture for style in last.styles), 1)
-            painted = [_detailed(picture, number, last.settings, run, how) for number, picture in pictures]
+            how: dict[str, Any] = {"styles": detail, "weights_file": paths.weights, "read_limit": np.inf, "say": say}
+            how["side_by_side"] = side_by_side
+            painted = [_detailed(one.picture, n, last.settings, run, how) for n, one in enumerate(last.styles, 1)]
             stages = [stage.with_styles(painted) for stage in stages]
         outcome = paint_stages(network, stages, step, observers, say, stack)
         if run:
@@ -170,12 +169,11 @@ def _paint(
 
 def _detailed(style: Picture, number: int, settings: Settings, run: Run | None, how: dict[str, Any]) -> Picture:
     """A STYLE painted by DETAIL, as `paint` does it, unless the run has it already."""
+    say = how["say"]
 
     def observe(step: Step) -> None:
         if step.iteration % DETAIL.save_every == 0:
-            how["say"](
-                f"style {number}, detail: iteration {step.iteration} of {DETAIL.iterations}, loss {step.total:.4g}"
-            )
+            say(f"style {number}, detail: iteration {step.iteration} of {DETAIL.iterations}, loss {step.total:.4g}")
             if run:
                 run.show_style(number, step.picture)
 

@@ -190,7 +190,7 @@ class Run(BaseRun):
         path = self.path / f"detail-{number}.png"
         if not path.exists():
             self._directory.put(path.name, images.to_png(paint(), 16))
-        picture = images.read(path)
+        picture = images.read(path, math.inf)  # the program's own is not too large
         self.show_style(number, picture)
         return picture
 
