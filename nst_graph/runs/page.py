@@ -227,7 +227,7 @@ def paint_command(record: Mapping[str, Any], options: Sequence[Sequence[str]]) -
     is_found = is_found and weights.name in FILES.get(record["settings"]["network"], ())
     words = [record["content"]["path"], *(style["path"] for style in record["styles"])]
     for option in options:
-        named = {flag(name): record[name] for name in PATHS if record[name]}
+        named = {flag(name): record[name] for name in PATHS if record.get(name)}
         words += [option[0], named[option[0]]["path"]] if option[0] in named else option
     words += ["--masks", *(mask["path"] for mask in record["masks"])] if record["masks"] else []
     words += [] if is_found else ["--weights", str(weights)]
