@@ -35,6 +35,11 @@ from nst_graph.stages import InputFiles, InputImages, PreparedStage, Say, bytes_
 from nst_graph.weights import Network
 
 Observers = Sequence[Callable[[Step], None]]
+#: How a STYLE gets the strokes of --style-detail first, but for settings KEPT of the painting: Gatys et al. 2016,
+#: "Controlling Perceptual Factors in Neural Style Transfer" (arXiv 1611.07865), by their notebook on scale.
+DETAIL = Settings(alpha=0, beta=1, style_loss="mean", style_layers={"conv1_1": 500, "conv2_1": 500}, size=None)
+DETAIL = replace(DETAIL, iterations=500, save_every=50, init="content", style_shape="area", colours="covariance")
+KEPT = ("resample", "pooling", "padding", "lbfgs", "corrections", "precision", "convolutions", "tile", "memory")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -262,6 +267,8 @@ def _paint(
             if settings.timelapse is not None:
                 timelapse.check(settings.timelapse)
             input_images = InputImages.read(paths, settings, say, warn)
+            path = paths.named_by.get("style_detail")
+            detail = None if path is None else images.to_bytes(images.read(path, paths.read_limit, warn))
             whole = network_of(paths, warn)
             network, earlier = whole.upto(settings.layers, settings.pool_rounding), run.stages if run else ()
             stages = prepare_stages(input_images, network, settings, say, earlier, side_by_side)
@@ -275,6 +282,16 @@ def _paint(
             step = run.resume_from if run else None
             if step is not None:
                 say(f"goes on from iteration {step.iteration}")
+            if detail is not None:
+                how: dict[str, Any] = {
+                    "styles": detail,
+                    "weights_file": paths.weights,
+                    "read_limit": np.inf,
+                    "say": say,
+                }
+                how |= {"side_by_side": side_by_side, "progress": False}
+                painted = [_detailed(one.picture, n, last.settings, run, how) for n, one in enumerate(last.styles, 1)]
+                stages = [stage.with_styles(painted) for stage in stages]
             keep = [reached.append, lambda step: rows.update({step.iteration: row_of(step)})]
             observers = [*keep, *observers, _estimator(stages, network, say)]
             outcome = paint_stages(network, stages, step, observers, say, stack)
@@ -284,6 +301,23 @@ def _paint(
         except KeyboardInterrupt:  # what led there is of no use to anybody
             with signals.ignored():
                 raise Interrupted(painting(Outcome(reached[0], "interrupted")) if reached else None) from None
+
+
+def _detailed(style: Picture, number: int, settings: Settings, run: Run | None, how: dict[str, Any]) -> Picture:
+    """A STYLE painted by DETAIL, as `paint` does it, unless the run has it already."""
+    say = how["say"]
+
+    def observe(step: Step) -> None:
+        if step.iteration % DETAIL.save_every == 0:
+            say(f"style {number}, detail: iteration {step.iteration} of {DETAIL.iterations}, loss {step.total:.4g}")
+            if run:
+                run.show_style(number, step.picture)
+
+    def paint_detail() -> Picture:
+        own = replace(DETAIL, **{name: getattr(settings, name) for name in KEPT})
+        return np.clip(paint(images.to_bytes(style), settings=own, observers=[observe], **how).picture, 0, 255)
+
+    return run.keep_detail(number, paint_detail) if run else paint_detail()
 
 
 def network_of(paths: InputFiles, warn: Say) -> Network:
@@ -378,7 +412,7 @@ def warm_start(step: Step, earlier: PreparedStage, stage: PreparedStage) -> tupl
     if stage.shape == earlier.shape:
         return picture, step.optimizer_state()
     if stage.settings.alpha > 0:
-        return images.enlarge_change(picture, earlier.photograph, stage.photograph), None
+        return images.enlarge_change(picture, earlier.content, stage.content), None
     return images.resample(picture, *stage.photograph.shape[:2]), None
 
 
@@ -390,7 +424,7 @@ def objective_of(
     warm: bool = False,
 ) -> tuple[Objective, Vectors | None]:
     """What a stage minimises, and the vectors of the graph's L-BFGS, if that does it."""
-    inputs = network, stage.photograph, stage.styles, stage.settings
+    inputs = network, stage.content, stage.styles, stage.settings
     tf.config.experimental.enable_tensor_float_32_execution(stage.settings.precision == "tf32")
     compute = tf.bfloat16 if stage.settings.precision == "bfloat16" else None
     dtype = _vector_dtype(stage, warm)

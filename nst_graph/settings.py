@@ -27,7 +27,11 @@ LBFGS = ("auto", "scipy", "graph")
 PRECISIONS = ("float32", "tf32", "bfloat16", "auto")
 #: The kinds of files that a picture is saved as, by suffix, and the bits a colour that each may have.
 DEPTHS = {".png": (8, 16), ".jpg": (8,), ".jpeg": (8,), ".tif": (8, 16), ".tiff": (8, 16)}
-COLOURS = ("painting", "luminance", "histogram", "covariance")
+COLOURS = ("painting", "luminance", "luminance-first", "histogram", "covariance", "match-photograph")
+#: Starts that are no picture's path.
+STARTS = ("noise", "content", "style")
+#: The settings that may name a picture, and their values that name none.
+PATHS: dict[str, tuple[str, ...]] = {"init": STARTS, "style_detail": ()}
 #: Other programs' names of choices.
 SYNONYMS = {"avg": "average", "gray": "grey", "l-bfgs": "lbfgs"}
 
@@ -237,11 +241,13 @@ class Settings(Options):
     )
     colours: str = STYLE(
         "painting",
-        "luminance paints the lightness alone, histogram and covariance match the STYLE's colours first",
+        "luminance paints the lightness alone, luminance-first in grey, histogram and covariance match the STYLE's "
+        "colours first, match-photograph the photograph's",
         COLOURS,
         names="--colors --color --colour",
     )
     match_histogram: bool = STYLE(False, "match each channel's histogram to the STYLEs' in what is saved")
+    style_detail: str | None = STYLE(None, "a painting whose fine strokes each STYLE gets first", metavar="PAINTING")
     pooling: str = WHAT("average", "how poolings pool", ("average", "max", "l2"))
     pool_rounding: str = WHAT(
         "down", "where a side is odd: down leaves its last position out, up pools it alone, as in Caffe", ("down", "up")
@@ -311,6 +317,11 @@ class Settings(Options):
         return 1.0 if self.init == "noise" else 0.0
 
     @property
+    def paths(self) -> dict[str, str]:
+        """The pictures that these settings name, by setting."""
+        return {name: path for name, words in PATHS.items() if (path := getattr(self, name)) not in (None, *words)}
+
+    @property
     def layers(self) -> list[str]:
         """The layers in use: those of the terms that weigh anything."""
         return [*(self.content_layers if self.alpha else ()), *(self.style_layers if self.beta else ())]
@@ -349,8 +360,6 @@ class Settings(Options):
         return scales
 
 
-#: Starts that are no picture's path.
-STARTS = ("noise", "content", "style")
 #: How each setting is declared.
 OPTIONS = options_of(Settings)
 #: The settings that are one of a few names.
@@ -379,7 +388,7 @@ def _convert(name: str, value: Any, kind: str, remedy: str) -> Any:
             return int(float(value))
     elif kind == "bool" and isinstance(value, bool):
         return value
-    elif name == "init" and isinstance(value, str | os.PathLike) and value not in STARTS:
+    elif name in PATHS and isinstance(value, str | os.PathLike) and value not in PATHS[name]:
         return os.fspath(places.path(value))
     elif kind.startswith("str") and isinstance(value, str):
         return SYNONYMS.get(value, value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from nst_graph.model.objective import refuse_unit_gradients
 from nst_graph.model.strips import Cut, features_at_once, filters, heights, reach
 from nst_graph.model.targets import LEAST_POSITIONS, Style
 from nst_graph.model.tensorflow import gpu_memory, has_gpu
-from nst_graph.settings import STARTS, Settings
+from nst_graph.settings import Settings
 from nst_graph.weights import Conv, Network
 
 Say = Callable[[str], None]
@@ -52,7 +52,8 @@ class InputFiles:
     content: Path
     styles: tuple[Path, ...]
     masks: tuple[Path, ...]
-    init: Path | None
+    #: Those that settings name, by setting.
+    named_by: dict[str, Path]
     weights: Path
     read_limit: float
 
@@ -69,15 +70,14 @@ class InputFiles:
     ) -> InputFiles:
         """Raises InputError if there are no weights."""
         path = weights.find(settings.network, say) if weights_file is None else places.path(weights_file)
-        init = None if settings.init in STARTS else Path(settings.init)
-        return cls(content, tuple(styles), tuple(masks), init, path, read_limit)
+        named_by = {name: Path(file) for name, file in settings.paths.items()}
+        return cls(content, tuple(styles), tuple(masks), named_by, path, read_limit)
 
     def by_role(self) -> dict[str, Path]:
         """The pictures, by names such as content, style-1 and mask-1."""
-        init = {} if self.init is None else {"init": self.init}
         styles = {f"style-{number}": path for number, path in enumerate(self.styles, 1)}
         masks = {f"mask-{number}": path for number, path in enumerate(self.masks, 1)}
-        return {"content": self.content} | init | styles | masks
+        return {"content": self.content} | self.named_by | styles | masks
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class InputImages:
             has = f"{files.content} has only {width} x {height} pixels"
             say(f"{has}, --size is {least}: it keeps its size; see --enlarge")
         styles = [images.read(path, limit, warn, ground=255) for path in files.styles]
-        init = None if files.init is None else images.read(files.init, limit, warn, ground=None)
+        init = images.read(files.named_by["init"], limit, warn, ground=None) if "init" in files.named_by else None
         return cls(photograph, styles, init, files)
 
     def style_sides(self, shape: Sequence[int], settings: Settings) -> list[tuple[float, float]]:
@@ -128,18 +128,13 @@ class InputImages:
         for index, share in enumerate(settings.blend(len(self.styles))):
             rows, columns = (max(1, round(side)) for side in sides[index])
             picture = images.resize(self.styles[index], rows, columns, settings.resample)
-            if settings.colours in ("histogram", "covariance"):
-                picture = images.match_colours(picture, photograph, settings.colours)
+            picture = images.match_colours(picture, photograph, settings.colours)
             mask = images.read_mask(masks[index], height, width, self.files.read_limit) if masks else None
             styles.append(Style(picture, share, mask))
-        base = photograph
-        if self.init is not None:
-            base = images.opaque(self.init, height, width, settings.resample)
-        elif settings.init == "style":
-            if not styles:
-                raise InputError("--init style: there is no style; name a STYLE or another start")
-            base = images.resize(styles[0].picture, height, width, settings.resample)
-        return PreparedStage(photograph, styles, base, images.alpha(self.photograph, height, width), settings, plan)
+        if settings.init == "style" and not styles:
+            raise InputError("--init style: there is no style; name a STYLE or another start")
+        init = None if self.init is None else images.opaque(self.init, height, width, settings.resample)
+        return PreparedStage(photograph, styles, init, images.alpha(self.photograph, height, width), settings, plan)
 
 
 @dataclass(frozen=True)
@@ -148,8 +143,8 @@ class PreparedStage:
 
     photograph: Picture
     styles: list[Style]
-    #: What is mixed with noise for the start.
-    base: Picture
+    #: A picture of one's own to start from.
+    init: Picture | None
     #: The photograph's, [height, width, 1] in 0..255, unless it is opaque.
     alpha: Picture | None
     settings: Settings
@@ -160,21 +155,35 @@ class PreparedStage:
         """[height, width, 3] of the painting."""
         return self.photograph.shape
 
-    def with_photograph(self, photograph: Picture) -> PreparedStage:
-        """The same with another photograph of the same size, for the next frame of a film."""
-        return replace(self, photograph=photograph, base=photograph if self.base is self.photograph else self.base)
+    @cached_property
+    def content(self) -> Picture:
+        """The photograph, in the colours in which it is painted."""
+        pictures, shares = [style.picture for style in self.styles], [style.share for style in self.styles]
+        return images.content_colours(self.photograph, pictures, shares, self.settings.colours)
+
+    def with_styles(self, pictures: Sequence[Picture]) -> PreparedStage:
+        """The same with other pictures in the places of its styles', brought to their sizes."""
+        styles = []
+        for style, picture in zip(self.styles, pictures, strict=True):
+            height, width = style.picture.shape[:2]
+            styles.append(replace(style, picture=images.resize(picture, height, width, self.settings.resample)))
+        return replace(self, styles=styles)
 
     def start(self, network: Network) -> Picture:
         """What is painted from, where this is the first stage."""
+        base = self.content if self.init is None else self.init
+        if self.settings.init == "style":
+            height, width = self.shape[:2]
+            base = images.resize(self.styles[0].picture, height, width, self.settings.resample)
         noise = self.settings.start_noise, self.settings.seed, self.settings.noise, self.settings.noise_amplitude
-        return images.start(self.base, network.mean, *noise)
+        return images.start(base, network.mean, *noise)
 
     def finish(self, picture: Picture) -> Picture:
         """The final form of a painted picture: with the photograph's alpha, and with colours as the settings say."""
         if self.settings.match_histogram and self.styles:
             pixels = np.concatenate([style.picture.reshape(-1, 1, 3) for style in self.styles])
             picture = images.match_colours(np.clip(picture, 0, 255), pixels, "histogram")
-        if self.settings.colours == "luminance":
+        if self.settings.colours in ("luminance", "luminance-first"):
             picture = images.keep_colours(picture, images.resize(self.photograph, *picture.shape[:2]))
         return self.with_alpha(picture)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from nst_graph import files
 from nst_graph.errors import InputError
 from nst_graph.runs import records
-from nst_graph.settings import STARTS, Settings
+from nst_graph.settings import Settings
 
 #: What to do about a directory that has something else.
 ANOTHER = "name another directory, or remove it"
@@ -31,11 +31,6 @@ class Job:
     #: A copy of the result beside `output`.
     picture: Path | None = None
 
-    @property
-    def init(self) -> tuple[Path, ...]:
-        """The picture that it begins from, if there is one."""
-        return () if self.settings.init in STARTS else (Path(self.settings.init),)
-
     def finished(self) -> bool:
         """Whether it is finished. Raises InputError if the directory has a run of other settings or pictures."""
         if not (self.output / "run.json").exists():
@@ -45,7 +40,8 @@ class Job:
             raise InputError(f"{self.output}: holds a run with other settings; {ANOTHER}")
         if record.get("outcome", {}).get("state") != "finished":
             return False
-        paths_of = {"content": (self.content,), "styles": self.styles, "masks": self.masks, "init": self.init}
+        paths_of = {"content": (self.content,), "styles": self.styles, "masks": self.masks}
+        paths_of |= {name: (Path(file),) for name, file in self.settings.paths.items()}
         for name, paths in paths_of.items():
             if all(path.exists() for path in paths) and not records.are_of(record, name, paths):
                 shown = " ".join(map(str, paths))
@@ -58,7 +54,7 @@ def prepare(job: Job, say: Callable[[str], None]) -> Job:
     from nst_graph import weights  # imports NumPy
 
     weights_file = job.weights or weights.find(job.settings.network, say)
-    paths = (job.content, *job.styles, *job.masks, *job.init, weights_file)
+    paths = (job.content, *job.styles, *job.masks, *map(Path, job.settings.paths.values()), weights_file)
     if gone := [path for path in paths if not path.exists()]:
         remedy = "put it there, or name another" if weights_file in gone else "name a picture file"
         raise InputError(f"{' '.join(map(str, gone))}: no such file; {remedy}")

@@ -21,7 +21,7 @@ from nst_graph.errors import InputError
 Say = Callable[[str], None]
 #: Sends a line of news, and results; None where there are none.
 Send = Callable[[str, Any], None]
-NO_INIT = "--init: a picture of one's own does not travel to a cluster; paint it with --workers"
+NO_PATHS = "--init, --style-detail: the pictures that they name do not travel to a cluster; paint with --workers"
 #: What ends a task without ending the others.
 FAILURES = (InputError, FloatingPointError, MemoryError, OSError)
 #: Deaths of a task's processes, without results between them, or failures of an interval, after which it is given up.

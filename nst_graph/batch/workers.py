@@ -111,8 +111,8 @@ class _Painting:
         return [self.job.content, *self.job.styles, *self.job.masks, self.job.weights]
 
     def interval(self) -> Callable[[list[Path]], tuple[str | None, dict[str, bytes]]]:
-        if self.job.init:
-            raise InputError(tasks.NO_INIT)
+        if self.job.settings.paths:
+            raise InputError(tasks.NO_PATHS)
         state = {path.name: path.read_bytes() for name in STATE if (path := self.job.output / name).exists()}
         return partial(_paint_interval, self.job, state)
 

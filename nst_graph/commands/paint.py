@@ -17,7 +17,7 @@ from nst_graph.news import count, tell
 from nst_graph.recipes import DEFAULT, RECIPES, fast, printed
 from nst_graph.runs import records
 from nst_graph.runs.directory import Directory, check_depth, claimed, split_output
-from nst_graph.settings import Settings
+from nst_graph.settings import PATHS, Settings
 
 #: The example, which takes a minute or two.
 EXAMPLE_STYLE = Path(__file__).with_name("example-painting.jpg")
@@ -117,8 +117,9 @@ def _shortened(name: str, size: int) -> str:
 def _base(record: dict[str, Any], directory: Path, args: dict[str, Any]) -> tuple[Settings, Path]:
     """A run's settings and weights, whose files are where they are now, but those that are named anew."""
     settings = records.settings(record, directory)
-    if record["init"] and "init" not in args:
-        settings = replace(settings, init=str(records.find(record["init"], [directory])))
+    named = [name for name in PATHS if record[name] and name not in args]
+    paths: dict[str, Any] = {name: str(records.find(record[name], [directory])) for name in named}
+    settings = replace(settings, **paths)
     weights = args.get("weights") or records.find(record["weights"], filter(None, (directory, places.MODEL)))
     return settings, weights
 

@@ -14,7 +14,7 @@ from nst_graph import files, places
 from nst_graph.batch.jobs import Job
 from nst_graph.commands import common, options, paint
 from nst_graph.errors import InputError, flag
-from nst_graph.settings import STARTS
+from nst_graph.settings import PATHS
 
 #: Options that are not a painting's, and the answers to those that take none.
 ALONE = {"help", "help_all", "print_completion", "recipes", "version", "example", "quiet", "device"}
@@ -95,10 +95,10 @@ def _arguments(entry: Any, base: Path, actions: Mapping[str, argparse.Action], s
                 raise InputError(f"{option} {value}: write yes or no")
             words += [option] if str(value).strip().lower() in YES else []
             continue
-        if (action and action.type is common.file_path) or (name == "init" and not {*values} & {*STARTS}):
+        if (action and action.type is common.file_path) or (name in PATHS and not {*values} & {*PATHS[name]}):
             values = [part.strip() for part in values[0].split(";") if part.strip()] if several else values
             values = [str(places.path(item, base)) for item in values]
-        elif name != "init":
+        elif name not in PATHS:
             values = [_plain(option, text, several, separator) for text in values]
             values = values if isinstance(value, list) else values[0].replace(";", " ").split()
         if name in pictures:

@@ -43,8 +43,8 @@ def _paint(args: dict[str, Any]) -> None:
         paint.claimed_job(job, args) as job,
         tasks.connect(scheduler) if scheduler else nullcontext() as client,
     ):
-        if client is not None and job.init:
-            raise InputError(tasks.NO_INIT)
+        if client is not None and job.settings.paths:
+            raise InputError(tasks.NO_PATHS)
         with common.run_context(job.output, max(1, film.iterations), args) as how:
             from nst_graph.films.filming import paint_film
 

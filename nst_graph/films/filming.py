@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from nst_graph import images, machine, painting
-from nst_graph.errors import InputError
+from nst_graph.errors import InputError, OptionError
 from nst_graph.films import Film, check_packages, flow
 from nst_graph.films.clips import Clip
 from nst_graph.films.film_run import FilmRun, Frame, Shot
@@ -59,6 +59,8 @@ def paint_film(
     on with an unfinished film.
     """
     check_packages()
+    if settings.style_detail is not None:
+        raise OptionError("style_detail", settings.style_detail, "films have none; name a run's detail-1.png as STYLE")
     sources = InputFiles.named(clip.path, styles, masks, settings, weights_file, clip.read_limit, say)
     with FilmRun(output, overwrite, resume) as film_run:
         outline = clip.outline(say)
@@ -226,14 +228,14 @@ class _Studio:
             for number, frame_of_clip in itertools.chain([first], frames):
                 stage = painter.stage(frame_of_clip)
                 if number >= shot.number:
-                    target = painter.target(stage.photograph, earlier, shot)
+                    target = painter.target(stage.content, earlier, shot)
                     step = painter.paint(stage, target, partial(observe, number))
                     png = images.to_png(stage.finish(step.picture.astype(np.float32)), settings.depth, texts)
                     now = time.monotonic()
                     frame = Frame(number, step, max(0.0, now - started - step.seconds), png)
                     started, shot = now, shot.after(frame)
                     keep(frame)
-                earlier.append(stage.photograph)
+                earlier.append(stage.content)
 
 
 class _ShotPainter(contextlib.ExitStack):
@@ -251,7 +253,7 @@ class _ShotPainter(contextlib.ExitStack):
         """A stage of painting this frame, which is brought to its size."""
         stage = self._stages[index]
         height, width = stage.shape[:2]
-        return stage.with_photograph(images.resize(frame, height, width, self._settings.resample))
+        return replace(stage, photograph=images.resize(frame, height, width, self._settings.resample))
 
     def target(self, frame: Picture, earlier: Sequence[Picture], shot: Shot) -> TemporalTarget | None:
         """What a frame is held to, from earlier ones; None for the first one, and for all that are alone."""
@@ -274,7 +276,7 @@ class _ShotPainter(contextlib.ExitStack):
             smaller = [index for index, stage in enumerate(coarse) if stage.shape != last.shape]
             if smaller and not target.flow_consistency.all():
                 small = coarse[smaller[-1]]
-                begin = self.stage(flow.filled(target, last.photograph), smaller[-1]).photograph
+                begin = self.stage(flow.filled(target, last.content), smaller[-1]).photograph
                 previous = self._minimise(smaller[-1], small, begin, small.settings.iterations, observe)
                 start = flow.filled(target, painting.warm_start(previous, small, last)[0])
         elif coarse:
@@ -302,7 +304,7 @@ class _ShotPainter(contextlib.ExitStack):
             self._objectives[index] = painting.objective_of(self._network, stage, self._targets, steady)
             self.enter_context(self._objectives[index][0])
         objective, vectors = self._objectives[index]
-        objective.turn_to(stage.photograph, target)
+        objective.turn_to(stage.content, target)
         settings = replace(stage.settings, iterations=iterations, corrections=stage.plan.pairs)
         offset = OffsetObserver([observe], index, previous)
         step = offset.counted(minimise(objective, start, settings, offset.observe, vectors=vectors).step)

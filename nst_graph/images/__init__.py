@@ -5,6 +5,7 @@ from nst_graph.images.arrays import (
     Mask,
     Picture,
     alpha,
+    content_colours,
     enlarge_change,
     fit,
     fitted_size,

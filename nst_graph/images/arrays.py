@@ -20,6 +20,8 @@ SIDES: dict[str, Callable[[Sequence[int]], float]] = {
     "area": lambda of: np.prod(of) ** 0.5,
 }
 RESAMPLINGS = {name: Image.Resampling[name.upper()] for name in ("lanczos", "bicubic", "bilinear")}
+#: The least variance of colours that are given another, of 255^2.
+LEAST_VARIANCE = 1e-3
 #: The noise of the start, about the mean RGB: from a source of random numbers, an amplitude, the mean, and
 #: [height, width, 3]. Grey noise is uniform noise, the same in all channels: fine noise of colour, which the
 #: network hardly sees, would stay (docs/pictures.md). Noise of the full range is U(0, 255) whatever its amplitude.
@@ -135,10 +137,9 @@ def start(
 
 
 def match_colours(style: Picture, content: Picture, how: str) -> Picture:
-    """The style picture with the content's colours: "histogram" matches each channel's histogram.
+    """The style picture with the content's colours: each channel's "histogram", or mean and "covariance".
 
-    For "covariance", a linear map gives the style's pixels the content's mean and covariance (Gatys, Bethge, Hertzmann
-    and Shechtman 2016, "Preserving Color in Neural Artistic Style Transfer", with symmetric square roots).
+    For "luminance-first" it is grey, its mean the content's; for other values of that setting as it is.
 
     >>> grey, red = (np.full((2, 2, 3), colour, np.float32) for colour in ((9, 9, 9), (200, 0, 0)))
     >>> match_colours(grey, red, "covariance")[0, 0].tolist()
@@ -148,15 +149,48 @@ def match_colours(style: Picture, content: Picture, how: str) -> Picture:
         from skimage.exposure import match_histograms
 
         return np.asarray(match_histograms(style, content, channel_axis=-1), np.float32)
-    style_pixels, content_pixels = (picture.reshape(-1, 3).astype(np.float64) for picture in (style, content))
-    transform = _root(np.cov(content_pixels.T)) @ np.linalg.inv(_root(np.cov(style_pixels.T) + 1e-3 * np.eye(3)))
-    moved = (style_pixels - style_pixels.mean(axis=0)) @ transform.T + content_pixels.mean(axis=0)
-    return np.asarray(np.clip(moved, 0, 255).reshape(style.shape), np.float32)
+    if how == "luminance-first":
+        grey, mean = _luminance(style), _luminance(content).mean(dtype=np.float64)
+        return np.asarray(np.clip(grey + (mean - grey.mean(dtype=np.float64)), 0, 255), np.float32)
+    return match_moments(style, [content]) if how == "covariance" else style
 
 
-def _root(covariance: Floats) -> Floats:
+def content_colours(content: Picture, styles: Sequence[Picture], shares: Sequence[float], how: str) -> Picture:
+    """The content in the colours in which it is painted: for "match-photograph" with the styles' mean and covariance.
+
+    For "luminance-first" it is grey; for other values of that setting as it is.
+
+    >>> content_colours(np.full((1, 1, 3), (100, 0, 0), np.float32), [], [], "luminance-first").round().tolist()
+    [[[30.0, 30.0, 30.0]]]
+    """
+    if how == "match-photograph" and styles:
+        return match_moments(content, styles, shares)
+    return _luminance(content) if how == "luminance-first" else content
+
+
+def match_moments(picture: Picture, targets: Sequence[Picture], shares: Sequence[float] = (1.0,)) -> Picture:
+    """The picture with the mean and covariance of the targets' pixels, clipped to 0..255; a target counts by its share.
+
+    A linear map, C'^(1/2) C^(-1/2) of covariances C and C', with symmetric square roots: Gatys, Bethge, Hertzmann and
+    Shechtman 2016, "Preserving Color in Neural Artistic Style Transfer" (arXiv 1606.05897).
+    """
+    pixels, *others = (one.reshape(-1, 3).astype(np.float64) for one in (picture, *targets))
+    weights = np.concatenate([np.full(len(one), share / len(one)) for one, share in zip(others, shares, strict=True)])
+    target = np.concatenate(others)
+    inverse = np.linalg.inv(_root(np.cov(pixels.T), LEAST_VARIANCE))
+    transform = _root(np.cov(target.T, aweights=weights)) @ inverse
+    moved = (pixels - pixels.mean(axis=0)) @ transform.T + np.average(target, axis=0, weights=weights)
+    return np.asarray(np.clip(moved, 0, 255).reshape(picture.shape), np.float32)
+
+
+def _root(covariance: Floats, least: float = 0.0) -> Floats:
     values, vectors = np.linalg.eigh(covariance)
-    return np.asarray(vectors @ np.diag(np.sqrt(np.maximum(values, 0))) @ vectors.T)
+    return np.asarray(vectors @ np.diag(np.sqrt(np.maximum(values, least))) @ vectors.T)
+
+
+def _luminance(picture: Picture) -> Picture:
+    """The luminance by ITU-R BT.601, in each channel."""
+    return np.repeat(picture @ np.array([[0.299], [0.587], [0.114]], np.float32), 3, axis=-1)
 
 
 def keep_colours(painted: Picture, content: Picture) -> Picture:

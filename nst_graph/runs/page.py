@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from nst_graph import files, places
-from nst_graph.errors import InputError
+from nst_graph.errors import InputError, flag
 from nst_graph.recipes import DEFAULT, RECIPES, fast
 from nst_graph.runs import losses, records
 from nst_graph.runs.losses import Row
-from nst_graph.settings import STARTS, Settings, equal
+from nst_graph.settings import PATHS, Settings, equal
 from nst_graph.weights.sources import FILES
 
 #: The largest number of points of a curve, and of latest iterations used to estimate the remaining time.
@@ -101,9 +101,9 @@ def _card(directory: Path, record: dict[str, Any]) -> dict[str, Any]:
         "reason": str(record["outcome"].get("reason", "")),
         "width": int(record["width"]),
         "height": int(record["height"]),
-        # Of a file that is the start, the name alone.
+        # Of a file, the name alone.
         "options": [
-            _text(shlex.join([name, *(Path(word).name if name == "--init" else word for word in words)]))
+            _text(shlex.join([name, *(Path(word).name if name in map(flag, PATHS) else word for word in words)]))
             for name, *words in options or ()
         ],
         "pictures": pictures,
@@ -261,7 +261,8 @@ def paint_command(record: Mapping[str, Any], options: Sequence[Sequence[str]]) -
     is_found = is_found and weights.name in FILES.get(record["settings"]["network"], ())
     words = [record["content"]["path"], *(style["path"] for style in record["styles"])]
     for option in options:
-        words += option if option[0] != "--init" or option[1] in STARTS else ["--init", record["init"]["path"]]
+        named = {flag(name): record[name] for name in PATHS if record.get(name)}
+        words += [option[0], named[option[0]]["path"]] if option[0] in named else option
     words += ["--masks", *(mask["path"] for mask in record["masks"])] if record["masks"] else []
     words += [] if is_found else ["--weights", str(weights)]
     words += [] if record["read_limit"] == files.READ_LIMIT else _option("read_limit", record["read_limit"])

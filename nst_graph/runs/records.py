@@ -12,7 +12,7 @@ from typing import Any
 
 from nst_graph import files
 from nst_graph.errors import DamagedError, InputError, decoding
-from nst_graph.settings import DEPTHS, PRECISIONS, STARTS, Settings
+from nst_graph.settings import DEPTHS, PATHS, PRECISIONS, Settings
 from nst_graph.version import __version__
 
 #: The program, with its version.
@@ -23,16 +23,16 @@ COPIES, TENSORBOARD = ".sources", "tensorboard"
 UNFINISHED, EVENTS = "unfinished", ".nst_graph"
 _NAME = (
     r"(run\.json|losses\.csv|losses\.png|state\.npz|index\.html|content\.png|final\.png|timelapse\.(gif|mp4)"
-    r"|film\.mp4|(frame|iteration)-[0-9]{5,}\.png|style-[0-9]+\.png)"
+    r"|film\.mp4|(frame|iteration)-[0-9]{5,}\.png|(style|detail)-[0-9]+\.png)"
 )
 #: The names of a run's files.
 NAMES = re.compile(
     rf"{_NAME}|\.{_NAME}\.unfinished|\.film\.unfinished\.mp4|tensorboard/events\..*\.nst_graph"
-    r"|\.sources/\.?(content|init|(style|mask)-[0-9]+)(\.unfinished)?"
+    r"|\.sources/\.?(content|{'|'.join(PATHS)}|(style|mask)-[0-9]+)(\.unfinished)?"
 )
 
 #: The parts of a record that describe files by path and hash.
-SOURCES = ("content", "styles", "masks", "init", "weights")
+SOURCES = ("content", "styles", "masks", *PATHS, "weights")
 
 _SOURCE = {"path": str, "sha256": str}
 _COUNT = range(1, 2**53)
@@ -41,9 +41,10 @@ _PLAN: dict[str, Any] = {"pairs": _COUNT, "vector_dtype": (None, "float32", "flo
 _PLAN |= {"rows": range(2**53), "joined": (None, _COUNT)}  # the last of which runs of before lack
 _STAGE = {"width": _COUNT, "height": _COUNT, "iterations": range(2**53), "precision": PRECISIONS, "plan": (None, _PLAN)}
 #: The parts that a record may lack, and what all parts are, for _is_of.
-_DEFAULTS: dict[str, Any] = {"init": None, "stages": [], "outcome": {}, "read_limit": files.READ_LIMIT, "picture": None}
+_DEFAULTS: dict[str, Any] = {"stages": [], "outcome": {}, "read_limit": files.READ_LIMIT, "picture": None}
+_DEFAULTS |= dict.fromkeys(PATHS)
 _RECORD: dict[str, Any] = {"content": _SOURCE, "styles": [_SOURCE], "masks": [_SOURCE], "weights": _SOURCE}
-_RECORD |= {"init": (None, _SOURCE), "picture": (None, {"suffix": str, "sha256": [str]})}
+_RECORD |= dict.fromkeys(PATHS, (None, _SOURCE)) | {"picture": (None, {"suffix": str, "sha256": [str]})}
 _RECORD |= {"settings": dict, "stages": [_STAGE], "outcome": dict, "read_limit": (int, float)}
 
 
@@ -104,8 +105,8 @@ def settings(record: dict[str, Any], path: Path) -> Settings:
 
 
 def texts(settings: Settings, network: str) -> dict[str, str]:
-    """What a picture says of how it was painted, by keywords: no dates, and "FILE" for a picture that was the start."""
-    values = asdict(settings) | ({} if settings.init in STARTS else {"init": "FILE"})
+    """What a picture says of how it was painted, by keywords: no dates, and "FILE" for a picture that settings name."""
+    values = asdict(settings) | dict.fromkeys(settings.paths, "FILE")
     return {"Software": SOFTWARE, "Network": network, "Settings": json.dumps(values)}
 
 
@@ -119,7 +120,7 @@ def differences(earlier: dict[str, Any], now: dict[str, Any]) -> list[str]:
     defaults = json.loads(json.dumps(asdict(Settings())))  # an older version may lack some
     settings = defaults | earlier["settings"]
     for name, value in now["settings"].items():
-        are_files = name == "init" and earlier.get("init") and now.get("init")  # whose bytes are compared above
+        are_files = name in PATHS and earlier.get(name) and now.get(name)  # whose bytes are compared above
         if settings[name] != value and not are_files and name != "memory":  # there may be less than before
             lines.append(f"--{name.replace('_', '-')} {value}: the run was begun with {settings[name]}")
     film = earlier.get("film", {})

@@ -5,7 +5,7 @@ import math
 import os
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
 from importlib.metadata import version
@@ -16,6 +16,7 @@ import numpy as np
 
 from nst_graph import images, signals
 from nst_graph.errors import DamagedError, InputError, Pause
+from nst_graph.evaluation import Floats
 from nst_graph.images import Picture
 from nst_graph.optimise.steps import Step
 from nst_graph.runs import losses, page, records, state, timelapse
@@ -189,6 +190,20 @@ class Run(BaseRun):
         if due and step.iteration > 0:
             self._save_state(step)
 
+    def show_style(self, number: int, picture: Floats) -> None:
+        """Show a STYLE that is still being painted, and that the run is alive."""
+        self._directory.put(f"style-{number}.png", images.to_png(picture.astype(np.float32, copy=False)))
+        self._directory.describe(self._record)
+
+    def keep_detail(self, number: int, paint: Callable[[], Picture]) -> Picture:
+        """A STYLE that is painted first, as detail-N.png has it: once that is there, it is not painted again."""
+        path = self.path / f"detail-{number}.png"
+        if not path.exists():
+            self._directory.put(path.name, images.to_png(paint(), 16))
+        picture = images.read(path, math.inf)  # the program's own is not too large
+        self.show_style(number, picture)
+        return picture
+
     def finish(self, reason: str) -> None:
         """End the run: save final.png and the timelapse, and remove the state and the copies of the sources."""
         self._save_end()
@@ -245,7 +260,7 @@ def _describe(sources: InputFiles, network: str, settings: Settings, stages: Sta
         "content": records.source(sources.content),
         "styles": [records.source(path) for path in sources.styles],
         "masks": [records.source(path) for path in sources.masks],
-        "init": None if sources.init is None else records.source(sources.init),
+        **{name: records.source(path) for name, path in sources.named_by.items()},
         "weights": records.source(sources.weights) | {"network": network},
         "settings": asdict(settings),
         "read_limit": sources.read_limit,
