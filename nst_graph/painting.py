@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
@@ -39,7 +40,18 @@ Observers = Sequence[Callable[[Step], None]]
 #: "Controlling Perceptual Factors in Neural Style Transfer" (arXiv 1611.07865), by their notebook on scale.
 DETAIL = Settings(alpha=0, beta=1, style_loss="mean", style_layers={"conv1_1": 500, "conv2_1": 500}, size=None)
 DETAIL = replace(DETAIL, iterations=500, save_every=50, init="content", style_shape="area", colours="covariance")
-KEPT = ("resample", "pooling", "padding", "lbfgs", "corrections", "precision", "convolutions", "tile", "memory")
+KEPT = (
+    "resample",
+    "pooling",
+    "pool_rounding",
+    "padding",
+    "lbfgs",
+    "corrections",
+    "precision",
+    "convolutions",
+    "tile",
+    "memory",
+)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -246,7 +258,7 @@ def _input_files(
         return paths, settings
     start = image_files.path(init, "init").absolute()
     name = str(start) if isinstance(init, str | os.PathLike) else "FILE"
-    return replace(paths, init=start), replace(settings, init=name)
+    return replace(paths, named_by=paths.named_by | {"init": start}), replace(settings, init=name)
 
 
 def _paint(
@@ -279,19 +291,11 @@ def _paint(
             if run:
                 run.open(paths, whole.name, settings, stages)
                 observers = [run.observe, *observers]
-            step = run.resume_from if run else None
-            if step is not None:
+            if (step := run.resume_from if run else None) is not None:
                 say(f"goes on from iteration {step.iteration}")
             if detail is not None:
-                how: dict[str, Any] = {
-                    "styles": detail,
-                    "weights_file": paths.weights,
-                    "read_limit": np.inf,
-                    "say": say,
-                }
-                how |= {"side_by_side": side_by_side, "progress": False}
-                painted = [_detailed(one.picture, n, last.settings, run, how) for n, one in enumerate(last.styles, 1)]
-                stages = [stage.with_styles(painted) for stage in stages]
+                shared = partial(paint, weights_file=paths.weights, side_by_side=side_by_side, say=say, progress=False)
+                stages = _detailed(stages, run, partial(shared, styles=detail, read_limit=np.inf), say)
             keep = [reached.append, lambda step: rows.update({step.iteration: row_of(step)})]
             observers = [*keep, *observers, _estimator(stages, network, say)]
             outcome = paint_stages(network, stages, step, observers, say, stack)
@@ -303,21 +307,27 @@ def _paint(
                 raise Interrupted(painting(Outcome(reached[0], "interrupted")) if reached else None) from None
 
 
-def _detailed(style: Picture, number: int, settings: Settings, run: Run | None, how: dict[str, Any]) -> Picture:
-    """A STYLE painted by DETAIL, as `paint` does it, unless the run has it already."""
-    say = how["say"]
+def _detailed(
+    stages: list[PreparedStage], run: Run | None, paint_style: Callable[..., Painting], say: Say
+) -> list[PreparedStage]:
+    """The stages with STYLEs painted by DETAIL, but those that the run has already."""
+    styles, kept = stages[-1].styles, {name: getattr(stages[-1].settings, name) for name in KEPT}
 
-    def observe(step: Step) -> None:
-        if step.iteration % DETAIL.save_every == 0:
-            say(f"style {number}, detail: iteration {step.iteration} of {DETAIL.iterations}, loss {step.total:.4g}")
-            if run:
-                run.show_style(number, step.picture)
+    def painted(number: int, style: Picture) -> Picture:
+        def observe(step: Step) -> None:
+            if step.iteration % DETAIL.save_every == 0:
+                say(f"style {number}, detail: iteration {step.iteration} of {DETAIL.iterations}, loss {step.total:.4g}")
+                if run:
+                    run.show_style(number, step.picture)
 
-    def paint_detail() -> Picture:
-        own = replace(DETAIL, **{name: getattr(settings, name) for name in KEPT})
-        return np.clip(paint(images.to_bytes(style), settings=own, observers=[observe], **how).picture, 0, 255)
+        painting = paint_style(images.to_bytes(style), settings=replace(DETAIL, **kept), observers=[observe])
+        return np.clip(painting.picture, 0, 255)
 
-    return run.keep_detail(number, paint_detail) if run else paint_detail()
+    def picture(number: int, style: Picture) -> Picture:
+        return run.keep_detail(number, lambda: painted(number, style)) if run else painted(number, style)
+
+    pictures = [picture(number, style.picture) for number, style in enumerate(styles, 1)]
+    return [stage.with_styles(pictures) for stage in stages]
 
 
 def network_of(paths: InputFiles, warn: Say) -> Network:

@@ -70,9 +70,8 @@ def paint_film(
         counts = {"shots": outline.shots, "frames": sum(outline.shots), "seconds": outline.seconds}
         film_run.open(sources, studio.name, settings, stages, film=clip.facts() | asdict(film) | counts)
         plan = studio.plan = replace(studio.plan, stages=[stage.record() for stage in stages])
-        height, width = stages[-1].shape[:2]
+        say(f"{studio.name} paints {stages[-1].shape[1]} x {stages[-1].shape[0]} pixels: {outline}")
         del stages
-        say(f"{studio.name} paints {width} x {height} pixels: {outline}")
         ranges = itertools.starmap(range, itertools.pairwise(itertools.accumulate(outline.shots, initial=1)))
         shots = [film_run.shot(place, frames) for place, frames in enumerate(ranges, 1)]
         if share is None:
