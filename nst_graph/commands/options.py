@@ -30,6 +30,11 @@ EXTRAS = {
         f"VGG .mat file (default: VGG-19, else VGG-16, of {places.program('get_weights')})", "Path", "FILE"
     ),
     "masks": _declare("a grey picture for each STYLE, white where it is to be", "tuple[Path, ...]", "MASK"),
+    "style_masks": _declare(
+        "a grey picture for each STYLE, or several for the only one, white where it is taken from",
+        "tuple[Path, ...]",
+        "MASK",
+    ),
     "fast": _declare("coarse to fine, in fewer iterations and the fastest precision", "bool"),
     "winograd": _declare("the same as --convolutions winograd", "bool"),
     "read_limit": _declare(
@@ -62,7 +67,7 @@ EXTRAS = {
 #: Those of a clip.
 CLIP = ("frames", "every", "fps", "first_iterations")
 #: What stands before and after the settings in each of --help's groups of these.
-BESIDE = (("weights", ""), ("masks", ""), ("", ""), ("fast", "winograd read_limit"), ("", ""))
+BESIDE = (("weights", ""), ("masks style_masks", ""), ("", ""), ("fast", "winograd read_limit"), ("", ""))
 #: What to tell of an option that took a picture.
 TOOK = "{} took {}; name the pictures before the options"
 #: What --help shows, in the order in which it is needed.

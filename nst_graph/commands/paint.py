@@ -87,14 +87,15 @@ def job_of(args: dict[str, Any]) -> Job:
         record = records.read(directory)
         base, weights = _base(record, directory, args)
     settings = fast(base, **values) if "fast" in args else replace(base, **values)
-    masks, paths = tuple(args.get("masks", ())), [path for style in styles for path in files.pictures(style)]
+    masks, style_masks = (tuple(args.get(name, ())) for name in ("masks", "style_masks"))
+    paths = [path for style in styles for path in files.pictures(style)]
     names = list(dict.fromkeys(path.stem or path.absolute().name for path in (content, *styles)))
-    styles = settings.styles(content, paths, masks, "" if styles else options.missing_remedy(args))
+    styles = settings.styles(content, paths, masks, style_masks, "" if styles else options.missing_remedy(args))
     output, picture = split_output(args["output"]) if args.get("output") else (None, None)
     check_depth(picture, settings.depth)
     output = output or places.OUTPUT / "-".join(_shortened(name, LONGEST_NAME // len(names) - 1) for name in names)
     limit = args.get("read_limit", files.READ_LIMIT)
-    return Job(content, styles, settings, output, masks, args.get("weights", weights), limit, picture)
+    return Job(content, styles, settings, output, masks, style_masks, args.get("weights", weights), limit, picture)
 
 
 def _example_photograph() -> Path:
@@ -123,10 +124,13 @@ def _base(record: dict[str, Any], directory: Path, args: dict[str, Any]) -> tupl
 def resumed(record: dict[str, Any], directory: Path, args: dict[str, Any]) -> Job:
     """The job of a run to go on with, but for options that are named anew. Raises InputError if a file is gone."""
     content, *styles = (records.find(source, [directory]) for source in (record["content"], *record["styles"]))
-    masks = args.get("masks") or [records.find(source, [directory]) for source in record["masks"]]
+    masks, style_masks = (
+        tuple(args.get(name) or (records.find(source, [directory]) for source in record[name]))
+        for name in ("masks", "style_masks")
+    )
     settings, weights = _base(record, directory, args)
     limit = args.get("read_limit", record["read_limit"])
-    return Job(content, tuple(styles), settings, directory, tuple(masks), weights, limit)
+    return Job(content, tuple(styles), settings, directory, masks, style_masks, weights, limit)
 
 
 def _resumed(args: dict[str, Any]) -> Job | None:

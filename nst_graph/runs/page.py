@@ -134,6 +134,7 @@ def _page(directory: Path, record: dict[str, Any]) -> dict[str, Any]:
     return _card(directory, record) | {
         "sources": [_text(Path(source["path"]).name) for source in (record["content"], *record["styles"])],
         "masks": [_text(Path(mask["path"]).name) for mask in record["masks"]],
+        "style_masks": [_text(Path(mask["path"]).name) for mask in record["style_masks"]],
         "files": [name for name in sorted(os.listdir(directory)) if re.fullmatch(files, name)],
         "gallery": _is_gallery(directory.parent / "index.html"),
         "reason": str(record["outcome"].get("reason", "")),
@@ -151,7 +152,7 @@ def _title(record: dict[str, Any]) -> str:
         return f"The texture of {', '.join(styles or [content])}"
     if record["settings"]["beta"] == 0 or not styles:
         return f"{content}, its content alone"
-    return f"{content} in the style of {', '.join(styles)}"
+    return f"{content} in the style of {', '.join(dict.fromkeys(styles))}"
 
 
 def _pictures(directory: Path, record: dict[str, Any]) -> list[dict[str, Any]]:
@@ -228,7 +229,8 @@ def paint_command(record: Mapping[str, Any], options: Sequence[Sequence[str]]) -
     words = [record["content"]["path"], *(style["path"] for style in record["styles"])]
     for option in options:
         words += option if option[0] != "--init" or option[1] in STARTS else ["--init", record["init"]["path"]]
-    words += ["--masks", *(mask["path"] for mask in record["masks"])] if record["masks"] else []
+    for name in ("masks", "style_masks"):
+        words += _option(name, tuple(mask["path"] for mask in record[name])) if record[name] else []
     words += [] if is_found else ["--weights", str(weights)]
     words += [] if record["read_limit"] == files.READ_LIMIT else _option("read_limit", record["read_limit"])
     return _command("paint", words)

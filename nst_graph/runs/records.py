@@ -28,11 +28,11 @@ _NAME = (
 #: The names of a run's files.
 NAMES = re.compile(
     rf"{_NAME}|\.{_NAME}\.unfinished|\.film\.unfinished\.mp4|tensorboard/events\..*\.nst_graph"
-    r"|\.sources/\.?(content|init|(style|mask)-[0-9]+)(\.unfinished)?"
+    r"|\.sources/\.?(content|init|((style-)?mask|style)-[0-9]+)(\.unfinished)?"
 )
 
 #: The parts of a record that describe files by path and hash.
-SOURCES = ("content", "styles", "masks", "init", "weights")
+SOURCES = ("content", "styles", "masks", "style_masks", "init", "weights")
 
 _SOURCE = {"path": str, "sha256": str}
 _COUNT = range(1, 2**53)
@@ -41,7 +41,9 @@ _PLAN = {"pairs": _COUNT, "vector_dtype": (None, "float32", "float64"), "blocks"
 _STAGE = {"width": _COUNT, "height": _COUNT, "iterations": range(2**53), "precision": PRECISIONS, "plan": (None, _PLAN)}
 #: The parts that a record may lack, and what all parts are, for _is_of.
 _DEFAULTS: dict[str, Any] = {"init": None, "stages": [], "outcome": {}, "read_limit": files.READ_LIMIT, "picture": None}
+_DEFAULTS |= {"style_masks": []}
 _RECORD: dict[str, Any] = {"content": _SOURCE, "styles": [_SOURCE], "masks": [_SOURCE], "weights": _SOURCE}
+_RECORD |= {"style_masks": [_SOURCE]}
 _RECORD |= {"init": (None, _SOURCE), "picture": (None, {"suffix": str, "sha256": [str]})}
 _RECORD |= {"settings": dict, "stages": [_STAGE], "outcome": dict, "read_limit": (int, float)}
 
