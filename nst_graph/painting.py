@@ -86,13 +86,13 @@ def paint(
     """Paint the photograph `content` in the style of one or several pictures.
 
     A picture is a path, an image of Pillow's, or an array [height, width] or [height, width, 3 or 4], alpha last, of
-    uint8, uint16, or floating point in 0..255. `masks`, a grey picture a style, say where each is wanted, and
-    `style_masks` from which part of it that is taken; of floating point they are in 0..1. `init` is a picture to start
-    from. With `output` the run is recorded in that directory, or beside that picture file, as scripts/paint.py does it,
-    or with `resume` an unfinished one is continued. `read_limit` is the memory that reading a file may take, in GB, and
-    `side_by_side` the number of paintings among which the machine's memory is shared. `observers` get every Step; one
-    that raises StopIteration ends the painting there. `say` gets lines of news; without it those that warn, as of
-    another network, are Python's warnings.
+    uint8, uint16, or floating point in 0..255. `masks`, a grey picture a style, say where each is wanted, `style_masks`
+    from which part of it; of floating point they are in 0..1. `init` is a picture to start from. With `output` the run
+    is recorded in that directory, or beside that picture file, as scripts/paint.py does it, or with `resume` an
+    unfinished one is continued. `read_limit` is the memory that reading a file may take, in GB, and `side_by_side` the
+    number of paintings among which the machine's memory is shared. `observers` get every Step; one that raises
+    StopIteration ends the painting there. `say` gets lines of news; without it those that warn, as of another network,
+    are Python's warnings.
 
     Raises InputError, before anything is written, where a picture or a setting cannot be used, or is not what a run
     was begun with. KeyboardInterrupt, and Pause from an observer, pass through once the state is saved.

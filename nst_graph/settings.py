@@ -27,6 +27,7 @@ LBFGS = ("auto", "scipy", "graph")
 PRECISIONS = ("float32", "bfloat16", "auto")
 #: The kinds of files that a picture is saved as, by suffix, and the bits a colour that each may have.
 DEPTHS = {".png": (8, 16), ".jpg": (8,), ".jpeg": (8,), ".tif": (8, 16), ".tiff": (8, 16)}
+GUIDES = ("average", "simple", "inside", "all")
 COLOURS = ("painting", "luminance", "histogram", "covariance")
 #: Other programs' names of choices.
 SYNONYMS = {"avg": "average", "gray": "grey", "l-bfgs": "lbfgs"}
@@ -219,6 +220,15 @@ class Settings(Options):
     style_blend: tuple[float, ...] | None = STYLE(
         None, "weight of each STYLE, or region, scaled to sum to one (default: equal)", BLEND, "WEIGHT"
     )
+    guides: str = STYLE(
+        "average", "how masks come to layers: pooled, resampled, where nothing else is seen, where any is seen", GUIDES
+    )
+    widen_guides: int = STYLE(
+        0, "widen masks by so many positions of each layer, or narrow them, after a threshold of 0.5", at_least(-99, 99)
+    )
+    guided_sums: float = STYLE(
+        0.0, "weight of mean features of each mask beside one Gram matrix of all; 0: a Gram matrix for each", WEIGHT
+    )
     style_shape: str = STYLE(
         "content",
         "whose shape a STYLE gets; its own: --size as the photograph's, or by its area",
@@ -226,17 +236,6 @@ class Settings(Options):
     )
     style_scale: float | tuple[float, ...] = STYLE(
         1.0, "size of all STYLEs, or of each, relative to that", POSITIVE, "FACTOR"
-    )
-    guides: str = STYLE(
-        "average",
-        "where masks are at a layer: as pooled, as resampled, where a position sees nothing else, or any of it",
-        ("average", "simple", "inside", "all"),
-    )
-    widen_guides: int = STYLE(
-        0, "widen masks by so many positions of each layer, or narrow them, after a threshold of 0.5", at_least(-99, 99)
-    )
-    guided_sums: float = STYLE(
-        0.0, "weight of mean features of each mask beside one Gram matrix of all; 0: a Gram matrix for each", WEIGHT
     )
     colours: str = STYLE(
         "painting",

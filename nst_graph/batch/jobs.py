@@ -46,8 +46,7 @@ class Job:
             raise InputError(f"{self.output}: holds a run with other settings; {ANOTHER}")
         if record.get("outcome", {}).get("state") != "finished":
             return False
-        paths_of = {name: getattr(self, name) for name in ("styles", "masks", "style_masks", "init")}
-        paths_of |= {"content": (self.content,)}
+        paths_of = {"content": (self.content,)} | {name: getattr(self, name) for name in (*records.SEVERAL, "init")}
         for name, paths in paths_of.items():
             if all(path.exists() for path in paths) and not records.are_of(record, name, paths):
                 shown = " ".join(map(str, paths))

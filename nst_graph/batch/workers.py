@@ -28,8 +28,7 @@ STATE = ("run.json", "state.npz", "losses.csv")
 
 def paint(job: Job, **how: Any) -> Painting:
     """Paint a job as nst_graph.paint does, which gets `how` too."""
-    how |= {"weights_file": job.weights, "masks": job.masks, "style_masks": job.style_masks}
-    how |= {"read_limit": job.read_limit}
+    how |= {name: getattr(job, name) for name in ("masks", "style_masks", "read_limit")} | {"weights_file": job.weights}
     return painting.paint(job.content, job.styles, job.settings, output=job.picture or job.output, **how)
 
 

@@ -125,8 +125,8 @@ def resumed(record: dict[str, Any], directory: Path, args: dict[str, Any]) -> Jo
     """The job of a run to go on with, but for options that are named anew. Raises InputError if a file is gone."""
     content, *styles = (records.find(source, [directory]) for source in (record["content"], *record["styles"]))
     masks, style_masks = (
-        tuple(args.get(name) or (records.find(source, [directory]) for source in record[name]))
-        for name in ("masks", "style_masks")
+        tuple(args.get(name) or (records.find(one, [directory]) for one in record[name]))
+        for name in records.SEVERAL[1:]
     )
     settings, weights = _base(record, directory, args)
     limit = args.get("read_limit", record["read_limit"])

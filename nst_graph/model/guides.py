@@ -14,10 +14,8 @@ from nst_graph.weights import Conv, Network, Pool
 
 Guide = npt.NDArray[np.float64]
 Region = npt.NDArray[np.bool_]
-#: The positions of a layer that a mask covers at least if there is a target of it.
-LEAST_POSITIONS = 0.5
-#: From which value on a pixel or a position is in a region that has no soft border.
-THRESHOLD = 0.5
+#: The positions of a layer of which a mask covers enough; and from which value on one is in a region of hard borders.
+LEAST_POSITIONS = THRESHOLD = 0.5
 
 
 def guide(network: Network, mask: Mask, layer: str, settings: Settings) -> Guide:

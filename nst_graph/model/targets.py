@@ -76,10 +76,9 @@ class TargetExtractor(SessionOwner):
 
     def __init__(self, network: Network, settings: Settings, dtype: npt.DTypeLike = np.float32) -> None:
         self._network, self._settings = network, settings
+        own, sums = losses.STYLE[settings.style_loss], settings.guided_sums
         #: What is compared, how much it weighs, and whether by regions.
-        self._losses = [(losses.STYLE[settings.style_loss], 1.0, not settings.guided_sums)]
-        if settings.guided_sums:
-            self._losses.append((losses.GUIDED_SUMS, settings.guided_sums, True))
+        self._losses = [(own, 1.0, not sums), *([(losses.GUIDED_SUMS, sums, True)] if sums else [])]
         contents = settings.content_layers if settings.alpha else {}
         styles = settings.style_layers if settings.beta else {}
         with tf.Graph().as_default() as graph:

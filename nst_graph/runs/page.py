@@ -133,8 +133,7 @@ def _page(directory: Path, record: dict[str, Any]) -> dict[str, Any]:
     files = r"(content|style-\d+)\.png|timelapse\.(gif|mp4)|losses\.csv|run\.json"
     return _card(directory, record) | {
         "sources": [_text(Path(source["path"]).name) for source in (record["content"], *record["styles"])],
-        "masks": [_text(Path(mask["path"]).name) for mask in record["masks"]],
-        "style_masks": [_text(Path(mask["path"]).name) for mask in record["style_masks"]],
+        **{name: [_text(Path(mask["path"]).name) for mask in record[name]] for name in records.SEVERAL[1:]},
         "files": [name for name in sorted(os.listdir(directory)) if re.fullmatch(files, name)],
         "gallery": _is_gallery(directory.parent / "index.html"),
         "reason": str(record["outcome"].get("reason", "")),
@@ -229,7 +228,7 @@ def paint_command(record: Mapping[str, Any], options: Sequence[Sequence[str]]) -
     words = [record["content"]["path"], *(style["path"] for style in record["styles"])]
     for option in options:
         words += option if option[0] != "--init" or option[1] in STARTS else ["--init", record["init"]["path"]]
-    for name in ("masks", "style_masks"):
+    for name in records.SEVERAL[1:]:
         words += _option(name, tuple(mask["path"] for mask in record[name])) if record[name] else []
     words += [] if is_found else ["--weights", str(weights)]
     words += [] if record["read_limit"] == files.READ_LIMIT else _option("read_limit", record["read_limit"])

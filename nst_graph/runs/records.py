@@ -31,8 +31,9 @@ NAMES = re.compile(
     r"|\.sources/\.?(content|init|((style-)?mask|style)-[0-9]+)(\.unfinished)?"
 )
 
-#: The parts of a record that describe files by path and hash.
-SOURCES = ("content", "styles", "masks", "style_masks", "init", "weights")
+#: The parts of a record that describe files by path and hash, first those of several each.
+SEVERAL = ("styles", "masks", "style_masks")
+SOURCES = ("content", *SEVERAL, "init", "weights")
 
 _SOURCE = {"path": str, "sha256": str}
 _COUNT = range(1, 2**53)
@@ -42,8 +43,7 @@ _STAGE = {"width": _COUNT, "height": _COUNT, "iterations": range(2**53), "precis
 #: The parts that a record may lack, and what all parts are, for _is_of.
 _DEFAULTS: dict[str, Any] = {"init": None, "stages": [], "outcome": {}, "read_limit": files.READ_LIMIT, "picture": None}
 _DEFAULTS |= {"style_masks": []}
-_RECORD: dict[str, Any] = {"content": _SOURCE, "styles": [_SOURCE], "masks": [_SOURCE], "weights": _SOURCE}
-_RECORD |= {"style_masks": [_SOURCE]}
+_RECORD: dict[str, Any] = {"content": _SOURCE, "weights": _SOURCE} | {name: [_SOURCE] for name in SEVERAL}
 _RECORD |= {"init": (None, _SOURCE), "picture": (None, {"suffix": str, "sha256": [str]})}
 _RECORD |= {"settings": dict, "stages": [_STAGE], "outcome": dict, "read_limit": (int, float)}
 

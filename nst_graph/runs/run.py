@@ -233,9 +233,7 @@ def _describe(sources: InputFiles, network: str, settings: Settings, stages: Sta
     height, width = stages[-1].shape[:2]
     return {
         "content": records.source(sources.content),
-        "styles": [records.source(path) for path in sources.styles],
-        "masks": [records.source(path) for path in sources.masks],
-        "style_masks": [records.source(path) for path in sources.style_masks],
+        **{name: [records.source(path) for path in getattr(sources, name)] for name in records.SEVERAL},
         "init": None if sources.init is None else records.source(sources.init),
         "weights": records.source(sources.weights) | {"network": network},
         "settings": asdict(settings),
