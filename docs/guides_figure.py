@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw
 import nst_graph
 from nst_graph.recipes import RECIPES
 
-SETTINGS = replace(RECIPES["studio"].settings, size=400, iterations=40)
+SETTINGS = replace(RECIPES["studio"].settings, size=400, iterations=5)
 #: Where each sky ends, from left to right, in thousandths of width and height.
 OUTLINES = {
     "": "0 560, 20 520, 60 480, 160 475, 225 482, 262 445, 325 432, 388 437, 440 402, 520 424, 540 437, 582 422, "

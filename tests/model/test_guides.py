@@ -1,20 +1,25 @@
 """Guides: statistics of regions by the authors' formulas in NumPy, through the front door; their gradient; strips."""
 
+import shlex
+import shutil
 from dataclasses import replace
 
+import imageio.v3 as iio
 import numpy as np
 import pytest
 import reference
 import scipy.ndimage
-from conftest import MEAN, SMALL, random_picture
+from conftest import MEAN, SMALL, loss_rows, random_picture, run_here, stop_at
 from test_strips import check
 
 import nst_graph
 from nst_graph import images
-from nst_graph.errors import InputError
+from nst_graph.commands import paint as cli
+from nst_graph.errors import InputError, Pause
 from nst_graph.model.guides import guide
 from nst_graph.model.objective import Objective, Style
 from nst_graph.model.strips import Cut
+from nst_graph.runs import page, records
 from nst_graph.settings import CHOICES, Settings
 
 LAYERS = {"conv1_2": 0.5, "conv2_1": 0.3, "conv3_2": 0.2}
@@ -174,3 +179,38 @@ def test_masks_that_leave_nothing_to_compare(network, paint):
         paint(masks=[dot, dot])
     with pytest.raises(InputError, match="style_masks: 3 for 2 styles; give one for each style"):
         paint("painting.png", "other.png", style_masks=[dot] * 3)
+
+
+def test_commands(pictures_dir, network_file, tmp_path):
+    """One painting with two regions: its run goes on, its page paints it again; a list takes it, too."""
+    for name, size in (("", (48, 64)), ("their-", (40, 56))):
+        for part, mask in zip(("sky", "town"), regions(*size, "soft"), strict=True):
+            iio.imwrite(tmp_path / f"{name}{part}.png", np.uint8(255 * mask))
+    pictures = [str(pictures_dir / name) for name in ("photo.png", "painting.png")]
+    masks, style_masks = ([str(tmp_path / f"{name}{part}.png") for part in ("sky", "town")] for name in ("", "their-"))
+    words = ["--masks", *masks, "--style-masks", *style_masks, "--weights", network_file, "--iterations", 6]
+    words += ["--guides", "inside", "--widen-guides", 1, "--style-layers", "conv1_1", "conv2_1", "--save-every", 2]
+    assert run_here("paint.py", *pictures, *words, "--output", tmp_path / "whole").returncode == 0
+    record = records.read(tmp_path / "whole")
+    named = {name: [source["path"] for source in record[name]] for name in ("styles", "masks", "style_masks")}
+    assert named == {"styles": [pictures[1]] * 2, "masks": masks, "style_masks": style_masks}
+
+    options = page.fewest_options(records.settings(record, tmp_path))
+    again = cli.job(shlex.split(page.paint_command(record, options))[2:])
+    given = {"weights_file": network_file, "masks": masks, "style_masks": style_masks, "output": tmp_path / "run"}
+    with pytest.raises(Pause):
+        nst_graph.paint(again.content, again.styles, again.settings, **given, observers=[stop_at(4)])
+    for name in style_masks:
+        (tmp_path / "gone").mkdir(exist_ok=True)
+        shutil.move(name, tmp_path / "gone")
+    assert run_here("paint.py", "--resume", tmp_path / "run").returncode == 0  # from the copies in it
+    for name in style_masks:
+        shutil.move(tmp_path / "gone" / name.rsplit("/", 1)[1], name)
+    whole, run = (loss_rows(tmp_path / name)[-1] for name in ("whole", "run"))
+    assert run["iteration"] == "6" and float(run["total"]) == pytest.approx(float(whole["total"]), rel=0.01)
+
+    rows = "content,styles,masks,style_masks,guides,iterations,weights,output\n"
+    rows += f"{pictures[0]},{pictures[1]},{';'.join(masks)},{';'.join(style_masks)},inside,2,{network_file},listed\n"
+    (tmp_path / "list.csv").write_text(rows)
+    assert run_here("paint_many.py", tmp_path / "list.csv").returncode == 0
+    assert len(records.read(tmp_path / "listed")["style_masks"]) == 2
