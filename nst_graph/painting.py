@@ -89,10 +89,9 @@ def paint(
     uint8, uint16, or floating point in 0..255. `masks`, a grey picture a style, say where each is wanted, `style_masks`
     from which part of it; of floating point they are in 0..1. `init` is a picture to start from. With `output` the run
     is recorded in that directory, or beside that picture file, as scripts/paint.py does it, or with `resume` an
-    unfinished one is continued. `read_limit` is the memory that reading a file may take, in GB, and `side_by_side` the
-    number of paintings among which the machine's memory is shared. `observers` get every Step; one that raises
-    StopIteration ends the painting there. `say` gets lines of news; without it those that warn, as of another network,
-    are Python's warnings.
+    unfinished one is continued. `read_limit` is the memory that reading a file may take, in GB; `side_by_side`
+    paintings share the machine's. `observers` get every Step; one that raises StopIteration ends the painting there.
+    `say` gets lines of news; without it those that warn, as of another network, are Python's warnings.
 
     Raises InputError, before anything is written, where a picture or a setting cannot be used, or is not what a run
     was begun with. KeyboardInterrupt, and Pause from an observer, pass through once the state is saved.
@@ -106,17 +105,12 @@ def paint(
     with images.Files() as image_files:
         masks, style_masks = images.as_list(masks), images.as_list(style_masks)
         input_images = settings.styles(content, images.as_list(styles, with_directories=True), masks, style_masks)
-        style_paths = [image_files.path(style, f"style-{number}") for number, style in enumerate(input_images, 1)]
-        mask_paths, style_mask_paths = (
-            [image_files.path(mask, f"{name}-{number}", is_mask=True) for number, mask in enumerate(some, 1)]
-            for name, some in (("mask", masks), ("style-mask", style_masks))
-        )
+        many = image_files.paths
+        several = many(input_images, "style"), many(masks, "mask", True), many(style_masks, "style-mask", True)
         if init is not None:
             settings = replace(settings, init=str(image_files.path(init, "init").absolute()))
-        photograph = image_files.path(content, "content")
-        warn = say or _warn
-        pictures = photograph, style_paths, mask_paths, style_mask_paths
-        paths = InputFiles.named(*pictures, settings, weights_file, read_limit, warn)
+        warn, photograph = say or _warn, image_files.path(content, "content")
+        paths = InputFiles.named(photograph, *several, settings, weights_file, read_limit, warn)
         run = Run(places.path(output), overwrite, resume, warn) if output is not None else None
         painting = _paint(paths, settings, run, say or (lambda line: None), warn, list(observers), side_by_side)
     in_memory = init is not None and not isinstance(init, str | os.PathLike)

@@ -103,8 +103,7 @@ class InputImages:
         if images.SIDES[settings.side]((height, width)) < least:
             has = f"{files.content} has only {width} x {height} pixels"
             say(f"{has}, --size is {least}: it keeps its size; see --enlarge")
-        several = {path: images.read(path, limit, warn, ground=255) for path in dict.fromkeys(files.styles)}
-        styles = [several[path] for path in files.styles]
+        styles = [images.read(path, limit, warn, ground=255) for path in files.styles]
         init = None if files.init is None else images.read(files.init, limit, warn, ground=None)
         return cls(photograph, styles, init, files)
 

@@ -60,8 +60,7 @@ def paint_film(
     on with an unfinished film.
     """
     check_packages()
-    pictures = clip.path, styles, masks, style_masks
-    sources = InputFiles.named(*pictures, settings, weights_file, clip.read_limit, say)
+    sources = InputFiles.named(clip.path, styles, masks, style_masks, settings, weights_file, clip.read_limit, say)
     with FilmRun(output, overwrite, resume) as film_run:
         outline = clip.outline(say)
         first = next(clip.frames())

@@ -204,13 +204,12 @@ def temporal_loss(picture: tf.Tensor, warped: tf.Tensor, consistency: tf.Tensor)
 class StyleLoss:
     """A statistic of features and a mask, a sum over positions, and its distance to a target of the same shape.
 
-    The distance takes M_l too, or the sum of the mask, and the number of the picture's pixels. A statistic that
-    `is_linear` in features is one in their guide as well.
+    The distance takes M_l too, or the sum of the mask, and the number of the picture's pixels.
     """
 
     statistic: Callable[[tf.Tensor, tf.Tensor | None], tf.Tensor]
     distance: Callable[[tf.Tensor, Floats, float, int], tf.Tensor]
-    is_linear: bool = False
+    is_linear: bool = False  # in features, and so in their guide
 
     def mask(self, guide: Floats) -> tuple[Floats, float]:
         """What the statistic takes as the mask of a guide T [height, width], and of how many positions it then is.
