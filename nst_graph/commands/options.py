@@ -30,7 +30,7 @@ EXTRAS = {
         f"VGG .mat file (default: VGG-19, else VGG-16, of {places.program('get_weights')})", "Path", "FILE"
     ),
     "masks": _declare("a grey picture for each STYLE, white where it is to be", "tuple[Path, ...]", "MASK"),
-    "style_masks": _declare("the same of each STYLE, or of parts of one: what is taken", "tuple[Path, ...]", "MASK"),
+    "style_masks": _declare("for each STYLE, or each part of one: white where it is from", "tuple[Path, ...]", "MASK"),
     "fast": _declare("coarse to fine, in fewer iterations and the fastest precision", "bool"),
     "winograd": _declare("the same as --convolutions winograd", "bool"),
     "read_limit": _declare(
