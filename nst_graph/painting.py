@@ -155,6 +155,7 @@ def paint(
     *,
     weights_file: Path | str | None = None,
     masks: Pictures = (),
+    style_masks: Pictures = (),
     init: PictureLike | None = None,
     output: Path | str | None = None,
     overwrite: bool = False,
@@ -170,12 +171,12 @@ def paint(
 
     A picture is a path, an image of Pillow's, a Painting, or an array [height, width] or [height, width, 3 or 4], alpha
     last, of uint8, uint16, or floating point in 0..255. `settings` are a recipe, its name, or Settings, and `changes`
-    any settings by name. `masks`, a grey picture a style, say where each is wanted; of floating point they are in 0..1.
-    `init` is a picture to start from, or noise, content or style. With `output` the run is recorded in that directory,
-    or beside that picture file, as scripts/paint.py does it, or with `resume` an unfinished one is continued. Reading a
-    file may take `read_limit` GB; `side_by_side` paintings share the memory. `observers` get every Step; one that
-    raises StopIteration ends the painting. `say` gets lines of news; without it those that warn, as of another network,
-    are Python's warnings. `progress` shows a bar, and the picture so far in a notebook, whose default it is.
+    any settings by name. `masks`, a grey picture a style, say where each is wanted, `style_masks` from which part of
+    it; of floating point they are in 0..1. `init` is a picture to start from, or noise, content or style. With `output`
+    the run is recorded in that directory, or beside that picture file, or with `resume` an unfinished one continued.
+    Reading a file may take `read_limit` GB; `side_by_side` paintings share the memory. `observers` get every Step; one
+    that raises StopIteration ends the painting. `say` gets lines of news; without it those that warn are Python's
+    warnings. `progress` shows a bar, and the picture so far in a notebook, whose default it is.
 
     Raises InputError, before anything is written, where a picture or a setting cannot be used, or is not what a run was
     begun with; TypeError for an unknown name; once the state is saved, Interrupted after Ctrl-C, Pause from observers.
@@ -190,7 +191,8 @@ def paint(
         raise InputError("resume: there is no directory to go on in; name it as output")
     warn, shows = say or _warn, in_notebook() if progress is None else progress
     with images.Files() as memory, closing(Progress(settings.save_every // 10)) as bar:
-        paths, settings = _input_files(memory, (content, styles, masks, init), settings, weights_file, read_limit, warn)
+        pictures = content, styles, masks, style_masks, init
+        paths, settings = _input_files(memory, pictures, settings, weights_file, read_limit, warn)
         run = Run(places.path(output), overwrite, resume, warn) if output is not None else None
         observers = [*observers, *([bar.observe] if shows else [])]
         painting = _paint(paths, settings, run, say or (lambda line: None), warn, observers, side_by_side)
@@ -245,15 +247,15 @@ def _warn(line: str) -> None:
 
 
 def _input_files(
-    image_files: images.Files, pictures: tuple[Any, Any, Any, Any], settings: Settings, *how: Any
+    image_files: images.Files, pictures: tuple[Any, Any, Any, Any, Any], settings: Settings, *how: Any
 ) -> tuple[InputFiles, Settings]:
     """The files of all pictures, new ones for those in memory; and the settings, whose start is FILE if that is new."""
-    content, styles, masks, init = pictures
-    masks = images.as_list(masks)
-    styles = settings.styles(content, images.as_list(styles, with_directories=True), masks)
-    style_paths = [image_files.path(style, f"style-{number}") for number, style in enumerate(styles, 1)]
-    mask_paths = [image_files.path(mask, f"mask-{number}", is_mask=True) for number, mask in enumerate(masks, 1)]
-    paths = InputFiles.named(image_files.path(content, "content"), style_paths, mask_paths, settings, *how)
+    content, styles, *several, init = pictures
+    masks, style_masks = (images.as_list(some) for some in several)
+    styles = settings.styles(content, images.as_list(styles, with_directories=True), masks, style_masks)
+    many = image_files.paths
+    paths_of = many(styles, "style"), many(masks, "mask", True), many(style_masks, "style-mask", True)
+    paths = InputFiles.named(image_files.path(content, "content"), *paths_of, settings, *how)
     if init is None:
         return paths, settings
     start = image_files.path(init, "init").absolute()

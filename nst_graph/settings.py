@@ -28,6 +28,7 @@ PRECISIONS = ("float32", "tf32", "bfloat16", "auto")
 #: The kinds of files that a picture is saved as, by suffix, and the bits a colour that each may have.
 DEPTHS = {".png": (8, 16), ".jpg": (8,), ".jpeg": (8,), ".tif": (8, 16), ".tiff": (8, 16)}
 COLOURS = ("painting", "luminance", "luminance-first", "histogram", "covariance", "match-photograph")
+GUIDES = ("average", "simple", "inside", "all")
 #: Starts that are no picture's path.
 STARTS = ("noise", "content", "style")
 #: The settings that may name a picture, and their values that name none.
@@ -229,7 +230,16 @@ class Settings(Options):
     smoothness_loss: str = WHAT("absolute", "how roughness is measured", SMOOTHNESS_LOSSES)
     unit_gradients: bool = WHAT(False, "scale each layer's gradient to an L1 norm of its weight")
     style_blend: tuple[float, ...] | None = STYLE(
-        None, "weight of each STYLE, scaled to sum to one (default: equal)", BLEND, "WEIGHT"
+        None, "weight of each STYLE, or region, scaled to sum to one (default: equal)", BLEND, "WEIGHT"
+    )
+    guides: str = STYLE(
+        "average", "how masks come to layers: pooled, resampled, where nothing else is seen, where any is seen", GUIDES
+    )
+    widen_guides: int = STYLE(
+        0, "widen masks by so many positions of each layer, or narrow them, after a threshold of 0.5", at_least(-99, 99)
+    )
+    guided_sums: float = STYLE(
+        0.0, "weight of mean features of each mask beside one Gram matrix of all; 0: a Gram matrix for each", WEIGHT
     )
     style_shape: str = STYLE(
         "content",
@@ -331,19 +341,22 @@ class Settings(Options):
         content: Source,
         styles: Sequence[Source],
         masks: Sequence[object] = (),
+        style_masks: Sequence[object] = (),
         remedy: str = "name a photograph and at least one painting, before the options",
     ) -> tuple[Source, ...]:
-        """The style pictures: where a texture names none, the content itself, at its size.
+        """The style pictures: where a texture names none, the content itself, at its size; one for each style mask.
 
         Raises InputError where they are missing, with the remedy, or are not as many as their weights or masks.
         """
         styles = tuple(styles) or ((content,) if self.alpha == 0 else ())
         if not styles and self.beta > 0:
             raise InputError(f"STYLE is missing: {remedy}")
+        styles *= len(style_masks) if len(styles) == 1 and style_masks else 1
         self.blend(len(styles))
         self.style_scales(len(styles))
-        if masks and len(masks) != len(styles):
-            raise OptionError("masks", f"{len(masks)} for {count(len(styles), 'style')}", "give one for each style")
+        for name, some in (("masks", masks), ("style_masks", style_masks)):
+            if some and len(some) != len(styles):
+                raise OptionError(name, f"{len(some)} for {count(len(styles), 'style')}", "give one for each style")
         return styles
 
     def blend(self, styles: int) -> tuple[float, ...]:

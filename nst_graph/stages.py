@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -15,9 +15,10 @@ from nst_graph import images, machine, places, weights
 from nst_graph.errors import InputError
 from nst_graph.images import Picture
 from nst_graph.model import tensorflow, vgg
+from nst_graph.model.guides import covers, guide
 from nst_graph.model.objective import refuse_unit_gradients
 from nst_graph.model.strips import Cut, features_at_once, filters, heights, reach
-from nst_graph.model.targets import LEAST_POSITIONS, Style
+from nst_graph.model.targets import Style
 from nst_graph.model.tensorflow import gpu_memory, has_gpu
 from nst_graph.settings import Settings
 from nst_graph.weights import Conv, Network
@@ -52,6 +53,7 @@ class InputFiles:
     content: Path
     styles: tuple[Path, ...]
     masks: tuple[Path, ...]
+    style_masks: tuple[Path, ...]
     #: Those that settings name, by setting.
     named_by: dict[str, Path]
     weights: Path
@@ -63,6 +65,7 @@ class InputFiles:
         content: Path,
         styles: Sequence[Path],
         masks: Sequence[Path],
+        style_masks: Sequence[Path],
         settings: Settings,
         weights_file: Path | str | None,
         read_limit: float,
@@ -71,13 +74,13 @@ class InputFiles:
         """Raises InputError if there are no weights."""
         path = weights.find(settings.network, say) if weights_file is None else places.path(weights_file)
         named_by = {name: Path(file) for name, file in settings.paths.items()}
-        return cls(content, tuple(styles), tuple(masks), named_by, path, read_limit)
+        return cls(content, tuple(styles), tuple(masks), tuple(style_masks), named_by, path, read_limit)
 
     def by_role(self) -> dict[str, Path]:
         """The pictures, by names such as content, style-1 and mask-1."""
-        styles = {f"style-{number}": path for number, path in enumerate(self.styles, 1)}
-        masks = {f"mask-{number}": path for number, path in enumerate(self.masks, 1)}
-        return {"content": self.content} | self.named_by | styles | masks
+        several = {"style": self.styles, "mask": self.masks, "style-mask": self.style_masks}
+        numbered = {f"{name}-{number}": path for name, paths in several.items() for number, path in enumerate(paths, 1)}
+        return {"content": self.content} | self.named_by | numbered
 
 
 @dataclass(frozen=True)
@@ -123,14 +126,17 @@ class InputImages:
     def stage(self, photograph: Picture, settings: Settings, plan: Plan) -> PreparedStage:
         """The stage at the photograph's size. Raises InputError for an unreadable mask, or where there is no start."""
         height, width = photograph.shape[:2]
-        sides, masks = self.style_sides(photograph.shape, settings), self.files.masks
+        sides, limit = self.style_sides(photograph.shape, settings), self.files.read_limit
         styles = []
         for index, share in enumerate(settings.blend(len(self.styles))):
             rows, columns = (max(1, round(side)) for side in sides[index])
             picture = images.resize(self.styles[index], rows, columns, settings.resample)
             picture = images.match_colours(picture, photograph, settings.colours)
-            mask = images.read_mask(masks[index], height, width, self.files.read_limit) if masks else None
-            styles.append(Style(picture, share, mask))
+            masks = [
+                images.read_mask(paths[index], of.shape[0], of.shape[1], limit) if paths else None
+                for paths, of in ((self.files.masks, photograph), (self.files.style_masks, picture))
+            ]
+            styles.append(Style(picture, share, *masks))
         if settings.init == "style" and not styles:
             raise InputError("--init style: there is no style; name a STYLE or another start")
         init = None if self.init is None else images.opaque(self.init, height, width, settings.resample)
@@ -224,15 +230,14 @@ def prepare_stages(
     stages = []
     for (height, width), here, its_plan in planned:
         stage = input_images.stage(images.resize(whole, height, width, settings.resample), here, its_plan)
-        masks = zip(input_images.files.masks, stage.styles, strict=False)  # one for each style, or none
-        uncovered = [path for path, style in masks if not _is_covered(style, here.style_layers, network)]
-        if not uncovered:
+        uncovered = _uncovered(stage, input_images.files, network)
+        if uncovered is None:
             stages.append(stage)
         elif stage.shape != whole.shape:
-            say(f"scale {here.size} is left out: {uncovered[0]} covers no position of a style layer there")
+            say(f"scale {here.size} is left out: {uncovered} covers no position of a style layer there")
         else:
             remedy = "draw more of it white, or take a larger --size or a shallower layer"
-            raise InputError(f"{uncovered[0]}: at {width} x {height} it covers no position of a style layer; {remedy}")
+            raise InputError(f"{uncovered}: at {width} x {height} it covers no position of a style layer; {remedy}")
     _check_sides(stages[0], input_images.files, network)
     return stages
 
@@ -295,10 +300,17 @@ def _sizes(
     return sizes
 
 
-def _is_covered(style: Style, layers: Iterable[str], network: Network) -> bool:
-    """Whether a style's mask covers a position of one of the layers."""
-    mask = style.mask
-    return mask is None or any(network.shrink(mask, layer).sum() >= LEAST_POSITIONS for layer in layers)
+def _uncovered(stage: PreparedStage, files: InputFiles, network: Network) -> Path | None:
+    """A mask that leaves its style without a target, as it covers no position of a style layer."""
+    settings = stage.settings
+    for index, style in enumerate(stage.styles):
+        covered = [
+            {layer for layer in settings.style_layers if mask is None or covers(guide(network, mask, layer, settings))}
+            for mask in (style.mask, style.style_mask)
+        ]
+        if not set.intersection(*covered):
+            return (files.style_masks if covered[0] and files.style_masks else files.masks)[index]
+    return None
 
 
 def _check_sides(stage: PreparedStage, files: InputFiles, network: Network) -> None:

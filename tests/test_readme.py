@@ -42,10 +42,19 @@ MAINS = {
 #: Lines that set up, download, or run for minutes; tests of their own hold what they do.
 ELSEWHERE = ("make ", "git clone ", "python3 -m venv ", "python scripts/get_weights.py vgg")
 #: The pictures that the README's commands name.
-PICTURES = ("photo.jpg", "painting.jpg", "monet.jpg", "munch.jpg", "sky.png", "ground.png")
+PICTURES = (
+    "photo.jpg",
+    "painting.jpg",
+    "monet.jpg",
+    "munch.jpg",
+    "sky.png",
+    "ground.png",
+    "sky2.png",
+    "ground2.png",
+)
 #: The modules of public names, whose docstrings have examples.
 EXAMPLES = ("nst_graph", *(f"nst_graph.{name}" for name in ("errors", "settings", "recipes", "painting")))
-EXAMPLES += ("nst_graph.images.arrays", "nst_graph.model.losses")
+EXAMPLES += ("nst_graph.images.arrays", "nst_graph.model.losses", "nst_graph.model.guides")
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from nst_graph.errors import Pause
 from nst_graph.stages import InputFiles, InputImages
 
 FEW = Settings(iterations=2, size=None, **FIRST_LAYERS)
-FILES = InputFiles(*[None] * 6)
+FILES = InputFiles(*[None] * 7)
 
 
 @pytest.fixture

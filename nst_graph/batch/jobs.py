@@ -25,6 +25,7 @@ class Job:
     settings: Settings
     output: Path
     masks: tuple[Path, ...] = ()
+    style_masks: tuple[Path, ...] = ()
     weights: Path | None = None
     #: Memory that reading a file may take, in GB.
     read_limit: float = files.READ_LIMIT
@@ -40,7 +41,7 @@ class Job:
             raise InputError(f"{self.output}: holds a run with other settings; {ANOTHER}")
         if record.get("outcome", {}).get("state") != "finished":
             return False
-        paths_of = {"content": (self.content,), "styles": self.styles, "masks": self.masks}
+        paths_of = {"content": (self.content,)} | {name: getattr(self, name) for name in records.SEVERAL}
         paths_of |= {name: (Path(file),) for name, file in self.settings.paths.items()}
         for name, paths in paths_of.items():
             if all(path.exists() for path in paths) and not records.are_of(record, name, paths):
@@ -54,7 +55,8 @@ def prepare(job: Job, say: Callable[[str], None]) -> Job:
     from nst_graph import weights  # imports NumPy
 
     weights_file = job.weights or weights.find(job.settings.network, say)
-    paths = (job.content, *job.styles, *job.masks, *map(Path, job.settings.paths.values()), weights_file)
+    several = *job.styles, *job.masks, *job.style_masks
+    paths = (job.content, *several, *map(Path, job.settings.paths.values()), weights_file)
     if gone := [path for path in paths if not path.exists()]:
         remedy = "put it there, or name another" if weights_file in gone else "name a picture file"
         raise InputError(f"{' '.join(map(str, gone))}: no such file; {remedy}")

@@ -1,6 +1,7 @@
 """Workers: jobs are painted in sequence in this process, by several here, or on many machines by a cluster."""
 
 import functools
+import itertools
 import json
 import tempfile
 from collections.abc import Callable, Sequence
@@ -27,7 +28,7 @@ STATE = ("run.json", "state.npz", "losses.csv")
 
 def paint(job: Job, **how: Any) -> Painting:
     """Paint a job as nst_graph.paint does, which gets `how` too."""
-    how |= {"weights_file": job.weights, "masks": job.masks, "read_limit": job.read_limit}
+    how |= {name: getattr(job, name) for name in ("masks", "style_masks", "read_limit")} | {"weights_file": job.weights}
     return painting.paint(job.content, job.styles, job.settings, output=job.picture or job.output, **how)
 
 
@@ -108,7 +109,7 @@ class _Painting:
 
     def inputs(self) -> list[Path]:
         assert self.job.weights is not None  # perform has found them
-        return [self.job.content, *self.job.styles, *self.job.masks, self.job.weights]
+        return [self.job.content, *self.job.styles, *self.job.masks, *self.job.style_masks, self.job.weights]
 
     def interval(self) -> Callable[[list[Path]], tuple[str | None, dict[str, bytes]]]:
         if self.job.settings.paths:
@@ -138,7 +139,9 @@ def _paint_on(job: Job, side_by_side: int, send: Send) -> None:
 def _paint_interval(job: Job, state: dict[str, bytes], inputs: list[Path]) -> tuple[str | None, dict[str, bytes]]:
     """On a worker: paint up to the next saved picture; returns a line on that, None at the end, and the run's files."""
     content, *images, weights_file = inputs
-    styles = tuple(images[: len(job.styles)])
+    rest, several = iter(images), (job.styles, job.masks, job.style_masks)
+    styles, masks, style_masks = (tuple(itertools.islice(rest, len(one))) for one in several)
+    job = replace(job, content=content, styles=styles, masks=masks, style_masks=style_masks, weights=weights_file)
     with tempfile.TemporaryDirectory(dir=weights_file.parent) as directory:
         output = Path(directory) / "run"
         output.mkdir()
@@ -151,7 +154,6 @@ def _paint_interval(job: Job, state: dict[str, bytes], inputs: list[Path]) -> tu
                 reached.append(line)
                 raise Pause
 
-        job = replace(job, content=content, styles=styles, masks=tuple(images[len(styles) :]), weights=weights_file)
         with suppress(Pause):
             _paint_on(replace(job, output=output, picture=None), 1, pause)
         # Names that begin with a dot are the lock and the copies of the inputs.
@@ -162,7 +164,7 @@ def _paint_interval(job: Job, state: dict[str, bytes], inputs: list[Path]) -> tu
 def _receive(job: Job, inputs: Sequence[Path], results: dict[str, bytes]) -> None:
     """Write a worker's results into the job's directory, last of all that the run is finished."""
     record = json.loads(results.pop("run.json"))
-    sources = (record["content"], *record["styles"], *record["masks"], record["weights"])
+    sources = record["content"], *record["styles"], *record["masks"], *record["style_masks"], record["weights"]
     for source, path in zip(sources, inputs, strict=True):
         source["path"] = str(path.resolve())
     directory, kept = Directory(job.output, job.picture), job.settings

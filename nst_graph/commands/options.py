@@ -31,6 +31,7 @@ EXTRAS = {
         f"VGG .mat file (default: VGG-19, else VGG-16, of {places.program('get_weights')})", "Path", "FILE"
     ),
     "masks": _declare("a grey picture for each STYLE, white where it is to be", "tuple[Path, ...]", "MASK"),
+    "style_masks": _declare("for each STYLE, or each part of one: white where it is from", "tuple[Path, ...]", "MASK"),
     "fast": _declare("coarse to fine, in fewer iterations and the fastest precision", "bool"),
     "winograd": _declare("the same as --convolutions winograd", "bool"),
     "read_limit": _declare(
@@ -65,7 +66,7 @@ EXTRAS = {
 #: Those of a clip.
 CLIP = ("frames", "every", "fps", "first_iterations")
 #: What stands before and after the settings in each of --help's groups of these.
-BESIDE = (("weights", ""), ("masks", ""), ("", ""), ("fast device", "winograd read_limit"), ("", ""))
+BESIDE = (("weights", ""), ("masks style_masks", ""), ("", ""), ("fast device", "winograd read_limit"), ("", ""))
 #: What to tell of an option that took a picture.
 TOOK = "{} took {}; name the pictures before the options"
 SHELLS = ("bash", "zsh", "tcsh")

@@ -91,13 +91,14 @@ def job_of(args: dict[str, Any]) -> Job:
         width, height = values.get("squash") or base.squash or images.read(content, limit).shape[1::-1]
         base = printed(fast(base) if "fast" in args else base, args["print"], width / height)
     settings = fast(base, **values) if "fast" in args and "print" not in args else replace(base, **values)
-    masks, paths = tuple(args.get("masks", ())), [path for style in styles for path in files.pictures(style)]
+    masks, style_masks = (tuple(args.get(name, ())) for name in ("masks", "style_masks"))
+    paths = [path for style in styles for path in files.pictures(style)]
     names = list(dict.fromkeys(path.stem or path.absolute().name for path in (content, *styles)))
-    styles = settings.styles(content, paths, masks, "" if styles else options.missing_remedy(args))
+    styles = settings.styles(content, paths, masks, style_masks, "" if styles else options.missing_remedy(args))
     output, picture = split_output(args["output"]) if args.get("output") else (None, None)
     check_depth(picture, settings.depth)
     output = output or places.OUTPUT / "-".join(_shortened(name, LONGEST_NAME // len(names) - 1) for name in names)
-    return Job(content, styles, settings, output, masks, args.get("weights", weights), limit, picture)
+    return Job(content, styles, settings, output, masks, style_masks, args.get("weights", weights), limit, picture)
 
 
 def _example_photograph() -> Path:
@@ -127,10 +128,13 @@ def _base(record: dict[str, Any], directory: Path, args: dict[str, Any]) -> tupl
 def resumed(record: dict[str, Any], directory: Path, args: dict[str, Any]) -> Job:
     """The job of a run to go on with, but for options that are named anew. Raises InputError if a file is gone."""
     content, *styles = (records.find(source, [directory]) for source in (record["content"], *record["styles"]))
-    masks = args.get("masks") or [records.find(source, [directory]) for source in record["masks"]]
+    masks, style_masks = (
+        tuple(args.get(name) or (records.find(one, [directory]) for one in record[name]))
+        for name in records.SEVERAL[1:]
+    )
     settings, weights = _base(record, directory, args)
     limit = args.get("read_limit", record["read_limit"])
-    return Job(content, tuple(styles), settings, directory, tuple(masks), weights, limit)
+    return Job(content, tuple(styles), settings, directory, masks, style_masks, weights, limit)
 
 
 def _resumed(args: dict[str, Any]) -> Job | None:

@@ -55,7 +55,7 @@ def _paint(args: dict[str, Any]) -> None:
                 how["side_by_side"] = workers
             if "share" in how:
                 tell(f"watch {short_path(job.output / 'index.html')}")  # there is no bar
-            how |= {"weights_file": job.weights, "masks": job.masks}
+            how |= {"weights_file": job.weights, "masks": job.masks, "style_masks": job.style_masks}
             made = paint_film(clip, job.styles, job.settings, film, job.output, **how)
     tell(f"painted {short_path(made)}")
 

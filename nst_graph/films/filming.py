@@ -44,6 +44,7 @@ def paint_film(
     *,
     weights_file: Path | None = None,
     masks: Sequence[Path] = (),
+    style_masks: Sequence[Path] = (),
     overwrite: bool = False,
     resume: bool = False,
     side_by_side: int = 1,
@@ -61,7 +62,7 @@ def paint_film(
     check_packages()
     if settings.style_detail is not None:
         raise OptionError("style_detail", settings.style_detail, "films have none; name a run's detail-1.png as STYLE")
-    sources = InputFiles.named(clip.path, styles, masks, settings, weights_file, clip.read_limit, say)
+    sources = InputFiles.named(clip.path, styles, masks, style_masks, settings, weights_file, clip.read_limit, say)
     with FilmRun(output, overwrite, resume) as film_run:
         outline = clip.outline(say)
         first = next(clip.frames())
@@ -121,7 +122,7 @@ class ShotTask:
 
     def inputs(self) -> list[Path]:
         sources = self._plan.sources
-        return [*sources.styles, *sources.masks, sources.weights]
+        return [*sources.styles, *sources.masks, *sources.style_masks, sources.weights]
 
     def interval(self) -> Callable[[list[Path]], tuple[str | None, list[Frame]]]:
         """Goes with the frames to paint; before them, if these are finished, the shot's first and those in reach."""
@@ -155,8 +156,9 @@ def _paint_interval(
 ) -> tuple[str | None, list[Frame]]:
     """On a worker: paint the frames of an interval, of which the shot's first is one if it is not before them."""
     *images, weights_file = inputs
-    styles, masks = images[: len(plan.sources.styles)], images[len(plan.sources.styles) :]
-    sources = replace(plan.sources, styles=tuple(styles), masks=tuple(masks), weights=weights_file)
+    rest, several = iter(images), (plan.sources.styles, plan.sources.masks, plan.sources.style_masks)
+    styles, masks, style_masks = (tuple(itertools.islice(rest, len(one))) for one in several)
+    sources = replace(plan.sources, styles=styles, masks=masks, style_masks=style_masks, weights=weights_file)
     frames = [(number, photograph.astype(np.float32)) for number, photograph in photographs]
     painted: list[Frame] = []
     _Studio(replace(plan, sources=sources), frames[0][1], lambda line: None).paint(shot, iter(frames), painted.append)

@@ -110,6 +110,10 @@ class Files(ExitStack):
         path.write_bytes(_encoded(array, name, is_mask))
         return path
 
+    def paths(self, several: Sequence[ImageLike], name: str, is_mask: bool = False) -> list[Path]:
+        """The files of several images, called name-1, name-2 and so on."""
+        return [self.path(image, f"{name}-{number}", is_mask) for number, image in enumerate(several, 1)]
+
 
 def _write(image: Image.Image, path: Path, name: str) -> Path:
     """Write an image with its profile and orientation; returns the path, whose suffix may be another."""

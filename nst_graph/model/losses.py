@@ -72,6 +72,13 @@ def sums_and_squares(features: tf.Tensor, mask: tf.Tensor | None = None) -> tf.T
     return tf.stack([tf.reduce_sum(columns * shares, 0), tf.reduce_sum(tf.square(columns) * shares, 0)])
 
 
+def guided_sums(features: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
+    """Each filter's sum of responses times a guide, over all positions, [N_l]."""
+    columns = _wide(_columns(features))
+    weights = tf.ones_like(columns[:, 0]) if mask is None else tf.cast(mask, columns.dtype)
+    return tf.linalg.matvec(columns, weights, transpose_a=True)
+
+
 def _columns(features: tf.Tensor) -> tf.Tensor:
     """The paper's F, transposed: [M_l, N_l]."""
     return tf.reshape(features, [-1, features.shape[-1]])
@@ -202,6 +209,17 @@ class StyleLoss:
 
     statistic: Callable[[tf.Tensor, tf.Tensor | None], tf.Tensor]
     distance: Callable[[tf.Tensor, Floats, float, int], tf.Tensor]
+    is_linear: bool = False  # in features, and so in their guide
+
+    def mask(self, guide: Floats) -> tuple[Floats, float]:
+        """What the statistic takes as the mask of a guide T [height, width], and of how many positions it then is.
+
+        T^2 and its sum; of a linear one T over the root of its mean square, and M_l.
+        """
+        if self.is_linear:
+            return (guide / np.sqrt(np.mean(np.square(guide)))).astype(np.float32), float(guide.size)
+        mask = np.square(guide).astype(np.float32)
+        return mask, float(mask.sum(dtype=np.float64))
 
 
 #: From the sum of (F - P)^2, and the count N_l M_l of what was summed; equation 1 is half the sum.
@@ -218,6 +236,8 @@ STYLE = {
     "wasserstein": StyleLoss(gram_and_sums, wasserstein),
     "moments": StyleLoss(sums_and_squares, moments),
 }
+#: Of a region beside the Gram matrix of all: ((T F - T' F') / M_l)^2, its mean over filters.
+GUIDED_SUMS = StyleLoss(guided_sums, mean_of_squares, is_linear=True)
 SMOOTHNESS = {
     "absolute": smoothness_absolute,
     "squared": smoothness_squared,

@@ -156,22 +156,21 @@ class Objective(SessionOwner):
             if layer in features:
                 painted = at(layer, settings.alpha * settings.content_layers[layer])
                 sums["content", layer] = losses.squared_difference(painted, target.read_value()[:, rows[layer]])
-        statistic = losses.STYLE[settings.style_loss].statistic
         for style in {target.key: target for target in self._styles if target.key[1] in features}.values():
             mask = None if style.mask is None else tf.reshape(tf.constant(style.mask)[rows[style.key[1]]], [-1])
-            sums[style.key] = statistic(at(style.key[1], settings.beta * style.weight), mask)
+            sums[style.key] = style.loss.statistic(at(style.key[1], settings.beta * style.weight), mask)
         return sums
 
     def _assemble(self, picture: tf.Tensor, sums: Mapping[Key, tf.Tensor]) -> tuple[Tensors, tf.Tensor]:
         """Equation 5 and the other terms, whole and by layer, and equation 7, from sums over positions."""
         settings, (height, width) = self._settings, picture.shape.as_list()[:2]
-        content, style = losses.CONTENT[settings.content_loss], losses.STYLE[settings.style_loss]
+        content = losses.CONTENT[settings.content_loss]
         content_losses = [
             settings.content_layers[layer] * content(sums["content", layer], count)
             for layer, count in self._counts.items()
         ]
         style_losses = [
-            target.weight * style.distance(sums[target.key], target.statistic, target.positions, height * width)
+            target.weight * target.loss.distance(sums[target.key], target.statistic, target.positions, height * width)
             for target in self._styles
         ]
         layers = [f"style {target.key[1]}" for target in self._styles] + [f"content {layer}" for layer in self._counts]

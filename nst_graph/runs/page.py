@@ -162,7 +162,7 @@ def _page(directory: Path, record: dict[str, Any]) -> dict[str, Any]:
     rows = {} if film else losses.read(directory)
     return _card(directory, record) | {
         "sources": [_text(Path(source["path"]).name) for source in (record["content"], *record["styles"])],
-        "masks": [_text(Path(mask["path"]).name) for mask in record["masks"]],
+        **{name: [_text(Path(mask["path"]).name) for mask in record[name]] for name in records.SEVERAL[1:]},
         "files": [name for name in sorted(os.listdir(directory)) if re.fullmatch(files, name)],
         "gallery": _is_gallery(directory.parent / "index.html"),
         "network": _network(record),
@@ -180,7 +180,7 @@ def _title(record: dict[str, Any]) -> str:
         return f"The texture of {', '.join(styles or [content])}"
     if record["settings"]["beta"] == 0 or not styles:
         return f"{content}, its content alone"
-    return f"{content} in the style of {', '.join(styles)}"
+    return f"{content} in the style of {', '.join(dict.fromkeys(styles))}"
 
 
 def _pictures(directory: Path, record: dict[str, Any]) -> list[dict[str, Any]]:
@@ -263,7 +263,8 @@ def paint_command(record: Mapping[str, Any], options: Sequence[Sequence[str]]) -
     for option in options:
         named = {flag(name): record[name] for name in PATHS if record.get(name)}
         words += [option[0], named[option[0]]["path"]] if option[0] in named else option
-    words += ["--masks", *(mask["path"] for mask in record["masks"])] if record["masks"] else []
+    for name in records.SEVERAL[1:]:
+        words += _option(name, tuple(mask["path"] for mask in record[name])) if record[name] else []
     words += [] if is_found else ["--weights", str(weights)]
     words += [] if record["read_limit"] == files.READ_LIMIT else _option("read_limit", record["read_limit"])
     return _command("paint_video" if "film" in record else "paint", words)

@@ -28,11 +28,12 @@ _NAME = (
 #: The names of a run's files.
 NAMES = re.compile(
     rf"{_NAME}|\.{_NAME}\.unfinished|\.film\.unfinished\.mp4|tensorboard/events\..*\.nst_graph"
-    r"|\.sources/\.?(content|{'|'.join(PATHS)}|(style|mask)-[0-9]+)(\.unfinished)?"
+    rf"|\.sources/\.?(content|{'|'.join(PATHS)}|((style-)?mask|style)-[0-9]+)(\.unfinished)?"
 )
 
-#: The parts of a record that describe files by path and hash.
-SOURCES = ("content", "styles", "masks", *PATHS, "weights")
+#: The parts of a record that describe files by path and hash, among them those of several each.
+SEVERAL = ("styles", "masks", "style_masks")
+SOURCES = ("content", *SEVERAL, *PATHS, "weights")
 
 _SOURCE = {"path": str, "sha256": str}
 _COUNT = range(1, 2**53)
@@ -42,8 +43,8 @@ _PLAN |= {"rows": range(2**53), "joined": (None, _COUNT)}  # the last of which r
 _STAGE = {"width": _COUNT, "height": _COUNT, "iterations": range(2**53), "precision": PRECISIONS, "plan": (None, _PLAN)}
 #: The parts that a record may lack, and what all parts are, for _is_of.
 _DEFAULTS: dict[str, Any] = {"stages": [], "outcome": {}, "read_limit": files.READ_LIMIT, "picture": None}
-_DEFAULTS |= dict.fromkeys(PATHS)
-_RECORD: dict[str, Any] = {"content": _SOURCE, "styles": [_SOURCE], "masks": [_SOURCE], "weights": _SOURCE}
+_DEFAULTS |= dict.fromkeys(PATHS) | {"style_masks": []}
+_RECORD: dict[str, Any] = {"content": _SOURCE, "weights": _SOURCE} | {name: [_SOURCE] for name in SEVERAL}
 _RECORD |= dict.fromkeys(PATHS, (None, _SOURCE)) | {"picture": (None, {"suffix": str, "sha256": [str]})}
 _RECORD |= {"settings": dict, "stages": [_STAGE], "outcome": dict, "read_limit": (int, float)}
 

@@ -258,8 +258,7 @@ def _describe(sources: InputFiles, network: str, settings: Settings, stages: Sta
     height, width = stages[-1].shape[:2]
     return {
         "content": records.source(sources.content),
-        "styles": [records.source(path) for path in sources.styles],
-        "masks": [records.source(path) for path in sources.masks],
+        **{name: [records.source(path) for path in getattr(sources, name)] for name in records.SEVERAL},
         **{name: records.source(path) for name, path in sources.named_by.items()},
         "weights": records.source(sources.weights) | {"network": network},
         "settings": asdict(settings),

@@ -33,6 +33,7 @@ def recorded(tmp_path, settings, styles=("a.jpg", "b <i>'\"ü.jpg")):
         "content": source("-photo & co.jpg"),
         "styles": [source(name) for name in styles],
         "masks": [source("sky mask.png"), source("--ground.png")],
+        "style_masks": [source("a/sky mask.png"), source("--ground.png")],
         "init": init and source(init),
         "weights": source("vgg.mat"),
         "settings": asdict(settings),
@@ -56,9 +57,11 @@ def test_the_command_paints_the_same(tmp_path, recipe, changed):
     record = recorded(tmp_path, settings)
     job = parsed(page.paint_command(record, page.fewest_options(settings)))
     assert job.settings == settings and job.read_limit == 2.5
-    sources = [job.content, *job.styles, *job.masks, job.weights]
+    sources = [job.content, *job.styles, *job.masks, *job.style_masks, job.weights]
     assert [str(path) for path in sources] == [
-        source["path"] for source in (record["content"], *record["styles"], *record["masks"], record["weights"])
+        source["path"]
+        for name in ("content", "styles", "masks", "style_masks", "weights")
+        for source in (record[name] if isinstance(record[name], list) else [record[name]])
     ]
 
 
@@ -75,7 +78,16 @@ def test_the_command_of_a_runs_page(tmp_path, pictures_dir, network_file):
     for name, of in (("-photo & co.png", "photo"), ("b <i>'\"ü.png", "painting"), ("start it.png", "other")):
         shutil.copy(pictures_dir / f"{of}.png", tmp_path / name)
     given = [tmp_path / "-photo & co.png", tmp_path / "b <i>'\"ü.png", "--init", tmp_path / "start it.png"]
-    given += ["--masks", tmp_path / "-photo & co.png", "--weights", network_file, "--beta", 0.1 + 0.2]
+    given += [
+        "--masks",
+        tmp_path / "-photo & co.png",
+        "--style-masks",
+        tmp_path / "start it.png",
+        "--weights",
+        network_file,
+        "--beta",
+        0.1 + 0.2,
+    ]
     assert run_here("paint.py", *given, "--iterations", 2, "--output", tmp_path / "one").returncode == 0
     text = (tmp_path / "one" / "index.html").read_text()
     command = json.loads(text.split('application/json">')[1].split("</script>")[0])["again"]
