@@ -178,8 +178,7 @@ def paint(
     that raises StopIteration ends the painting. `say` gets lines of news; without it those that warn are Python's
     warnings. `progress` shows a bar, and the picture so far in a notebook, whose default it is.
 
-    Raises InputError, before anything is written, where a picture or a setting cannot be used, or is not what a run was
-    begun with; TypeError for an unknown name; once the state is saved, Interrupted after Ctrl-C, Pause from observers.
+    Raises InputError for a wrong picture or setting before anything is written; Interrupted and Pause once it is saved.
 
     >>> paint(np.zeros((32, 40, 3), np.uint8), ["monet.jpg", "munch.jpg"], "studio", iterations=5).image.size
     (40, 32)
@@ -189,13 +188,13 @@ def paint(
     settings = settings_of(settings or DEFAULT, **changes)
     if resume and output is None:
         raise InputError("resume: there is no directory to go on in; name it as output")
-    warn, shows = say or _warn, in_notebook() if progress is None else progress
+    shows = in_notebook() if progress is None else progress
+    pictures, warn = (content, styles, masks, style_masks, init), say or _warn
     with images.Files() as memory, closing(Progress(settings.save_every // 10)) as bar:
-        pictures = content, styles, masks, style_masks, init
         paths, settings = _input_files(memory, pictures, settings, weights_file, read_limit, warn)
         run = Run(places.path(output), overwrite, resume, warn) if output is not None else None
-        observers = [*observers, *([bar.observe] if shows else [])]
-        painting = _paint(paths, settings, run, say or (lambda line: None), warn, observers, side_by_side)
+        seen_by = [*observers, bar.observe] if shows else list(observers)
+        painting = _paint(paths, settings, run, say or (lambda line: None), warn, seen_by, side_by_side)
         if shows:
             bar.draw(painting.picture)
     return painting
