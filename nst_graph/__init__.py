@@ -1,7 +1,7 @@
 """A Neural Algorithm of Artistic Style (Gatys, Ecker and Bethge 2015) as a TensorFlow 1.x graph.
 
     >>> import nst_graph
-    >>> painting = nst_graph.paint("photo.jpg", "painting.jpg", "studio", size=256, iterations=5)
+    >>> painting = nst_graph.paint("photo.jpg", "painting.jpg", size=256, iterations=5)
     >>> painting.save("result.png")
 
 `paint` paints and `steps` gives the steps of it, `Settings` are how to paint, `RECIPES` those of systems that people

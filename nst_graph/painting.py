@@ -174,13 +174,12 @@ def paint(
     any settings by name. `masks`, a grey picture a style, say where each is wanted, `style_masks` from which part of
     it; of floating point they are in 0..1. `init` is a picture to start from, or noise, content or style. With `output`
     the run is recorded in that directory, or beside that picture file, or with `resume` an unfinished one continued.
-    Reading a file may take `read_limit` GB; `side_by_side` paintings share the memory. `observers` get every Step; one
-    that raises StopIteration ends the painting. `say` gets lines of news; without it those that warn are Python's
-    warnings. `progress` shows a bar, and the picture so far in a notebook, whose default it is.
+    Reading a file may take `read_limit` GB; `side_by_side` paintings share the memory. `observers` get every Step, and
+    may end it by StopIteration. `say` gets news, else warnings are Python's. `progress` shows a bar, as notebooks do.
 
     Raises InputError for a wrong picture or setting before anything is written; Interrupted and Pause once it is saved.
 
-    >>> paint(np.zeros((32, 40, 3), np.uint8), ["monet.jpg", "munch.jpg"], "studio", iterations=5).image.size
+    >>> paint(np.zeros((32, 40, 3), np.uint8), ["monet.jpg", "munch.jpg"], iterations=5).image.size
     (40, 32)
     """
     if isinstance(init, str) and init in STARTS:
@@ -188,8 +187,8 @@ def paint(
     settings = settings_of(settings or DEFAULT, **changes)
     if resume and output is None:
         raise InputError("resume: there is no directory to go on in; name it as output")
-    shows = in_notebook() if progress is None else progress
     pictures, warn = (content, styles, masks, style_masks, init), say or _warn
+    shows = in_notebook() if progress is None else progress
     with images.Files() as memory, closing(Progress(settings.save_every // 10)) as bar:
         paths, settings = _input_files(memory, pictures, settings, weights_file, read_limit, warn)
         run = Run(places.path(output), overwrite, resume, warn) if output is not None else None

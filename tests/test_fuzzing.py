@@ -78,7 +78,7 @@ def test_headers_of_arrays_are_no_python(run, header):
 def test_losses_that_are_none_are_begun_anew(run):
     (run / "losses.csv").write_text("iteration,evaluations,seconds,total\n0,1,0,<script>\n")
     with Run(run, resume=True) as found:
-        assert found._rows == {}
+        assert found.rows == {}
 
 
 def test_settings_of_a_kind_that_is_none(run):

@@ -69,7 +69,7 @@ RIGHT |= {
     "tuple[int, ...]": [[1]],
     "tuple[float, ...] | None": [None, [1]],
 }
-RIGHT_FOR = {"memory": [1.5]}
+RIGHT_FOR = {"memory": [1.5], "style_detail": ["x", "512"]}
 
 
 @pytest.mark.parametrize("declared", [Settings, Film])

@@ -65,12 +65,11 @@ def paint_film(
     sources = InputFiles.named(clip.path, styles, masks, style_masks, settings, weights_file, clip.read_limit, say)
     with FilmRun(output, overwrite, resume) as film_run:
         outline = clip.outline(say)
-        first = next(clip.frames())
-        studio = _Studio(FilmPlan(clip, sources, settings, film, film_run.stages, side_by_side), first, say)
-        stages = studio.stages(first, say)
+        plan, first = FilmPlan(clip, sources, settings, film, film_run.stages, side_by_side), next(clip.frames())
+        stages = (studio := _Studio(plan, first, say)).stages(first, say)
         counts = {"shots": outline.shots, "frames": sum(outline.shots), "seconds": outline.seconds}
         film_run.open(sources, studio.name, settings, stages, film=clip.facts() | asdict(film) | counts)
-        plan = studio.plan = replace(studio.plan, stages=[stage.record() for stage in stages])
+        plan = studio.plan = replace(plan, stages=[stage.record() for stage in stages])
         say(f"{studio.name} paints {stages[-1].shape[1]} x {stages[-1].shape[0]} pixels: {outline}")
         del stages
         ranges = itertools.starmap(range, itertools.pairwise(itertools.accumulate(outline.shots, initial=1)))

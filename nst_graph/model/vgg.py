@@ -153,7 +153,8 @@ def mean_activations(network: Network, pictures: Iterable[Picture]) -> Scales:
     """Each filter's mean over all positions of pictures as large as Network.smallest_side wants, [filters] by layer."""
     with tf.Graph().as_default() as graph, session(graph) as running:
         picture = tf.placeholder(tf.float32, (None, None, 3))
-        means = {name: tf.reduce_mean(tensor, [0, 1, 2]) for name, tensor in build(network, picture).items()}
+        features = build(network, picture)
+        means = {conv.name: tf.reduce_mean(features[conv.name], [0, 1, 2]) for conv in network.convolutions}
         initialise(running)
         measured = [
             (running.run(means, {picture: shown}), {name: network.positions(shown, name) for name in means})

@@ -420,7 +420,7 @@ def test_a_strip_that_unpacks_to_more_than_its_picture(tmp_path):
             {WIDTH: tuple(range(1, 47)), LENGTH: 1_000_000, BITS: (16, 16, 16), SAMPLES: 3, OFFSETS: 8, COUNTS: 9},
             "not a whole",
         ),
-        ({WIDTH: 1_048_616, LENGTH: 2078, BITS: 16, SAMPLES: 1, OFFSETS: 8}, "raise --read-limit"),
+        ({WIDTH: 1_048_616, LENGTH: 2078, BITS: 16, SAMPLES: 1, OFFSETS: 8}, "raise read_limit"),
     ],
     ids=["odd bits", "a side of several numbers", "a claim of gigabytes"],
 )
