@@ -326,7 +326,12 @@ def _detailed(
     def picture(number: int, style: Picture) -> Picture:
         return run.keep_detail(number, lambda: painted(number, style)) if run else painted(number, style)
 
-    pictures = [picture(number, style.picture) for number, style in enumerate(styles, 1)]
+    pictures: list[Picture] = []
+    for number, style in enumerate(styles, 1):  # a painting of several regions is there several times
+        same = [
+            done for done, other in zip(pictures, styles, strict=False) if np.array_equal(other.picture, style.picture)
+        ]
+        pictures += same[:1] or [picture(number, style.picture)]
     return [stage.with_styles(pictures) for stage in stages]
 
 
