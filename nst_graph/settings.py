@@ -387,6 +387,8 @@ def _convert(name: str, value: Any, kind: str, remedy: str) -> Any:
     convert = functools.partial(_convert, name, remedy=remedy)
     if value is None and kind.endswith("None"):
         return None
+    if kind.startswith("tuple") and isinstance(value, Real):
+        value = (value,)
     if "tuple" in kind and isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping):
         values = tuple(convert(item, "int" if "int" in kind else "float") for item in value)
         return values[0] if kind.startswith("float") and len(values) == 1 else values
