@@ -165,13 +165,13 @@ def _work(work: Callable[[Send], object], pipe: connection.Connection) -> None:
     def send(line: str, results: Any = None) -> None:
         try:
             pipe.send((line, results))
-        except BrokenPipeError:  # nobody is there any more, as _follow is about to find
+        except BrokenPipeError:  # nobody is there any more, as follow is about to find
             stop(signal.SIGTERM, None)
 
     for number in signals.ENDING:
         if signal.getsignal(number) != signal.SIG_IGN:  # nohup's
             signal.signal(number, stop)
-    threading.Thread(target=_follow, daemon=True).start()
+    threading.Thread(target=follow, daemon=True).start()
     with suppress(KeyboardInterrupt, BrokenPipeError):
         try:
             work(send)
@@ -181,7 +181,7 @@ def _work(work: Callable[[Send], object], pipe: connection.Connection) -> None:
             pipe.send(InputError(str(error)))
 
 
-def _follow() -> None:
+def follow() -> None:
     """End this process when the one that started it has ended."""
     parent = multiprocessing.parent_process()
     if parent is not None:

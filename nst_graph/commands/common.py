@@ -21,8 +21,6 @@ from nst_graph.news import tell
 
 #: What a command does with its words; returns a line for each failure.
 Work = Callable[[list[str]], Sequence[str]]
-#: Errors that are not the program's own.
-FAILURES = (InputError, FloatingPointError, OSError, MemoryError)
 
 
 class Parser(argparse.ArgumentParser):
@@ -89,9 +87,9 @@ def command(name: str, interrupted: str = "the same command goes on") -> Callabl
                 lines = [f"error: {line}" for line in work(list(sys.argv[1:] if words is None else words))]
             except KeyboardInterrupt as error:
                 status, lines = 130, [f"interrupted; {error.args[0] if error.args else interrupted}"]
-            except FAILURES as error:
+            except (InputError, FloatingPointError, OSError, MemoryError) as error:
                 news.trace(error)
-                lines = [f"error: {remedied(error)}"]
+                lines = [f"error: {_remedied(error)}"]
             finally:
                 news.flush()
             for line in lines:
@@ -103,8 +101,7 @@ def command(name: str, interrupted: str = "the same command goes on") -> Callabl
     return decorate
 
 
-def remedied(error: Exception) -> str:
-    """The line that a command says of one of FAILURES."""
+def _remedied(error: Exception) -> str:
     if isinstance(error, FloatingPointError):
         return f"{error}; take a smaller --rate, --alpha or --beta"
     if isinstance(error, OSError):
