@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import re
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -176,20 +177,20 @@ def _page(studio: Studio) -> Any:
             if len(values) > 1:
                 studio.remember(*values)
         except (InputError, OSError) as error:
-            raise gr.Error(str(error), print_exception=False) from error
+            raise gr.Error(re.sub(r"\S*/pictures/\w+/", "", str(error)), print_exception=False) from error
 
     def look(before: str | None) -> list[Any]:
         html, painting, large = studio.look(), studio.watched.is_busy(), studio.large.is_busy()
         can = (not painting, painting, studio.watched.run, studio.watched.run and not large, large)
         return [gr.skip()] * 6 if html == before else [html, *(gr.Button(interactive=bool(one)) for one in can)]
 
+    # The file that was dropped, as it is: gradio would open it, and say nothing on the page if it is no picture.
+    gr.Image.preprocess = lambda self, file: file and file.path
     with gr.Blocks(title="nst_graph studio", analytics_enabled=False, fill_width=True) as blocks, gr.Row():
         with gr.Column(min_width=300):
             with gr.Row():
                 how = {"type": "filepath", "sources": ["upload"], "height": 190, "min_width": 130, "buttons": []}
                 choices = [gr.Image(label=name, **how) for name in ("photograph", "painting")]
-            for picture in choices:  # the file itself: gradio would open it, and tell of a bad one in its own words
-                picture.preprocess = lambda file: file and file.path
             for label in ("more photograph ← → more painting", "finer strokes ← → broader strokes"):
                 choices.append(gr.Slider(-2, 2, 0, step=0.25, label=label, elem_classes="plain"))
             colours = [("the painting", "painting"), ("the photograph", "luminance")]
@@ -225,6 +226,7 @@ def main(words: list[str]) -> list[str]:
     page.write_gallery(output)
     # What is dropped stays beside the runs; no host but this machine is asked, nor a proxy for it.
     os.environ |= {"GRADIO_TEMP_DIR": str(output / "pictures"), "GRADIO_ANALYTICS_ENABLED": "0", "no_proxy": "*"}
+    tell("loading gradio takes some seconds")
     import gradio as gr
     from starlette.routing import Mount
     from starlette.staticfiles import StaticFiles
