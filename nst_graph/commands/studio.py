@@ -13,14 +13,13 @@ from functools import partial
 from html import escape
 from itertools import chain
 from pathlib import Path
-from threading import Thread
 from typing import Any
 from urllib.parse import quote
 
 from nst_graph import machine, places, signals
 from nst_graph.batch import tasks
 from nst_graph.batch.jobs import Job
-from nst_graph.commands import common, paint
+from nst_graph.commands import common, options, paint
 from nst_graph.errors import InputError
 from nst_graph.news import tell
 from nst_graph.recipes import PRINT_SCALES, RECIPES
@@ -47,6 +46,7 @@ class Painter:
             raise InputError("a picture is being painted; stop it first, or wait")
         self.run, self._begun = run, time.time()
         self._process = tasks.CONTEXT.Process(target=_work, args=([*words, "--quiet"], self._errors), daemon=True)
+        tasks.block_ctrl_c()  # for the process, which is stopped once
         self._process.start()
 
     def is_busy(self) -> bool:
@@ -77,7 +77,7 @@ class Painter:
 
 def _work(words: list[str], errors: Path) -> None:
     """Paint, in a process of its own."""
-    Thread(target=tasks.follow, daemon=True).start()
+    tasks.end_with_parent()
     with errors.open("w", encoding="utf-8", errors="backslashreplace") as said, redirect_stderr(said):
         raise SystemExit(paint.main(words))
 
@@ -136,8 +136,8 @@ class Studio:
     def _start(self, painter: Painter, photo: Any, style: Any, settings: Settings) -> None:
         names = [Path(picture).stem[:40] for picture in (photo, style)]
         run = self.output / "-".join([*names, str(settings.size), time.strftime("%Y%m%d-%H%M%S")])
-        options = page.fewest_options(settings) or ()  # a recipe and this form always have some
-        painter.start(run, str(photo), str(style), *chain(*options), "--output", str(run))
+        words = chain(*page.fewest_options(settings) or ())  # of a recipe and this form there always are some
+        painter.start(run, str(photo), str(style), *words, "--output", str(run))
 
     def remember(self, *choices: Any) -> None:
         """Keep what was chosen, and the run that is watched, also for another studio."""
@@ -217,8 +217,7 @@ def _page(studio: Studio) -> Any:
 def main(words: list[str]) -> list[str]:
     about = "Open a page in a browser on this machine that paints the pictures dropped on it."
     parser = common.Parser(prog=places.program("studio"), description=about)
-    about = "directory of the runs (default: output)"
-    parser.add_argument("--output", metavar="DIR", type=common.file_path, help=about)
+    options.add(parser, "output", about="directory of the runs (default: output)", metavar="DIR", names="")
     output = vars(parser.parse_args(words)).get("output", places.OUTPUT).absolute()
     if importlib.util.find_spec("gradio") is None:
         raise InputError("the studio needs gradio; pip install 'nst_graph[studio]'")
