@@ -72,7 +72,7 @@ class Painter:
             return error or f"the painting was killed (status {code}); Go on continues it"
         if self.is_busy():
             return "painting" if self.address() else "loading TensorFlow takes some seconds"
-        return "painted" if self.address() else "drop two pictures, then press Paint"
+        return "not painting now" if self.address() else "drop two pictures, then press Paint"
 
 
 def _work(words: list[str], errors: Path) -> None:

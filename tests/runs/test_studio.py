@@ -102,9 +102,9 @@ class Page:
         return wait(lambda: self.run("return document.getElementById('state')?.textContent") in states, 300)
 
     def paints(self):
-        """Whether it comes to say so, and to show a picture."""
+        """Whether it comes to show a picture of a painting that goes on, or has by now come to its end."""
         width = "return document.getElementById('picture').naturalWidth"
-        return self.says("painting") and wait(lambda: self.run(width) == 512, 300)
+        return self.says("painting", "finished") and wait(lambda: self.run(width) == 512, 300)
 
 
 def records(tmp_path):
@@ -150,13 +150,13 @@ def test_as_a_painter_does(studio, browser, pictures, tmp_path):  # noqa: F811
         # Another tab has what was chosen, and the same painting.
         browser.switch_to.new_window("tab")
         other = Page(browser, address)
-        assert other.says("painting", "finished") and other.sliders()[0].get_attribute("value") == "1"
+        assert other.paints() and other.sliders()[0].get_attribute("value") == "1"
         assert wait(lambda: len(browser.find_elements("css selector", "[aria-label='Remove Image']")) == 2)
         other.press("Paint large")
         assert wait(lambda: len(records(tmp_path)) == 3 and state(records(tmp_path)[2]) == "finished", 300)
         third = records(tmp_path)[2]
         assert (third["width"], third["height"], third["settings"]["beta"]) == (1024, 768, second["settings"]["beta"])
-        assert page.shows("large: painted")
+        assert page.shows("large: not painting now")
         hosts = "return performance.getEntriesByType('resource').map(entry => new URL(entry.name).hostname)"
         assert {*browser.execute_script(hosts), *other.run(hosts)} == {"127.0.0.1"}
         assert [error for error in errors(browser) if error["level"] == "SEVERE"] == []
