@@ -69,7 +69,7 @@ class Painter:
         code = self._process.exitcode
         if code not in (None, 0, 130, -signal.SIGTERM):
             error = self._errors.read_text("utf-8").partition("error: ")[2]
-            return error or f"the painting was killed (status {code}); Go on continues it"
+            return error or f"the painting was killed (status {code}); what was saved is kept"
         if self.is_busy():
             return "painting" if self.address() else "loading TensorFlow takes some seconds"
         return "not painting now" if self.address() else "drop two pictures, then press Paint"
@@ -91,7 +91,8 @@ class Studio:
         self.choices: Sequence[Any] = ()
         self.output, self._memory, self._address = output, kept / "studio.json", ""
         with suppress(OSError, ValueError):
-            run, self.choices = json.loads(self._memory.read_text())
+            run, choices = json.loads(self._memory.read_text())
+            self.choices = choices if all(map(os.path.exists, choices[:2])) else ()
         self.watched = Painter(kept / "watched.txt", run and output / run)
         self.large = Painter(kept / "large.txt")
 
@@ -106,8 +107,10 @@ class Studio:
         if not records.are_of(record, "content", [Path(photo)]):
             raise InputError("this photograph was not painted yet; press Paint")
         kept = {name: getattr(job.settings, name) for name in ("init", "scales", "scale_iterations", "iterations")}
-        if replace(settings, **kept) == job.settings and records.are_of(record, "styles", [Path(style)]):
-            more = ["--more", str(MORE)] if record["outcome"].get("state") == "finished" else []
+        is_same = replace(settings, **kept) == job.settings and records.are_of(record, "styles", [Path(style)])
+        is_finished = record["outcome"].get("state") == "finished"
+        if is_same and (is_finished or (job.output / "state.npz").exists()):
+            more = ["--more", str(MORE)] if is_finished else []
             self.watched.start(job.output, "--resume", str(job.output), *more)
         else:
             self._start(self.watched, photo, style, replace(settings, init=start, scales=(), scale_iterations=()))

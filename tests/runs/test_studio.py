@@ -173,11 +173,11 @@ def test_killed(studio, browser, pictures, tmp_path):  # noqa: F811
         page = Page(browser, address)
         page.drop(*pictures[:2])
         page.press("Paint")
-        assert page.paints()
+        assert page.paints() and wait(lambda: any((tmp_path / "output").glob("*/state.npz")), 300)
         for child in psutil.Process(process.pid).children():
             if "spawn_main" in " ".join(child.cmdline()):
                 child.kill()
-        assert page.shows("the painting was killed (status -9); Go on continues it")
+        assert page.shows("the painting was killed (status -9); what was saved is kept")
         page.press("Go on")
         assert page.paints()
         painters = psutil.Process(process.pid).children()
