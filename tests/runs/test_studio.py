@@ -97,6 +97,10 @@ class Page:
         finally:
             self.browser.switch_to.default_content()
 
+    def frame(self):
+        """The address of the page of the run."""
+        return self.browser.find_element("tag name", "iframe").get_attribute("src")
+
     def says(self, *states):
         """Whether the page of the run comes to say one of these."""
         return wait(lambda: self.run("return document.getElementById('state')?.textContent") in states, 300)
@@ -178,8 +182,9 @@ def test_killed(studio, browser, pictures, tmp_path):  # noqa: F811
             if "spawn_main" in " ".join(child.cmdline()):
                 child.kill()
         assert page.shows("the painting was killed (status -9); what was saved is kept")
+        before = page.frame()
         page.press("Go on")
-        assert page.paints()
+        assert wait(lambda: page.frame() != before, 300) and page.paints()
         painters = psutil.Process(process.pid).children()
         process.kill()
         psutil.wait_procs(painters, 300)
