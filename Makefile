@@ -32,8 +32,9 @@ $(VENV)/test-installed: setup.py $(VENV)/installed
 	$(VENV)/bin/python -m pip install --editable '.[test]'
 	touch $@
 
+# gradio holds Pillow and others back, so it comes after make test, which tries the newest.
 $(VENV)/all-installed: setup.py $(VENV)/test-installed
-	$(VENV)/bin/python -m pip install --editable '.[test,vgg16]'
+	$(VENV)/bin/python -m pip install --editable '.[test,vgg16,studio]'
 	touch $@
 
 $(VGG19): | $(VENV)/installed

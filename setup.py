@@ -30,6 +30,7 @@ setup(
             "nst-paint-many=nst_graph.commands.paint_many:main",
             "nst-paint-video=nst_graph.commands.paint_video:main",
             "nst-get-weights=nst_graph.commands.get_weights:main",
+            "nst-studio=nst_graph.commands.studio:main",
             "nst-figures=nst_graph.commands.figures:main",
         ]
     },
@@ -64,6 +65,7 @@ setup(
         "tensorboard": ["tensorboard>=2.20"],  # shows what --tensorboard writes
         "many": MANY,  # scripts/paint_many.py and figures.py on many machines
         "benchmarks": ["torch>=2.9"],  # what benchmarks/run.py measures against
+        "studio": ["gradio>=6.31"],  # scripts/studio.py; the first that was tried
         "notebook": NOTEBOOK,  # Jupyter with a bar of its own, and what docs/paper.ipynb draws with
         "test": [
             *(*FIGURES, *VIDEO, *MANY, *NOTEBOOK),

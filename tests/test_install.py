@@ -155,13 +155,13 @@ def test_messages_are_true_where_it_is_installed():
         for node in ast.walk(tree):
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in comments:
                 named = re.search(
-                    r"(paint|paint_many|paint_video|get_weights|figures)\.py|README|make paint", node.value
+                    r"(paint|paint_many|paint_video|studio|get_weights|figures)\.py|README|make paint", node.value
                 )
                 assert named is None or node.value == sheets.ORIGIN, f"{path}: {node.value}"
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("name", ["nst-paint", "nst-paint-many", "nst-paint-video", "nst-get-weights", "nst-figures"])
+@pytest.mark.parametrize("name", ["paint", "paint-many", "paint-video", "studio", "get-weights", "figures"])
 def test_each_command_has_help(installed, tmp_path, name):
-    done = run(installed, name, "--help", cwd=tmp_path)
-    assert done.returncode == 0 and done.stdout.startswith(f"usage: {name} ")
+    done = run(installed, f"nst-{name}", "--help", cwd=tmp_path)
+    assert done.returncode == 0 and done.stdout.startswith(f"usage: nst-{name} ")

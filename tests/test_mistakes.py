@@ -123,7 +123,7 @@ def test_without_the_environment(here):
         assert "make paint" in done.stderr and done.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("script", ["paint", "paint_many", "paint_video", "get_weights", "figures"])
+@pytest.mark.parametrize("script", ["paint", "paint_many", "paint_video", "studio", "get_weights", "figures"])
 def test_a_safe_path(here, script):
     """With python -P, or PYTHONSAFEPATH, a script's directory is not on the path of modules."""
     done = subprocess.run([sys.executable, "-P", ROOT / "scripts" / f"{script}.py", "--help"], capture_output=True)

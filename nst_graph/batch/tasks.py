@@ -103,7 +103,7 @@ def _do(
         return None
 
     futures = list[Future[str | None]]()
-    with ThreadPoolExecutor(max(1, len(tasks)), initializer=_block_ctrl_c) as threads:
+    with ThreadPoolExecutor(max(1, len(tasks)), initializer=block_ctrl_c) as threads:
         try:
             for task in tasks:
                 while len(busy := [future for future in futures if not future.done()]) >= room():
@@ -117,7 +117,7 @@ def _do(
             raise
 
 
-def _block_ctrl_c() -> None:
+def block_ctrl_c() -> None:
     """Keep Ctrl-C, which a terminal sends to all, from the processes that this thread starts: they are stopped once."""
     if hasattr(signal, "pthread_sigmask"):  # not on Windows
         resource_tracker.ensure_running()  # now, as the first process would start it, which unblocks Ctrl-C
@@ -157,21 +157,13 @@ def _by_process(task: Task, stopped: threading.Event) -> Generator[tuple[str, An
 def _work(work: Callable[[Send], object], pipe: connection.Connection) -> None:
     """In a process: work, and send news with results, then None, or the error that ended it."""
 
-    def stop(number: int, frame: FrameType | None) -> None:
-        for ending in signals.ENDING:  # they may come in pairs
-            signal.signal(ending, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
     def send(line: str, results: Any = None) -> None:
         try:
             pipe.send((line, results))
         except BrokenPipeError:  # nobody is there any more, as _follow is about to find
-            stop(signal.SIGTERM, None)
+            _stop(signal.SIGTERM, None)
 
-    for number in signals.ENDING:
-        if signal.getsignal(number) != signal.SIG_IGN:  # nohup's
-            signal.signal(number, stop)
-    threading.Thread(target=_follow, daemon=True).start()
+    end_with_parent()
     with suppress(KeyboardInterrupt, BrokenPipeError):
         try:
             work(send)
@@ -179,6 +171,20 @@ def _work(work: Callable[[Send], object], pipe: connection.Connection) -> None:
         except FAILURES as error:
             news.trace(error)
             pipe.send(InputError(str(error)))
+
+
+def end_with_parent() -> None:
+    """In a process: raise KeyboardInterrupt once, at the first signal, or when the one that started it has ended."""
+    for number in signals.ENDING:
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup's
+            signal.signal(number, _stop)
+    threading.Thread(target=_follow, daemon=True).start()
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    for ending in signals.ENDING:  # they may come in pairs
+        signal.signal(ending, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _follow() -> None:

@@ -94,7 +94,7 @@ def look(browser, file, width=1200, scheme="light", place=""):
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
     media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
-    browser.get(file.as_uri() + place)
+    browser.get(file if isinstance(file, str) else file.as_uri() + place)
 
 
 def errors(browser):
