@@ -296,6 +296,9 @@ def _paint(
             if detail is not None:
                 shared = partial(paint, weights_file=paths.weights, side_by_side=side_by_side, say=say, progress=False)
                 stages = _detailed(stages, run, partial(shared, styles=detail, read_limit=np.inf), say)
+                last = stages[-1]
+                if run:
+                    run.final_form = last.finish
             keep = [reached.append, lambda step: rows.update({step.iteration: row_of(step)})]
             observers = [*keep, *observers, _estimator(stages, network, say)]
             outcome = paint_stages(network, stages, step, observers, say, stack)

@@ -66,14 +66,17 @@ def test_by_the_authors_loss(paint, layers, pictures_dir, detail, tmp_path):
     assert told[-1] < 0.05 * told[0]
 
 
-@pytest.mark.parametrize("more", [{}, {"scales": (32,), "scale_iterations": (3,)}, {"init": "style"}])
+@pytest.mark.parametrize(
+    "more", [{}, {"scales": (32,), "scale_iterations": (3,)}, {"init": "style"}, {"match_histogram": True}]
+)
 def test_it_is_the_style(paint, detail, tmp_path, more):
-    """As if detail-1.png were named as STYLE, at every scale, and as a start."""
+    """As if detail-1.png were named as STYLE, at every scale, as a start, and for the levels of what is saved."""
     settings = replace(SMALL, iterations=3, **more)
     run = tmp_path / "run"
     found = paint(settings=replace(settings, style_detail=detail), output=run)
     expected = paint(run / "detail-1.png", settings=settings)
     np.testing.assert_allclose(found.picture, expected.picture, atol=1e-3)
+    np.testing.assert_allclose(images.read(run / "final.png"), found.picture.clip(0, 255), atol=0.51)
     assert found.outcome.step.total != pytest.approx(paint(settings=settings).outcome.step.total, rel=0.01)
     np.testing.assert_allclose(images.read(run / "style-1.png"), images.read(run / "detail-1.png"), atol=0.51)
 

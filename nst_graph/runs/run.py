@@ -161,7 +161,7 @@ class Run(BaseRun):
         if step and (step.stage >= len(stages) or step.picture.shape != stages[step.stage].shape):
             remedy = "resume it with the size and the scales that it was begun with, or paint anew with --overwrite"
             raise InputError(f"state.npz: its stages are not these; {remedy}")
-        self._save_every, self._finish = settings.save_every, stages[-1].finish
+        self._save_every, self.final_form = settings.save_every, stages[-1].finish
         self._form = settings.depth, records.texts(settings, network), settings.dpi
         if self._is_finished:
             self._earlier["settings"]["iterations"] = settings.iterations
@@ -236,7 +236,7 @@ class Run(BaseRun):
         super()._end(outcome)
 
     def _save(self, step: Step, name: str) -> Picture:
-        picture = self._finish(step.picture.astype(np.float32, copy=False))
+        picture = self.final_form(step.picture.astype(np.float32, copy=False))
         self._directory.put(name, images.to_png(picture, *self._form))
         return picture
 
