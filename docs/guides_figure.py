@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw
 import nst_graph
 from nst_graph.recipes import RECIPES
 
-SETTINGS = replace(RECIPES["studio"].settings, size=400, iterations=5)
+SETTINGS = replace(RECIPES["studio"].settings, size=512, iterations=60)
 #: Where each sky ends, from left to right, in thousandths of width and height.
 OUTLINES = {
     "": "0 560, 20 520, 60 480, 160 475, 225 482, 262 445, 325 432, 388 437, 440 402, 520 424, 540 437, 582 422, "
@@ -31,8 +31,11 @@ OUTLINES = {
 WIDTH, HEIGHT = 2048, 1536
 
 
-def draw_masks(directory: Path) -> dict[str, Path]:
-    """Draw sky.png and town.png, for the photograph, starry-sky.png and starry-town.png, for the painting."""
+def draw_masks(directory: Path) -> dict[str, list[Path]]:
+    """Draw sky.png and town.png, for the photograph, starry-sky.png and starry-town.png, for the painting.
+
+    They are arguments of nst_graph.paint.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     paths = {}
     for name, outline in OUTLINES.items():
@@ -43,7 +46,7 @@ def draw_masks(directory: Path) -> dict[str, Path]:
             ImageDraw.Draw(mask).polygon(corners, fill=ink)
             paths[name + part] = directory / f"{name}{part}.png"
             mask.save(paths[name + part])
-    return paths
+    return {"masks": [paths["sky"], paths["town"]], "style_masks": [paths["starry-sky"], paths["starry-town"]]}
 
 
 def shaded(picture: Path, mask: Path, size: tuple[int, int]) -> Image.Image:
@@ -58,11 +61,7 @@ def main() -> None:
         parser.add_argument(name, type=Path)
     args = parser.parse_args()
     runs = Path(__file__).resolve().parent.parent / "output" / args.sheet.stem
-    masks = draw_masks(runs / "masks")
-    guides = {
-        "masks": [masks["sky"], masks["town"]],
-        "style_masks": [masks["starry-sky"], masks["starry-town"]],
-    }
+    guides = draw_masks(runs / "masks")
     results = []
     for name, several in (("unguided", {}), ("guided", guides)):
         final = runs / name / "final.png"
@@ -72,11 +71,12 @@ def main() -> None:
             nst_graph.paint(args.photograph, args.painting, SETTINGS, **several, **how)
         results.append(Image.open(final).convert("RGB"))
     size = results[0].size
-    panels = [shaded(args.photograph, masks["sky"], size), shaded(args.painting, masks["starry-sky"], size), *results]
+    skies = (args.photograph, guides["masks"][0]), (args.painting, guides["style_masks"][0])
+    panels = [*(shaded(picture, sky, size) for picture, sky in skies), *results]
     sheet = Image.new("RGB", (2 * size[0] + 8, 2 * size[1] + 8), "white")
     for index, panel in enumerate(panels):
         sheet.paste(panel, (index % 2 * (size[0] + 8), index // 2 * (size[1] + 8)))
-    sheet.save(args.sheet, quality=85)
+    sheet.save(args.sheet, quality=78)
 
 
 if __name__ == "__main__":

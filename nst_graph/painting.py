@@ -431,7 +431,7 @@ def warm_start(step: Step, earlier: PreparedStage, stage: PreparedStage) -> tupl
         return picture, step.optimizer_state()
     if stage.settings.alpha > 0:
         return images.enlarge_change(picture, earlier.content, stage.content), None
-    return images.resample(picture, *stage.photograph.shape[:2]), None
+    return images.resample(images.unframed(picture), *stage.photograph.shape[:2]), None
 
 
 def objective_of(

@@ -212,6 +212,8 @@ def test_an_enlarged_painting_has_the_photographs_detail():
     small = images.resize(photograph, 18, 24)
     np.testing.assert_array_equal(images.enlarge_change(small, small, photograph), photograph)
     np.testing.assert_allclose(images.enlarge_change(small + 40, small, photograph), photograph + 40, rtol=1e-5)
+    framed = np.pad(small[4:-4, 4:-4] + 40, ((4, 4), (4, 4), (0, 0)), constant_values=99)  # as by padding with zeros
+    np.testing.assert_allclose(images.enlarge_change(framed, small, photograph), photograph + 40, rtol=1e-5)
 
 
 def test_scales_above_a_small_picture_are_left_out(pair, network_file):

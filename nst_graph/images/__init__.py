@@ -16,6 +16,7 @@ from nst_graph.images.arrays import (
     resize,
     start,
     to_bytes,
+    unframed,
     unpremultiply,
 )
 from nst_graph.images.reading import read, read_mask

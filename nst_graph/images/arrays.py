@@ -22,6 +22,8 @@ SIDES: dict[str, Callable[[Sequence[int]], float]] = {
 RESAMPLINGS = {name: Image.Resampling[name.upper()] for name in ("lanczos", "bicubic", "bilinear")}
 #: The least variance of colours that are given another, of 255^2.
 LEAST_VARIANCE = 1e-3
+#: The pixels next to the border that a painting's frame takes, as the network pads with zeros (docs/pictures.md).
+FRAME = 4
 #: The noise of the start, about the mean RGB: from a source of random numbers, an amplitude, the mean, and
 #: [height, width, 3]. Grey noise is uniform noise, the same in all channels: fine noise of colour, which the
 #: network hardly sees, would stay (docs/pictures.md). Noise of the full range is U(0, 255) whatever its amplitude.
@@ -92,8 +94,16 @@ def enlarge_change(picture: Picture, photograph: Picture, larger: Picture) -> Pi
 
     Only the change from photograph to painting is enlarged, so the photograph's detail stays sharp.
     """
-    enlarged: Picture = larger + resample(picture - photograph, *larger.shape[:2])
+    enlarged: Picture = larger + resample(unframed(picture - photograph), *larger.shape[:2])
     return enlarged
+
+
+def unframed(values: Picture) -> Picture:
+    """A painting, or a change, with what is within its FRAME carried outwards: enlarged, a frame would be a band."""
+    height, width, _ = values.shape
+    frame = min(FRAME, (min(height, width) - 1) // 2)
+    inside = values[frame : height - frame, frame : width - frame]
+    return np.pad(inside, ((frame, frame), (frame, frame), (0, 0)), "edge")
 
 
 def fit(picture: Picture, size: int) -> Picture:
