@@ -54,10 +54,7 @@ def _seen(network: Network, region: Region, name: str) -> Region:
         if isinstance(layer, Conv):
             region = np.asarray(scipy.ndimage.binary_dilation(region, np.ones((3, 3))))
         elif isinstance(layer, Pool):
-            height, width = ((side + network.rounds_up) // 2 for side in region.shape)
-            odd = [(0, side % 2 * network.rounds_up) for side in region.shape]
-            region = np.pad(region, odd, "edge")[: 2 * height, : 2 * width]
-            region = region.reshape(height, 2, width, 2).max(axis=(1, 3))
+            region = network.taken_together(region).max(axis=(1, 3))
         if layer.name == name:
             break
     return region

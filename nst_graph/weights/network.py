@@ -106,12 +106,16 @@ class Network:
         height, width = ((int(side) + most) >> self.poolings(name) for side in picture.shape[:2])
         return height * width
 
+    def taken_together(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Values [height, width] by what a pooling takes together, [height', 2, width', 2]."""
+        odd = [(0, side % 2 * self.rounds_up) for side in values.shape]
+        height, width = ((side + self.rounds_up) // 2 for side in values.shape)
+        return np.pad(values, odd, "edge")[: 2 * height, : 2 * width].reshape(height, 2, width, 2)
+
     def shrink(self, mask: npt.NDArray[np.floating], name: str) -> npt.NDArray[np.floating]:
         """Average a mask [height, width] down to a layer's size, by averages of what each pooling takes together."""
         for _ in range(self.poolings(name)):
-            odd = [(0, side % 2 * self.rounds_up) for side in mask.shape]
-            height, width = ((side + self.rounds_up) // 2 for side in mask.shape)
-            mask = np.pad(mask, odd, "edge")[: 2 * height, : 2 * width].reshape(height, 2, width, 2).mean(axis=(1, 3))
+            mask = self.taken_together(mask).mean(axis=(1, 3))
         return mask
 
     def upto(self, names: Iterable[str], pool_rounding: str = "down") -> Network:
