@@ -2,11 +2,14 @@
 
 import ctypes
 import gc
+import mmap
 import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
+from typing import Any
 
+import numpy.typing as npt
 import psutil
 
 #: The control groups of this process, where the file system of all of them is, and below that the directory and the
@@ -44,6 +47,13 @@ def release_memory() -> None:
     gc.collect()
     with suppress(AttributeError, OSError, TypeError):  # only glibc has malloc_trim
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def release_pages(values: npt.NDArray[Any]) -> None:
+    """Return the memory of an array to the system, on Linux; the array has zeros then."""
+    begin = -(-values.ctypes.data // mmap.PAGESIZE) * mmap.PAGESIZE
+    length = (values.ctypes.data + values.nbytes - begin) // mmap.PAGESIZE * mmap.PAGESIZE  # no page is shared
+    ctypes.CDLL(None).madvise(ctypes.c_void_p(begin), ctypes.c_size_t(length), mmap.MADV_DONTNEED)
 
 
 def has_avx2() -> bool:

@@ -23,7 +23,7 @@ from nst_graph.errors import InputError, Pause, in_python
 from nst_graph.evaluation import Floats
 from nst_graph.images import ImageLike, Picture
 from nst_graph.model.objective import Objective, TargetExtractor
-from nst_graph.model.tensorflow import gpu_name, has_gpu, tf
+from nst_graph.model.tensorflow import gpu_name, has_gpu, reserve, tf
 from nst_graph.news import count, duration
 from nst_graph.optimise import Outcome, Step, Vectors, minimise
 from nst_graph.optimise.steps import Arrays, OffsetObserver
@@ -347,12 +347,18 @@ def network_of(paths: InputFiles, warn: Say) -> Network:
     return whole
 
 
+def _bytes_needed(stages: Sequence[PreparedStage], network: Network) -> float:
+    """The memory that painting all stages takes."""
+    styles = [max((style.picture.size / 3 for style in stage.styles), default=0.0) for stage in stages]
+    return max(
+        bytes_needed(stage.plan, network, stage.shape[:2], style, stage.settings)
+        for stage, style in zip(stages, styles, strict=True)
+    )
+
+
 def _estimator(stages: Sequence[PreparedStage], network: Network, say: Say) -> Callable[[Step], None]:
     """An observer that says what time, by some iterations' evaluations, and what memory the picture takes."""
-    (height, width, _), memory, seen = stages[-1].shape, 0.0, list[Floats]()
-    for stage in stages:
-        style = max((style.picture.size / 3 for style in stage.styles), default=0.0)
-        memory = max(memory, bytes_needed(stage.plan, network, stage.shape[:2], style, stage.settings))
+    (height, width, _), memory, seen = stages[-1].shape, _bytes_needed(stages, network), list[Floats]()
 
     def observe(step: Step) -> None:
         if len(seen) < 2:  # the first, and the one that tells
@@ -387,6 +393,7 @@ def paint_stages(
     closes its objective, which holds the state that a run saves before.
     """
     total, at_size = sum(stage.settings.iterations for stage in stages), 0
+    memory = _bytes_needed(stages, network)
     work = [stage.settings.iterations * stage.photograph.size for stage in stages]
     for index, stage in enumerate(stages):
         goes_on = index > 0 and stage.shape == stages[index - 1].shape
@@ -406,20 +413,23 @@ def paint_stages(
             return rest / max(1, sum(work))
 
         counter = OffsetObserver(observers, index, step, goes_on, total, left)
+        reserve(memory)
         objective, vectors = objective_of(network, stage, warm=bool(state))
         stack.enter_context(objective)
         settings = replace(stage.settings, iterations=iterations, corrections=stage.plan.pairs)
         outcome = minimise(objective, picture, settings, counter.observe, state, vectors)
         ends = index + 1 == len(stages) or stages[index + 1].shape != stage.shape
-        counter.final_state = {} if ends else dict(outcome.step.optimizer_state())
+        final_state = {} if ends else dict(outcome.step.optimizer_state())
         step = counter.counted(outcome.step)
+        counter.latest = replace(outcome.step.kept(), optimizer_state=partial(dict, final_state))
+        outcome = replace(outcome, step=step)
         stack.close()
         del objective, vectors
         machine.release_memory()  # or many paintings in one process would add up
         if outcome.stopped:
             break
     assert step is not None  # settings have one stage at least
-    return replace(outcome, step=step)
+    return outcome
 
 
 def warm_start(step: Step, earlier: PreparedStage, stage: PreparedStage) -> tuple[Floats, Arrays | None]:

@@ -34,9 +34,9 @@ SHARE = 0.8
 #: How many of the first blocks may be joined, the fewest rows of a strip, and curvature pairs with which L-BFGS is
 #: worth using; and the share of the time that each pair less costs (docs/benchmark-corrections.md).
 JOINED, FEWEST_ROWS, FEWEST_PAIRS, PAIR_TIME = (1, 2), 16, 3, 0.02
-#: Bytes of TensorFlow and the kernels, of a number of the features that are there at once (benchmarks/run.py memory),
-#: and of a pixel whatever the strips: pictures, gradient, the content's features.
-BASE, PER_NUMBER, WHOLE_PER_PIXEL = 1.3e9, 4.5, 96
+#: Bytes of TensorFlow, the kernels and what stages before leave, of a number of the features that are there at once
+#: (benchmarks/run.py memory), and of a pixel whatever the strips: pictures, gradient, the content's features.
+BASE, PER_NUMBER, WHOLE_PER_PIXEL = 1.5e9, 4.5, 96
 #: How much more a strip's features take, of which a part is its own.
 IN_STRIPS = 1.5
 #: Bytes a pixel and channel of SciPy's L-BFGS-B, in float64: its work space (5 numbers), bounds (2), integers

@@ -12,12 +12,13 @@ By itself TensorFlow turns oneDNN on only where there is AVX-512, but AVX2 is en
 
 import atexit
 import gc
+import math
 import os
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any, Self
 
@@ -76,7 +77,10 @@ atexit.register(gc.freeze)  # or Python looks for garbage once more before it en
 tf.config.experimental.enable_tensor_float_32_execution(False)
 
 __all__ = ["SessionOwner", "gpu_memory", "gpu_name", "has_bfloat16", "has_gpu", "initialise"]
-__all__ += ["load", "session", "tf", "zeros"]
+__all__ += ["load", "reserve", "session", "tf", "zeros"]
+
+#: In which so many bytes are counted, or the number would not fit into 32 bits.
+ROW = 1 << 20
 
 
 @cache
@@ -106,6 +110,18 @@ def gpu_memory() -> int:
 def has_bfloat16() -> bool:
     """Whether products of bfloat16 are computed on a GPU, or by the processor."""
     return has_gpu() or machine.has_bfloat16()
+
+
+def reserve(size: float) -> None:
+    """Make TensorFlow's allocator keep one region of so many bytes on Linux, with no page of it in use.
+
+    By itself it adds region to region, gives no page back, and what fits into none of them takes memory beside them.
+    Sessions that use it must be closed before.
+    """
+    if has_gpu() or sys.platform != "linux":
+        return
+    with tf.Graph().as_default() as graph, session(graph) as running, suppress(tf.errors.ResourceExhaustedError):
+        machine.release_pages(running.run(tf.raw_ops.Empty(shape=(math.ceil(size / ROW), ROW), dtype=tf.uint8)))
 
 
 class Session(tf.Session):  # type: ignore[misc]

@@ -179,8 +179,8 @@ class OffsetObserver:
     same_size: bool = False
     total_iterations: int = 0
     left: Callable[[int], float] = lambda iteration: 1.0
-    #: The last step's, once the stage has ended, when it cannot be read any more.
-    final_state: Arrays | None = field(default=None, init=False)
+    #: The stage's step that all read from: an earlier one is not valid any more, and holds what an objective does.
+    latest: Step = field(init=False)
 
     def observe(self, step: Step) -> None:
         """Pass a step on, unless it only repeats the start."""
@@ -190,13 +190,11 @@ class OffsetObserver:
 
     def counted(self, step: Step) -> Step:
         """The step with the counts of all stages before added."""
-
-        def optimizer_state() -> Arrays:
-            return step.optimizer_state() if self.final_state is None else self.final_state
-
+        self.latest = step
         counts: dict[str, Any] = {"stage": self.stage, "total_iterations": self.total_iterations}
         if (start := self.start) is not None:
             for name in ("iteration", "evaluations", "seconds", "restarts"):
                 counts[name] = getattr(step, name) + getattr(start, name)
             counts["iteration_offset"] = start.iteration_offset if self.same_size else start.iteration
-        return replace(step, left=self.left(step.iteration), optimizer_state=optimizer_state, **counts)
+        counts |= {"read": lambda: self.latest.read(), "optimizer_state": lambda: self.latest.optimizer_state()}
+        return replace(step, left=self.left(step.iteration), **counts)
