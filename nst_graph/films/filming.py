@@ -307,5 +307,4 @@ class _ShotPainter(contextlib.ExitStack):
         objective.turn_to(stage.content, target)
         settings = replace(stage.settings, iterations=iterations, corrections=stage.plan.pairs)
         offset = OffsetObserver([observe], index, previous)
-        step = offset.counted(minimise(objective, start, settings, offset.observe, vectors=vectors).step)
-        return replace(step, read=partial(np.asarray, step.picture), optimizer_state=dict)
+        return offset.counted(minimise(objective, start, settings, offset.observe, vectors=vectors).step).kept()
