@@ -361,7 +361,7 @@ def _estimator(stages: Sequence[PreparedStage], network: Network, say: Say) -> C
     (height, width, _), memory, seen = stages[-1].shape, _bytes_needed(stages, network), list[Floats]()
 
     def observe(step: Step) -> None:
-        if len(seen) < 2:  # the first, and the one that tells
+        if len(seen) < 2 and step.left:  # the first, and the one that tells
             now = np.array([step.seconds, step.evaluations, step.iteration, -step.left])
             seconds, evaluations, iterations, work = now - (seen or [now])[0]
             if not seen or iterations >= 5 or seconds > 60:

@@ -354,9 +354,10 @@ class Settings(Options):
         styles *= len(style_masks) if len(styles) == 1 and style_masks else 1
         self.blend(len(styles))
         self.style_scales(len(styles))
+        one_each = "give one for each style" + (", or as many style masks" if len(styles) == 1 and masks else "")
         for name, some in (("masks", masks), ("style_masks", style_masks)):
             if some and len(some) != len(styles):
-                raise OptionError(name, f"{len(some)} for {count(len(styles), 'style')}", "give one for each style")
+                raise OptionError(name, f"{len(some)} for {count(len(styles), 'style')}", one_each)
         return styles
 
     def blend(self, styles: int) -> tuple[float, ...]:

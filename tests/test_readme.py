@@ -49,8 +49,7 @@ PICTURES = (
     "munch.jpg",
     "sky.png",
     "ground.png",
-    "sky2.png",
-    "ground2.png",
+    *("a.png", "b.png", "c.png", "d.png"),
 )
 #: The modules of public names, whose docstrings have examples.
 EXAMPLES = ("nst_graph", *(f"nst_graph.{name}" for name in ("errors", "settings", "recipes", "painting")))

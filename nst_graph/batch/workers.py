@@ -124,13 +124,13 @@ class _Painting:
 
 def _paint_on(job: Job, side_by_side: int, send: Send) -> None:
     """Paint a job, going on where it is. What it has at each saved picture but the last takes it further."""
-    seen, last = list[int](), sum(job.settings.scale_iterations) + job.settings.iterations
+    seen = list[int]()
 
     def report(step: Step) -> None:
         seen.append(step.iteration)
         if step.iteration % job.settings.save_every == 0:
-            line = f"iteration {step.iteration} of {last}, loss {step.total:.4g}"
-            send(line, {} if seen[0] < step.iteration < last else None)
+            line = f"iteration {step.iteration} of {step.total_iterations}, loss {step.total:.4g}"
+            send(line, {} if seen[0] < step.iteration < step.total_iterations else None)
 
     how = {"resume": (job.output / "run.json").exists(), "side_by_side": side_by_side}
     paint(job, say=lambda line: send(line, None), observers=[report], **how)

@@ -44,6 +44,8 @@ class Parser(argparse.ArgumentParser):
         word = re.search("invalid .* value: '(.*)'", message)
         if word and os.path.isfile(word[1]):  # an option of several values takes all that follows
             message += ", but a file; name the pictures before the options"
+        elif word and re.search("invalid (float|int|size) ", message):
+            message += "; write numbers in digits, such as 512, 0.5 or 1e6"
         # Of an option's names the first long one is enough.
         message = re.sub(r"^argument \S*?(--[\w-]+)(/-+[\w-]+)*:", r"argument \1:", message)
         raise InputError(f"{message}; see --help")
