@@ -11,6 +11,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
+from nst_graph import signals
 from nst_graph.errors import InputError
 from nst_graph.evaluation import Evaluation, Floats
 from nst_graph.images import Picture
@@ -84,7 +85,8 @@ class Objective(SessionOwner):
             features, _ = build.block(list(rest), begin, self._dtype, first=cut is None)
             contents, self._styles = extracted.result()
             self._counts = {layer: values.size for layer, values in contents.items()}
-            self._build(features, contents)
+            with signals.deferred():  # amid tf.gradients an interruption becomes another error
+                self._build(features, contents)
             self.session = session(self.graph)
             initialise(self.session)
         self._load(contents)
