@@ -18,6 +18,7 @@ from processes import run_python
 import nst_graph
 from nst_graph import files
 from nst_graph.errors import Pause
+from nst_graph.model.tensorflow import tf
 from nst_graph.runs import run
 from nst_graph.settings import Settings
 
@@ -180,6 +181,22 @@ def test_interrupted_while_it_finishes(here, monkeypatch):
     assert paint("--output", "run").returncode == 0
     assert "run: is finished" in run_here("paint.py", "--resume", "run").stdout
     assert not (here / "run" / "state.npz").exists() and (here / "run" / "losses.png").exists()
+
+
+@pytest.mark.parametrize("strips", [(), ("--tile", 16)])
+def test_interrupted_amid_the_gradient(here, monkeypatch, strips):
+    """TensorFlow handles errors there, and an interruption among them would come out as another error."""
+    gradients, ended = tf.gradients, []
+
+    def interrupted(*arguments, **named):
+        signal.raise_signal(signal.SIGINT)
+        ended.append(gradients(*arguments, **named))
+        return ended[-1]
+
+    monkeypatch.setattr(tf, "gradients", interrupted)
+    done = paint("--output", "run", *strips)
+    assert done.returncode == 130 and "interrupted" in done.stderr and len(ended) == 1
+    assert json.loads((here / "run" / "run.json").read_text())["outcome"]["state"] == "interrupted"
 
 
 @pytest.mark.parametrize("number", [0, 1001, 10**12])

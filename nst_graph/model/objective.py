@@ -11,14 +11,13 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from nst_graph import signals
 from nst_graph.errors import InputError
 from nst_graph.evaluation import Evaluation, Floats
 from nst_graph.images import Picture
 from nst_graph.model import losses, vgg
 from nst_graph.model.strips import Cut, InStrips
 from nst_graph.model.targets import Key, Style, StyleTarget, TargetExtractor, TemporalTarget
-from nst_graph.model.tensorflow import SessionOwner, initialise, load, session, tf, zeros
+from nst_graph.model.tensorflow import SessionOwner, gradients, initialise, load, session, tf, zeros
 from nst_graph.settings import Settings
 from nst_graph.weights import Network
 
@@ -85,8 +84,7 @@ class Objective(SessionOwner):
             features, _ = build.block(list(rest), begin, self._dtype, first=cut is None)
             contents, self._styles = extracted.result()
             self._counts = {layer: values.size for layer, values in contents.items()}
-            with signals.deferred():  # amid tf.gradients an interruption becomes another error
-                self._build(features, contents)
+            self._build(features, contents)
             self.session = session(self.graph)
             initialise(self.session)
         self._load(contents)
@@ -137,7 +135,7 @@ class Objective(SessionOwner):
         if self._strips is not None:
             sums, picture = sums | self._strips.sums(self._sums), self._strips.point
         self._terms, total = self._assemble(picture, sums)
-        self.gradient = tf.gradients(total, picture)[0] if self._strips is None else self._strips.gradient(total)
+        self.gradient = gradients(total, picture)[0] if self._strips is None else self._strips.gradient(total)
         #: Whether the gradient is there until the next evaluation.
         self.keeps_gradient = self._strips is not None
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nst_graph.model import vgg
-from nst_graph.model.tensorflow import tf, zeros
+from nst_graph.model.tensorflow import gradients, tf, zeros
 from nst_graph.weights import Conv, Network, Pool
 
 Layers = tuple[vgg.Layer, ...]
@@ -194,7 +194,7 @@ class InStrips:
                 forward.append(kept.assign(block.pooled).op)
                 outputs, slopes = [*outputs, block.pooled], [*slopes, kept]
             self._forward.append(forward)
-            (slope,) = tf.gradients(outputs, block.values, slopes)
+            (slope,) = gradients(outputs, block.values, slopes)
             self._backward.append(self._stored(block, slope, self._kept[number] if number else None))
         self._reset = [total.assign(tf.zeros_like(total)).op for total in self._sums.values()]
         self._totals = {key: total.read_value() for key, total in self._sums.items()}
@@ -221,7 +221,7 @@ class InStrips:
         nothing = tf.UnconnectedGradients.ZERO
         kept = self.pooled if len(self._kept) > len(self._blocks) else None
         sources = [self.point, *([] if kept is None else [kept]), *self._totals.values()]
-        first, *slopes = tf.gradients(total, sources, unconnected_gradients=nothing)
+        first, *slopes = gradients(total, sources, unconnected_gradients=nothing)
         self._begin = [self._gradient.assign(first).op]
         if kept is not None:
             self._begin.append(self._kept[-1].assign(slopes.pop(0)[0]).op)

@@ -20,7 +20,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from nst_graph import machine, signals
 
@@ -76,7 +76,7 @@ atexit.register(gc.freeze)  # or Python looks for garbage once more before it en
 # By itself TensorFlow lets a GPU round the factors of products to TF32, which has 10 bits for float32's 23.
 tf.config.experimental.enable_tensor_float_32_execution(False)
 
-__all__ = ["SessionOwner", "gpu_memory", "gpu_name", "has_bfloat16", "has_gpu", "initialise"]
+__all__ = ["SessionOwner", "gpu_memory", "gpu_name", "gradients", "has_bfloat16", "has_gpu", "initialise"]
 __all__ += ["load", "reserve", "session", "tf", "zeros"]
 
 #: In which so many bytes are counted, or the number would not fit into 32 bits.
@@ -116,7 +116,7 @@ def reserve(size: float) -> None:
     """Make TensorFlow's allocator keep one region of so many bytes on Linux, with no page of it in use.
 
     By itself it adds region to region, gives no page back, and what fits into none of them takes memory beside them.
-    Sessions that use it must be closed before.
+    The pages of sessions that are open stay theirs.
     """
     if has_gpu() or sys.platform != "linux":
         return
@@ -131,6 +131,12 @@ class Session(tf.Session):  # type: ignore[misc]
         """As TensorFlow's; what interrupts it is heard at its end."""
         with signals.deferred():
             return super().run(*arguments, **named)
+
+
+def gradients(*arguments: Any, **named: Any) -> list[tf.Tensor]:
+    """As TensorFlow's; what interrupts it is heard at its end: amid errors that it handles it would be another one."""
+    with signals.deferred():
+        return cast(list[tf.Tensor], tf.gradients(*arguments, **named))
 
 
 def session(graph: tf.Graph) -> tf.Session:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from nst_graph.images import Picture
 from nst_graph.model import winograd
-from nst_graph.model.tensorflow import has_bfloat16, initialise, session, tf
+from nst_graph.model.tensorflow import gradients, has_bfloat16, initialise, session, tf
 from nst_graph.weights import Conv, Network, Pool, Relu
 
 Layer = Conv | Relu | Pool
@@ -116,7 +116,7 @@ def bfloat16_gain(convolutions: str) -> float:
             values = tf.Variable(ones, use_resource=True).read_value()
             build = Build(compute=compute, convolutions=convolutions)
             _, results = build.block(layers, values, tf.float32)
-            works.append(partial(running.run, (results.op, tf.gradients(results, values)[0].op)))
+            works.append(partial(running.run, (results.op, gradients(results, values)[0].op)))
         initialise(running)
         times = [[timeit.timeit(work, number=1) for work in works] for _ in range(TRIES)]
     # The quickest of each: other work on the machine only slows.

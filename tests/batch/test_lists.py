@@ -240,6 +240,14 @@ def test_pictures_as_output_in_a_list(tmp_path, folder, network_file, dask, monk
     assert paint_many.main([str(tmp_path / "list.csv")]) == 0  # all are finished
 
 
+def test_scales_that_are_left_out_are_not_counted(tmp_path, folder, network_file):
+    row = f"{folder / 'Tuebingen_Neckarfront.jpg'},{folder / 'the_scream.jpg'},40,64,5,2,1,{network_file},a"
+    names = "content,styles,size,scales,scale_iterations,iterations,save_every,weights,output"
+    (tmp_path / "list.csv").write_text(f"{names}\n{row}\n")
+    done = run_here("paint_many.py", tmp_path / "list.csv")
+    assert done.returncode == 0 and "iteration 2 of 2, loss" in done.stdout, done.stderr
+
+
 @pytest.mark.parametrize("name", ["list.csv", "list.toml"])
 def test_every_path_is_relative_to_the_list(tmp_path, name, monkeypatch):
     """Whatever option takes one, from wherever the list is read."""

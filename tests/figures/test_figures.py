@@ -301,7 +301,7 @@ def test_missing_pictures_leave_gaps(folder, network_file, tmp_path):
         (["sweep", "a.jpg", "--beta", "1", "2"], "STYLE is missing"),
         (["sweep", "a.jpg", "b.jpg", "--beta", "1"], "sweep: 0 options have several values"),
         (["sweep", "a.jpg", "b.jpg", "--beta", "1", "2", "--seed", "1", "2", "--size", "1", "2"], "sweep: 3 options"),
-        (["sweep", "a.jpg", "b.jpg", "--beta", "1", "x"], "--beta: invalid float value: 'x'"),
+        (["sweep", "a.jpg", "b.jpg", "--beta", "1", "x"], "'x'; write numbers in digits, such as 512"),
         (["sweep", "a.jpg", "b.jpg", "--scales", "8,x", "8"], "--scales: invalid int,... value: '8,x'"),
         (["sweep", "a.jpg", "b.jpg", "--beta", "1", "1.0"], "two panels would be called beta-1;"),
         (["sweep", "a.jpg", "b.jpg", "--pooling", "max", "mean"], "--pooling mean: give one of average, max"),
