@@ -99,11 +99,11 @@ def enlarge_change(picture: Picture, photograph: Picture, larger: Picture) -> Pi
 
 
 def unframed(values: Picture) -> Picture:
-    """A painting, or a change, with what is within its FRAME carried outwards: enlarged, a frame would be a band."""
+    """A painting, or a change, with what is within its FRAME mirrored in its place: enlarged, a frame would be a band."""
     height, width, _ = values.shape
     frame = min(FRAME, (min(height, width) - 1) // 2)
     inside = values[frame : height - frame, frame : width - frame]
-    return np.pad(inside, ((frame, frame), (frame, frame), (0, 0)), "edge")
+    return np.pad(inside, ((frame, frame), (frame, frame), (0, 0)), "symmetric")
 
 
 def fit(picture: Picture, size: int) -> Picture:
