@@ -99,7 +99,7 @@ def enlarge_change(picture: Picture, photograph: Picture, larger: Picture) -> Pi
 
 
 def unframed(values: Picture) -> Picture:
-    """A painting, or a change, with what is within its FRAME mirrored in its place: enlarged, a frame would be a band."""
+    """A painting, or a change, with what is within its FRAME mirrored there: enlarged, a frame would be a band."""
     height, width, _ = values.shape
     frame = min(FRAME, (min(height, width) - 1) // 2)
     inside = values[frame : height - frame, frame : width - frame]
